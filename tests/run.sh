@@ -1,0 +1,265 @@
+#!/bin/sh
+# run.sh - runs the tests; the last line it prints is "N passed, N failed"
+#
+#   sh tests/run.sh              all of them
+#   sh tests/run.sh NAME...      some: server/top-zero-lines, a directory (client), a program (unit_header)
+#
+# It needs sh, awk, cc and the usual tools. From the environment it takes SERVER and CLIENT (./server and
+# ./client), to test programs that were built in another way, and CC, CPPFLAGS, CFLAGS and LDFLAGS, with
+# which it compiles the programs among the tests.
+#
+# A program, tests/NAME.c, prints "ok - WHAT" or "not ok - WHAT" for each of its cases. (fuzz_*.c are not
+# run from here.)
+#
+# A conversation, tests/server/NAME or tests/client/NAME, is a text file. Its lines are carried out in
+# order, in a directory of its own, which holds the store, at first empty, and which is removed afterwards:
+#
+#   # TEXT            what the conversation is there for
+#   store: mail       copies the messages of mail/ into the store
+#   file: PATH TEXT   writes a file, store/1 for example; the TEXT is all of it
+#   sh: COMMAND       runs a command of the shell, which must succeed; it may use $SERVER, $CLIENT and $top
+#   skip-if: COMMAND  if it succeeds, this conversation cannot be held here
+#   left: NAME...     these, and no others, are the names in the store now
+#   options: WORDS    for the program under test, from here on; it gets "-i -d store" or "-x ..." besides
+#
+# and a session, which lasts until one of the lines above or the end of the file:
+#
+#   C: TEXT           a line that the client sends (with CRLF) or that a person types (with LF)
+#   raw: TEXT         octets for the same place, with no line end but those that it names
+#   S: TEXT           server/: a line that the server sends. These are all, in order, and end in CRLF.
+#                     client/: a line on standard output. Others may stand between.
+#   N S: TEXT         server/: N such lines
+#   E: TEXT           a line on standard error. Others may stand between.
+#   never: TEXT       no line of either is this one
+#   exit: STATUS      how the program ends. Without it: client/ 0, server/ anything but a crash.
+#   server: WORDS     client/: options for the server, which otherwise gets "-i -d store" alone
+#   answer: TEXT      client/: another server: a greeting, then one answer for each line it gets, then it
+#                     closes; CAPA is answered -ERR. Which lines came is found in the file "commands".
+#
+# Everything is sent before anything is read, so each conversation is a test of pipelining as well.
+#
+# TEXT knows \n \r \t \\ \0ooo (octal), and {N*TEXT} for N times TEXT, all in all up to 100,000 octets. What is received is written in the
+# same way before it is compared, each octet that is not a printable ASCII character as \0ooo. In S:, E:
+# and never: a * stands for anything. A $word at the end of S: stands for a unique-id; the same word
+# for the same one, another word for another.
+
+LC_ALL=C
+export LC_ALL
+unset CDPATH
+umask 022
+
+seconds=30                      # for one session or one program
+top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+cd "$top" || exit 1
+
+case ${SERVER:=./server} in /*) ;; *) SERVER=$top/$SERVER ;; esac
+case ${CLIENT:=./client} in /*) ;; *) CLIENT=$top/$CLIENT ;; esac
+: "${CC:=cc}" "${CFLAGS=-O1 -g}"
+strict='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
+    -Wmissing-prototypes -Wvla'
+export SERVER CLIENT top
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/pop3-tests.XXXXXX") || exit 1
+trap 'cd /; chmod -R u+rwx "$work"; rm -rf "$work"' 0
+trap 'exit 130' 1 2 15
+
+# ---- One conversation, in a subshell ----------------------------------------------------------------
+
+# limit COMMAND...: runs it, and ends it when it takes too long. The status is 124 or above 128 then.
+if timeout 9 true >/dev/null 2>&1; then
+    limit() { timeout "$seconds" "$@"; }
+else
+    limit() {
+        { "$@" <&3 3<&- & } 3<&0
+        limited=$!
+        {
+            sleep "$seconds" &
+            trap 'kill $!; exit' 15
+            wait $!
+            kill "$limited"
+        } </dev/null >/dev/null 2>&1 &
+        wait "$limited"
+        set -- $?
+        kill $! 2>/dev/null
+        return "$1"
+    }
+fi
+
+fail() { printf '%s\n' "$*"; exit 1; }
+skip() { printf '%s\n' "$*"; exit 77; }
+
+# spell TEXT: sets $text to it, with {N*TEXT} written out. The backslashes are left for printf %b.
+spell() {
+    text= rest=$1
+    while :; do
+        case $rest in
+        *'{'[0-9]*'*'*'}'*) ;;
+        *) text=$text$rest; return ;;
+        esac
+        part=${rest%%'{'[0-9]*}
+        rest=${rest#"$part{"}
+        text=$text$part
+        count=${rest%%'*'*}
+        rest=${rest#*'*'}
+        part=${rest%%'}'*}
+        rest=${rest#*'}'}
+        while [ "$count" -gt 0 ]; do
+            [ $((count % 2)) -eq 0 ] || text=$text$part
+            part=$part$part
+            count=$((count / 2))
+        done
+    done
+}
+
+# The server of "answer:", run in the conversation's directory.
+canned='exec 3<answers
+IFS= read -r answer <&3
+while printf %b "$answer" && IFS= read -r answer <&3; do
+    while IFS= read -r command || exit 0; do
+        printf "%s\n" "$command" >>commands
+        case $command in [Cc][Aa][Pp][Aa]*) printf "%b" "-ERR no\r\n" ;; *) break ;; esac
+    done
+done'
+
+# Holds the session that has been put down in files, if there is one, and judges it.
+settle() {
+    [ "$session" ] || return 0
+    session=
+    eval "set -- $options"
+    if [ $kind = server ]; then
+        set -- "$SERVER" -i -d store "$@"
+    elif [ -e answers ]; then
+        set -- "$CLIENT" -x "$canned" "$@"
+    else
+        set -- "$CLIENT" -x "'$SERVER' -i -d store $server" "$@"
+    fi
+    cat input | limit "$@" >output 2>errors
+    status=$?
+    { od -An -v -tu1 output; echo errors; od -An -v -tu1 errors; } |
+        awk -v kind=$kind -v status=$status -v exit_wanted="$exit" -f "$top/tests/judge.awk" wanted - || exit 1
+    rm -f answers wanted
+    : >input
+    : >wanted
+    exit=
+}
+
+# conversation KIND/NAME
+conversation() {
+    kind=${1%%/*}
+    mkdir "$work/now" "$work/now/store" && cd "$work/now" || fail "no directory to work in"
+    session= options= server= exit=
+    : >input
+    : >wanted
+
+    while IFS= read -r line || [ "$line" ]; do
+        word=${line%%:*}
+        text=${line#*:}
+        text=${text# }
+        case $word in
+        '' | '#'*) continue ;;
+        C | raw | S | *' S' | E | never | exit | server | answer) session=yes ;;
+        *) settle ;;
+        esac
+
+        case $word in
+        C) spell "$text"
+           if [ $kind = server ]; then text=$text'\r'; fi
+           printf %b "$text\n" >>input ;;
+        raw) spell "$text"; printf %b "$text" >>input ;;
+        S | E | never) spell "$text"; printf '%s %s\n' "$word" "$text" >>wanted ;;
+        *' S') printf '%s %s\n' "$word" "$text" >>wanted ;;
+        exit) exit=$text ;;
+        server) server=$text ;;
+        answer) spell "$text"; printf '%s\n' "$text" >>answers ;;
+
+        store) cp "$top/$text"/* store || fail "cannot copy $text" ;;
+        file) file=${text%% *}
+              case $text in *' '*) spell "${text#* }" ;; *) text= ;; esac
+              printf %b "$text" >"$file" || fail "cannot write $file" ;;
+        sh) limit sh -c "$text" </dev/null || fail "this failed: $text" ;;
+        skip-if) if limit sh -c "$text" </dev/null >/dev/null 2>&1; then skip "$text"; fi ;;
+        left) found=$(echo $(ls -A store))
+              [ "$found" = "$text" ] || fail "left in the store: $found" "(wanted: $text)" ;;
+        options) options=$text ;;
+        *) fail "not understood: $line" ;;
+        esac
+    done <"$top/tests/$1"
+    settle
+}
+
+# ---- All of them ------------------------------------------------------------------------------------
+
+number=0 passed=0 failed=0 skipped=0
+
+# verdict ok|not ok|skip NAME: counts and prints it.
+verdict() {
+    number=$((number + 1))
+    case $1 in
+    ok) passed=$((passed + 1)); echo "ok $number - $2" ;;
+    skip) skipped=$((skipped + 1)); echo "ok $number - $2 # skipped" ;;
+    *) failed=$((failed + 1)); echo "not ok $number - $2" ;;
+    esac
+}
+
+run_conversation() {
+    (conversation "$1") >"$work/report" 2>&1
+    case $? in
+    0) verdict ok "$1" ;;
+    77) verdict skip "$1" ;;
+    *) verdict 'not ok' "$1"
+       cut -c 1-200 "$work/report" | sed 's/^/    /'
+       echo "    again: sh tests/run.sh $1" ;;
+    esac
+    chmod -R u+rwx "$work/now"
+    rm -rf "$work/now"
+}
+
+run_program() {
+    mkdir -p tests/build "$work/now"
+    if ! $CC $strict $CPPFLAGS $CFLAGS -o "tests/build/$1" "tests/$1.c" $LDFLAGS; then
+        verdict 'not ok' "$1: does not compile"
+        return
+    fi
+    TMPDIR=$work/now limit "tests/build/$1" >"$work/report" 2>"$work/errors" </dev/null
+    status=$? worst=0
+    while IFS= read -r line; do
+        case $line in
+        'ok - '*) verdict ok "$1: ${line#*- }" ;;
+        'skip - '*) verdict skip "$1: ${line#*- }" ;;
+        'not ok - '*) worst=1; verdict 'not ok' "$1: ${line#*- }" ;;
+        *) echo "    $line" ;;
+        esac
+    done <"$work/report"
+    if [ "$status" -ne "$worst" ]; then
+        worst=1
+        verdict 'not ok' "$1: ended with status $status"
+    fi
+    if [ "$worst" -ne 0 ]; then
+        sed 's/^/    /' "$work/errors"
+        echo "    again: sh tests/run.sh $1"
+    fi
+    rm -rf "$work/now"
+}
+
+[ $# -gt 0 ] || set -- server client $(cd tests && ls *.c | sed 's/\.c$//')
+for asked; do
+    asked=${asked#tests/}
+    asked=${asked%/}
+    asked=${asked%.c}
+    if [ -d "tests/$asked" ]; then
+        for each in tests/"$asked"/*; do
+            run_conversation "${each#tests/}"
+        done
+    elif [ -f "tests/$asked.c" ]; then
+        case $asked in fuzz_*) ;; *) run_program "$asked" ;; esac
+    elif [ -f "tests/$asked" ]; then
+        run_conversation "$asked"
+    else
+        verdict 'not ok' "$asked: there is no such test"
+    fi
+done
+
+skips=
+[ $skipped -eq 0 ] || skips=", $skipped skipped"
+echo "$passed passed, $failed failed$skips"
+[ $failed -eq 0 ]
