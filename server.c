@@ -1,0 +1,2125 @@
+/*
+ * server.c - a POP3 server for a directory of messages, one message a file
+ *
+ * Read it from the bottom for the plan, from the top for the parts: main() readies the store and the
+ * sockets, then accepts for ever; each connection gets a process of its own, which holds one session and
+ * ends.
+ *
+ *     parent   listens, keeps the index of the store up to date, forks, reaps; never talks to a client
+ *     child    one session: reads commands, answers them, removes what was marked when it says QUIT
+ *
+ * What may fail, and who notices:
+ *   - The client vanishes: a read or a write in the wire fails, wire.error is set, and session_run() leaves
+ *     its loop before another command is looked at. Nothing is removed: only do_quit() removes.
+ *   - A file changes under a session: store_open_message() compares it with its entry in the index before
+ *     +OK, send_message() again before the final dot, store_remove() again before it is removed.
+ *   - A session crashes or is killed: the parent sees it in connections_reap() and goes on.
+ *   - The server is told to stop: it tells the sessions. They take the signal only while they wait for
+ *     their client, so one that is removing messages finishes that and its answer.
+ */
+#include "pop3.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#ifdef __linux__
+#include <sys/inotify.h>
+#include <sys/vfs.h>
+#endif
+
+/* ---- 1. Settings and state --------------------------------------------------------------------------- */
+
+enum {
+    SESSIONS = 256,             /* most at once, if -n does not say */
+    IDLE_SECONDS = 600,         /* RFC 1939 section 3: at least ten minutes */
+    LOGIN_SECONDS = 60,         /* for the whole of a login */
+    LOGIN_TRIES = 3,
+    MISTAKES = 20,              /* in a row, and the session ends */
+    QUIT_SECONDS = 30,          /* for a client to take the answer to QUIT, when nothing else can end it */
+    PARTING_SECONDS = 2,        /* for a client to close after that */
+    ADDRESSES = 16,             /* of -a */
+    SECRET_MAX = 248,           /* octets of a name or a password that fits a command line */
+    SETTLED_SECONDS = 3,        /* longer than the tick of any file system's clock (FAT's has 2) */
+    BLOCK = 64 * 1024,          /* octets of a file read at a time */
+    EXIT_STALE = 3              /* a session's: it found a file that is not as the index says */
+};
+
+struct settings {
+    const char *port;
+    const char *addresses[ADDRESSES];
+    int address_count;          /* 0: the two of loopback */
+    const char *directory;
+    bool inetd;
+    uint64_t sessions;
+    const char *passfile;
+    uint64_t idle_seconds;
+    char name[SECRET_MAX + 1], password[SECRET_MAX + 1];
+};
+
+/* Set by signals, which are blocked but for the moments when somebody waits. */
+static volatile sig_atomic_t stop_asked, child_ended;
+
+/* One message: which file it is, and what was found in it. Never written again once it is in an index. */
+struct message {
+    uint64_t device, inode, size;
+    int64_t modified, changed;  /* nanoseconds since 1970 */
+    uint64_t octets;            /* what RETR sends, before byte-stuffing */
+    unsigned char id[16];       /* hash of name and content */
+    int64_t settles;            /* wire_clock's second from which a change must show in the times; 0: now */
+    uint32_t name;              /* where in the index's names */
+    bool linked;                /* has other names, through which it can change without our hearing */
+};
+
+/*
+ * The messages in their order. It lies in memory that is shared with the sessions and read-only but while
+ * the parent works on it: a fork then copies no page of it, however long it is. New messages are added
+ * behind the old ones and the order is written anew, so what a session saw at its start stays.
+ */
+struct index {
+    struct message *messages;
+    size_t used, room;
+    char *names;
+    size_t names_used, names_room;
+    uint32_t *order;            /* count places in messages */
+    size_t count, order_room;
+    uint64_t octets;            /* of all of them */
+    size_t linked;              /* how many are */
+};
+
+struct store {
+    const char *path;
+    int directory;              /* -1: not open, all must be looked at again */
+    int watch;                  /* an inotify descriptor that tells of every change, or -1 */
+    int64_t refreshed;          /* wire_clock's second when all known changes were in the index */
+    struct index index;
+};
+
+struct session {
+    const struct settings *settings;
+    const struct store *store;
+    char peer[INET6_ADDRSTRLEN + 32];
+    int64_t began;              /* on wire_clock */
+
+    enum pop3_state state;
+    char user[SECRET_MAX + 1];  /* what USER said, "" before */
+    int tries, mistakes;
+    const char *end;            /* why the session is over, or NULL */
+
+    bool *deleted;              /* for each message, whether it is marked */
+    size_t marked;
+    uint64_t marked_octets;
+    uint32_t *twins;            /* for each message, how many before it have its unique-id; NULL: not known */
+
+    bool stale;                 /* a file was not as the index says */
+    size_t retrieved, topped, removed;
+    uint64_t retrieved_octets;
+
+    struct wire wire;
+    unsigned char block[BLOCK];
+};
+
+/* ---- 2. Saying things -------------------------------------------------------------------------------- */
+
+/*
+ * Writes one line to standard error, with everything but printable ASCII made visible, since parts of it
+ * come from strangers. A log that nobody reads any more costs its lines, never a session's time.
+ */
+static void __attribute__((format(printf, 1, 2)))
+say(const char *format, ...)
+{
+    char text[1024], line[4 * sizeof text + 16];
+    size_t length = 0;
+    struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+
+    length = (size_t)snprintf(line, sizeof line, "server: ");
+    for (const char *from = text; *from != '\0'; from++) {
+        unsigned char c = (unsigned char)*from;
+
+        if (c >= 0x20 && c < 0x7f)
+            line[length++] = (char)c;
+        else
+            length += (size_t)snprintf(line + length, 5, "\\x%02x", c);
+    }
+    line[length++] = '\n';
+    if (poll(&log, 1, 0) == 1 && (log.revents & POLLOUT) != 0)
+        while (write(STDERR_FILENO, line, length) < 0 && errno == EINTR)
+            continue;
+}
+
+/* ---- 3. The store ------------------------------------------------------------------------------------ */
+
+/*
+ * The unique-id is a keyed hash, SipHash-2-4 with 128 bits (Aumasson and Bernstein, 2012), of the name and
+ * the content. The key is fixed and public: the same message must get the same id after a restart and
+ * without a file that remembers it. That no two in a listing are alike is seen to where they are listed.
+ */
+struct hash {
+    uint64_t v0, v1, v2, v3;
+    unsigned char tail[8];
+    size_t tail_length;
+    uint64_t length;
+};
+
+static uint64_t
+rotate(uint64_t word, int bits)
+{
+    return word << bits | word >> (64 - bits);
+}
+
+static void
+hash_round(struct hash *h)
+{
+    h->v0 += h->v1;
+    h->v1 = rotate(h->v1, 13) ^ h->v0;
+    h->v0 = rotate(h->v0, 32);
+    h->v2 += h->v3;
+    h->v3 = rotate(h->v3, 16) ^ h->v2;
+    h->v0 += h->v3;
+    h->v3 = rotate(h->v3, 21) ^ h->v0;
+    h->v2 += h->v1;
+    h->v1 = rotate(h->v1, 17) ^ h->v2;
+    h->v2 = rotate(h->v2, 32);
+}
+
+/* Mixes in one word, the 8 octets at p, the lowest first whatever the machine. */
+static void
+hash_word(struct hash *h, const unsigned char *p)
+{
+    uint64_t word = (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
+                    (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
+
+    h->v3 ^= word;
+    hash_round(h);
+    hash_round(h);
+    h->v0 ^= word;
+}
+
+static void
+hash_start(struct hash *h)
+{
+    const uint64_t key0 = 0x706f70332d756964, key1 = 0x6d61696c64726f70;     /* "pop3-uid", "maildrop" */
+
+    *h = (struct hash){
+        .v0 = key0 ^ 0x736f6d6570736575,
+        .v1 = key1 ^ 0x646f72616e646f6d ^ 0xee,
+        .v2 = key0 ^ 0x6c7967656e657261,
+        .v3 = key1 ^ 0x7465646279746573,
+    };
+}
+
+static void
+hash_add(struct hash *h, const void *octets, size_t length)
+{
+    const unsigned char *p = octets, *end = p + length;
+    struct hash copy = *h;      /* which a compiler can keep in registers */
+
+    copy.length += length;
+    while (p < end) {
+        if (copy.tail_length == 0 && end - p >= 8) {
+            hash_word(&copy, p);
+            p += 8;
+            continue;
+        }
+        copy.tail[copy.tail_length++] = *p++;
+        if (copy.tail_length == 8) {
+            hash_word(&copy, copy.tail);
+            copy.tail_length = 0;
+        }
+    }
+    *h = copy;
+}
+
+static void
+hash_end(struct hash *h, unsigned char id[16])
+{
+    uint64_t halves[2];
+
+    while (h->tail_length < 7)
+        h->tail[h->tail_length++] = 0;
+    h->tail[7] = (unsigned char)h->length;
+    hash_word(h, h->tail);
+
+    h->v2 ^= 0xee;
+    for (int half = 0; half < 2; half++) {
+        for (int i = 0; i < 4; i++)
+            hash_round(h);
+        halves[half] = h->v0 ^ h->v1 ^ h->v2 ^ h->v3;
+        h->v1 ^= 0xdd;
+    }
+    for (int i = 0; i < 16; i++)
+        id[i] = (unsigned char)(halves[i / 8] >> (i % 8 * 8));
+}
+
+/*
+ * Compares two names as the store orders them: runs of digits as numbers, the rest octet by octet; names
+ * that are the same so far ("1" and "01") by all their octets. Returns less than, equal to or more than 0.
+ */
+static int
+name_compare(const char *a, const char *b)
+{
+    const char *x = a, *y = b, *digits = "0123456789";
+
+    while (*x != '\0' && *y != '\0') {
+        if (*x >= '0' && *x <= '9' && *y >= '0' && *y <= '9') {
+            x += strspn(x, "0");
+            y += strspn(y, "0");
+
+            size_t x_length = strspn(x, digits), y_length = strspn(y, digits);
+            int order = x_length == y_length ? memcmp(x, y, x_length) : x_length < y_length ? -1 : 1;
+
+            if (order != 0)
+                return order;
+            x += x_length;
+            y += y_length;
+        } else if (*x != *y) {
+            return (unsigned char)*x < (unsigned char)*y ? -1 : 1;
+        } else {
+            x++;
+            y++;
+        }
+    }
+    if (*x != *y)
+        return *x == '\0' ? -1 : 1;
+    return strcmp(a, b);
+}
+
+/* A list of names to look at. The texts lie behind each other, so that a hundred thousand cost little. */
+struct names {
+    char *text;
+    size_t used, room;
+    size_t count;
+    struct name {
+        const char *text;
+        bool changed;           /* measure it, whatever its times say */
+    } *list;                    /* made by names_sort */
+};
+
+/* Adds a name, with whether it is known to have changed. Returns false when there is no memory. */
+static bool
+names_add(struct names *n, const char *name, bool changed)
+{
+    size_t size = strlen(name) + 1;
+
+    if (n->room - n->used < size + 1) {
+        size_t room = n->room * 2 + size + 4096;
+        char *text = realloc(n->text, room);
+
+        if (text == NULL)
+            return false;
+        n->text = text;
+        n->room = room;
+    }
+    n->text[n->used] = changed ? '!' : ' ';
+    memcpy(n->text + n->used + 1, name, size);
+    n->used += size + 1;
+    n->count++;
+    return true;
+}
+
+static int
+names_order(const void *a, const void *b)
+{
+    return name_compare(((const struct name *)a)->text, ((const struct name *)b)->text);
+}
+
+/* Makes the list, in order and each name once. Returns false when there is no memory. */
+static bool
+names_sort(struct names *n)
+{
+    const char *text = n->text;
+    size_t kept = 0;
+
+    n->list = malloc((n->count + 1) * sizeof *n->list);
+    if (n->list == NULL)
+        return false;
+    for (size_t i = 0; i < n->count; i++, text += strlen(text) + 1)
+        n->list[i] = (struct name){.text = text + 1, .changed = *text == '!'};
+    qsort(n->list, n->count, sizeof *n->list, names_order);
+    for (size_t i = 0; i < n->count; i++) {
+        if (kept > 0 && strcmp(n->list[kept - 1].text, n->list[i].text) == 0)
+            n->list[kept - 1].changed |= n->list[i].changed;
+        else
+            n->list[kept++] = n->list[i];
+    }
+    n->count = kept;
+    return true;
+}
+
+static void
+names_free(struct names *n)
+{
+    free(n->text);
+    free(n->list);
+    *n = (struct names){0};
+}
+
+static int64_t
+nanoseconds(struct timespec time)
+{
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* Notes in a message which file it is, and in which state. */
+static void
+message_identify(struct message *m, const struct stat *file)
+{
+    m->device = (uint64_t)file->st_dev;
+    m->inode = (uint64_t)file->st_ino;
+    m->size = (uint64_t)file->st_size;
+    m->modified = nanoseconds(file->st_mtim);
+    m->changed = nanoseconds(file->st_ctim);
+    m->linked = file->st_nlink > 1;
+}
+
+/* Says whether two entries are of one file in one state, as far as its times can tell. */
+static bool
+message_same(const struct message *a, const struct message *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->modified == b->modified && a->changed == b->changed;
+}
+
+/*
+ * Finds the octets and the unique-id of an open file in one pass, by the rules of pop3_stuff: each line end
+ * counts as CRLF, also the one that a last line lacks. Returns false, with errno set, when it can't be read.
+ */
+static bool
+message_measure(struct message *m, const char *name, int file)
+{
+    unsigned char block[BLOCK];
+    const char *flags = strstr(name, ":2,");
+    struct hash hash;
+    uint64_t offset = 0, bare = 0;
+    unsigned char last = '\n';
+
+    hash_start(&hash);
+    hash_add(&hash, name, flags != NULL ? (size_t)(flags - name) : strlen(name));
+    hash_add(&hash, "", 1);
+    for (;;) {
+        ssize_t count = pread(file, block, sizeof block, (off_t)offset);
+
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return false;
+        if (count == 0)
+            break;
+        hash_add(&hash, block, (size_t)count);
+
+        const unsigned char *end = block + count;
+        for (const unsigned char *p = block; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+            bare += (p > block ? p[-1] : last) != '\r';
+        last = end[-1];
+        offset += (uint64_t)count;
+    }
+    hash_end(&hash, m->id);
+    m->octets = offset + bare + (last != '\n' ? 2 : 0);
+    return true;
+}
+
+/*
+ * Compares an open file with its entry in the index, and its content too as long as its times may not show
+ * a change (two changes within one tick of the file system's clock leave the same times).
+ */
+static bool
+message_unchanged(const struct store *store, const struct message *m, int file)
+{
+    struct stat status;
+    struct message now = {0};
+
+    if (fstat(file, &status) != 0)
+        return false;
+    message_identify(&now, &status);
+    if (!message_same(&now, m))
+        return false;
+    return m->settles <= store->refreshed ||
+           (message_measure(&now, store->index.names + m->name, file) && now.octets == m->octets &&
+            memcmp(now.id, m->id, sizeof now.id) == 0);
+}
+
+/* What a look at a name finds. */
+enum finding { MESSAGE, NOTHING, LEFT_OUT, FAILED };
+
+/*
+ * Opens a file of the store and measures it. A file that is written to meanwhile is measured again, three
+ * times at most; then its entry fits no state of it, and whoever asks for it is told so.
+ */
+static enum finding
+store_measure(const struct store *store, const char *name, struct message *found)
+{
+    int file = openat(store->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    enum finding finding = LEFT_OUT;
+
+    if (file < 0)
+        return errno == ENOENT ? NOTHING : errno == EMFILE || errno == ENFILE || errno == ENOMEM ? FAILED : LEFT_OUT;
+    for (int tries = 0; tries < 3; tries++) {
+        struct message after = {0};
+        struct stat status;
+
+        if (fstat(file, &status) != 0)
+            break;
+        message_identify(found, &status);
+        if (!message_measure(found, name, file) || fstat(file, &status) != 0)
+            break;
+        finding = MESSAGE;
+        message_identify(&after, &status);
+        if (message_same(found, &after))
+            break;
+    }
+
+    int error = errno;
+    close(file);
+    errno = error;
+    return finding;
+}
+
+/*
+ * Looks at a name in the store. A file that is as known says, in a state that no change can have left
+ * alone, is believed to be the same; any other is measured. Fills *found when it returns MESSAGE, and
+ * *reason when LEFT_OUT; FAILED, with errno set, is no finding: the store itself cannot be looked at.
+ */
+static enum finding
+store_look(const struct store *store, const struct name *name, const struct message *known,
+           struct message *found, const char **reason)
+{
+    int64_t now = wire_clock() / 1000;
+    struct timespec clock;
+    struct stat status;
+
+    if (fstatat(store->directory, name->text, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? NOTHING : FAILED;
+    *reason = S_ISDIR(status.st_mode) ? "a directory" : S_ISLNK(status.st_mode) ? "a symbolic link" : "not a file";
+    if (!S_ISREG(status.st_mode))
+        return LEFT_OUT;
+
+    memset(found, 0, sizeof *found);
+    message_identify(found, &status);
+    if (known != NULL && message_same(found, known) && known->settles <= store->refreshed && !name->changed) {
+        *found = *known;
+        found->linked = status.st_nlink > 1;
+        return MESSAGE;
+    }
+
+    clock_gettime(CLOCK_REALTIME, &clock);
+    enum finding finding = store_measure(store, name->text, found);
+    *reason = strerror(errno);
+
+    /*
+     * A later change shows in the times only if the tick in which they were set is over. When that is so is
+     * known from the first look at them; or from themselves, where they come from this machine's clock.
+     */
+    if (known != NULL && message_same(found, known))
+        found->settles = now >= known->settles ? 0 : known->settles;
+    else if (store->watch < 0 || nanoseconds(clock) - found->changed < SETTLED_SECONDS * INT64_C(1000000000))
+        found->settles = now + SETTLED_SECONDS;
+    return finding;
+}
+
+/* Returns zeroed memory that a fork shares instead of copying, or NULL. */
+static void *
+shared_memory(size_t size)
+{
+    void *memory = mmap(NULL, size + 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void
+shared_free(void *memory, size_t size)
+{
+    if (memory != NULL)
+        munmap(memory, size + 1);
+}
+
+/* Lets the parent write an index, or nobody: a session that runs wild cannot reach the others. */
+static void
+index_protect(const struct index *x, int protection)
+{
+    mprotect(x->messages, x->room * sizeof *x->messages + 1, protection);
+    mprotect(x->names, x->names_room + 1, protection);
+    mprotect(x->order, x->order_room * sizeof *x->order + 1, protection);
+}
+
+/* Returns message i of the order, 0 the first. */
+static const struct message *
+index_at(const struct index *x, size_t i)
+{
+    return &x->messages[x->order[i]];
+}
+
+/* Returns the place in the order, from i on, of the first message whose name is not before this one. */
+static size_t
+index_find(const struct index *x, size_t i, const char *name)
+{
+    size_t end = x->count;
+
+    while (i < end) {
+        size_t middle = i + (end - i) / 2;
+
+        if (name_compare(x->names + index_at(x, middle)->name, name) < 0)
+            i = middle + 1;
+        else
+            end = middle;
+    }
+    return i;
+}
+
+/* Puts a message, which is new to this memory, behind the others. There is room. */
+static void
+index_add(struct index *x, const struct message *m, const char *name)
+{
+    size_t size = strlen(name) + 1;
+
+    x->messages[x->used] = *m;
+    x->messages[x->used].name = (uint32_t)x->names_used;
+    memcpy(x->names + x->names_used, name, size);
+    x->names_used += size;
+    x->order[x->count++] = (uint32_t)x->used++;
+}
+
+/* Puts messages from to end of another order behind the others, copied when the memory is another one. */
+static void
+index_keep(struct index *x, const struct index *old, size_t from, size_t end)
+{
+    if (x->messages == old->messages) {
+        memcpy(x->order + x->count, old->order + from, (end - from) * sizeof *x->order);
+        x->count += end - from;
+    } else {
+        for (; from < end; from++)
+            index_add(x, index_at(old, from), old->names + index_at(old, from)->name);
+    }
+}
+
+/* Counts a message in, or with -1 out. */
+static void
+index_count(struct index *x, const struct message *m, int sign)
+{
+    x->octets += sign > 0 ? m->octets : 0 - m->octets;
+    x->linked = m->linked ? (sign > 0 ? x->linked + 1 : x->linked - 1) : x->linked;
+}
+
+/*
+ * Readies a new index with room for as many messages and octets of names as may come. When nothing is to
+ * stay, or the old one's memory is full, it gets memory of its own. Returns false when there is none.
+ */
+static bool
+index_begin(struct index *x, const struct index *old, bool whole, size_t count, size_t names)
+{
+    size_t kept = whole ? 0 : old->count;
+
+    *x = *old;
+    x->count = 0;
+    x->order_room = kept + count;
+    x->order = shared_memory(x->order_room * sizeof *x->order);
+    if (whole || old->room - old->used < count || old->names_room - old->names_used < names) {
+        x->used = x->names_used = 0;
+        x->room = (kept + count) + (kept + count) / 4 + 64;
+        x->names_room = (whole ? 0 : old->names_used) + names + names / 4 + 4096;
+        x->messages = shared_memory(x->room * sizeof *x->messages);
+        x->names = x->names_room < UINT32_MAX ? shared_memory(x->names_room) : NULL;
+        if (whole)
+            x->octets = x->linked = 0;
+    }
+    return x->order != NULL && x->messages != NULL && x->names != NULL;
+}
+
+/* Frees of one index what another does not use. */
+static void
+index_free(struct index *x, const struct index *in_use)
+{
+    shared_free(x->order, x->order_room * sizeof *x->order);
+    if (x->messages != in_use->messages)
+        shared_free(x->messages, x->room * sizeof *x->messages);
+    if (x->names != in_use->names)
+        shared_free(x->names, x->names_room);
+}
+
+/*
+ * Makes the index anew from the old one and a sorted list of names, each of which is looked at. Messages
+ * that are not in the list stay, or with whole are gone. Files left out are told of if tell is true.
+ * Returns false, with errno set, when the store cannot be looked at; the old index stays then.
+ */
+static bool
+store_index(struct store *store, const struct names *names, bool whole, bool tell)
+{
+    struct index *old = &store->index, new;
+    size_t next = 0, left_out = 0;
+
+    if (!index_begin(&new, old, whole, names->count, names->used)) {
+        index_free(&new, old);
+        errno = ENOMEM;
+        return false;
+    }
+    index_protect(&new, PROT_READ | PROT_WRITE);
+    for (size_t i = 0; i < names->count; i++) {
+        const struct name *name = &names->list[i];
+        size_t place = index_find(old, next, name->text);
+        const struct message *known = place < old->count ? index_at(old, place) : NULL;
+        struct message found;
+        const char *reason = "";
+
+        if (known != NULL && strcmp(old->names + known->name, name->text) != 0)
+            known = NULL;
+        if (!whole)
+            index_keep(&new, old, next, place);
+        next = place + (known != NULL);
+
+        switch (store_look(store, name, known, &found, &reason)) {
+        case MESSAGE:
+            index_add(&new, &found, name->text);
+            index_count(&new, &found, 1);
+            break;
+        case LEFT_OUT:
+            if (tell && ++left_out <= 20)
+                say("%s: left out %s (%s)", store->path, name->text, reason);
+            break;
+        case NOTHING:
+            break;
+        case FAILED: {
+            int error = errno;
+
+            index_protect(&new, PROT_READ);
+            index_free(&new, old);
+            errno = error;
+            return false;
+        }
+        }
+        if (known != NULL && !whole)
+            index_count(&new, known, -1);
+    }
+    if (!whole)
+        index_keep(&new, old, next, old->count);
+    if (left_out > 20)
+        say("%s: left out %zu more", store->path, left_out - 20);
+    index_protect(&new, PROT_READ);
+    index_free(old, &new);
+    store->index = new;
+    return true;
+}
+
+/* Says whether a name in the directory may be a message: dots hide what is being delivered, commas too. */
+static bool
+name_is_message(const char *name)
+{
+    return name[0] != '.' && name[0] != ',';
+}
+
+#ifdef __linux__
+/*
+ * Asks the system to tell of changes in the directory. It does so in their order and before the change
+ * returns to who made it, but only on file systems of this machine; store->watch stays -1 on others.
+ */
+static void
+store_watch(struct store *store)
+{
+    static const unsigned long local[] = {  /* ext2 to 4, XFS, Btrfs, tmpfs, ramfs, overlay, F2FS, ZFS */
+        0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x858458f6, 0x794c7630, 0xf2f52010, 0x2fc12fc1
+    };
+    const uint32_t changes = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO |
+                             IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+    struct statfs fs;
+
+    if (fstatfs(store->directory, &fs) != 0)
+        return;
+    for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+        if ((unsigned long)fs.f_type == local[i])
+            store->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (store->watch >= 0 && inotify_add_watch(store->watch, store->path, changes) < 0) {
+        close(store->watch);
+        store->watch = -1;
+    }
+}
+
+/* Adds the names that changed since the last time. Returns false when that is not all that changed. */
+static bool
+store_changes(const struct store *store, struct names *names)
+{
+    union { struct inotify_event event; char octets[BLOCK]; } events;
+    const uint32_t lost = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF;
+    ssize_t length;
+
+    while ((length = read(store->watch, events.octets, sizeof events)) > 0) {
+        for (char *at = events.octets; at < events.octets + length;) {
+            const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
+
+            if ((event->mask & lost) != 0 || event->len == 0)
+                return false;
+            if (name_is_message(event->name) && !names_add(names, event->name, true))
+                return false;
+            at += sizeof *event + event->len;
+        }
+    }
+    return errno == EAGAIN;
+}
+#else
+static void
+store_watch(struct store *store)
+{
+    store->watch = -1;
+}
+
+static bool
+store_changes(const struct store *store, struct names *names)
+{
+    (void)store;
+    (void)names;
+    return false;
+}
+#endif
+
+static void
+store_close(struct store *store)
+{
+    if (store->directory >= 0)
+        close(store->directory);
+    if (store->watch >= 0)
+        close(store->watch);
+    store->directory = store->watch = -1;
+}
+
+/* Opens the directory, and reads all its names. The watch comes first: no change falls between the two. */
+static bool
+store_read(struct store *store, struct names *names)
+{
+    DIR *directory;
+    struct dirent *entry;
+    int copy;
+
+    store_close(store);
+    store->directory = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (store->directory < 0)
+        return false;
+    store_watch(store);
+
+    copy = openat(store->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    directory = copy < 0 ? NULL : fdopendir(copy);
+    if (directory == NULL) {
+        if (copy >= 0)
+            close(copy);
+        return false;
+    }
+    do {
+        errno = 0;
+        entry = readdir(directory);
+    } while (entry != NULL && (!name_is_message(entry->d_name) || names_add(names, entry->d_name, false)));
+
+    int error = errno;
+    closedir(directory);
+    errno = error;
+    return error == 0;
+}
+
+/*
+ * Brings the index up to date with the store. What the system told of is looked at again, and files with
+ * names elsewhere, through which they change unheard; or, where it does not tell or the path leads to
+ * another directory now, every file. Returns false, with errno set, when the store cannot be read.
+ */
+static bool
+store_refresh(struct store *store, bool tell)
+{
+    int64_t now = wire_clock() / 1000;
+    struct names names = {0};
+    struct stat path, directory;
+    bool whole, done;
+
+    if (stat(store->path, &path) != 0) {
+        store_close(store);
+        return false;
+    }
+    whole = store->directory < 0 || store->watch < 0 || fstat(store->directory, &directory) != 0 ||
+            path.st_dev != directory.st_dev || path.st_ino != directory.st_ino ||
+            !store_changes(store, &names);
+    done = true;
+    if (whole) {
+        names_free(&names);
+        done = store_read(store, &names);
+    } else if (store->index.linked > 0) {
+        for (size_t i = 0; i < store->index.count && done; i++)
+            if (index_at(&store->index, i)->linked)
+                done = names_add(&names, store->index.names + index_at(&store->index, i)->name, false);
+    }
+    if (done && (whole || names.count > 0))
+        done = names_sort(&names) && store_index(store, &names, whole, tell || !whole);
+
+    int error = errno;
+    names_free(&names);
+    if (done)
+        store->refreshed = now;
+    else
+        store_close(store);     /* what was told is forgotten: look at everything next time */
+    errno = error;
+    return done;
+}
+
+/* Opens a message that is still what the index says. Returns its descriptor, or -1. */
+static int
+store_open_message(const struct store *store, const struct message *m)
+{
+    int file = openat(store->directory, store->index.names + m->name,
+                      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    if (file >= 0 && !message_unchanged(store, m, file)) {
+        close(file);
+        return -1;
+    }
+    return file;
+}
+
+/*
+ * Removes a message that is still what the index says. Returns true when it is gone, also when somebody
+ * else removed it. (Between the look and the removal another file can get the name; no call closes that
+ * gap without renaming files, which the server does not do.)
+ */
+static bool
+store_remove(const struct store *store, const struct message *m)
+{
+    const char *name = store->index.names + m->name;
+    struct stat status;
+
+    if (fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT;
+
+    int file = store_open_message(store, m);
+    if (file < 0)
+        return false;
+    close(file);
+    return unlinkat(store->directory, name, 0) == 0 || errno == ENOENT;
+}
+
+/* Has the removals written to disk. Returns false when that failed; where it cannot be asked for, true. */
+static bool
+store_sync(const struct store *store)
+{
+    return fsync(store->directory) == 0 || errno == EINVAL || errno == ENOTSUP;
+}
+
+/* ---- 4. Answers -------------------------------------------------------------------------------------- */
+
+/* Answers one line: a status, a blank and the text, cut where a status line must end (RFC 2449 section 4). */
+static void __attribute__((format(printf, 3, 0)))
+answer(struct session *s, const char *status, const char *format, va_list arguments)
+{
+    char *line = (char *)wire_room(&s->wire, POP3_STATUS_MAX);
+    size_t length = strlen(status), room = POP3_STATUS_MAX - 2 - length;
+    int text;
+
+    memcpy(line, status, length);
+    text = vsnprintf(line + length, room, format, arguments);
+    length += text < 0 ? 0 : (size_t)text < room ? (size_t)text : room - 1;
+    memcpy(line + length, "\r\n", 2);
+    wire_added(&s->wire, length + 2);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+ok(struct session *s, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    answer(s, "+OK ", format, arguments);
+    va_end(arguments);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+no(struct session *s, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    answer(s, "-ERR ", format, arguments);
+    va_end(arguments);
+}
+
+/* Refuses what the client got wrong. One that does nothing else for too long is told so, and that is it. */
+static void __attribute__((format(printf, 2, 3)))
+mistake(struct session *s, const char *format, ...)
+{
+    char reason[POP3_STATUS_MAX];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof reason, format, arguments);
+    va_end(arguments);
+
+    if (++s->mistakes < MISTAKES) {
+        no(s, "%s", reason);
+    } else {
+        no(s, "%s; that was mistake %d in a row, goodbye", reason, MISTAKES);
+        s->end = "error (too many mistakes)";
+    }
+}
+
+/* Writes a number at to, which has room for 20 digits. Returns the place behind it. */
+static char *
+put_number(char *to, uint64_t number)
+{
+    char digits[20];
+    size_t count = 0;
+
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    while (count > 0)
+        *to++ = digits[--count];
+    return to;
+}
+
+/* Writes a message's unique-id at to, which has room for 48 octets. Returns the place behind it. */
+static char *
+put_id(char *to, const struct session *s, size_t i)
+{
+    const struct message *m = index_at(&s->store->index, i);
+
+    for (size_t k = 0; k < sizeof m->id; k++) {
+        *to++ = "0123456789abcdef"[m->id[k] >> 4];
+        *to++ = "0123456789abcdef"[m->id[k] & 15];
+    }
+    if (s->twins[i] > 0) {
+        *to++ = '-';
+        to = put_number(to, (uint64_t)s->twins[i] + 1);
+    }
+    return to;
+}
+
+/* Where TOP stands in a message: how much of it is still to be sent. */
+struct top {
+    uint64_t lines;             /* of the body, that may still come */
+    bool in_body;
+    bool in_line, only_cr;      /* the line began already; with a CR and no more */
+};
+
+/* Returns how many of these octets of the message belong to what TOP sends; fewer than all: it ends there. */
+static size_t
+top_part(struct top *t, const unsigned char *block, size_t length)
+{
+    const unsigned char *at = block, *end = block + length;
+
+    while (at < end) {
+        if (t->in_body && t->lines == 0)
+            return (size_t)(at - block);
+
+        const unsigned char *lf = memchr(at, '\n', (size_t)(end - at));
+        size_t line = (size_t)((lf != NULL ? lf : end) - at);
+        bool cr = line == 1 && *at == '\r' && !t->in_line;
+
+        if (lf == NULL) {
+            t->only_cr = cr || (t->only_cr && line == 0);
+            t->in_line = true;
+            return length;
+        }
+        if (t->in_body)
+            t->lines--;
+        else if (line == 0 ? !t->in_line || t->only_cr : cr)
+            t->in_body = true;
+        t->in_line = t->only_cr = false;
+        at = lf + 1;
+    }
+    return length;
+}
+
+/*
+ * Sends a message, byte-stuffed, and the final dot; with top only that much of it. A message that proves
+ * changed, shorter or unreadable ends the connection instead, so that what comes whole to the client is
+ * whole. Returns whether it was sent.
+ */
+static bool
+send_message(struct session *s, const struct message *m, int file, struct top *top)
+{
+    struct pop3_stuffer stuffer = {false, false};
+    uint64_t left = m->size;
+    bool more = left > 0;
+
+    while (more && s->wire.error == 0) {
+        ssize_t count = read(file, s->block, left < BLOCK ? (size_t)left : BLOCK);
+
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            break;
+
+        size_t part = top != NULL ? top_part(top, s->block, (size_t)count) : (size_t)count;
+        /* Room for the last line's end and the dot as well: they go out in one write with their message. */
+        unsigned char *room = wire_room(&s->wire, 2 * part + 5);
+
+        wire_added(&s->wire, pop3_stuff(&stuffer, s->block, part, room));
+        left -= (uint64_t)count;
+        more = left > 0 && part == (size_t)count;
+    }
+    if (more || !message_unchanged(s->store, m, file)) {
+        s->stale = true;
+        wire_flush(&s->wire);
+        return wire_fail(&s->wire, EIO);
+    }
+    if (stuffer.in_line)
+        wire_put(&s->wire, "\r\n", 2);
+    wire_put(&s->wire, ".\r\n", 3);
+    return true;
+}
+
+/* ---- 5. Commands: one handler each ------------------------------------------------------------------- */
+
+/* What a handler gets: all that could be checked is, and the message exists and is not marked. */
+struct request {
+    uint64_t number;            /* of the message; 0: none was named */
+    const struct message *message;
+    uint64_t lines;
+    const char *argument;       /* the first one */
+};
+
+static const char *
+plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void
+do_stat(struct session *s, const struct request *r)
+{
+    const struct index *x = &s->store->index;
+
+    (void)r;
+    ok(s, "%zu %" PRIu64, x->count - s->marked, x->octets - s->marked_octets);
+}
+
+/* LIST and UIDL of all: a line "n what" for each message that is not marked. */
+static void
+list(struct session *s, char *(*put)(char *to, const struct session *s, size_t i))
+{
+    for (size_t i = 0; i < s->store->index.count && s->wire.error == 0; i++) {
+        if (s->deleted[i])
+            continue;
+
+        char *line = (char *)wire_room(&s->wire, 128), *to = put_number(line, i + 1);
+        *to++ = ' ';
+        to = put(to, s, i);
+        *to++ = '\r';
+        *to++ = '\n';
+        wire_added(&s->wire, (size_t)(to - line));
+    }
+    wire_put(&s->wire, ".\r\n", 3);
+}
+
+static char *
+put_octets(char *to, const struct session *s, size_t i)
+{
+    return put_number(to, index_at(&s->store->index, i)->octets);
+}
+
+static void
+do_list(struct session *s, const struct request *r)
+{
+    const struct index *x = &s->store->index;
+    size_t count = x->count - s->marked;
+
+    if (r->message != NULL) {
+        ok(s, "%" PRIu64 " %" PRIu64, r->number, r->message->octets);
+    } else {
+        ok(s, "%zu message%s (%" PRIu64 " octets)", count, plural(count), x->octets - s->marked_octets);
+        list(s, put_octets);
+    }
+}
+
+/* What RETR and TOP say of a message that is not what it was when the session began. */
+static void
+no_longer(struct session *s, const struct request *r)
+{
+    s->stale = true;
+    no(s, "message %" PRIu64 " is gone or was changed since this session began", r->number);
+}
+
+static void
+do_retr(struct session *s, const struct request *r)
+{
+    int file = store_open_message(s->store, r->message);
+
+    if (file < 0) {
+        no_longer(s, r);
+        return;
+    }
+    ok(s, "%" PRIu64 " octets", r->message->octets);
+    if (send_message(s, r->message, file, NULL)) {
+        s->retrieved++;
+        s->retrieved_octets += r->message->octets;
+    }
+    close(file);
+}
+
+/* A mark only. The file goes at QUIT, so a lost connection loses no mail. */
+static void
+do_dele(struct session *s, const struct request *r)
+{
+    s->deleted[r->number - 1] = true;
+    s->marked++;
+    s->marked_octets += r->message->octets;
+    ok(s, "message %" PRIu64 " marked, it goes at QUIT", r->number);
+}
+
+static void
+do_top(struct session *s, const struct request *r)
+{
+    struct top top = {.lines = r->lines, .in_body = false, .in_line = false, .only_cr = false};
+    int file = store_open_message(s->store, r->message);
+
+    if (file < 0) {
+        no_longer(s, r);
+        return;
+    }
+    ok(s, "the header and %" PRIu64 " line%s", r->lines, plural(r->lines));
+    if (send_message(s, r->message, file, &top))
+        s->topped++;
+    close(file);
+}
+
+/*
+ * Finds messages with one unique-id: copies of one under names that differ in a Maildir's flags alone. All
+ * but the first get a number behind it, for no two in a listing may be alike (RFC 1939 section 7). Done when
+ * it is first asked for, once. Returns false when there is no memory for it.
+ */
+static bool
+find_twins(struct session *s)
+{
+    const struct index *x = &s->store->index;
+    size_t size = 16;
+    uint32_t *table;
+
+    if (s->twins != NULL)
+        return true;
+    while (size < 2 * x->count)
+        size *= 2;
+    table = calloc(size, sizeof *table);        /* by hash, the last message with an id; 0: none */
+    s->twins = calloc(x->count + 1, sizeof *s->twins);
+    for (size_t i = 0; table != NULL && s->twins != NULL && i < x->count; i++) {
+        const unsigned char *id = index_at(x, i)->id;
+        size_t slot = ((size_t)id[0] | (size_t)id[1] << 8 | (size_t)id[2] << 16 | (size_t)id[3] << 24) % size;
+
+        while (table[slot] != 0 && memcmp(index_at(x, table[slot] - 1)->id, id, sizeof index_at(x, i)->id) != 0)
+            slot = (slot + 1) % size;
+        if (table[slot] != 0)
+            s->twins[i] = s->twins[table[slot] - 1] + 1;
+        table[slot] = (uint32_t)i + 1;
+    }
+    if (table == NULL) {
+        free(s->twins);
+        s->twins = NULL;
+    }
+    free(table);
+    return s->twins != NULL;
+}
+
+static void
+do_uidl(struct session *s, const struct request *r)
+{
+    char id[64];
+
+    if (!find_twins(s)) {
+        no(s, "[SYS/TEMP] out of memory");
+    } else if (r->message != NULL) {
+        *put_id(id, s, (size_t)r->number - 1) = '\0';
+        ok(s, "%" PRIu64 " %s", r->number, id);
+    } else {
+        ok(s, "unique-ids follow");
+        list(s, put_id);
+    }
+}
+
+static void
+do_noop(struct session *s, const struct request *r)
+{
+    (void)r;
+    ok(s, "still here");
+}
+
+static void
+do_rset(struct session *s, const struct request *r)
+{
+    (void)r;
+    memset(s->deleted, 0, s->store->index.count * sizeof *s->deleted);
+    s->marked = 0;
+    s->marked_octets = 0;
+    ok(s, "%zu message%s, none marked", s->store->index.count, plural(s->store->index.count));
+}
+
+/* Always +OK: whether there is such a user is nobody's business before the password is right. */
+static void
+do_user(struct session *s, const struct request *r)
+{
+    if (s->state == IN_TRANS) {
+        ok(s, "no login is needed here");
+        return;
+    }
+    snprintf(s->user, sizeof s->user, "%s", r->argument);
+    ok(s, "and the password?");
+}
+
+/* Compares two texts in a time that does not tell where they differ. Both arrays have SECRET_MAX + 1. */
+static bool
+same_secret(const char *a, const char *b)
+{
+    char x[SECRET_MAX + 1] = "", y[SECRET_MAX + 1] = "";
+    unsigned char difference = 0;
+
+    memcpy(x, a, strnlen(a, SECRET_MAX));
+    memcpy(y, b, strnlen(b, SECRET_MAX));
+    for (size_t i = 0; i < sizeof x; i++)
+        difference |= (unsigned char)(x[i] ^ y[i]);
+    return difference == 0 && strlen(a) <= SECRET_MAX;
+}
+
+static void
+do_pass(struct session *s, const struct request *r)
+{
+    const struct timespec second = {.tv_sec = 1, .tv_nsec = 0};
+    const struct index *x = &s->store->index;
+
+    if (s->state == IN_TRANS) {
+        ok(s, "no login is needed here");
+        return;
+    }
+    if (s->user[0] == '\0') {
+        mistake(s, "USER comes before PASS");
+        return;
+    }
+
+    bool name = same_secret(s->user, s->settings->name);
+    bool password = same_secret(r->argument, s->settings->password);
+    if (name & password) {
+        s->state = IN_TRANS;
+        s->wire.deadline = 0;
+        ok(s, "%zu message%s (%" PRIu64 " octets)", x->count, plural(x->count), x->octets);
+        return;
+    }
+    say("%s: wrong name or password for %s", s->peer, s->user);
+    s->user[0] = '\0';
+    wire_flush(&s->wire);
+    ppoll(NULL, 0, &second, s->wire.mask);
+    if (++s->tries < LOGIN_TRIES) {
+        no(s, "[AUTH] wrong name or password");
+    } else {
+        no(s, "[AUTH] wrong name or password, and that was the last try");
+        s->end = "error (no login)";
+    }
+}
+
+/* RFC 2449 section 5. The same before and after the login, so that a client need not ask twice. */
+static void
+do_capa(struct session *s, const struct request *r)
+{
+    static const char capabilities[] =
+        "TOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nPIPELINING\r\nEXPIRE NEVER\r\n";
+
+    (void)r;
+    ok(s, "this is what I can do");
+    wire_put(&s->wire, capabilities, sizeof capabilities - 1);
+    if (s->settings->passfile != NULL)
+        wire_put(&s->wire, "AUTH-RESP-CODE\r\n", 16);
+    wire_put(&s->wire, ".\r\n", 3);
+}
+
+/*
+ * The UPDATE state (RFC 1939 section 6): here, and only here, messages are removed. From now on no signal
+ * ends the session before its answer. A client that is known to be gone has not heard its earlier answers,
+ * and nothing is removed for it.
+ */
+static void
+do_quit(struct session *s, const struct request *r)
+{
+    const struct index *x = &s->store->index;
+    size_t failed = 0;
+    bool synced = true;
+
+    (void)r;
+    s->end = "quit";
+    if (s->state == IN_AUTH) {
+        ok(s, "goodbye");
+        return;
+    }
+    if (!wire_flush(&s->wire))
+        return;
+    s->wire.mask = NULL;
+    s->wire.stop = NULL;
+    for (size_t i = 0; i < x->count && s->marked > 0; i++) {
+        if (!s->deleted[i])
+            continue;
+        if (store_remove(s->store, index_at(x, i)))
+            s->removed++;
+        else
+            failed++;
+    }
+    if (s->removed > 0)
+        synced = store_sync(s->store);
+    s->stale = s->stale || failed > 0;
+    s->wire.deadline = wire_clock() + QUIT_SECONDS * 1000;
+    if (failed > 0)
+        no(s, "%zu marked message%s could not be removed or had changed, %zu removed, %zu left",
+           failed, plural(failed), s->removed, x->count - s->removed);
+    else if (!synced)
+        no(s, "%zu message%s removed, but the disk may not have it: %s",
+           s->removed, plural(s->removed), strerror(errno));
+    else
+        ok(s, "%zu message%s removed, %zu left", s->removed, plural(s->removed), x->count - s->removed);
+}
+
+static void (*const handlers[POP3_VERBS])(struct session *, const struct request *) = {
+    [POP3_STAT] = do_stat, [POP3_LIST] = do_list, [POP3_RETR] = do_retr, [POP3_DELE] = do_dele,
+    [POP3_TOP] = do_top,   [POP3_UIDL] = do_uidl, [POP3_NOOP] = do_noop, [POP3_RSET] = do_rset,
+    [POP3_USER] = do_user, [POP3_PASS] = do_pass, [POP3_CAPA] = do_capa, [POP3_QUIT] = do_quit,
+};
+
+/* ---- 6. A session ------------------------------------------------------------------------------------ */
+
+/*
+ * Finds out which message and how many lines a command means. Returns false when it means none, having
+ * told the client why.
+ */
+static bool
+understand(struct session *s, const struct pop3_request *typed, struct request *r)
+{
+    const struct pop3_command *command = &pop3_commands[typed->verb];
+    size_t count = s->store->index.count;
+
+    *r = (struct request){.argument = typed->argument[0]};
+    if (!command->on_message || typed->count == 0)
+        return true;
+    if (!pop3_number(typed->argument[0], UINT32_MAX, &r->number) || r->number == 0)
+        mistake(s, "a message number is digits, from 1 on");
+    else if (r->number > count)
+        mistake(s, "no message %" PRIu64 ", there %s %zu", r->number, count == 1 ? "is" : "are", count);
+    else if (s->deleted[r->number - 1])
+        mistake(s, "message %" PRIu64 " is marked as deleted", r->number);
+    else if (typed->count > 1 && !pop3_number(typed->argument[1], UINT32_MAX, &r->lines))
+        mistake(s, "a number of lines is digits, up to %" PRIu32, UINT32_MAX);
+    else
+        r->message = index_at(&s->store->index, (size_t)r->number - 1);
+    return r->message != NULL;
+}
+
+/* Answers one command line, of that length and without its end. */
+static void
+obey(struct session *s, char *line, size_t length)
+{
+    bool nul = strlen(line) != length;
+    struct pop3_request typed = pop3_parse(line);
+    const struct pop3_command *command = &pop3_commands[typed.verb < POP3_VERBS ? typed.verb : 0];
+    bool idle_login = s->settings->passfile == NULL && command->where == IN_AUTH;
+    struct request request;
+
+    if (nul)
+        mistake(s, "a NUL has no place in a command");
+    else if (typed.word[0] == '\0')
+        mistake(s, "an empty line is no command");
+    else if (typed.verb == POP3_VERBS)
+        mistake(s, "no such command; STAT, LIST, RETR, DELE, TOP, UIDL, RSET, NOOP, CAPA and QUIT are");
+    else if ((command->where & s->state) == 0 && !idle_login)
+        mistake(s, s->state == IN_AUTH ? "log in first, with USER and PASS" : "you are logged in already");
+    else if (typed.count < command->min || typed.count > command->max)
+        mistake(s, "%s arguments; say %s%s%s", typed.count < command->min ? "missing" : "too many",
+                command->name, command->max > 0 ? " " : "", command->arguments);
+    else if (understand(s, &typed, &request)) {
+        int mistakes = s->mistakes;
+
+        handlers[typed.verb](s, &request);
+        if (s->mistakes == mistakes)
+            s->mistakes = 0;
+    }
+}
+
+/* Says why a session is over whose wire has failed. */
+static const char *
+wire_reason(int error)
+{
+    switch (error) {
+    case WIRE_CLOSED:
+        return "disconnected";
+    case ETIMEDOUT:
+        return "idle";
+    case EINTR:
+        return "server stopped";
+    case EIO:
+        return "error (message changed or unreadable)";
+    default:
+        return "error";
+    }
+}
+
+/*
+ * Closes so that the last answer arrives: a socket that is closed with input unread drops what it sent.
+ * The client is told that no more comes, and then gets a moment to close as well.
+ */
+static void
+session_part(struct session *s)
+{
+    struct wire *w = &s->wire;
+    size_t taken = 0;
+
+    if (!wire_flush(w) || !w->socket || shutdown(w->out, SHUT_WR) != 0)
+        return;
+    w->deadline = wire_clock() + PARTING_SECONDS * 1000;
+    while (taken < 1024 * 1024 && wire_fill(w)) {
+        taken += w->in_end - w->in_start;
+        w->in_start = w->in_end;
+    }
+}
+
+/* Holds a session on two descriptors, from the greeting to its end. Returns the exit status for it. */
+static int
+session_run(struct session *s)
+{
+    struct wire *w = &s->wire;
+    const struct index *x = &s->store->index;
+
+    say("%s: session starts", s->peer);
+    w->idle_ms = (int)s->settings->idle_seconds * 1000;
+    if (s->settings->passfile == NULL) {
+        s->state = IN_TRANS;
+        ok(s, "POP3 server ready, no login is needed");
+    } else {
+        s->state = IN_AUTH;
+        w->deadline = wire_clock() + LOGIN_SECONDS * 1000;
+        ok(s, "POP3 server ready, log in with USER and PASS");
+    }
+    while (s->end == NULL && w->error == 0) {
+        char *line;
+        size_t length;
+
+        switch (wire_line(w, POP3_COMMAND_MAX, &line, &length)) {
+        case WIRE_LINE:
+            obey(s, line, length);
+            break;
+        case WIRE_LINE_TOO_LONG:
+            mistake(s, "a command has at most %d octets", POP3_COMMAND_MAX);
+            break;
+        case WIRE_NO_LINE:
+            break;
+        }
+    }
+    if (s->end != NULL)
+        session_part(s);
+
+    say("%s: %s retr=%zu/%" PRIu64 " top=%zu del=%zu left=%zu %.1f s", s->peer,
+        s->end != NULL ? s->end : wire_reason(w->error), s->retrieved, s->retrieved_octets, s->topped,
+        s->removed, x->count - s->removed, (double)(wire_clock() - s->began) / 1000);
+    return s->stale ? EXIT_STALE : 0;
+}
+
+/*
+ * Makes a session of two open descriptors and holds it. Signals are blocked here, and mask lets them in.
+ * Returns an exit status; the process is about to end, so nothing is freed.
+ */
+static int
+serve(const struct settings *settings, const struct store *store, const char *peer, int in, int out,
+      const sigset_t *mask)
+{
+    struct session *s = calloc(1, sizeof *s);
+    bool *deleted = calloc(store->index.count + 1, sizeof *deleted);
+
+    if (s == NULL || deleted == NULL) {
+        say("%s: no memory for a session", peer);
+        return 1;
+    }
+    s->settings = settings;
+    s->store = store;
+    s->deleted = deleted;
+    s->began = wire_clock();
+    snprintf(s->peer, sizeof s->peer, "%s", peer);
+    wire_open(&s->wire, in, out);
+    s->wire.mask = mask;
+    s->wire.stop = &stop_asked;
+    return session_run(s);
+}
+
+/* ---- 7. Connections ---------------------------------------------------------------------------------- */
+
+/* A session in another process. */
+struct child {
+    pid_t pid;                  /* 0: this place is free */
+    sa_family_t family;
+    unsigned char address[16];  /* of the peer, 4 octets of it for IPv4 */
+    char peer[INET6_ADDRSTRLEN + 32];
+};
+
+struct listener {
+    int sockets[ADDRESSES];
+    int count;
+};
+
+/* Everything that the parent works with. */
+struct server {
+    const struct settings *settings;
+    struct store *store;
+    struct listener listener;
+    struct child *children;     /* settings->sessions places */
+    size_t live;                /* how many are taken */
+    sigset_t mask;              /* the signals as they were: let in while waiting */
+};
+
+enum { HOST_TEXT = INET6_ADDRSTRLEN + 20, PORT_TEXT = 8 };
+
+/* Writes an address in digits, with its zone if it has one, and its port. Says whether it is a socket's. */
+static bool
+address_text(const struct sockaddr *address, socklen_t length, char host[HOST_TEXT], char port[PORT_TEXT])
+{
+    return getnameinfo(address, length, host, HOST_TEXT, port, PORT_TEXT, NI_NUMERICHOST | NI_NUMERICSERV) == 0;
+}
+
+/* Writes who is at the other end of a connection: 127.0.0.1:4711, [::1]:4711, or that it is no socket. */
+static void
+peer_text(char *text, size_t room, int socket)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    char host[HOST_TEXT], port[PORT_TEXT];
+
+    if (getpeername(socket, (struct sockaddr *)&address, &length) != 0 ||
+        !address_text((struct sockaddr *)&address, length, host, port))
+        snprintf(text, room, "standard input");
+    else
+        snprintf(text, room, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* Says whether only this machine can come from, or to, an address. */
+static bool
+is_loopback(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
+    return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 == 127;
+}
+
+/* Returns a socket that listens on a numeric address and port, or -1 with errno set. */
+static int
+listen_on(const char *host, const char *port)
+{
+    const struct addrinfo hints = {
+        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM
+    };
+    struct addrinfo *address;
+    const int on = 1;
+    int fd, error;
+
+    if (getaddrinfo(host, port, &hints, &address) != 0) {
+        errno = EAFNOSUPPORT;
+        return -1;
+    }
+    fd = socket(address->ai_family, SOCK_STREAM, 0);
+    if (fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        if (address->ai_family == AF_INET6)
+            setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+        /* Not to be stuck in accept() for a client that went between the two calls. */
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        if (bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {
+            error = errno;
+            close(fd);
+            errno = error;
+            fd = -1;
+        }
+    }
+    error = errno;
+    freeaddrinfo(address);
+    errno = error;
+    return fd;
+}
+
+/* Says why an address cannot be listened on, and what to do about it. */
+static void
+say_listen_error(const char *host, const char *port, int error)
+{
+    const char *advice = error == EADDRINUSE ? "; does another server run? Try another port" :
+                         error == EACCES ? "; ports below 1024 are for root: try one above" :
+                         error == EADDRNOTAVAIL ? "; -a takes an address of this machine" : "";
+
+    say("cannot listen on %s port %s: %s%s", host, port, strerror(error), advice);
+}
+
+/*
+ * Listens on every address. A family that this machine has not is skipped if nobody asked for it. Port 0 is
+ * the kernel's choice for the first address and the same for the rest, unless it is taken there every time.
+ * Returns false, having said why, when that cannot be.
+ */
+static bool
+listen_on_all(struct listener *l, const struct settings *settings)
+{
+    static const char *const loopback[] = {"127.0.0.1", "::1"};
+    const bool asked = settings->address_count > 0, chosen = strcmp(settings->port, "0") == 0;
+    const char *const *hosts = asked ? settings->addresses : loopback;
+    const int count = asked ? settings->address_count : 2;
+    char port[PORT_TEXT], host[HOST_TEXT];
+    int tries = 20;
+
+again:
+    snprintf(port, sizeof port, "%s", settings->port);
+    l->count = 0;
+    for (int i = 0; i < count; i++) {
+        struct sockaddr_storage address;
+        socklen_t length = sizeof address;
+        int fd = listen_on(hosts[i], port);
+
+        if (fd < 0 && errno == EADDRINUSE && chosen && l->count > 0) {
+            if (--tries > 0) {
+                while (l->count > 0)
+                    close(l->sockets[--l->count]);
+                goto again;
+            }
+            fd = listen_on(hosts[i], "0");
+        }
+        if (fd < 0 && !asked && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+            continue;
+        if (fd < 0) {
+            say_listen_error(hosts[i], port, errno);
+            return false;
+        }
+        l->sockets[l->count++] = fd;
+        if (chosen && getsockname(fd, (struct sockaddr *)&address, &length) == 0)
+            address_text((struct sockaddr *)&address, length, host, port);
+    }
+    if (l->count == 0)
+        say("this machine has neither 127.0.0.1 nor ::1; name an address with -a");
+    return l->count > 0;
+}
+
+/* Says on standard output where the server listens, and on standard error who can reach it there. */
+static void
+tell_listening(const struct listener *l, const struct settings *settings)
+{
+    bool open = false;
+
+    for (int i = 0; i < l->count; i++) {
+        struct sockaddr_storage address;
+        socklen_t length = sizeof address;
+        char host[HOST_TEXT], port[PORT_TEXT];
+
+        if (getsockname(l->sockets[i], (struct sockaddr *)&address, &length) != 0 ||
+            !address_text((struct sockaddr *)&address, length, host, port))
+            continue;
+        printf("listening on %s port %s\n", host, port);
+        open = open || !is_loopback((struct sockaddr *)&address);
+    }
+    fflush(stdout);
+    if (!open)
+        say("only this machine can connect; -a ADDRESS listens elsewhere, -a 0.0.0.0 everywhere");
+    else if (settings->passfile == NULL)
+        say("warning: anybody who reaches this machine can read and remove the mail; -p asks for a password");
+}
+
+/*
+ * Gives back the places of the sessions that have ended, and says which of them did not end by themselves.
+ * When one met a file that is not as the index says, all are looked at before the next: it may have changed
+ * in a way of which the system does not tell, such as through a second name made after the first look.
+ */
+static void
+reap(struct server *server)
+{
+    int status;
+    pid_t pid;
+
+    child_ended = 0;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (size_t i = 0; i < server->settings->sessions; i++) {
+            struct child *child = &server->children[i];
+
+            if (child->pid != pid)
+                continue;
+            if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STALE)
+                store_close(server->store);
+            if (WIFSIGNALED(status))
+                say("%s: session killed by signal %d", child->peer, WTERMSIG(status));
+            child->pid = 0;
+            server->live--;
+            break;
+        }
+    }
+}
+
+/* Turns a connection away with one answer. The parent waits for nobody: it sends what goes at once. */
+static void
+refuse(int connection, const char *peer, const char *reason)
+{
+    char answer_line[POP3_STATUS_MAX], unread[4096];
+    int length = snprintf(answer_line, sizeof answer_line, "-ERR [SYS/TEMP] %s\r\n", reason);
+
+    say("%s: refused, %s", peer, reason);
+    if (send(connection, answer_line, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        shutdown(connection, SHUT_WR);
+    while (recv(connection, unread, sizeof unread, MSG_DONTWAIT) > 0)
+        continue;
+    close(connection);
+}
+
+/* Notes in a free place who a session is for. Returns NULL when it may not be, with the reason. */
+static struct child *
+find_place(struct server *server, const struct sockaddr *peer, const char **reason)
+{
+    const uint64_t sessions = server->settings->sessions, share = sessions < 4 ? 1 : sessions / 4;
+    struct child *place = NULL, wanted = {.family = peer->sa_family};
+    uint64_t same = 0;
+
+    if (peer->sa_family == AF_INET6)
+        memcpy(wanted.address, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr, 16);
+    else
+        memcpy(wanted.address, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
+
+    if (child_ended || server->live == sessions)
+        reap(server);
+    for (size_t i = 0; i < sessions; i++) {
+        struct child *child = &server->children[i];
+
+        if (child->pid == 0)
+            place = place == NULL ? child : place;
+        else if (child->family == wanted.family && memcmp(child->address, wanted.address, sizeof wanted.address) == 0)
+            same++;
+    }
+    if (place == NULL) {
+        *reason = "too many sessions, try again later";
+    } else if (same >= share && !is_loopback(peer)) {
+        *reason = "too many sessions from your address, try again later";
+        place = NULL;
+    } else {
+        *place = wanted;
+    }
+    return place;
+}
+
+/* Accepts a connection, if it is still there, and starts its session on the store as it is now. */
+static void
+accept_session(struct server *server, int listening)
+{
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 100 * 1000 * 1000};
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    struct child *place;
+    const char *reason = "";
+    char peer[sizeof place->peer];
+    const int on = 1;
+    pid_t pid;
+    int connection = accept(listening, (struct sockaddr *)&address, &length);
+
+    if (connection < 0) {
+        /* Out of something: the connection stays in the queue and would wake us again at once. */
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            say("cannot accept a connection: %s", strerror(errno));
+            ppoll(NULL, 0, &pause, &server->mask);
+        }
+        return;
+    }
+    peer_text(peer, sizeof peer, connection);
+    place = find_place(server, (struct sockaddr *)&address, &reason);
+    if (place == NULL) {
+        refuse(connection, peer, reason);
+        return;
+    }
+    if (!store_refresh(server->store, false)) {
+        say("%s: %s", server->store->path, strerror(errno));
+        refuse(connection, peer, "the mail cannot be read at the moment");
+        return;
+    }
+
+    pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < server->listener.count; i++)
+            close(server->listener.sockets[i]);
+        if (server->store->watch >= 0)
+            close(server->store->watch);
+        setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        _exit(serve(server->settings, server->store, peer, connection, connection, &server->mask));
+    }
+    if (pid < 0) {
+        say("cannot start a session: %s", strerror(errno));
+        refuse(connection, peer, "too busy, try again later");
+        return;
+    }
+    place->pid = pid;
+    memcpy(place->peer, peer, sizeof place->peer);
+    server->live++;
+    close(connection);
+}
+
+/* Serves until a signal says stop, then tells the sessions and waits for them; a second signal does not wait. */
+static void
+serve_connections(struct server *server)
+{
+    struct pollfd ready[ADDRESSES];
+
+    while (!stop_asked) {
+        for (int i = 0; i < server->listener.count; i++)
+            ready[i] = (struct pollfd){.fd = server->listener.sockets[i], .events = POLLIN};
+        if (ppoll(ready, (nfds_t)server->listener.count, NULL, &server->mask) > 0)
+            for (int i = 0; i < server->listener.count; i++)
+                if (ready[i].revents != 0)
+                    accept_session(server, server->listener.sockets[i]);
+        if (child_ended)
+            reap(server);
+    }
+
+    for (int i = 0; i < server->listener.count; i++)
+        close(server->listener.sockets[i]);
+    for (size_t i = 0; i < server->settings->sessions; i++)
+        if (server->children[i].pid > 0)
+            kill(server->children[i].pid, SIGTERM);
+    stop_asked = 0;
+    for (reap(server); server->live > 0 && !stop_asked; reap(server))
+        ppoll(NULL, 0, NULL, &server->mask);
+    say("stopped");
+}
+
+/* ---- 8. main ----------------------------------------------------------------------------------------- */
+
+static const char usage[] =
+    "usage: server [-hiV] [-a address]... [-d directory] [-n sessions] [-p passfile]\n"
+    "              [-t seconds] [port]\n";
+
+static const char help[] =
+    "\n"
+    "Serves a directory of messages, one a file, by POP3. The port is " POP3_PORT " if none is given;\n"
+    "with 0 the kernel chooses one.\n"
+    "\n"
+    "  -a ADDRESS    listen on this address, in digits; may be repeated (127.0.0.1 and ::1)\n"
+    "  -d DIRECTORY  where the messages are (mail)\n"
+    "  -i            serve one session on standard input and output, then exit\n"
+    "  -n SESSIONS   the most at once (256)\n"
+    "  -p PASSFILE   require a login; the file holds one line name:password and is\n"
+    "                readable by its owner alone\n"
+    "  -t SECONDS    close a session that was idle for so long (600)\n"
+    "  -h, --help    say this\n"
+    "  -V, --version say which version this is\n";
+
+/* Says what is wrong with the command line, and ends the program. */
+static _Noreturn void __attribute__((format(printf, 1, 2)))
+misused(const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    say("%s; server --help lists what there is", text);
+    exit(2);
+}
+
+/* Reads a number of an option, from min to max, or ends the program. */
+static uint64_t
+option_number(char option, const char *text, uint64_t min, uint64_t max)
+{
+    uint64_t number;
+
+    if (!pop3_number(text, max, &number) || number < min)
+        misused("-%c takes a number from %" PRIu64 " to %" PRIu64 ", not %s", option, min, max, text);
+    return number;
+}
+
+/* Notes an address to listen on, or ends the program. */
+static void
+option_address(struct settings *settings, const char *text)
+{
+    const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *address;
+
+    if (settings->address_count == ADDRESSES)
+        misused("-a can be given %d times", ADDRESSES);
+    if (getaddrinfo(text, NULL, &hints, &address) != 0)
+        misused("-a takes an address in digits, such as 0.0.0.0 or ::1, not %s", text);
+    freeaddrinfo(address);
+    settings->addresses[settings->address_count++] = text;
+}
+
+/* Reads the command line. Ends the program when it was asked what there is, or something else it is not. */
+static void
+read_options(struct settings *settings, int argc, char **argv)
+{
+    static const struct option names[] = {
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}
+    };
+    uint64_t port;
+    int option;
+
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":a:d:hin:p:t:V", names, NULL)) != -1) {
+        switch (option) {
+        case 'a':
+            option_address(settings, optarg);
+            break;
+        case 'd':
+            settings->directory = optarg;
+            break;
+        case 'h':
+            printf("%s%s", usage, help);
+            exit(0);
+        case 'i':
+            settings->inetd = true;
+            break;
+        case 'n':
+            settings->sessions = option_number('n', optarg, 1, 100000);
+            break;
+        case 'p':
+            settings->passfile = optarg;
+            break;
+        case 't':
+            settings->idle_seconds = option_number('t', optarg, 1, 1000000);
+            break;
+        case 'V':
+            printf("pop3 server %s\n", POP3_VERSION);
+            exit(0);
+        case ':':
+            misused("-%c needs a value", optopt);
+        default:
+            misused("no such option: %s", argv[optind - 1]);
+        }
+    }
+    if (optind < argc) {
+        settings->port = argv[optind++];
+        if (!pop3_number(settings->port, 65535, &port))
+            misused("a port is a number from 0 to 65535, not %s", settings->port);
+        if (settings->inetd)
+            misused("-i takes no port");
+    }
+    if (optind < argc)
+        misused("one port is enough: what is %s?", argv[optind]);
+}
+
+/* Reads the file with the name and the password. Returns false, having said why, when it will not do. */
+static bool
+read_passfile(struct settings *settings)
+{
+    char text[2 * SECRET_MAX + 8], *colon, *end;
+    int file = open(settings->passfile, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat status;
+    ssize_t length;
+
+    if (file < 0 || fstat(file, &status) != 0 || (length = read(file, text, sizeof text - 1)) < 0) {
+        say("%s: %s", settings->passfile, strerror(errno));
+        return false;
+    }
+    close(file);
+    text[length] = '\0';
+    if (!S_ISREG(status.st_mode) || (status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        say("%s: must be a file that only its owner can read: chmod 600 %s", settings->passfile, settings->passfile);
+        return false;
+    }
+    end = text + strcspn(text, "\r\n");
+    colon = strchr(text, ':');
+    if (strlen(text) != (size_t)length || end[strspn(end, "\r\n")] != '\0' || colon == NULL || colon >= end ||
+        colon == text || colon + 1 == end || (size_t)(colon - text) > SECRET_MAX ||
+        (size_t)(end - colon - 1) > SECRET_MAX || strcspn(text, " \t") < (size_t)(colon - text)) {
+        say("%s: must hold one line name:password, the name without blanks, each of at most %d octets",
+            settings->passfile, SECRET_MAX);
+        return false;
+    }
+    memcpy(settings->name, text, (size_t)(colon - text));
+    memcpy(settings->password, colon + 1, (size_t)(end - colon - 1));
+    return true;
+}
+
+static void
+note_signal(int number)
+{
+    if (number == SIGCHLD)
+        child_ended = 1;
+    else
+        stop_asked = 1;
+}
+
+/* Blocks the signals that the program takes notice of, and returns in *mask how it was before. */
+static void
+catch_signals(sigset_t *mask)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+    struct sigaction action = {.sa_handler = note_signal};
+    sigset_t blocked;
+
+    sigemptyset(&action.sa_mask);
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction before;
+
+        sigaction(numbers[i], NULL, &before);
+        if (numbers[i] == SIGHUP && before.sa_handler == SIG_IGN)
+            continue;           /* nohup means it */
+        sigaction(numbers[i], &action, NULL);
+        sigaddset(&blocked, numbers[i]);
+    }
+    sigprocmask(SIG_BLOCK, &blocked, mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sigdelset(mask, numbers[i]);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Sees to it that 0, 1 and 2 are open, so that no connection ever gets one of these numbers. */
+static void
+open_standard_files(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
+/* Says whether standard error is the connection itself, as inetd has it: then nothing may be said there. */
+static bool
+stderr_is_stdout(void)
+{
+    struct stat out, err;
+
+    return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev &&
+           out.st_ino == err.st_ino;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct settings settings = {
+        .port = POP3_PORT, .directory = "mail", .sessions = SESSIONS, .idle_seconds = IDLE_SECONDS
+    };
+    struct store store = {.directory = -1, .watch = -1, .refreshed = INT64_MIN};
+    struct server server = {.settings = &settings, .store = &store};
+    char peer[sizeof server.children->peer];
+
+    open_standard_files();
+    read_options(&settings, argc, argv);
+    catch_signals(&server.mask);
+    if (settings.inetd && stderr_is_stdout())
+        dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+    if (settings.passfile != NULL && !read_passfile(&settings))
+        return 1;
+    if (!settings.inetd && !listen_on_all(&server.listener, &settings))
+        return 1;
+
+    store.path = settings.directory;
+    if (!store_refresh(&store, true)) {
+        say("%s: %s; -d names the directory with the messages", store.path, strerror(errno));
+        return 1;
+    }
+    say("%s: %zu message%s, %" PRIu64 " octets", store.path, store.index.count, plural(store.index.count),
+        store.index.octets);
+
+    if (settings.inetd) {
+        peer_text(peer, sizeof peer, STDIN_FILENO);
+        return serve(&settings, &store, peer, STDIN_FILENO, STDOUT_FILENO, &server.mask) == 1;
+    }
+    server.children = calloc(settings.sessions, sizeof *server.children);
+    if (server.children == NULL) {
+        say("no memory for %" PRIu64 " sessions; -n sets how many", settings.sessions);
+        return 1;
+    }
+    tell_listening(&server.listener, &settings);
+    serve_connections(&server);
+    return 0;
+}
