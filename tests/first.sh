@@ -1,0 +1,21 @@
+#!/bin/sh
+# first.sh - a first session: the server on a copy of mail/, and the client with it
+#
+# At a terminal you type; otherwise a few commands are typed for you. What RETR saves stays in inbox/.
+set -e
+cd "$(dirname "$0")/.."
+work=$(mktemp -d "${TMPDIR:-/tmp}/pop3-first.XXXXXX")
+trap 'kill "$server" 2>/dev/null; rm -rf "$work"' 0
+trap 'exit 130' 1 2 15
+
+cp -R mail "$work/mail"
+mkfifo "$work/listening"
+./server -d "$work/mail" 0 >"$work/listening" 2>"$work/log" &
+server=$!
+read -r listening on host its_port port <"$work/listening"
+if [ -t 0 ]; then
+    echo "The server listens on $host port $port, with a copy of mail/. HELP lists the commands, QUIT ends it."
+    ./client "$host" "$port"
+else
+    printf '%s\n' STAT LIST 'TOP 1 2' 'RETR 1' 'DELE 1' QUIT | ./client "$host" "$port"
+fi
