@@ -396,12 +396,12 @@ wire_stopped(const struct wire *w)
 /*
  * Waits until a descriptor is ready for POLLIN or POLLOUT. Returns false, with the error noted, when it was
  * idle for too long, the deadline has passed or a signal said stop. A peer that slowly takes what the
- * system already holds for it is not idle: after a second the wait begins to watch that.
+ * system already holds for it is not idle: a wait that is not over soon begins to watch that.
  */
 static inline bool
 wire_wait(struct wire *w, int fd, short events)
 {
-    int64_t now = wire_clock(), limit = now + w->idle_ms, slice = 1000;
+    int64_t now = wire_clock(), limit = now + w->idle_ms, slice = 10;
     int untaken = -1;
 
     while (!wire_stopped(w)) {
@@ -426,7 +426,7 @@ wire_wait(struct wire *w, int fd, short events)
             untaken = wire_untaken(w);
             if (untaken < before)
                 limit = now + w->idle_ms;
-            slice = untaken > 0 ? 1000 : INT64_MAX;
+            slice = untaken > 0 ? 200 : INT64_MAX;
         }
     }
     return wire_fail(w, EINTR);

@@ -52,11 +52,12 @@ enum {
     SECRET_MAX = 248,           /* octets of a name or a password that fits a command line */
     SETTLED_SECONDS = 3,        /* longer than the tick of any file system's clock (FAT's has 2) */
     BLOCK = 64 * 1024,          /* octets of a file read at a time */
+    FEW = 32,                   /* messages: it takes no time to look at each for every session */
     EXIT_STALE = 3              /* a session's: it found a file that is not as the index says */
 };
 
 struct settings {
-    const char *port;
+    char port[8];               /* in digits, "0" for any */
     const char *addresses[ADDRESSES];
     int address_count;          /* 0: the two of loopback */
     const char *directory;
@@ -435,22 +436,27 @@ message_measure(struct message *m, const char *name, int file)
 
 /*
  * Compares an open file with its entry in the index, and its content too as long as its times may not show
- * a change (two changes within one tick of the file system's clock leave the same times).
+ * a change (two changes within one tick of the file system's clock leave the same times). Where links may
+ * change, a file that got or lost a name meanwhile is unchanged if its content is: its ctime tells no more.
  */
 static bool
-message_unchanged(const struct store *store, const struct message *m, int file)
+message_unchanged(const struct store *store, const struct message *m, int file, bool links_may_change)
 {
     struct stat status;
     struct message now = {0};
+    bool settled = m->settles <= store->refreshed;
 
     if (fstat(file, &status) != 0)
         return false;
     message_identify(&now, &status);
+    if (links_may_change && now.changed != m->changed) {
+        now.changed = m->changed;
+        settled = false;
+    }
     if (!message_same(&now, m))
         return false;
-    return m->settles <= store->refreshed ||
-           (message_measure(&now, store->index.names + m->name, file) && now.octets == m->octets &&
-            memcmp(now.id, m->id, sizeof now.id) == 0);
+    return settled || (message_measure(&now, store->index.names + m->name, file) && now.octets == m->octets &&
+                       memcmp(now.id, m->id, sizeof now.id) == 0);
 }
 
 /* What a look at a name finds. */
@@ -606,12 +612,17 @@ index_keep(struct index *x, const struct index *old, size_t from, size_t end)
     }
 }
 
-/* Counts a message in, or with -1 out. */
+/* Counts a message in, or out. */
 static void
-index_count(struct index *x, const struct message *m, int sign)
+index_count(struct index *x, const struct message *m, bool in)
 {
-    x->octets += sign > 0 ? m->octets : 0 - m->octets;
-    x->linked = m->linked ? (sign > 0 ? x->linked + 1 : x->linked - 1) : x->linked;
+    if (in) {
+        x->octets += m->octets;
+        x->linked += m->linked;
+    } else {
+        x->octets -= m->octets;
+        x->linked -= m->linked;
+    }
 }
 
 /*
@@ -683,7 +694,7 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
         switch (store_look(store, name, known, &found, &reason)) {
         case MESSAGE:
             index_add(&new, &found, name->text);
-            index_count(&new, &found, 1);
+            index_count(&new, &found, true);
             break;
         case LEFT_OUT:
             if (tell && ++left_out <= 20)
@@ -701,7 +712,7 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
         }
         }
         if (known != NULL && !whole)
-            index_count(&new, known, -1);
+            index_count(&new, known, false);
     }
     if (!whole)
         index_keep(&new, old, next, old->count);
@@ -826,9 +837,35 @@ store_read(struct store *store, struct names *names)
 }
 
 /*
- * Brings the index up to date with the store. What the system told of is looked at again, and files with
- * names elsewhere, through which they change unheard; or, where it does not tell or the path leads to
- * another directory now, every file. Returns false, with errno set, when the store cannot be read.
+ * Adds the names of messages that changed although the system did not tell: a file can be written to through
+ * a name in another directory. Those that had one when they were measured are looked at, and where they are
+ * few all of them, since a file may get one later. Returns false when there is no memory.
+ */
+static bool
+store_unheard(const struct store *store, struct names *names)
+{
+    const struct index *x = &store->index;
+
+    for (size_t i = 0; i < x->count && (x->linked > 0 || x->count <= FEW); i++) {
+        const struct message *m = index_at(x, i);
+        const char *name = x->names + m->name;
+        struct message now = {0};
+        struct stat status;
+
+        if (!m->linked && x->count > FEW)
+            continue;
+        if (fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+            message_identify(&now, &status);
+        if ((!message_same(&now, m) || m->settles > store->refreshed) && !names_add(names, name, false))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * Brings the index up to date with the store. What the system told of is looked at again, and what changed
+ * unheard; or, where it does not tell or the path leads to another directory now, every file. Returns false,
+ * with errno set, when the store cannot be read.
  */
 static bool
 store_refresh(struct store *store, bool tell)
@@ -849,10 +886,8 @@ store_refresh(struct store *store, bool tell)
     if (whole) {
         names_free(&names);
         done = store_read(store, &names);
-    } else if (store->index.linked > 0) {
-        for (size_t i = 0; i < store->index.count && done; i++)
-            if (index_at(&store->index, i)->linked)
-                done = names_add(&names, store->index.names + index_at(&store->index, i)->name, false);
+    } else {
+        done = store_unheard(store, &names);
     }
     if (done && (whole || names.count > 0))
         done = names_sort(&names) && store_index(store, &names, whole, tell || !whole);
@@ -867,14 +902,17 @@ store_refresh(struct store *store, bool tell)
     return done;
 }
 
-/* Opens a message that is still what the index says. Returns its descriptor, or -1. */
+/*
+ * Opens a message that is still what the index says; its names may have changed meanwhile if links_may_change
+ * is true. Returns its descriptor, or -1.
+ */
 static int
-store_open_message(const struct store *store, const struct message *m)
+store_open_message(const struct store *store, const struct message *m, bool links_may_change)
 {
     int file = openat(store->directory, store->index.names + m->name,
                       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
-    if (file >= 0 && !message_unchanged(store, m, file)) {
+    if (file >= 0 && !message_unchanged(store, m, file, links_may_change)) {
         close(file);
         return -1;
     }
@@ -895,7 +933,7 @@ store_remove(const struct store *store, const struct message *m)
     if (fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT;
 
-    int file = store_open_message(store, m);
+    int file = store_open_message(store, m, false);
     if (file < 0)
         return false;
     close(file);
@@ -1061,7 +1099,7 @@ send_message(struct session *s, const struct message *m, int file, struct top *t
         left -= (uint64_t)count;
         more = left > 0 && part == (size_t)count;
     }
-    if (more || !message_unchanged(s->store, m, file)) {
+    if (more || !message_unchanged(s->store, m, file, true)) {
         s->stale = true;
         wire_flush(&s->wire);
         return wire_fail(&s->wire, EIO);
@@ -1146,7 +1184,7 @@ no_longer(struct session *s, const struct request *r)
 static void
 do_retr(struct session *s, const struct request *r)
 {
-    int file = store_open_message(s->store, r->message);
+    int file = store_open_message(s->store, r->message, true);
 
     if (file < 0) {
         no_longer(s, r);
@@ -1174,7 +1212,7 @@ static void
 do_top(struct session *s, const struct request *r)
 {
     struct top top = {.lines = r->lines, .in_body = false, .in_line = false, .only_cr = false};
-    int file = store_open_message(s->store, r->message);
+    int file = store_open_message(s->store, r->message, true);
 
     if (file < 0) {
         no_longer(s, r);
@@ -1344,13 +1382,13 @@ do_quit(struct session *s, const struct request *r)
     bool synced = true;
 
     (void)r;
+    if (!wire_flush(&s->wire))
+        return;
     s->end = "quit";
     if (s->state == IN_AUTH) {
         ok(s, "goodbye");
         return;
     }
-    if (!wire_flush(&s->wire))
-        return;
     s->wire.mask = NULL;
     s->wire.stop = NULL;
     for (size_t i = 0; i < x->count && s->marked > 0; i++) {
@@ -1577,16 +1615,13 @@ address_text(const struct sockaddr *address, socklen_t length, char host[HOST_TE
     return getnameinfo(address, length, host, HOST_TEXT, port, PORT_TEXT, NI_NUMERICHOST | NI_NUMERICSERV) == 0;
 }
 
-/* Writes who is at the other end of a connection: 127.0.0.1:4711, [::1]:4711, or that it is no socket. */
+/* Writes who is at the other end of a connection: 127.0.0.1:4711, [::1]:4711, or that it is no network's. */
 static void
-peer_text(char *text, size_t room, int socket)
+peer_text(char *text, size_t room, const struct sockaddr *address, socklen_t length)
 {
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
     char host[HOST_TEXT], port[PORT_TEXT];
 
-    if (getpeername(socket, (struct sockaddr *)&address, &length) != 0 ||
-        !address_text((struct sockaddr *)&address, length, host, port))
+    if (!address_text(address, length, host, port))
         snprintf(text, room, "standard input");
     else
         snprintf(text, room, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
@@ -1817,7 +1852,7 @@ accept_session(struct server *server, int listening)
         }
         return;
     }
-    peer_text(peer, sizeof peer, connection);
+    peer_text(peer, sizeof peer, (struct sockaddr *)&address, length);
     place = find_place(server, (struct sockaddr *)&address, &reason);
     if (place == NULL) {
         refuse(connection, peer, reason);
@@ -1978,13 +2013,16 @@ read_options(struct settings *settings, int argc, char **argv)
         case ':':
             misused("-%c needs a value", optopt);
         default:
-            misused("no such option: %s", argv[optind - 1]);
+            if (optopt != 0)
+                misused("there is no option -%c", optopt);
+            misused("there is no option %s", argv[optind - 1]);
         }
     }
     if (optind < argc) {
-        settings->port = argv[optind++];
-        if (!pop3_number(settings->port, 65535, &port))
-            misused("a port is a number from 0 to 65535, not %s", settings->port);
+        if (!pop3_number(argv[optind], 65535, &port))
+            misused("a port is a number from 0 to 65535, not %s", argv[optind]);
+        snprintf(settings->port, sizeof settings->port, "%" PRIu64, port);
+        optind++;
         if (settings->inetd)
             misused("-i takes no port");
     }
@@ -2090,6 +2128,8 @@ main(int argc, char **argv)
     };
     struct store store = {.directory = -1, .watch = -1, .refreshed = INT64_MIN};
     struct server server = {.settings = &settings, .store = &store};
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t length = sizeof address;
     char peer[sizeof server.children->peer];
 
     open_standard_files();
@@ -2111,7 +2151,9 @@ main(int argc, char **argv)
         store.index.octets);
 
     if (settings.inetd) {
-        peer_text(peer, sizeof peer, STDIN_FILENO);
+        if (getpeername(STDIN_FILENO, (struct sockaddr *)&address, &length) != 0)
+            length = 0;
+        peer_text(peer, sizeof peer, (struct sockaddr *)&address, length);
         return serve(&settings, &store, peer, STDIN_FILENO, STDOUT_FILENO, &server.mask) == 1;
     }
     server.children = calloc(settings.sessions, sizeof *server.children);

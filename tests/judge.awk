@@ -1,8 +1,8 @@
 # judge.awk - compares what a program said with what a conversation wants; run.sh describes both
 #
 # The first file holds the wanted lines, each behind its S, N S, E or never; the second the octets that were
-# received, as numbers: standard output, a line "errors", standard error. Variables: kind, status, exit_wanted.
-# Prints the difference and exits 1 if there is one.
+# received, as numbers: standard output, a line "errors", standard error. Variables: kind (of conversation),
+# status (the exit status), exit_wanted. Prints the difference and exits 1 if there is one.
 
 BEGIN {
     for (i = 0; i < 256; i++)
@@ -107,7 +107,8 @@ END {
 
     if (status == 124)
         complain("it took too long")
-    else if (status > 124 || (exit_wanted == "" && kind == "client" && status != 0) || (exit_wanted != "" && status != exit_wanted))
+    else if (status > 124 || (exit_wanted != "" && status != exit_wanted) ||
+             (exit_wanted == "" && kind == "client" && status != 0))
         complain("exit status: " status (exit_wanted == "" ? "" : ", wanted: " exit_wanted))
 
     for (i = 1; i <= count["E"]; i++)
