@@ -1,0 +1,80 @@
+#!/bin/sh
+# check.sh - the longer checks: every compiler there is with -Werror, the tests under its sanitizers, and
+# the mail programs of others. What is not installed is named as skipped. Status 1 if anything failed.
+cd "$(dirname "$0")/.." || exit 1
+build=tests/build
+failed=0
+passed=0
+skipped=0
+
+# check NAME COMMAND...: runs it, and counts how it went.
+check() {
+    name=$1
+    shift
+    echo "== $name"
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "== failed: $name"
+    fi
+}
+
+skip() {
+    skipped=$((skipped + 1))
+    echo "== skipped: $*"
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+warnings='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla'
+
+# build CC DIRECTORY FLAGS...: both programs, with every warning an error.
+build() {
+    compiler=$1 directory=$build/$2
+    shift 2
+    mkdir -p "$directory" &&
+        $compiler $warnings -Werror "$@" -o "$directory/server" server.c &&
+        $compiler $warnings -Werror "$@" -o "$directory/client" client.c
+}
+
+plain() {
+    $1 -o $build/plain-server server.c && $1 -o $build/plain-client client.c
+}
+
+# sanitized CC: the tests again, on programs that watch themselves.
+sanitized() {
+    sanitize='-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all'
+    build "$1" "sanitized-$1" $sanitize &&
+        CC=$1 CFLAGS=$sanitize SERVER=$build/sanitized-$1/server CLIENT=$build/sanitized-$1/client \
+            sh tests/run.sh | grep -v '^ok '
+    [ -z "$(find $build -name 'core*')" ]
+}
+
+# A pipe forgets how its first command ended: the last line tells.
+sanitized_tests() {
+    sanitized "$1" >$build/sanitized.log 2>&1
+    cat $build/sanitized.log
+    tail -n 1 $build/sanitized.log | grep -q ' 0 failed'
+}
+
+mkdir -p $build
+for compiler in gcc clang; do
+    if ! has $compiler; then
+        skip "$compiler is not installed"
+        continue
+    fi
+    check "$compiler, every warning an error" build $compiler "warnings-$compiler" -O2
+    check "$compiler without a flag" plain $compiler
+    if echo 'int main(void){return 0;}' | $compiler -x c -fsanitize=address,undefined -o $build/try - 2>/dev/null; then
+        check "$compiler, the tests under its sanitizers" sanitized_tests $compiler
+    else
+        skip "$compiler has no sanitizers here"
+    fi
+done
+check "the mail programs of others" sh tests/interop.sh
+
+skips=
+[ $skipped -eq 0 ] || skips=", $skipped skipped"
+echo "$passed passed, $failed failed$skips"
+[ $failed -eq 0 ]

@@ -1,0 +1,673 @@
+#!/bin/sh
+# interop.sh - the pair against programs that others wrote; the last line is "N passed, N failed, N skipped"
+#
+#   sh tests/interop.sh              all of them
+#   sh tests/interop.sh curl mutt    some
+#
+# Each foreign mail program fetches a store of messages that are hard to carry from our server, once without
+# a login and once with one, deleting what it fetched. Our client does the same with Dovecot, by TCP and by
+# TLS, and TLS is put in front of our server. What arrives is compared octet for octet: the octets are the
+# business of interop_mail.py, which knows as STEPS what a program may do to a message; what each of them
+# does, and which messages it cannot take, stands here beside the commands for it.
+#
+# From the environment it takes SERVER and CLIENT (./server and ./client). It needs python3; any other
+# program that is not there is skipped. Nothing is written outside of a temporary directory.
+
+LC_ALL=C
+PATH=$PATH:/usr/sbin:/usr/bin/mh        # where Debian keeps Dovecot, and nmh
+export LC_ALL PATH
+unset CDPATH ALL_PROXY all_proxy FETCHMAILHOME MAIL MAILDIR MAILRC MBOX NETRC    # others' settings
+umask 077
+
+top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+case ${SERVER:=./server} in /*) ;; *) SERVER=$top/$SERVER ;; esac
+case ${CLIENT:=./client} in /*) ;; *) CLIENT=$top/$CLIENT ;; esac
+asked=" $* "
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/pop3-interop.XXXXXX") || exit 1
+server_pid= tunnel_pid= dovecot_pid=
+trap 'kill $server_pid $tunnel_pid $dovecot_pid 2>/dev/null; wait; cd /; rm -rf "$work"' 0
+trap 'exit 130' 1 2 15
+HOME=$work/home
+export HOME python
+mkdir "$HOME"
+
+# The program itself: what is called python3 may be a script that looks for it each time.
+python=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null)
+
+user=ann password='s3cret word'         # a blank is part of a password
+
+# ---- Verdicts -------------------------------------------------------------------------------------------
+
+passed=0 failed=0 skipped=0
+
+ok() { passed=$((passed + 1)); echo "ok - interop/$1: $2"; }
+skip() { skipped=$((skipped + 1)); echo "skipped - interop/$1: $2"; }
+
+# not_ok NAME WHAT: with what the programs said last.
+not_ok() {
+    failed=$((failed + 1))
+    printf '%s\n' "not ok - interop/$1: $2" | cut -c 1-300
+    for said in said log errors; do
+        [ ! -s $said ] || tail -n 5 $said | cut -c 1-200 | sed "s/^/    $said: /"
+    done
+}
+
+wanted() { case $asked in '  ' | *" $1 "*) ;; *) return 1 ;; esac; }
+
+# Before a command: how long it may run, and a server.
+limit= server_limit=
+if timeout 9 true >/dev/null 2>&1; then
+    limit='timeout -k 10 30' server_limit='timeout -k 10 90'
+fi
+
+mail() { "$python" "$top/tests/interop_mail.py" "$@"; }
+
+# wait_for COMMAND...: until it succeeds, ten seconds at most.
+wait_for() {
+    tries=200
+    until "$@" >/dev/null 2>&1; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || return 1
+        sleep 0.05
+    done
+}
+
+# there TEST: whether a command of the shell succeeds.
+there() { sh -c "$1" >/dev/null 2>&1 </dev/null; }
+
+# fresh OMITTED...: begins in an empty directory, with a store (and what it holds again as "mail").
+fresh() {
+    cd "$work" && rm -rf now && mkdir now now/got && cp -R messages now/mail && cd now || exit 1
+    for message; do
+        rm "mail/$message" || exit 1
+    done
+    cp -R mail store
+}
+
+# ---- Our server -----------------------------------------------------------------------------------------
+
+# start_server OPTION...: on the store, at $port. It is there once it has said so.
+start_server() {
+    rm -f addresses
+    mkfifo addresses
+    $server_limit "$SERVER" -d store "$@" 0 >addresses 2>log &
+    server_pid=$!
+    exec 3<addresses
+    if ! read -r line <&3; then
+        exec 3<&-
+        return 1
+    fi
+    port=${line##* }
+}
+
+# stop_server: returns whether it ended well, and all of its sessions did.
+stop_server() {
+    kill $server_pid
+    wait $server_pid
+    status=$?
+    server_pid=
+    exec 3<&-
+    [ $status -eq 0 ] && ! grep -q -e 'killed by signal' -e Sanitizer -e 'runtime error' log
+}
+
+# fetched NAME STEPS WHAT LEFT: judges what one program did.
+fetched() {
+    name=$1 steps=$2 what=$3 left=$4
+    if [ "$status" -ne 0 ]; then
+        not_ok "$name" "$what: ended with status $status"
+    elif ! result=$(mail compare mail got $steps); then
+        not_ok "$name" "$what: $result"
+    elif [ "$left" = all ] && ! diff -r mail store >/dev/null; then
+        not_ok "$name" "$what: the store is not what it was"
+    elif [ "$left" = none ] && [ "$(ls -A store)" ]; then
+        not_ok "$name" "$what: left in the store: $(echo $(ls -A store))"
+    else
+        ok "$name" "$result$what"
+    fi
+}
+
+# fetch NAME FUNCTION TEST STEPS [OMITTED REASON]: lets a program fetch the store, twice. The function gets
+# $host, $port, $user, $password, and $delete, which is yes or no, and is to put the messages into the
+# directory got, in files whose names are in the order of the messages. The program is there if TEST succeeds.
+fetch() {
+    name=$1 function=$2 test=$3 steps=$4 omitted=$5 reason=${6:+ ($6)}
+    wanted "$name" || return
+    if ! there "$test"; then
+        skip "$name" "not there ($test)"
+        return
+    fi
+    without=${omitted:+, without $omitted}$reason
+    for delete in no yes; do
+        fresh $omitted
+        host=127.0.0.1
+        if [ $delete = yes ]; then
+            echo "$user:$password" >passfile
+            start_server -p passfile
+            what=", with a login, then removed$without" left=none
+        else
+            start_server
+            what=$without left=all
+        fi || { not_ok "$name" "the server does not start"; return; }
+        $function >said 2>&1 </dev/null
+        status=$?
+        if ! stop_server; then
+            not_ok "$name" "the server did not end well"
+        else
+            fetched "$name" "$steps" "$what" $left
+        fi
+    done
+}
+
+if [ ! "$python" ]; then
+    skip all 'python3 is not installed'
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+fi
+mail make "$work/messages" && cp "$top"/mail/*.eml "$work/messages" || exit 1
+
+# A program that delivers to a command hands each message to this one.
+cat >"$work/sink" <<'EOF'
+#!/bin/sh
+cat >"got/$(($(ls got | wc -l) + 1))"
+EOF
+chmod +x "$work/sink"
+
+# yes_or_no FOR_YES FOR_NO: prints what fits $delete.
+yes_or_no() { if [ $delete = yes ]; then echo "$1"; else echo "$2"; fi; }
+
+# ---- The programs ---------------------------------------------------------------------------------------
+
+# curl writes what it gets, but an empty message as a blank line. It takes all of them in one session, and
+# then needs another to delete them, for which it asks with a command of ours in place of RETR.
+get_curl() {
+    count=$(ls mail | wc -l)
+    address="pop3://$host:$port"
+    $limit curl -sS --user "$user:$password" -o 'got/#1' "$address/[1-$count]" || return
+    [ $delete = no ] || $limit curl -sS --user "$user:$password" -X DELE --head "$address/[1-$count]"
+}
+fetch curl get_curl 'curl --version | grep pop3' line-if-empty
+
+# Python's poplib hands out lines without their ends, and refuses those of more than 2,048 octets. This is
+# also where the other commands are tried: what they say must agree with what was fetched.
+get_poplib() {
+    $limit "$python" - "$host" "$port" "$user" "$password" $delete <<'EOF'
+import poplib, sys
+host, port, user, password, delete = sys.argv[1:]
+pop = poplib.POP3(host, int(port), timeout=20)
+assert {"TOP", "UIDL", "USER", "PIPELINING", "RESP-CODES"} <= set(pop.capa())
+pop.user(user)
+pop.pass_(password)
+count, octets = pop.stat()
+sizes = [tuple(map(int, line.split())) for line in pop.list()[1]]
+ids = [line.split() for line in pop.uidl()[1]]
+assert len(sizes) == len(ids) == len({name for _, name in ids}) == count
+assert sum(size for _, size in sizes) == octets
+for n in range(1, count + 1):
+    lines = pop.retr(n)[1]
+    text = b"".join(line + b"\r\n" for line in lines)
+    with open(f"got/{n}", "wb") as file:
+        file.write(text)
+    assert sizes[n - 1] == (n, len(text)), (n, len(text))
+    assert pop.list(n).split()[1:3] == b"%d %d".__mod__((n, len(text))).split()
+    assert pop.uidl(n).split()[1:3] == ids[n - 1]
+    header = lines.index(b"") + 1 if b"" in lines else len(lines)
+    assert pop.top(n, 0)[1] == lines[:header], n
+    assert pop.top(n, 2)[1] == lines[:header + 2], n
+    pop.dele(n)
+assert pop.stat() == (0, 0)
+if delete == "no":
+    pop.rset()
+    assert pop.stat() == (count, octets)
+pop.noop()
+pop.quit()
+EOF
+}
+fetch poplib get_poplib true '' long-line 'poplib refuses it'
+
+# mpop delivers lines that end in LF, behind a Received field of its own.
+get_mpop() {
+    mkdir got/cur got/new got/tmp
+    cat >config <<EOF
+account ours
+host $host
+port $port
+user $user
+password "$password"
+auth user
+tls off
+keep $(yes_or_no off on)
+uidls_file $PWD/uidls
+delivery maildir $PWD/got
+received_header on
+EOF
+    $limit mpop -C config --quiet ours
+}
+fetch mpop get_mpop 'mpop --version' 'drop=Received lf'
+
+# fetchmail hands messages to a command as they came (by default it would take out each CR), without a first
+# line as in an mbox. For it a header goes to the first blank line, which is added if there is none. A dot at
+# the start of a header field stays doubled, a long line is garbled at its buffer's edge, and in place of an
+# empty message it delivers one of its own.
+get_fetchmail() {
+    cat >config <<EOF
+set no bouncemail
+set invisible
+set idfile "$PWD/ids"
+poll $host protocol pop3 port $port auth password no dns bad-header accept:
+    user "$user" password "$password"
+    fetchall $(yes_or_no no '')keep no stripcr no rewrite no mimedecode sslproto ''
+    mda "cd '$PWD' && ../sink"
+EOF
+    $limit fetchmail --fetchmailrc config --pidfile "$PWD/pid"
+}
+fetch fetchmail get_fetchmail 'fetchmail --version' 'drop-from end-header' 'dot-first empty long-line' \
+    'fetchmail alters them'
+
+# getmail is written with poplib, so it refuses long lines as well, and with Python's email, for which a CR
+# alone ends a line too, and a first line as in an mbox goes. It puts a Return-Path in front, and a blank line
+# between the header and what follows. As root it delivers to nothing but a command.
+get_getmail() {
+    cat >getmailrc <<EOF
+[retriever]
+type = SimplePOP3Retriever
+server = $host
+port = $port
+username = $user
+password = $password
+[destination]
+type = MDA_external
+path = $work/sink
+unixfrom = false
+allow_root_commands = true
+[options]
+delivered_to = false
+received = false
+read_all = true
+delete = $(yes_or_no true false)
+EOF
+    $limit getmail --getmaildir "$PWD"
+}
+fetch getmail get_getmail 'getmail --version' 'drop=Return-Path lf cr-is-lf drop-from split-header' long-line \
+    'poplib refuses it'
+
+# Perl's Net::POP3 hands out lines that end in LF.
+get_net_pop3() {
+    $limit perl - "$host" "$port" "$user" "$password" $delete <<'EOF'
+use strict;
+use Net::POP3;
+my ($host, $port, $user, $password, $delete) = @ARGV;
+my $pop = Net::POP3->new($host, Port => $port, Timeout => 20) or die "no connection";
+my $count = $pop->login($user, $password) or die $pop->message;
+for my $n (1 .. $count) {
+    my $lines = $pop->get($n) or die $pop->message;
+    open my $file, ">:raw", "got/$n" or die;
+    print $file @$lines;
+    close $file or die;
+    $delete eq "no" or $pop->delete($n) or die $pop->message;
+}
+$pop->quit or die;
+EOF
+}
+fetch Net::POP3 get_net_pop3 'perl -MNet::POP3 -e 1' lf
+
+# Perl's Mail::POP3Client writes to a file what it gets.
+get_mail_pop3client() {
+    $limit perl - "$host" "$port" "$user" "$password" $delete <<'EOF'
+use strict;
+use Mail::POP3Client;
+my ($host, $port, $user, $password, $delete) = @ARGV;
+my $pop = Mail::POP3Client->new(HOST => $host, PORT => $port, USER => $user, PASSWORD => $password,
+                                AUTH_MODE => "PASS", TIMEOUT => 20) or die "no connection";
+for my $n (1 .. $pop->Count) {
+    open my $file, ">:raw", "got/$n" or die;
+    $pop->HeadAndBodyToFile($file, $n) or die $pop->Message;
+    close $file or die;
+    $delete eq "no" or $pop->Delete($n) or die $pop->Message;
+}
+$pop->Close or die;
+EOF
+}
+fetch Mail::POP3Client get_mail_pop3client 'perl -MMail::POP3Client -e 1' ''
+
+# Ruby's net/pop hands out what it gets.
+get_net_pop() {
+    $limit ruby - "$host" "$port" "$user" "$password" $delete <<'EOF'
+require "net/pop"
+host, port, user, password, delete = ARGV
+Net::POP3.start(host, port.to_i, user, password) do |pop|
+  pop.each_mail do |mail|
+    text = mail.pop
+    raise "#{text.bytesize} octets, LIST says #{mail.length}" if text.bytesize != mail.length
+    File.binwrite("got/#{mail.number}", text)
+    mail.delete if delete == "yes"
+  end
+end
+EOF
+}
+fetch net/pop get_net_pop "ruby -r net/pop -e 1" ''
+
+# mutt, on a terminal that nobody sees, pipes each message to a command. It reads lines to a NUL, writes them
+# with LF, and has a blank line between the header, a first line as in an mbox included, and what follows.
+get_mutt() {
+    cat >config <<EOF
+set pop_user="$user" pop_pass="$password" pop_authenticators=user pop_reconnect=no
+set ssl_starttls=no ssl_force_tls=no
+set pipe_split=yes pipe_decode=no pipe_sep="" sort=mailbox-order
+set delete=yes quit=yes wait_key=no sleep_time=0 folder="$PWD" tmpdir="$PWD"
+push "<tag-pattern>~A<enter><tag-prefix><pipe-message>../sink<enter>$(
+    yes_or_no '<tag-prefix><delete-message>' '')<quit>"
+EOF
+    $limit "$python" "$top/tests/interop_mail.py" terminal mutt -n -F config -f "pop://$user@$host:$port"
+}
+fetch mutt get_mutt 'mutt -v | grep +USE_POP' 'lf cut-at-nul split-header-after-from'
+
+# nmh's inc reads lines to a NUL as well, gives up at one of more than 65,371 octets, and writes LF.
+get_inc() {
+    mkdir got/inbox
+    printf 'machine %s login %s password "%s"\n' $host $user "$password" >credentials
+    printf 'Path: %s\nInbox: inbox\ncredentials: file:%s\n' "$PWD/got" "$PWD/credentials" >profile
+    MH=$PWD/profile MHCONTEXT=$PWD/context $limit inc -host $host -port $port -user $user \
+        $(yes_or_no -truncate -notruncate) -nochangecur -noaudit
+}
+fetch inc get_inc 'command -v inc' 'lf cut-at-nul' long-line 'inc refuses it'
+
+# s-nail copies into a Maildir what it would write to an mbox: with LF, no CR before it, a blank line between
+# header and body and at the end, and lines quoted that begin with "From ".
+get_s_nail() {
+    {
+        echo "copy * maildir://$PWD/got/box"
+        yes_or_no 'delete *'
+        yes_or_no quit exit
+    } >commands
+    $limit s-nail -:/ -# -S v15-compat -S noheader -S pop3-auth=plain -S pop3-no-apop \
+        -f "pop3://$user:s3cret%20word@$host:$port" <commands
+}
+fetch s-nail get_s_nail 's-nail --version' 'lf no-cr-at-end split-header quote-from blank-last'
+
+# ---- What else a mail program relies on -----------------------------------------------------------------
+
+# check NAME WHAT TEST FUNCTION: one thing more, if TEST succeeds. The function prints what is wrong, if
+# anything is.
+check() {
+    wanted "$1" || return
+    if ! there "$3"; then
+        skip "$1" "$2: not there ($3)"
+        return
+    fi
+    fresh
+    $4 >wrong </dev/null
+    if [ -s wrong ]; then
+        not_ok "$1" "$2: $(cat wrong)"
+    else
+        ok "$1" "$2"
+    fi
+}
+
+# curl says 67 for a login that was refused.
+wrong_password() {
+    echo "$user:$password" >passfile
+    start_server -p passfile || echo 'the server does not start'
+    $limit curl -sS --user "$user:${password}x" "pop3://127.0.0.1:$port/1" >said 2>&1
+    status=$?
+    [ $status -eq 67 ] || echo "curl ended with status $status"
+    stop_server || echo 'the server did not end well'
+}
+check curl 'a wrong password is refused' 'curl --version | grep pop3' wrong_password
+
+ipv6() {
+    host='[::1]' delete=no
+    start_server -a ::1 || echo 'the server does not start'
+    get_curl >said 2>&1 || echo "curl ended with status $?"
+    stop_server || echo 'the server did not end well'
+    mail compare mail got line-if-empty >result || cat result
+}
+check curl 'the same over IPv6' 'curl --version | grep pop3 && "$python" -c "
+import socket
+socket.create_server((\"::1\", 0), family=socket.AF_INET6)"' ipv6
+
+# mpop remembers the unique-ids of what it has: the second time it must want nothing but what is new.
+unique_ids() {
+    host=127.0.0.1 delete=no
+    rm store/cr
+    for time in first second; do
+        start_server || echo 'the server does not start'
+        rm -rf got
+        mkdir got
+        get_mpop >said 2>&1 || echo "mpop failed the $time time"
+        stop_server || echo 'the server did not end well'
+        touch store/dots
+        cp mail/cr store
+    done
+    rm -rf mail
+    mkdir mail
+    cp store/cr mail
+    mail compare mail got drop=Received lf >result || cat result
+}
+check mpop 'after a restart it fetches what is new, no more' 'mpop --version' unique_ids
+
+# ---- Our client, and Dovecot ----------------------------------------------------------------------------
+
+# talk COMMANDS ARGUMENT...: lets our client say these lines. Prints what is wrong when it is not content.
+talk() {
+    printf "$1" >commands
+    shift
+    $limit "$CLIENT" -d got "$@" <commands >said 2>errors
+    status=$?
+    [ $status -eq 0 ] || echo "the client ended with status $status"
+    ! grep -e Sanitizer -e 'runtime error' errors
+}
+
+# s_client PORT OPTION...: prints the command by which our client talks TLS to this machine.
+s_client() {
+    tls=$1
+    shift
+    echo "openssl s_client -quiet -verify_return_error -connect 127.0.0.1:$tls $*"
+}
+
+# Who we say that we are, for TLS.
+if openssl version >/dev/null 2>&1; then
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 \
+        -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
+fi
+trusted="-CAfile $work/cert.pem -verify_ip 127.0.0.1"
+
+# start_dovecot: on the store as a Maildir, at $port, and with TLS at $tls_port. A normal user can run all of
+# it; root runs it as nobody, because it serves no mail of root's.
+start_dovecot() {
+    mkdir Maildir Maildir/cur Maildir/new Maildir/tmp run
+    number=1000
+    for message in mail/*; do
+        number=$((number + 1))
+        cp "$message" "Maildir/cur/$number.${message#mail/}:2,S"
+    done
+    cp "$work/cert.pem" "$work/key.pem" .
+    as= who=$(id -un)
+    if [ "$(id -u)" -eq 0 ]; then
+        who=nobody
+        as="setpriv --reuid=$who --regid=$(id -g $who) --clear-groups"
+        chmod 711 "$work"
+        chown -R $who .
+    fi
+    for attempt in 1 2 3; do    # a port that was free may be taken meanwhile
+        port=$(mail port) tls_port=$(mail port)
+        dovecot_config >dovecot.conf
+        chmod a+r dovecot.conf
+        $server_limit $as dovecot -F -c "$PWD/dovecot.conf" 2>said &
+        dovecot_pid=$!
+        wait_for grep 'starting up' log && return
+        stop_dovecot
+    done
+    return 1
+}
+
+dovecot_config() {
+    cat <<EOF
+base_dir = $PWD/run
+state_dir = $PWD/run
+log_path = $PWD/log
+protocols = pop3
+listen = 127.0.0.1
+default_internal_user = $who
+default_internal_group = $(id -gn "$who")
+default_login_user = $who
+auth_failure_delay = 0
+disable_plaintext_auth = no
+ssl = yes
+ssl_cert = <$PWD/cert.pem
+ssl_key = <$PWD/key.pem
+mail_location = maildir:$PWD/Maildir
+passdb {
+  driver = static
+  args = password=secret
+}
+userdb {
+  driver = static
+  args = uid=$(id -u "$who") gid=$(id -g "$who") home=$PWD
+}
+service anvil {
+  chroot =
+}
+service pop3-login {
+  chroot =
+  inet_listener pop3 {
+    port = $port
+  }
+  inet_listener pop3s {
+    port = $tls_port
+  }
+}
+EOF
+}
+
+stop_dovecot() {
+    kill $dovecot_pid 2>/dev/null
+    wait $dovecot_pid
+    dovecot_pid=
+}
+
+# with_dovecot FUNCTION: runs it beside a Dovecot of its own. A dot with which a message begins Dovecot does
+# not double, so that message is left out.
+with_dovecot() {
+    rm mail/dot-first
+    if start_dovecot; then
+        $1
+    else
+        echo 'Dovecot does not start'
+    fi
+    stop_dovecot
+}
+
+# same_octets: Dovecot sends a message as our server does, but an empty one as a blank line.
+same_octets() { mail compare mail got line-if-empty lf >result || cat result; }
+
+# only_left NAME...: prints what is wrong unless the Maildir holds these and no others.
+only_left() {
+    names=$(ls Maildir/cur | sed 's/^[0-9]*\.//; s/:2,.*//')
+    [ "$(echo $names)" = "$*" ] || echo "left in the Maildir:" $names
+}
+
+# sizes_differ COUNT: prints what is wrong unless the client said so often that a size was not what it got.
+sizes_differ() {
+    said_so=$(grep -c 'the server said' errors)
+    [ "$said_so" -eq "$1" ] || echo "the client noticed $said_so sizes that differ, not $1"
+}
+
+# Dovecot leaves the line end that it adds to a last line without one, and to an empty message, out of its sizes.
+whole_session() {
+    talk "user $user\npass secret\ncapa\nstat\nlist\nuidl\nlist 1\nuidl 1\ntop 1 1\nnoop\nretr *\nquit\n" \
+        127.0.0.1 $port
+    sizes_differ 4
+    same_octets
+    only_left $(ls mail)
+}
+
+some_removed() {
+    count=$(echo $(ls mail | wc -l))
+    talk "USER $user\nPASS secret\nDELE *\nRSET\nDELE 2 4-$count\nQUIT\n" 127.0.0.1 $port
+    only_left 1.eml 3.eml
+}
+
+all_removed_by_tls() {
+    talk "user $user\npass secret\nretr *\ndele *\nquit\n" -x "$(s_client $tls_port $trusted)"
+    same_octets
+    only_left
+}
+
+# refused PASSWORD ARGUMENT...: prints what is wrong unless the client ends with 1 and nothing has changed.
+refused() {
+    said_password=$1
+    shift
+    talk "user $user\npass $said_password\nretr *\ndele *\nquit\n" "$@" >result
+    [ "$(cat result)" = 'the client ended with status 1' ] || echo "not refused: $(cat result)"
+    [ ! "$(ls got)" ] || echo 'it saved' $(ls got)
+    only_left $(ls mail)
+}
+
+refused_password() { refused wrong 127.0.0.1 $port; }
+refused_certificate() { refused secret -x "$(s_client $tls_port)"; }
+refused_name() { refused secret -x "$(s_client $tls_port $trusted -verify_hostname other.example)"; }
+
+dovecot='dovecot --version | grep "^2[.]3" && { [ "$(id -u)" -ne 0 ] || setpriv --reuid=nobody true; }'
+openssl="$dovecot && [ -s '$work/cert.pem' ]"
+check dovecot 'our client gets all messages (without dot-first, which Dovecot alters)' "$dovecot" \
+    'with_dovecot whole_session'
+check dovecot 'our client removes some' "$dovecot" 'with_dovecot some_removed'
+check dovecot 'our client gets and removes all by TLS' "$openssl" 'with_dovecot all_removed_by_tls'
+check dovecot 'a wrong password loses nothing' "$dovecot" 'with_dovecot refused_password'
+check dovecot 'no mail by TLS without a trusted certificate' "$openssl" 'with_dovecot refused_certificate'
+check dovecot 'no mail by TLS under another name' "$openssl" 'with_dovecot refused_name'
+
+# ---- TLS before our server ------------------------------------------------------------------------------
+
+# stunnel runs a "server -i" for each connection. It says in its log which port it got.
+start_tunnel() {
+    echo "$user:$password" >passfile
+    cat >stunnel.conf <<EOF
+foreground = yes
+pid =
+syslog = no
+debug = info
+[pop3s]
+accept = 127.0.0.1:0
+cert = $work/cert.pem
+key = $work/key.pem
+exec = $SERVER
+execArgs = server -i -d store -p passfile
+EOF
+    $server_limit stunnel stunnel.conf 2>log >said &
+    tunnel_pid=$!
+    wait_for grep 'bound to 127' log
+    tls_port=$(sed -n 's/.*bound to 127.0.0.1://p' log)
+}
+
+stop_tunnel() {
+    kill $tunnel_pid
+    wait $tunnel_pid
+    tunnel_pid=
+    ! grep -e 'killed by signal' -e Sanitizer -e 'runtime error' log
+}
+
+curl_by_tls() {
+    start_tunnel || echo 'stunnel does not start'
+    $limit curl -sS --cacert "$work/cert.pem" --user "$user:$password" -o 'got/#1' \
+        "pop3s://127.0.0.1:$tls_port/[1-$(ls mail | wc -l)]" >said 2>&1 || echo "curl ended with status $?"
+    stop_tunnel
+    mail compare mail got line-if-empty >result || cat result
+}
+
+client_by_tls() {
+    start_tunnel || echo 'stunnel does not start'
+    talk "user $user\npass $password\nretr *\ndele *\nquit\n" -x "$(s_client $tls_port $trusted)"
+    stop_tunnel
+    sizes_differ 0
+    mail compare mail got lf >result || cat result
+    [ ! "$(ls -A store)" ] || echo 'left in the store:' $(ls -A store)
+}
+
+stunnel="stunnel -version && [ -s '$work/cert.pem' ]"
+check stunnel 'curl gets all messages' "$stunnel && curl --version | grep pop3s" curl_by_tls
+check stunnel 'our client gets and removes all' "$stunnel" client_by_tls
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed -eq 0 ]

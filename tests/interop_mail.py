@@ -1,0 +1,185 @@
+"""The octets of tests/interop.sh: makes messages that are hard to carry, and compares what arrived.
+
+    interop_mail.py make DIRECTORY            writes the messages, one a file
+    interop_mail.py compare WANTED GOT STEP...
+        prints how many messages GOT has, and exits with 0, when each file there is the message of WANTED
+        that has its place, after the steps; otherwise prints where they differ first, and exits with 1
+    interop_mail.py terminal COMMAND...       runs a program that wants a terminal, on one that nobody sees
+    interop_mail.py port                      prints a port of 127.0.0.1 that is free
+
+Nothing here knows how the server or the client do it: what a message looks like on its way is written down
+once more, from RFC 1939 and the README.
+"""
+
+import os
+import pty
+import re
+import socket
+import sys
+
+
+# ---- The messages ----------------------------------------------------------------------------------------
+
+def large():
+    """Returns some 3 MiB in which every buffer of up to 64 KiB has an edge in the middle of a line end, beside
+    a dot that begins a line, and between dots that do not."""
+    edges = 70_000
+    octets = b"".join(b"%d %s\n" % (i, b"x" * (i % 97)) for i in range(50_000))
+    for pattern in b"\r\n", b".\n", b"..\r\n", b"." * 999 + b"\n":
+        for shift in range(min(len(pattern), 4)):
+            octets += b"=" * shift + b"\n" + pattern * (edges // len(pattern))
+    return octets
+
+
+def messages():
+    """Yields the name and the octets of each message; its name is also its subject."""
+    def header(name):
+        return (f"From: Ann Example <ann@example.org>\nTo: bob@example.org\nSubject: {name}\n"
+                f"Date: Mon, 3 Mar 2025 10:00:00 +0000\nMessage-ID: <{name}@example.org>\n").encode()
+
+    bodies = {
+        "dots": b".\n..\n...\n.hidden\n. \n\n.\n",
+        "no-end": b"a last line without its end",
+        "dot-no-end": b"the last line is a dot\n.",
+        "nul": b"a\0b\n\0\n\0\0\0end\n",
+        "octets": bytes(range(256)) + b"\n" + b"".join(b"%c\n" % octet for octet in range(256)),
+        "cr": b"mid\rdle\n\r.\r.\nend\r\r\n\rstart\n",
+        "cr-end": b"ends in CR\r",
+        "mixed": b"\r\none\ntwo\r\nthree\n.\r\n.\n",
+        "long-line": b"0123456789abcdef" * 65536 + b"\nafter it\n",
+        "large": large(),
+        "from-line": b"From here on\n>From there\n\nFrom ann@example.org Mon Mar  3 10:00:00 2025\nno header\n",
+        "no-body": b"",
+    }
+    for name, body in bodies.items():
+        yield name, header(name) + b"\n" + body
+    yield "crlf", (header("crlf") + b"\n.\nbody\n").replace(b"\n", b"\r\n")
+    yield "dot-first", b".\n.first\n" + header("dot-first") + b"\nbody\n"
+    yield "empty", b""
+    yield "from-first", b"From ann@example.org Mon Mar  3 10:00:00 2025\n" + header("from-first") + b"\nbody\n"
+    yield "header-only", header("header-only")
+    yield "no-blank", b"just text\nno header at all\n"
+
+
+def make(directory):
+    os.makedirs(directory)
+    for name, octets in messages():
+        with open(os.path.join(directory, name), "wb") as file:
+            file.write(octets)
+
+
+# ---- What programs do to a message -----------------------------------------------------------------------
+
+def on_the_wire(octets):
+    """Returns a file's message as RETR sends it, byte-stuffing undone."""
+    octets = re.sub(rb"(?<!\r)\n", b"\r\n", octets)
+    return octets if octets == b"" or octets.endswith(b"\n") else octets + b"\r\n"
+
+
+def end_of_header(octets):
+    """Returns the offset of the first line that is no header field, and whether that is a blank line."""
+    field = re.compile(rb"[!-9;-~]+[ \t]*:.*\n|[ \t]+\S.*\n")
+    at = 0
+    while found := field.match(octets, at):
+        at = found.end()
+    return at, bool(re.compile(rb"\r?\n").match(octets, at))
+
+
+def split_header(octets):
+    """Where the header ends without a blank line, one is put there; a text without a header gets it first."""
+    at, blank = end_of_header(octets)
+    return octets if blank else octets[:at] + b"\n" + octets[at:]
+
+
+def split_from(octets):
+    """Returns the first line if it is like those that begin a message in an mbox, and the rest."""
+    line = re.match(rb"(From .*\n)?", octets).group()
+    return line, octets[len(line):]
+
+
+def end_header(octets):
+    """All up to the first blank line is header, and a blank line is put behind a header without one."""
+    return octets if re.search(rb"(?m)^\r?\n", octets) else octets + b"\r\n"
+
+
+# The steps, in the words of interop.sh; what it names is done in that order to what RETR sends.
+STEPS = {
+    "lf": lambda m: m.replace(b"\r\n", b"\n"),                      # LF as the line end
+    "cr-is-lf": lambda m: re.sub(rb"\r\n?", b"\n", m),              # a CR alone is a line end as well
+    "no-cr-at-end": lambda m: re.sub(rb"\r+\n", b"\n", m),          # CRs before a line end are dropped
+    "cut-at-nul": lambda m: re.sub(rb"\0[^\n]*", b"", m),           # a line goes to its first NUL
+    "split-header": split_header,
+    "split-header-after-from": lambda m: split_from(m)[0] + split_header(split_from(m)[1]),
+    "end-header": end_header,
+    "drop-from": lambda m: split_from(m)[1],
+    "quote-from": lambda m: re.sub(rb"(?m)^From ", b">From ", m),   # as in an mbox
+    "blank-last": lambda m: m if re.search(rb"(\A|\n)\n\Z", m) else m + b"\n",  # ends in a blank line
+    "line-if-empty": lambda m: m or b"\r\n",                        # an empty message is a blank line
+}
+
+
+def drop_field(name, octets):
+    """Returns what a program saved without the header field that it put in front, which must be there."""
+    field = re.compile(rb"%s:.*\n([ \t].*\n)*" % name.encode())
+    found = field.match(octets)
+    return octets[found.end():] if found else b"(no %s in front) " % name.encode() + octets
+
+
+# ---- Comparing -------------------------------------------------------------------------------------------
+
+def natural(name):
+    """Orders names as the server does: runs of digits by their value."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def read_all(directory):
+    """Returns the content of each file below a directory, in the order of their names."""
+    found = [os.path.join(where, name) for where, _, names in os.walk(directory) for name in names]
+    result = []
+    for path in sorted(found, key=lambda path: natural(os.path.basename(path))):
+        with open(path, "rb") as file:
+            result.append(file.read())
+    return result
+
+
+def difference(wanted, got):
+    """Says in one line where two texts part."""
+    at = next((i for i, (a, b) in enumerate(zip(wanted, got)) if a != b), min(len(wanted), len(got)))
+    return (f"{len(got)} octets instead of {len(wanted)}; at octet {at} "
+            f"{got[at:at + 40]!r} instead of {wanted[at:at + 40]!r}")
+
+
+def compare(wanted, got, *steps):
+    names = sorted(os.listdir(wanted), key=natural)
+    arrived = read_all(got)
+    bad = []
+    if len(arrived) != len(names):
+        bad.append(f"{len(arrived)} messages instead of {len(names)}")
+    for name, octets in zip(names, arrived):
+        with open(os.path.join(wanted, name), "rb") as file:
+            expected = on_the_wire(file.read())
+        for step in steps:
+            if step.startswith("drop="):
+                octets = drop_field(step[len("drop="):], octets)
+            else:
+                expected = STEPS[step](expected)
+        if octets != expected:
+            bad.append(f"{name}: {difference(expected, octets)}")
+    print("\n".join(bad) or f"{len(names)} messages")
+    return 1 if bad else 0
+
+
+# ---- Small help for the shell ----------------------------------------------------------------------------
+
+def terminal(*command):
+    os.environ["TERM"] = "vt100"
+    return os.waitstatus_to_exitcode(pty.spawn(command))
+
+
+def port():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        print(listening.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit({"make": make, "compare": compare, "terminal": terminal, "port": port}[sys.argv[1]](*sys.argv[2:]))
