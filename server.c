@@ -435,28 +435,28 @@ message_measure(struct message *m, const char *name, int file)
 }
 
 /*
- * Compares an open file with its entry in the index, and its content too as long as its times may not show
- * a change (two changes within one tick of the file system's clock leave the same times). Where links may
- * change, a file that got or lost a name meanwhile is unchanged if its content is: its ctime tells no more.
+ * Compares an open file with its entry in the index. Its content is compared too as long as its times may not
+ * show a change (two within one tick of the file system's clock leave the same times), and when only its ctime
+ * is another: then it got or lost a name or a permission, which does not change a message.
  */
 static bool
-message_unchanged(const struct store *store, const struct message *m, int file, bool links_may_change)
+message_unchanged(const struct store *store, const struct message *m, int file)
 {
     struct stat status;
     struct message now = {0};
-    bool settled = m->settles <= store->refreshed;
+    bool believed = m->settles <= store->refreshed;
 
     if (fstat(file, &status) != 0)
         return false;
     message_identify(&now, &status);
-    if (links_may_change && now.changed != m->changed) {
+    if (now.changed != m->changed) {
         now.changed = m->changed;
-        settled = false;
+        believed = false;
     }
     if (!message_same(&now, m))
         return false;
-    return settled || (message_measure(&now, store->index.names + m->name, file) && now.octets == m->octets &&
-                       memcmp(now.id, m->id, sizeof now.id) == 0);
+    return believed || (message_measure(&now, store->index.names + m->name, file) && now.octets == m->octets &&
+                        memcmp(now.id, m->id, sizeof now.id) == 0);
 }
 
 /* What a look at a name finds. */
@@ -902,17 +902,14 @@ store_refresh(struct store *store, bool tell)
     return done;
 }
 
-/*
- * Opens a message that is still what the index says; its names may have changed meanwhile if links_may_change
- * is true. Returns its descriptor, or -1.
- */
+/* Opens a message that is still what the index says. Returns its descriptor, or -1. */
 static int
-store_open_message(const struct store *store, const struct message *m, bool links_may_change)
+store_open_message(const struct store *store, const struct message *m)
 {
     int file = openat(store->directory, store->index.names + m->name,
                       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
-    if (file >= 0 && !message_unchanged(store, m, file, links_may_change)) {
+    if (file >= 0 && !message_unchanged(store, m, file)) {
         close(file);
         return -1;
     }
@@ -933,7 +930,7 @@ store_remove(const struct store *store, const struct message *m)
     if (fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT;
 
-    int file = store_open_message(store, m, false);
+    int file = store_open_message(store, m);
     if (file < 0)
         return false;
     close(file);
@@ -1099,7 +1096,7 @@ send_message(struct session *s, const struct message *m, int file, struct top *t
         left -= (uint64_t)count;
         more = left > 0 && part == (size_t)count;
     }
-    if (more || !message_unchanged(s->store, m, file, true)) {
+    if (more || !message_unchanged(s->store, m, file)) {
         s->stale = true;
         wire_flush(&s->wire);
         return wire_fail(&s->wire, EIO);
@@ -1184,7 +1181,7 @@ no_longer(struct session *s, const struct request *r)
 static void
 do_retr(struct session *s, const struct request *r)
 {
-    int file = store_open_message(s->store, r->message, true);
+    int file = store_open_message(s->store, r->message);
 
     if (file < 0) {
         no_longer(s, r);
@@ -1212,7 +1209,7 @@ static void
 do_top(struct session *s, const struct request *r)
 {
     struct top top = {.lines = r->lines, .in_body = false, .in_line = false, .only_cr = false};
-    int file = store_open_message(s->store, r->message, true);
+    int file = store_open_message(s->store, r->message);
 
     if (file < 0) {
         no_longer(s, r);
@@ -2163,5 +2160,6 @@ main(int argc, char **argv)
     }
     tell_listening(&server.listener, &settings);
     serve_connections(&server);
+    free(server.children);
     return 0;
 }

@@ -15,7 +15,7 @@
 # order, in a directory of its own, which holds the store, at first empty, and which is removed afterwards:
 #
 #   # TEXT            what the conversation is there for
-#   store: mail       copies the messages of mail/ into the store
+#   store: mail       copies the messages of tests/mail/, which are those of mail/, into the store
 #   file: PATH TEXT   writes a file, store/1 for example; the TEXT is all of it
 #   sh: COMMAND       runs a command of the shell, which must succeed; it may use $SERVER, $CLIENT and $top
 #   skip-if: COMMAND  if it succeeds, this conversation cannot be held here
@@ -176,7 +176,7 @@ conversation() {
         server) server=$text ;;
         answer) spell "$text"; printf '%s\n' "$text" >>answers ;;
 
-        store) cp "$top/$text"/* store || fail "cannot copy $text" ;;
+        store) cp "$top/tests/$text"/* store || fail "cannot copy $text" ;;
         file) file=${text%% *}
               case $text in *' '*) spell "${text#* }" ;; *) text= ;; esac
               printf %b "$text" >"$file" || fail "cannot write $file" ;;
