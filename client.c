@@ -18,13 +18,17 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <iconv.h>
 #include <inttypes.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -421,6 +425,65 @@ size_text(int64_t octets, char *out, size_t room)
         snprintf(out, room, "%d B", (int)octets);
 }
 
+/* -- The terminal's charset, where it is not UTF-8 -- */
+
+/* What stands for a character the terminal lacks: its plain look if it has one, or a question mark. */
+static char
+plain_look(uint32_t c)
+{
+    static const struct { uint32_t c; char look; } looks[] = {
+        {0xa0, ' '}, {0x2010, '-'}, {0x2011, '-'}, {0x2012, '-'}, {0x2013, '-'}, {0x2014, '-'}, {0x2018, '\''},
+        {0x2019, '\''}, {0x201a, ','}, {0x201c, '"'}, {0x201d, '"'}, {0x201e, '"'}, {0x2022, '*'},
+        {0x2026, '.'}, {0x2039, '<'}, {0x203a, '>'}, {0x2212, '-'}, {0xb7, '.'}, {0xab, '"'}, {0xbb, '"'},
+    };
+
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
+        if (looks[i].c == c)
+            return looks[i].look;
+    return '?';
+}
+
+/*
+ * Converts visible text, whole characters of UTF-8, by an iconv from UTF-8 to the terminal's charset, or to
+ * ASCII if that is (iconv_t)-1. A character it lacks becomes one that looks alike, or ? for each of its
+ * columns. No control octet leaves, C1 included, whatever the charset makes of a character. out needs room
+ * for LOCAL_WORST times length; returns how many octets were written.
+ */
+enum { LOCAL_WORST = 8 };
+
+static size_t
+local_text(iconv_t to_local, const char *in, size_t length, char *out)
+{
+    size_t made = 0;
+
+    for (size_t i = 0; i < length; ) {
+        uint32_t c = 0;
+        int size = utf8_read((const unsigned char *)in + i, length - i, &c);
+        char *from = (char *)(uintptr_t)(in + i), *to = out + made;
+        size_t left = size > 0 ? (size_t)size : 1, room = LOCAL_WORST;
+
+        i += left;
+        if (c < 0x80 && size == 1) {
+            *to = *from;
+            made++;
+            continue;
+        }
+
+        bool lacked = to_local == (iconv_t)-1 || iconv(to_local, &from, &left, &to, &room) != 0;
+        size_t octets = LOCAL_WORST - room;
+        bool control = octets == 1 && ((out[made] & 0x60) == 0 || out[made] == 0x7f);
+        if (!lacked && octets > 0 && !control && memchr(out + made, '\033', octets) == NULL) {
+            made += octets;
+        } else {
+            if (lacked && to_local != (iconv_t)-1)
+                iconv(to_local, NULL, NULL, NULL, NULL);
+            for (unsigned columns = columns_of(c); columns > 0; columns--)
+                out[made++] = plain_look(c);
+        }
+    }
+    return made;
+}
+
 /* ---- 3. The line editor: octets from the keyboard in, a verdict out ---------------------------------- */
 
 /*
@@ -514,6 +577,7 @@ struct editor {
 
     size_t view;                /* the column of the text at the left edge of the screen */
     size_t painted, rows_above; /* the cursor's column; rows of the line above it since a resize */
+    bool resized;               /* since it was painted: the line may have wrapped, above and below */
     bool bell, clear, list;     /* to be painted next: a bell, a clear screen, the completions */
 };
 
@@ -1072,11 +1136,11 @@ static void
 paint_start(struct editor *e, struct paper *p)
 {
     paint_text(p, "\r");
-    if (e->rows_above > 0) {
-        paint_move(p, e->rows_above, 'A');
+    paint_move(p, e->rows_above, 'A');
+    if (e->resized)
         paint_text(p, "\033[J");
-    }
     e->rows_above = e->painted = 0;
+    e->resized = false;
 }
 
 /* Writes a completion as the list shows it. Returns its columns. */
@@ -1265,6 +1329,7 @@ editor_resize(struct editor *e, size_t columns)
 {
     e->columns = columns == 0 ? 80 : columns < 2 ? 2 : columns > EDITOR_COLUMNS ? EDITOR_COLUMNS : columns;
     e->rows_above = e->painted / e->columns;
+    e->resized = true;
     e->view = 0;
 }
 
@@ -1559,7 +1624,2156 @@ editor_escape_timeout(struct editor *e)
         editor_press(e, ESCAPE);
 }
 
-/* ---- 4. State ---------------------------------------------------------------------------------------- */
+/* ---- 4. Reading a message ---------------------------------------------------------------------------- */
+
+/*
+ * A message lies in a file and may have any size and any content; what it says about itself may be wrong or
+ * a trap. So it is read twice. The first time only finds out where its parts begin and end, and keeps a
+ * short list of them. Then it is settled which of them a person wants to see, and these are read again, from
+ * the file to the page in small blocks:
+ *
+ *     octets -> transfer decoding -> charset -> (HTML) -> visible text -> lines that fit -> the terminal
+ *
+ * Told from the end to the beginning: a stage calls only what stands above it. Memory does not depend on
+ * the message. Where a limit cuts something short, the page says so.
+ */
+enum {
+    SHOW_BLOCK = 32 * 1024,     /* octets read at once; a longer line comes in pieces */
+    SHOW_FIELD = 8 * 1024,      /* octets of a header field that are looked at */
+    SHOW_PARTS = 250,           /* parts of a message that are told apart */
+    SHOW_DEPTH = 20,            /* how deep they may lie in each other */
+    SHOW_BARS = 4,              /* at most so many bars mark a message that lies in others */
+    SHOW_COLUMNS = 500          /* the widest page */
+};
+
+/* Says whether two texts begin with the same so many letters in either case, whatever the locale. */
+static bool
+same_start(const char *a, const char *b, size_t length)
+{
+    for (; length > 0; a++, b++, length--) {
+        char x = *a >= 'A' && *a <= 'Z' ? (char)(*a - 'A' + 'a') : *a;
+        char y = *b >= 'A' && *b <= 'Z' ? (char)(*b - 'A' + 'a') : *b;
+
+        if (x != y)
+            return false;
+        if (x == '\0')
+            return true;
+    }
+    return true;
+}
+
+/* -- The page: lines that fit -- */
+
+enum page_text_kind { TEXT_FIXED, TEXT_FLOWED, TEXT_FLOWED_DELSP };     /* RFC 3676 */
+
+/*
+ * Text arrives in any pieces and leaves as words, put on lines that fit. A line begins with what marks its
+ * kind, quote signs, blanks, a list's dash: so much of it is collected first, and the lines it wraps to
+ * begin likewise. A word wider than the page, an address most often, is never broken: it can be copied.
+ */
+struct page {
+    FILE *out;
+    bool utf8;                  /* the terminal reads it; else */
+    iconv_t to_local;           /* this makes what it reads; (iconv_t)-1: that is ASCII */
+    const volatile sig_atomic_t *stop;
+    size_t columns;             /* 0: lines are as long as they are */
+    unsigned bars;              /* before each line: how deep this message lies in others */
+    enum page_text_kind kind;
+
+    struct visible visible;
+    char head[256];             /* how the line from the message begins */
+    size_t head_length;
+    bool in_line;               /* the head was looked at; what follows are words */
+    size_t quotes;              /* flowed: its quote signs */
+    bool flowing;               /* flowed: the line before goes on in this one */
+    bool signature;             /* flowed: this line is the "-- " before a signature, which does not */
+
+    bool started;               /* something stands on the line of the page, */
+    size_t column;              /* up to here, */
+    size_t indent;              /* words from here on, */
+    bool glued;                 /* and its last word goes on */
+    bool after_wide;            /* the word to come ends in a character that a line may break behind */
+    bool begun;                 /* the page has a line */
+    uint64_t empty;             /* empty lines to write before the next text, if one follows */
+    unsigned empty_bars;        /* and the bars before them */
+    char prefix[SHOW_COLUMNS];  /* what a continuation line begins with */
+    size_t prefix_length;
+    char blanks[SHOW_COLUMNS];  /* between the last word and the next */
+    size_t blanks_length;
+    char word[4 * SHOW_COLUMNS];
+    size_t word_length, word_columns;
+};
+
+/* Says whether going on makes sense: nobody said stop, and the page can be written. */
+static bool
+page_open(const struct page *p)
+{
+    return !ferror(p->out) && (p->stop == NULL || !*p->stop);
+}
+
+/* Writes visible text, whole characters, to the page. Everything that gets there comes this way. */
+static void
+page_write(struct page *p, const char *text, size_t length)
+{
+    char local[LOCAL_WORST * 64];
+
+    if (p->utf8) {
+        fwrite(text, 1, length, p->out);
+        return;
+    }
+    while (length > 0) {
+        size_t part = length < 64 ? length : 64;
+
+        while (part < length && ((unsigned char)text[part] & 0xc0) == 0x80)
+            part--;
+        fwrite(local, 1, local_text(p->to_local, text, part, local), p->out);
+        text += part;
+        length -= part;
+    }
+}
+
+/* Returns the column at which a visible text ends that begins at another one. */
+static size_t
+columns_after(size_t column, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; ) {
+        uint32_t c = 0;
+        int size = utf8_read((const unsigned char *)text + i, length - i, &c);
+
+        column = c == '\t' ? (column | 7) + 1 : column + columns_of(c);
+        i += size > 0 ? (size_t)size : 1;
+    }
+    return column;
+}
+
+/* Begins a line: the empty ones before it, and bars. No page begins or ends with an empty line. */
+static void
+page_begin(struct page *p)
+{
+    static const char bars[] = "| | | | ";
+    unsigned before = p->empty_bars < p->bars ? p->empty_bars : p->bars;
+
+    for (; p->empty > 0 && page_open(p); p->empty--) {
+        page_write(p, bars, before > 0 ? 2 * before - 1 : 0);
+        page_write(p, "\n", 1);
+    }
+    page_write(p, bars, 2 * p->bars);
+    p->column = p->indent = 2 * p->bars;
+    p->started = p->begun = true;
+}
+
+/* Adds to the line, without looking for its end. */
+static void
+page_add(struct page *p, const char *text, size_t length)
+{
+    if (!p->started && length > 0)
+        page_begin(p);
+    page_write(p, text, length);
+    p->column = columns_after(p->column, text, length);
+}
+
+static void
+page_newline(struct page *p)
+{
+    if (p->started)
+        page_write(p, "\n", 1);
+    else if (p->begun)
+        p->empty++;
+    p->empty_bars = p->bars;
+    p->started = p->glued = false;
+    p->blanks_length = 0;
+}
+
+/* Puts the word that was collected, and the blanks before it, on this line or on the next. */
+static void
+page_word(struct page *p)
+{
+    if (p->word_length == 0)
+        return;
+
+    size_t start = p->started ? p->column : 2 * p->bars;
+    size_t after = columns_after(start, p->blanks, p->blanks_length) + p->word_columns;
+    if (p->columns == 0 || p->glued || after <= p->columns) {
+        page_add(p, p->blanks, p->blanks_length);
+    } else if (p->started && p->column > p->indent) {
+        page_newline(p);
+        page_add(p, p->prefix, p->prefix_length);
+        p->indent = p->column;
+    }
+    if (!p->started)
+        page_begin(p);
+    page_write(p, p->word, p->word_length);
+    p->column += p->word_columns;
+    p->word_length = p->word_columns = p->blanks_length = 0;
+    p->glued = false;
+}
+
+/* Characters that do not begin a line where lines break between characters: Japanese and Chinese. */
+static bool
+stays_behind(uint32_t c)
+{
+    static const uint32_t closing[] = {0x3001, 0x3002, 0x3009, 0x300b, 0x300d, 0x300f, 0x3011, 0x30fc,
+        0xff01, 0xff09, 0xff0c, 0xff0e, 0xff1a, 0xff1b, 0xff1f, ')', ']', '.', ',', ';', ':', '!', '?'};
+
+    for (size_t i = 0; i < sizeof closing / sizeof *closing; i++)
+        if (c == closing[i])
+            return true;
+    return columns_of(c) == 0;
+}
+
+/* Takes one visible character of a line behind its head. */
+static void
+page_character(struct page *p, uint32_t c, const char *text, size_t size)
+{
+    if (c == ' ' || c == '\t') {
+        page_word(p);
+        p->glued = p->after_wide = false;
+        if (p->blanks_length == sizeof p->blanks && p->columns == 0) {
+            page_add(p, p->blanks, p->blanks_length);
+            p->blanks_length = 0;
+        }
+        if (p->blanks_length < sizeof p->blanks)    /* more are wider than any page */
+            p->blanks[p->blanks_length++] = (char)c;
+        return;
+    }
+
+    unsigned wide = columns_of(c);
+    if ((wide == 2 || p->after_wide) && !stays_behind(c)) {
+        page_word(p);
+        p->glued = false;
+    }
+    p->after_wide = wide == 2 || (p->after_wide && stays_behind(c));
+    if (p->word_length + size > sizeof p->word || (p->columns > 0 && p->word_columns > p->columns)) {
+        page_word(p);
+        p->glued = true;
+    }
+    memcpy(p->word + p->word_length, text, size);
+    p->word_length += size;
+    p->word_columns += wide;
+}
+
+/* Returns the octets of a quote at the start of a line: "> > ", ">>"; and of the blanks behind it. */
+static size_t
+quote_length(const char *line, size_t length)
+{
+    size_t i = 0, quote = 0;
+
+    for (; i < length && (line[i] == '>' || (line[i] == ' ' && (i == 0 || line[i - 1] == '>'))); i++)
+        if (line[i] == '>')
+            quote = i + 1;
+    if (quote == 0)
+        i = 0;
+    while (i < length && pop3_is_blank(line[i]))
+        i++;
+    return i;
+}
+
+/* Returns the octets of a list's sign: "* ", "- ", "12. "; 0 when there is none. */
+static size_t
+list_length(const char *line, size_t length)
+{
+    size_t sign = 0;
+
+    while (sign < length && sign < 3 && line[sign] >= '0' && line[sign] <= '9')
+        sign++;
+    if (sign < length && (sign > 0 ? line[sign] == '.' : line[sign] == '*' || line[sign] == '-'))
+        return sign + 1 < length && line[sign + 1] == ' ' ? sign + 2 : 0;
+    return 0;
+}
+
+/* Begins the lines of the page as a line of the message begins, if that leaves room for its words. */
+static size_t
+page_prefix(struct page *p, const char *line, size_t length)
+{
+    size_t quote = quote_length(line, length), list = list_length(line + quote, length - quote);
+    size_t room = p->columns > 0 ? p->columns / 2 : SHOW_COLUMNS;
+
+    p->prefix_length = 0;
+    if (quote + list > sizeof p->prefix || columns_after(0, line, quote + list) > room)
+        return 0;
+    memcpy(p->prefix, line, quote);
+    memset(p->prefix + quote, ' ', list);
+    p->prefix_length = quote + list;
+    if (quote < length) {
+        page_add(p, line, quote + list);
+        p->indent = p->column;
+        return quote + list;
+    }
+    return 0;
+}
+
+/*
+ * Flowed text: settles at the beginning of a line whether it goes on where the last one ended. Returns what
+ * of the line is text of its own; *joined says that the line of the page is to go on with it.
+ */
+static const char *
+page_flow(struct page *p, const char *line, size_t length, bool *joined)
+{
+    size_t quotes = 0;
+
+    while (quotes < length && line[quotes] == '>')
+        quotes++;
+
+    size_t stuffing = quotes < length && line[quotes] == ' ' ? 1 : 0;
+    const char *text = line + quotes + stuffing;
+    size_t text_length = length - quotes - stuffing;
+    p->signature = text_length == 3 && memcmp(text, "-- ", 3) == 0;
+    *joined = p->flowing && quotes == p->quotes && !p->signature && text_length > 0;
+    if (*joined)
+        p->blanks_length -= p->kind == TEXT_FLOWED_DELSP;
+    else if (p->flowing)
+        page_newline(p);
+    p->flowing = false;
+    p->quotes = quotes;
+    return *joined || quotes == 0 ? text : line;
+}
+
+/* Takes the collected beginning of a line: what it is, and what it makes of the line before. */
+static void
+page_head(struct page *p)
+{
+    const char *line = p->head, *end = p->head + p->head_length;
+    bool joined = false;
+
+    p->in_line = true;
+    p->after_wide = false;
+    p->head_length = 0;
+    if (p->kind != TEXT_FIXED)
+        line = page_flow(p, line, (size_t)(end - line), &joined);
+    if (!joined)
+        line += page_prefix(p, line, (size_t)(end - line));
+    while (line < end) {
+        uint32_t c = 0;
+        int size = utf8_read((const unsigned char *)line, (size_t)(end - line), &c);
+
+        page_character(p, c, line, (size_t)size);
+        line += size;
+    }
+}
+
+/* Takes a LF. */
+static void
+page_line_end(struct page *p)
+{
+    if (!p->in_line)
+        page_head(p);
+    page_word(p);
+    p->in_line = false;
+    p->flowing = p->kind != TEXT_FIXED && !p->signature && p->blanks_length > 0
+        && p->blanks[p->blanks_length - 1] == ' ';
+    if (p->columns == 0 && !p->flowing && p->blanks_length > 0)
+        page_add(p, p->blanks, p->blanks_length);
+    if (!p->flowing)
+        page_newline(p);
+}
+
+/* Takes text that visible_text made. */
+static void
+page_visible(struct page *p, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; ) {
+        uint32_t c = 0;
+        size_t size = (size_t)utf8_read((const unsigned char *)text + i, length - i, &c);
+
+        if (c == '\n') {
+            page_line_end(p);
+        } else if (p->in_line) {
+            page_character(p, c, text + i, size);
+        } else {
+            memcpy(p->head + p->head_length, text + i, size);
+            p->head_length += size;
+            if (p->head_length + 4 > sizeof p->head)
+                page_head(p);
+        }
+        i += size;
+    }
+}
+
+/* Takes text in UTF-8, from whatever source. */
+static void
+page_text(struct page *p, const char *text, size_t length)
+{
+    char out[VISIBLE_ROOM(1024)];
+
+    for (size_t part; length > 0; text += part, length -= part) {
+        part = length < 1024 ? length : 1024;
+        page_visible(p, out, visible_text(&p->visible, text, part, out));
+    }
+}
+
+static void
+page_string(struct page *p, const char *text)
+{
+    page_text(p, text, strlen(text));
+}
+
+/* Ends a text, and its last line if that has no end. */
+static void
+page_text_end(struct page *p)
+{
+    char out[VISIBLE_ROOM(0)];
+
+    page_visible(p, out, visible_end(&p->visible, out));
+    if (p->in_line || p->head_length > 0)
+        page_line_end(p);
+    if (p->flowing || p->started)
+        page_newline(p);
+    p->flowing = false;
+    p->kind = TEXT_FIXED;
+}
+
+/* Leaves one line empty before the next text, and no more. */
+static void
+page_gap(struct page *p)
+{
+    p->empty = p->begun;
+}
+
+/* Begins a field, whose lines stand below each other behind its name. */
+static void
+page_field(struct page *p, const char *name)
+{
+    enum { INDENT = 10 };
+
+    memset(p->prefix, ' ', INDENT);
+    p->prefix_length = INDENT;
+    page_add(p, name, strlen(name));
+    page_add(p, ":", 1);
+    page_add(p, p->prefix, INDENT - strlen(name) - 1);
+    p->indent = p->column;
+    p->in_line = true;
+}
+
+/* Takes text for a field: on one line, however it came. */
+static void
+page_field_text(struct page *p, const char *text)
+{
+    while (*text != '\0') {
+        size_t blanks = strspn(text, " \t\r\n"), plain = strcspn(text + blanks, " \t\r\n");
+
+        if (blanks > 0 && plain > 0)
+            page_string(p, " ");
+        page_text(p, text + blanks, plain);
+        text += blanks + plain;
+    }
+}
+
+/* Says something of our own, in brackets. */
+__attribute__((format(printf, 2, 3)))
+static void
+page_note(struct page *p, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    page_gap(p);
+    page_string(p, "[");
+    page_field_text(p, text);
+    page_string(p, "]");
+    page_text_end(p);
+}
+
+/* -- HTML as text -- */
+
+/*
+ * Not a browser: tags become line ends, signs and addresses, and all else is dropped. It gets visible text,
+ * so characters come whole, and what it makes goes to the page as any other text does.
+ */
+enum { HTML_TAG_MAX = 4000, HTML_LISTS = 8, HTML_LINK = 2000 };
+
+struct html {
+    struct page *page;
+    enum { HTML_TEXT, HTML_ENTITY, HTML_TAG, HTML_COMMENT, HTML_HIDDEN } state;
+    char tag[HTML_TAG_MAX + 1]; /* what stood between < and > so far */
+    size_t tag_length;
+    char quote;                 /* the quote that is open in the tag */
+    bool value;                 /* a quote now would be one */
+    char hidden[12];            /* the element whose content is dropped until its end tag */
+    unsigned dashes;            /* in a row, in a comment */
+    char entity[12];
+    size_t entity_length;
+
+    unsigned lists, quotes, preformatted;   /* how many are open */
+    unsigned number[HTML_LISTS];    /* of the next item, 0 in a list without numbers */
+    char marker[8];             /* the sign of an item that has no text yet */
+    bool begun;                 /* there was a text */
+    unsigned newlines;          /* to write before the next text */
+    bool in_line, blank, cell;  /* text stands on this line; a blank or the end of a cell came behind it */
+    char link[HTML_LINK];       /* the address of the link that is open */
+    char linked[HTML_LINK];     /* its text without blanks */
+    size_t linked_length;
+
+    char out[1024];
+    size_t out_length;
+};
+
+static const struct { char name[8]; uint16_t c; } html_entities[] = {
+    {"amp", '&'}, {"lt", '<'}, {"gt", '>'}, {"quot", '"'}, {"apos", '\''}, {"OElig", 338}, {"oelig", 339},
+    {"Scaron", 352}, {"scaron", 353}, {"Yuml", 376}, {"ensp", ' '}, {"emsp", ' '}, {"thinsp", ' '},
+    {"zwnj", 0x200c}, {"zwj", 0x200d}, {"ndash", 0x2013}, {"mdash", 0x2014}, {"lsquo", 0x2018},
+    {"rsquo", 0x2019}, {"sbquo", 0x201a}, {"ldquo", 0x201c}, {"rdquo", 0x201d}, {"bdquo", 0x201e},
+    {"bull", 0x2022}, {"hellip", 0x2026}, {"prime", 0x2032}, {"lsaquo", 0x2039}, {"rsaquo", 0x203a},
+    {"euro", 0x20ac}, {"trade", 0x2122}, {"larr", 0x2190}, {"uarr", 0x2191}, {"rarr", 0x2192},
+    {"darr", 0x2193}, {"minus", 0x2212}, {"ne", 0x2260}, {"le", 0x2264}, {"ge", 0x2265}, {"check", 0x2713},
+};
+
+/* The names of U+00A0 to U+00FF. */
+static const char html_latin[][7] = {
+    "nbsp", "iexcl", "cent", "pound", "curren", "yen", "brvbar", "sect", "uml", "copy", "ordf", "laquo",
+    "not", "shy", "reg", "macr", "deg", "plusmn", "sup2", "sup3", "acute", "micro", "para", "middot",
+    "cedil", "sup1", "ordm", "raquo", "frac14", "frac12", "frac34", "iquest", "Agrave", "Aacute", "Acirc",
+    "Atilde", "Auml", "Aring", "AElig", "Ccedil", "Egrave", "Eacute", "Ecirc", "Euml", "Igrave", "Iacute",
+    "Icirc", "Iuml", "ETH", "Ntilde", "Ograve", "Oacute", "Ocirc", "Otilde", "Ouml", "times", "Oslash",
+    "Ugrave", "Uacute", "Ucirc", "Uuml", "Yacute", "THORN", "szlig", "agrave", "aacute", "acirc", "atilde",
+    "auml", "aring", "aelig", "ccedil", "egrave", "eacute", "ecirc", "euml", "igrave", "iacute", "icirc",
+    "iuml", "eth", "ntilde", "ograve", "oacute", "ocirc", "otilde", "ouml", "divide", "oslash", "ugrave",
+    "uacute", "ucirc", "uuml", "yacute", "thorn", "yuml",
+};
+
+/* What &#128; to &#159; mean in practice: the octets of windows-1252. */
+static const uint16_t html_windows[32] = {
+    0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d,
+    0x17d, 0x8f, 0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a,
+    0x153, 0x9d, 0x17e, 0x178,
+};
+
+/* Tags that end a line (1), or leave an empty one (2). */
+static const struct { char name[12]; unsigned char newlines; } html_blocks[] = {
+    {"p", 2}, {"h1", 2}, {"h2", 2}, {"h3", 2}, {"h4", 2}, {"h5", 2}, {"h6", 2}, {"blockquote", 2}, {"pre", 2},
+    {"dl", 2}, {"div", 1}, {"tr", 1}, {"table", 1}, {"li", 1}, {"dt", 1}, {"dd", 1}, {"hr", 1},
+    {"center", 1}, {"section", 1}, {"article", 1}, {"header", 1}, {"footer", 1}, {"address", 1},
+    {"caption", 1}, {"form", 1}, {"fieldset", 1}, {"title", 1}, {"body", 1}, {"option", 1},
+};
+
+/* Elements whose content is no text. */
+static const char html_dropped[][12] = {
+    "script", "style", "title", "iframe", "noframes", "noembed", "template",
+};
+
+/* Returns the character that an entity, without & and ;, stands for; 0 when it is none. */
+static uint32_t
+html_entity(const char *name)
+{
+    if (name[0] == '#') {
+        bool hex = name[1] == 'x' || name[1] == 'X';
+        char *end;
+        unsigned long c = strtoul(name + 1 + hex, &end, hex ? 16 : 10);
+
+        if (*end != '\0' || end == name + 1 + hex || strchr("+- \t\n", name[1 + hex]) != NULL)
+            return 0;
+        if (c >= 0x80 && c <= 0x9f)
+            return html_windows[c - 0x80];
+        return c == 0 || c > 0x10ffff ? 0xfffd : (uint32_t)c;
+    }
+    for (size_t i = 0; i < sizeof html_entities / sizeof *html_entities; i++)
+        if (strcmp(name, html_entities[i].name) == 0)
+            return html_entities[i].c;
+    for (uint32_t i = 0; i < sizeof html_latin / sizeof *html_latin; i++)
+        if (strcmp(name, html_latin[i]) == 0)
+            return 0xa0 + i;
+    return 0;
+}
+
+static void
+html_flush(struct html *h)
+{
+    page_text(h->page, h->out, h->out_length);
+    h->out_length = 0;
+}
+
+static void
+html_put(struct html *h, const char *text, size_t length)
+{
+    if (length > sizeof h->out - h->out_length)
+        html_flush(h);
+    memcpy(h->out + h->out_length, text, length);
+    h->out_length += length;
+}
+
+/* Asks for at least so many line ends before the next text. */
+static void
+html_break(struct html *h, unsigned newlines)
+{
+    if (h->newlines < newlines)
+        h->newlines = newlines;
+    h->blank = h->cell = false;
+}
+
+/* Writes what is due before a text: line ends, quote signs, the sign of a list's item, a blank. */
+static void
+html_before_text(struct html *h)
+{
+    for (; h->newlines > 0; h->newlines--)
+        if (h->begun)
+            html_put(h, "\n", 1);
+    h->begun = true;
+    if (!h->in_line) {
+        unsigned quotes = h->quotes < 8 ? h->quotes : 8, lists = h->lists < HTML_LISTS ? h->lists : HTML_LISTS;
+
+        for (unsigned i = 0; i < quotes; i++)
+            html_put(h, "> ", 2);
+        for (unsigned i = 1; i < lists + (h->marker[0] == '\0' && lists > 0); i++)
+            html_put(h, "  ", 2);
+        html_put(h, h->marker, strlen(h->marker));
+        h->marker[0] = '\0';
+    } else if (h->cell) {
+        html_put(h, " | ", 3);
+    } else if (h->blank) {
+        html_put(h, " ", 1);
+    }
+    h->in_line = true;
+    h->blank = h->cell = false;
+}
+
+/* Takes one character of the text. Blanks in a row are one; a shape that none can see needs company. */
+static void
+html_character(struct html *h, uint32_t c)
+{
+    char text[4];
+    size_t size = utf8_write(c, text);
+    bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == 0xa0;
+
+    if (h->newlines > 0)
+        h->in_line = false;
+    if (h->preformatted > 0 && c == '\n') {
+        h->newlines += h->newlines < 2;
+    } else if (blank && h->preformatted > 0) {
+        html_before_text(h);
+        html_put(h, c == '\t' ? "\t" : " ", 1);
+    } else if (blank) {
+        h->blank = true;
+    } else if (columns_of(c) > 0 || deceives(c) || (h->in_line && !h->blank)) {
+        html_before_text(h);
+        html_put(h, text, size);
+        for (size_t i = 0; h->link[0] != '\0' && i < size && h->linked_length + 1 < sizeof h->linked; i++)
+            h->linked[h->linked_length++] = text[i];
+    }
+}
+
+static void
+html_string(struct html *h, const char *text)
+{
+    size_t length = strlen(text);
+
+    for (size_t i = 0; i < length; ) {
+        uint32_t c = 0xfffd;
+        int size = utf8_read((const unsigned char *)text + i, length - i, &c);
+
+        html_character(h, c);
+        i += size > 0 ? (size_t)size : 1;
+    }
+}
+
+/* Copies the value of an attribute, its entities decoded, cut at the room. */
+static void
+html_value(const char *value, size_t length, char *out, size_t room)
+{
+    size_t made = 0;
+
+    for (size_t i = 0; i < length && made + 5 < room; ) {
+        char entity[12] = "";
+        size_t size = value[i] == '&' ? strcspn(value + i, ";") : 0;
+
+        if (size > 1 && size <= sizeof entity && i + size < length)
+            snprintf(entity, sizeof entity, "%.*s", (int)size - 1, value + i + 1);
+
+        uint32_t c = html_entity(entity);
+        if (c != 0) {
+            made += utf8_write(c, out + made);
+            i += size + 1;
+        } else {
+            out[made++] = value[i++];
+        }
+    }
+    out[made] = '\0';
+}
+
+/*
+ * Finds an attribute of the tag that was read and copies its value, entities decoded. Returns false, and ""
+ * in out, when it has none.
+ */
+static bool
+html_attribute(const struct html *h, const char *name, char *out, size_t room)
+{
+    static const char blanks[] = " \t\r\n\f";
+    const char *at = h->tag + strcspn(h->tag, " \t\r\n\f/");
+
+    for (out[0] = '\0'; *(at += strspn(at, " \t\r\n\f/")) != '\0'; ) {
+        size_t length = strcspn(at, " \t\r\n\f/=");
+        bool found = length == strlen(name) && same_start(at, name, length);
+
+        at += length > 0 ? length : 1;
+        at += strspn(at, blanks);
+        if (*at != '=')
+            continue;
+        at++;
+        at += strspn(at, blanks);
+
+        char quote[] = {*at, '\0'};
+        bool quoted = *at == '"' || *at == '\'';
+        at += quoted;
+        length = strcspn(at, quoted ? quote : blanks);
+        if (found) {
+            html_value(at, length, out, room);
+            return true;
+        }
+        at += length;
+        at += quoted && *at != '\0';
+    }
+    return false;
+}
+
+/* Returns an address without what nearly all have, and in *length its octets, to compare it with a text. */
+static const char *
+html_bare_address(const char *address, size_t *length)
+{
+    static const char *const schemes[] = {"http://", "https://", "mailto:"};
+
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (same_start(address, schemes[i], strlen(schemes[i]))) {
+            address += strlen(schemes[i]);
+            break;
+        }
+    *length = strlen(address);
+    *length -= *length > 0 && address[*length - 1] == '/';
+    return address;
+}
+
+/* Ends a link that has a text: its address follows, if that is another. */
+static void
+html_link_end(struct html *h)
+{
+    char link[HTML_LINK];
+    size_t length, text_length;
+
+    h->linked[h->linked_length] = '\0';
+    strcpy(link, h->link);
+    h->link[0] = '\0';         /* what follows is not its text */
+
+    const char *address = html_bare_address(link, &length), *text = html_bare_address(h->linked, &text_length);
+    if (length > 0 && h->linked_length > 0 && (length != text_length || memcmp(address, text, length) != 0)) {
+        html_string(h, " <");
+        html_string(h, link);
+        html_string(h, ">");
+    }
+    h->linked_length = 0;
+}
+
+/* Begins a link. Only addresses that lead somewhere are shown: no script, no place in the same page. */
+static void
+html_link(struct html *h)
+{
+    static const char *const schemes[] = {"http:", "https:", "mailto:", "ftp:", "tel:"};
+    char value[HTML_LINK];
+    size_t length = 0;
+
+    html_link_end(h);
+    html_attribute(h, "href", value, sizeof value);
+    for (const char *from = value; *from != '\0'; from++)
+        if ((unsigned char)*from > ' ')
+            value[length++] = *from;
+    value[length] = '\0';
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (same_start(value, schemes[i], strlen(schemes[i])))
+            strcpy(h->link, value);
+}
+
+static void
+html_list(struct html *h, bool numbered, bool end)
+{
+    html_break(h, h->lists == (end ? 1U : 0U) ? 2 : 1);
+    if (end)
+        h->lists -= h->lists > 0;
+    else if (h->lists++ < HTML_LISTS)
+        h->number[h->lists - 1] = numbered;
+}
+
+static void
+html_item(struct html *h)
+{
+    unsigned *number = h->lists > 0 && h->lists <= HTML_LISTS ? &h->number[h->lists - 1] : NULL;
+
+    if (number != NULL && *number > 0 && *number < 1000)
+        snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++ % 1000);
+    else
+        strcpy(h->marker, "* ");
+}
+
+/* Acts on the tag that was read. */
+static void
+html_tag(struct html *h)
+{
+    char name[12] = "", text[256];
+
+    h->tag[h->tag_length] = '\0';
+
+    bool end = h->tag[0] == '/';
+    const char *tag = h->tag + end;
+    size_t length = strcspn(tag, " \t\r\n\f/");
+    if (length < sizeof name)
+        for (size_t i = 0; i < length; i++)
+            name[i] = tag[i] >= 'A' && tag[i] <= 'Z' ? (char)(tag[i] - 'A' + 'a') : tag[i];
+
+    for (size_t i = 0; i < sizeof html_blocks / sizeof *html_blocks; i++)
+        if (strcmp(name, html_blocks[i].name) == 0)
+            html_break(h, html_blocks[i].newlines);
+    for (size_t i = 0; i < sizeof html_dropped / sizeof *html_dropped && !end; i++)
+        if (strcmp(name, html_dropped[i]) == 0) {
+            strcpy(h->hidden, name);
+            h->state = HTML_HIDDEN;
+        }
+
+    if (strcmp(name, "br") == 0) {
+        h->newlines += h->newlines < 2;
+        h->blank = h->cell = false;
+    } else if (strcmp(name, "a") == 0) {
+        if (end)
+            html_link_end(h);
+        else
+            html_link(h);
+    } else if (strcmp(name, "ul") == 0 || strcmp(name, "ol") == 0) {
+        html_list(h, name[0] == 'o', end);
+    } else if (strcmp(name, "li") == 0 && !end) {
+        html_item(h);
+    } else if (strcmp(name, "blockquote") == 0) {
+        h->quotes += end ? (h->quotes > 0 ? UINT_MAX : 0) : 1;
+    } else if (strcmp(name, "pre") == 0) {
+        h->preformatted += end ? (h->preformatted > 0 ? UINT_MAX : 0) : 1;
+    } else if (strcmp(name, "td") == 0 || strcmp(name, "th") == 0) {
+        h->cell = h->in_line && h->newlines == 0;
+    } else if (strcmp(name, "hr") == 0) {
+        html_string(h, "--------");
+        html_break(h, 1);
+    } else if (strcmp(name, "img") == 0 && html_attribute(h, "alt", text, sizeof text) && text[0] != '\0') {
+        html_string(h, "[");
+        html_string(h, text);
+        html_string(h, "]");
+    }
+}
+
+/* Takes a character between < and >. A quote is one only behind a =. */
+static void
+html_in_tag(struct html *h, char c)
+{
+    if (c == '>' && h->quote == '\0') {
+        h->state = HTML_TEXT;
+        html_tag(h);
+        return;
+    }
+    if (h->quote != '\0')
+        h->quote = c == h->quote ? '\0' : h->quote;
+    else if (h->value && (c == '"' || c == '\''))
+        h->quote = c;
+    if (c != ' ' && c != '\t' && c != '\n')
+        h->value = c == '=' && h->quote == '\0';
+    if (h->tag_length < HTML_TAG_MAX)
+        h->tag[h->tag_length++] = c;
+    if (h->tag_length == 3 && memcmp(h->tag, "!--", 3) == 0) {
+        h->state = HTML_COMMENT;
+        h->dashes = 2;
+    }
+}
+
+/* Takes a character of an element that is dropped: only its own end tag ends it. */
+static void
+html_in_hidden(struct html *h, char c)
+{
+    size_t length = strlen(h->hidden);
+
+    if (c == '<')
+        h->tag_length = 0;
+    else if (c != '>' && h->tag_length <= length)
+        h->tag[h->tag_length++] = c;
+    else if (c == '>' && h->tag_length > length
+             && h->tag[0] == '/' && same_start(h->tag + 1, h->hidden, length))
+        h->state = HTML_TEXT;
+}
+
+/* Ends an entity before the character c. */
+static void
+html_entity_end(struct html *h, uint32_t c)
+{
+    h->state = HTML_TEXT;
+    h->entity[h->entity_length] = '\0';
+
+    uint32_t meant = html_entity(h->entity);
+    if (meant != 0 && (c == ';' || h->entity[0] == '#')) {
+        html_character(h, meant);
+    } else {
+        html_character(h, '&');
+        html_string(h, h->entity);
+        if (c == ';')
+            html_character(h, ';');
+    }
+}
+
+/* Takes visible text with HTML in it. */
+static void
+html_text(struct html *h, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; ) {
+        uint32_t c = 0;
+        size_t size = (size_t)utf8_read((const unsigned char *)text + i, length - i, &c);
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool plain = letter || (c >= '0' && c <= '9') || c == '#';
+
+        i += size;
+        if (h->state == HTML_ENTITY) {
+            if (plain && h->entity_length + 1 < sizeof h->entity) {
+                h->entity[h->entity_length++] = (char)c;
+                continue;
+            }
+            html_entity_end(h, c);
+            if (c == ';')
+                continue;
+        }
+        switch (h->state) {
+        case HTML_TEXT:
+        case HTML_ENTITY:
+            if (c == '<') {
+                h->state = HTML_TAG;
+                h->tag_length = 0;
+                h->quote = '\0';
+                h->value = false;
+            } else if (c == '&') {
+                h->state = HTML_ENTITY;
+                h->entity_length = 0;
+            } else {
+                html_character(h, c);
+            }
+            break;
+        case HTML_TAG:
+            if (h->tag_length == 0 && !letter && c != '/' && c != '!' && c != '?') {
+                html_character(h, '<');     /* it was none */
+                h->state = HTML_TEXT;
+                i -= size;
+                break;
+            }
+            for (size_t j = 0; j < size; j++)
+                html_in_tag(h, text[i - size + j]);
+            break;
+        case HTML_COMMENT:
+            if (c == '>' && h->dashes >= 2)
+                h->state = HTML_TEXT;
+            h->dashes = c == '-' ? h->dashes + 1 : 0;
+            break;
+        case HTML_HIDDEN:
+            html_in_hidden(h, c < 0x80 ? (char)c : '?');
+            break;
+        }
+    }
+    html_flush(h);
+}
+
+/* Ends the text, and says so when HTML that was never closed hid some of it. */
+static void
+html_end(struct html *h)
+{
+    static const char *const places[] = {
+        [HTML_TAG] = "a tag", [HTML_COMMENT] = "a comment", [HTML_HIDDEN] = "a part that is no text",
+    };
+
+    if (h->state == HTML_ENTITY)
+        html_entity_end(h, ' ');
+    html_link_end(h);
+    html_flush(h);
+    page_text_end(h->page);
+    if (h->state != HTML_TEXT)
+        page_note(h->page, "the HTML ends inside %s: what stands there is not shown", places[h->state]);
+}
+
+/* -- Charsets -- */
+
+enum { CHARSET_NAME = 40, CHARSET_CHARACTER = 16 /* no character has more octets */ };
+
+/*
+ * The charsets that mail is written in, and what the system calls them; a * stands for what follows. Where
+ * a larger one is used under the smaller one's name, as is common, it is read as the larger. No message gets
+ * at the other converters of the system: hardly anybody tests them.
+ */
+static const struct { const char *name, *meant; } charsets[] = {
+    {"utf-8", ""}, {"utf8", ""}, {"us-ascii", ""}, {"ascii", ""},   /* which need no conversion */
+    {"iso-8859-1", "WINDOWS-1252"}, {"latin1", "WINDOWS-1252"}, {"iso-8859-8-i", "ISO-8859-8"},
+    {"iso-8859-9", "WINDOWS-1254"}, {"iso-8859-*", NULL}, {"windows-125*", NULL}, {"cp125*", NULL},
+    {"koi8-r", NULL}, {"koi8-u", NULL}, {"macintosh", NULL}, {"ibm850", NULL}, {"cp850", NULL}, {"cp437", NULL},
+    {"cp866", NULL}, {"tis-620", NULL}, {"windows-874", "CP874"}, {"iso-2022-jp", NULL}, {"euc-jp", NULL},
+    {"shift_jis", "CP932"}, {"shift-jis", "CP932"}, {"windows-31j", "CP932"}, {"cp932", NULL},
+    {"iso-2022-kr", NULL}, {"euc-kr", "CP949"}, {"ks_c_5601-1987", "CP949"}, {"gb2312", "GB18030"},
+    {"gbk", "GB18030"}, {"gb18030", NULL}, {"hz-gb-2312", "HZ"}, {"big5", NULL}, {"utf-7", NULL},
+    {"utf-16", NULL}, {"utf-16le", NULL}, {"utf-16be", NULL},
+};
+
+struct charset {
+    iconv_t iconv;              /* to UTF-8; (iconv_t)-1: it is that already, or taken for it */
+    bool pairs;                 /* a character may be two octets of ASCII */
+};
+
+/* Returns what the system calls a charset, "" for one that needs no conversion, NULL for one not known. */
+static const char *
+charset_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++) {
+        const char *entry = charsets[i].name, *star = strchr(entry, '*');
+        size_t length = star != NULL ? (size_t)(star - entry) : strlen(entry);
+        bool same = same_start(name, entry, length);
+
+        if (same && (star == NULL ? name[length] == '\0' : strspn(name + length, "0123456789") > 0
+                && name[length + strspn(name + length, "0123456789")] == '\0'))
+            return charsets[i].meant != NULL ? charsets[i].meant : name;
+    }
+    return NULL;
+}
+
+/*
+ * Readies a conversion from the charset. Returns false when it cannot be had; the text is then taken for
+ * UTF-8: its ASCII can be read, and the rest is right or seen to be wrong.
+ */
+static bool
+charset_open(struct charset *c, const char *name)
+{
+    const char *meant = charset_find(name);
+
+    c->iconv = (iconv_t)-1;
+    c->pairs = same_start(name, "iso-2022", 8) || same_start(name, "hz", 2);
+    if (meant == NULL)
+        return name[0] == '\0';
+    if (meant[0] == '\0')
+        return true;
+    c->iconv = iconv_open("UTF-8", meant);
+    return c->iconv != (iconv_t)-1;
+}
+
+static void
+charset_close(struct charset *c)
+{
+    if (c->iconv != (iconv_t)-1)
+        iconv_close(c->iconv);
+    c->iconv = (iconv_t)-1;
+}
+
+/*
+ * Converts octets to UTF-8, U+FFFD for what means nothing, until they or the room (at least 64) are used up.
+ * Returns the octets written, and in *used those taken. A character without its end is left unless last says
+ * that this is all.
+ */
+static size_t
+charset_convert(struct charset *c, const unsigned char *in, size_t length, bool last,
+                char *out, size_t room, size_t *used)
+{
+    char *from = (char *)(uintptr_t)in, *to = out;
+    size_t left = length, space = room;
+
+    if (c->iconv == (iconv_t)-1) {
+        *used = length < room ? length : room;
+        memcpy(out, in, *used);
+        return *used;
+    }
+    while (left > 0 && iconv(c->iconv, &from, &left, &to, &space) == (size_t)-1) {
+        if (errno == E2BIG || space < 64 || (errno == EINVAL && !last && left < CHARSET_CHARACTER))
+            break;
+
+        bool pair = c->pairs && left >= 2 && from[0] > ' ' && from[0] < 0x7f && from[1] > ' ' && from[1] < 0x7f;
+        size_t size = utf8_write(0xfffd, to);
+        from += pair ? 2 : 1;
+        left -= pair ? 2 : 1;
+        to += size;
+        space -= size;
+    }
+    if (last && left == 0)      /* some keep a character back, for a mark that could follow */
+        iconv(c->iconv, NULL, NULL, &to, &space);
+    *used = length - left;
+    return room - space;
+}
+
+/* -- Transfer decoding: quoted-printable and base64 (RFC 2045 section 6) -- */
+
+enum encoding { ENCODING_NONE, ENCODING_QUOTED, ENCODING_BASE64, ENCODING_UNKNOWN };
+
+struct transfer {
+    enum encoding encoding;
+    bool header;                /* the Q of encoded words: _ is a blank */
+    unsigned char value[256];   /* base64: of its 64 characters, 1 to 64 */
+    uint32_t bits;              /* base64: read and not yet written, */
+    unsigned have;              /* so many of them */
+    uint64_t garbage;           /* base64: octets that do not belong there */
+    char held[2];               /* quoted-printable: a = and what followed it */
+    unsigned count;
+};
+
+static void
+transfer_open(struct transfer *t, enum encoding encoding, bool header)
+{
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    memset(t, 0, sizeof *t);
+    t->encoding = encoding;
+    t->header = header;
+    for (unsigned i = 0; i < 64; i++)
+        t->value[(unsigned char)base64[i]] = (unsigned char)(i + 1);
+}
+
+static size_t
+transfer_base64(struct transfer *t, const unsigned char *in, size_t length, unsigned char *out)
+{
+    size_t made = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        unsigned value = t->value[in[i]];
+
+        if (value > 0) {
+            t->bits = t->bits << 6 | (value - 1);
+            t->have += 6;
+            if (t->have >= 8) {
+                t->have -= 8;
+                out[made++] = (unsigned char)(t->bits >> t->have);
+            }
+        } else if (in[i] == '=') {
+            t->have = 0;
+        } else if (in[i] != '\n' && in[i] != '\r' && in[i] != ' ' && in[i] != '\t') {
+            t->garbage++;
+        }
+    }
+    return made;
+}
+
+static int
+hex_value(unsigned char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* A = that begins neither an octet nor the end of a line stands for itself. */
+static size_t
+transfer_quoted(struct transfer *t, const unsigned char *in, size_t length, unsigned char *out)
+{
+    size_t made = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = in[i];
+        bool blank = c == ' ' || c == '\t' || c == '\r';
+
+        if (t->count == 0 && c != '=') {
+            out[made++] = t->header && c == '_' ? ' ' : c;
+        } else if (t->count == 0) {
+            t->held[t->count++] = '=';
+        } else if (c == '\n' && (t->count == 1 || t->held[1] == ' ')) {
+            t->count = 0;
+        } else if (blank && (t->count == 1 || t->held[1] == ' ')) {
+            t->held[1] = ' ';
+            t->count = 2;
+        } else if (hex_value(c) >= 0 && t->count == 1) {
+            t->held[t->count++] = (char)c;
+        } else if (hex_value(c) >= 0 && t->held[1] != ' ') {
+            out[made++] = (unsigned char)(hex_value((unsigned char)t->held[1]) << 4 | hex_value(c));
+            t->count = 0;
+        } else {
+            memcpy(out + made, t->held, t->count);
+            made += t->count;
+            t->count = 0;
+            i--;                /* c may be a = itself */
+        }
+    }
+    return made;
+}
+
+/*
+ * Undoes the transfer encoding of octets that come in pieces of any size. out needs room for two octets more
+ * than length. Returns how many were written.
+ */
+static size_t
+transfer_decode(struct transfer *t, const void *in, size_t length, unsigned char *out)
+{
+    if (t->encoding == ENCODING_BASE64)
+        return transfer_base64(t, in, length, out);
+    if (t->encoding == ENCODING_QUOTED)
+        return transfer_quoted(t, in, length, out);
+    memcpy(out, in, length);
+    return length;
+}
+
+/* -- Header fields -- */
+
+/* Part of a file, line by line. A line too long for the buffer comes in pieces. */
+struct reader {
+    int fd;
+    off_t at, limit;            /* where the next block begins, where the part ends */
+    bool starts;                /* the next piece begins a line */
+    int error;                  /* why the file could not be read */
+    size_t start, end;          /* what is in the buffer and was not taken */
+    char buffer[SHOW_BLOCK];
+};
+
+struct line {
+    const char *text;           /* until the next read; without the line end */
+    size_t length;
+    off_t offset, next;         /* in the file: of this line, of what follows it */
+    bool starts, ends;          /* it is the beginning, the end of a line */
+};
+
+static void
+reader_open(struct reader *r, int fd, off_t from, off_t to)
+{
+    r->fd = fd;
+    r->at = from;
+    r->limit = to;
+    r->starts = true;
+    r->start = r->end = 0;
+}
+
+/* Reads from the file, at most up to a limit. Returns 0 at the end, -1 with errno set. */
+static ssize_t
+read_at(int fd, void *buffer, size_t room, off_t from, off_t limit)
+{
+    ssize_t count;
+
+    if (limit - from < (off_t)room)
+        room = limit > from ? (size_t)(limit - from) : 0;
+    do
+        count = room > 0 ? pread(fd, buffer, room, from) : 0;
+    while (count < 0 && errno == EINTR);
+    return count;
+}
+
+/* Reads the next line, or a piece of it. Returns false when there is none. */
+static bool
+reader_line(struct reader *r, struct line *line)
+{
+    char *lf = memchr(r->buffer + r->start, '\n', r->end - r->start);
+
+    if (lf == NULL) {
+        memmove(r->buffer, r->buffer + r->start, r->end - r->start);
+        r->end -= r->start;
+        r->start = 0;
+        while (lf == NULL && r->end < sizeof r->buffer) {
+            ssize_t count = read_at(r->fd, r->buffer + r->end, sizeof r->buffer - r->end, r->at, r->limit);
+
+            if (count < 0)
+                r->error = errno;
+            if (count <= 0)
+                break;
+            lf = memchr(r->buffer + r->end, '\n', (size_t)count);
+            r->end += (size_t)count;
+            r->at += count;
+        }
+    }
+
+    line->text = r->buffer + r->start;
+    line->length = lf != NULL ? (size_t)(lf - line->text) : r->end - r->start;
+    line->offset = r->at - (off_t)(r->end - r->start);
+    line->starts = r->starts;
+    line->ends = lf != NULL;
+    if (line->length == 0 && lf == NULL)
+        return false;
+    r->start += line->length + line->ends;
+    line->next = line->offset + (off_t)line->length + line->ends;
+    r->starts = line->ends;
+    if (line->length > 0 && line->text[line->length - 1] == '\r' && line->ends)
+        line->length--;
+    return true;
+}
+
+/* Gives the line that was read last back, to be read again. */
+static void
+reader_back(struct reader *r, const struct line *line)
+{
+    r->start = (size_t)(line->text - r->buffer);
+    r->starts = line->starts;
+}
+
+/* A header field, its lines joined. What is beyond SHOW_FIELD is counted and dropped. */
+struct field {
+    char text[SHOW_FIELD + 1];
+    size_t length;
+    uint64_t octets;
+};
+
+/* Returns the octets of a field's name if the line begins a field, else 0. */
+static size_t
+field_name(const char *line, size_t length)
+{
+    size_t i = 0, name;
+
+    while (i < length && line[i] > ' ' && line[i] < 0x7f && line[i] != ':')
+        i++;
+    name = i;
+    while (i < length && pop3_is_blank(line[i]))
+        i++;
+    return i < length && line[i] == ':' ? name : 0;
+}
+
+/* Reads the next field. Returns false when the header is at its end. */
+static bool
+field_read(struct reader *r, struct field *f)
+{
+    struct line line;
+
+    f->length = 0;
+    f->octets = 0;
+    while (reader_line(r, &line)) {
+        if (line.starts && f->octets > 0 && (line.length == 0 || !pop3_is_blank(line.text[0]))) {
+            reader_back(r, &line);
+            break;
+        }
+        for (size_t i = 0; i < line.length && f->length + 2 <= SHOW_FIELD; i++) {
+            if (line.text[i] == '\0')
+                f->text[f->length++] = '^';
+            f->text[f->length++] = line.text[i] != '\0' ? line.text[i] : '@';
+        }
+        f->octets += line.length + 1;
+    }
+    f->text[f->length] = '\0';
+    return f->octets > 0;
+}
+
+/* Returns the value of the field if that is its name, else NULL. */
+static const char *
+field_value(const struct field *f, const char *name)
+{
+    size_t length = strlen(name);
+
+    if (field_name(f->text, f->length) != length || !same_start(f->text, name, length))
+        return NULL;
+
+    const char *value = strchr(f->text, ':') + 1;
+    return value + strspn(value, " \t");
+}
+
+/* An encoded word, =?charset?B or Q?text?= (RFC 2047). */
+struct word {
+    char charset[CHARSET_NAME];
+    enum encoding encoding;
+    const char *text;
+    size_t length;
+};
+
+/* Returns the octets of the encoded word that a text begins with; 0 when it is none, or in no known charset. */
+static size_t
+word_read(const char *in, struct word *w)
+{
+    if (in[0] != '=' || in[1] != '?')
+        return 0;
+
+    size_t name = strcspn(in + 2, "?* \t"), charset = strcspn(in + 2, "? \t");
+    const char *at = in + 2 + charset;
+    if (at[0] != '?' || at[1] == '\0' || at[2] != '?' || strchr("bBqQ", at[1]) == NULL || name >= CHARSET_NAME)
+        return 0;
+    memcpy(w->charset, in + 2, name);
+    w->charset[name] = '\0';
+    w->encoding = at[1] == 'b' || at[1] == 'B' ? ENCODING_BASE64 : ENCODING_QUOTED;
+    w->text = at + 3;
+    w->length = strcspn(w->text, "?");
+    if (w->text[w->length] != '?' || w->text[w->length + 1] != '=' || charset_find(w->charset) == NULL)
+        return 0;
+    return (size_t)(w->text - in) + w->length + 2;
+}
+
+/*
+ * Decodes the encoded words of a text of at most SHOW_FIELD octets to UTF-8; what is none stays. Blanks
+ * between two of them are dropped, and words in one charset are put together before it is converted:
+ * a character may be split among them. out is cut at its room.
+ */
+static void
+words_decode(const char *in, char *out, size_t room)
+{
+    unsigned char octets[SHOW_FIELD + 2];
+    struct transfer transfer;
+    struct charset charset;
+    struct word word;
+    size_t made = 0, used;
+
+    while (*in != '\0' && made + 128 < room) {
+        size_t size = word_read(in, &word), length = 0;
+        char name[CHARSET_NAME];
+
+        if (size == 0) {
+            out[made++] = *in++;
+            continue;
+        }
+        memcpy(name, word.charset, sizeof name);
+        while (size > 0 && pop3_same_word(name, word.charset)) {
+            transfer_open(&transfer, word.encoding, true);
+            length += transfer_decode(&transfer, word.text, word.length, octets + length);
+            in += size;
+            size = word_read(in + strspn(in, " \t"), &word);
+            in += size > 0 ? strspn(in, " \t") : 0;
+        }
+        charset_open(&charset, name);
+        made += charset_convert(&charset, octets, length, true, out + made, room - made - 1, &used);
+        charset_close(&charset);
+    }
+    out[made] = '\0';
+}
+
+/* Skips blanks and comments, which stand in parentheses and in each other. */
+static const char *
+skip_comments(const char *at)
+{
+    size_t depth = 0;
+
+    for (; *at != '\0' && (depth > 0 || *at == '(' || strchr(" \t\r\n", *at) != NULL); at++) {
+        if (*at == '\\' && at[1] != '\0')
+            at++;
+        else if (*at == '(')
+            depth++;
+        else if (*at == ')')
+            depth--;
+    }
+    return at;
+}
+
+/* Copies a word or a quoted string, cut at its room. Returns what stands behind it. */
+static const char *
+copy_value(const char *at, const char *ends, char *out, size_t room)
+{
+    size_t made = 0;
+    bool quoted = *at == '"';
+
+    for (at += quoted; *at != '\0' && (quoted ? *at != '"' : strchr(ends, *at) == NULL); at++) {
+        if (quoted && *at == '\\' && at[1] != '\0')
+            at++;
+        if (made + 1 < room)
+            out[made++] = *at;
+    }
+    out[made] = '\0';
+    return at + (quoted && *at == '"');
+}
+
+/* Finds a parameter by its whole name and copies its value. Returns false if there is none. */
+static bool
+parameter_find(const char *value, const char *name, char *out, size_t room)
+{
+    char found[64], skipped[2];
+    const char *at = value;
+
+    for (;;) {
+        while (*at != '\0' && *at != ';') {     /* the type, or what is left of a broken parameter */
+            if (*at == '(')
+                at = skip_comments(at);
+            else if (*at == '"')
+                at = copy_value(at, "", skipped, sizeof skipped);
+            else
+                at++;
+        }
+        if (*at == '\0')
+            return false;
+        at = skip_comments(at + 1);
+        at = skip_comments(copy_value(at, "=; \t(\"", found, sizeof found));
+        if (*at != '=')
+            continue;
+        at = skip_comments(at + 1);
+        if (pop3_same_word(found, name)) {
+            copy_value(at, "; \t", out, room);
+            return true;
+        }
+        at = copy_value(at, "; \t", skipped, sizeof skipped);
+    }
+}
+
+/* Copies text in UTF-8, cut to whole characters if there is no room for all of it. */
+static void
+text_copy(const char *text, char *out, size_t room)
+{
+    size_t length = strlen(text);
+
+    if (length >= room)
+        for (length = room - 1; length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80; length--)
+            ;
+    memcpy(out, text, length);
+    out[length] = '\0';
+}
+
+/* Undoes %XX in place. Returns the octets left. */
+static size_t
+percent_decode(char *text)
+{
+    size_t made = 0;
+
+    for (const char *from = text; *from != '\0'; from++) {
+        int high = *from == '%' ? hex_value((unsigned char)from[1]) : -1;
+        int low = high >= 0 ? hex_value((unsigned char)from[2]) : -1;
+
+        text[made++] = (char)(low >= 0 ? high << 4 | low : *from);
+        from += low >= 0 ? 2 : 0;
+    }
+    return made;
+}
+
+/*
+ * Finds a parameter of a field, in one piece or in many, in a charset or not (RFC 2231), or with encoded
+ * words in it, as many programs write them. Returns false, and "" in out, if there is none. out gets UTF-8,
+ * cut at its room.
+ */
+static bool
+parameter(const char *value, const char *name, char *out, size_t room)
+{
+    enum { SECTIONS = 50 };
+    char key[64], octets[SHOW_FIELD + 1], piece[SHOW_FIELD + 1];
+    char charset_name[CHARSET_NAME] = "";
+    size_t length = 0, used, made;
+    bool found = false;
+
+    for (int section = -1; section < SECTIONS; section++) {
+        bool extended;
+
+        if (section < 0)
+            snprintf(key, sizeof key, "%s*", name);
+        else
+            snprintf(key, sizeof key, "%s*%d*", name, section);
+        extended = parameter_find(value, key, piece, sizeof piece);
+        key[strlen(key) - 1] = '\0';
+        if (!extended && (section < 0 || !parameter_find(value, key, piece, sizeof piece))) {
+            if (section < 0)
+                continue;
+            break;
+        }
+
+        char *text = piece, *language = extended && !found ? strchr(piece, '\'') : NULL;
+        if (language != NULL && strchr(language + 1, '\'') != NULL) {
+            snprintf(charset_name, sizeof charset_name, "%.*s", (int)(language - piece), piece);
+            text = strchr(language + 1, '\'') + 1;
+        }
+        size_t size = extended ? percent_decode(text) : strlen(text);
+        if (size > SHOW_FIELD - length)
+            size = SHOW_FIELD - length;
+        memcpy(octets + length, text, size);
+        length += size;
+        found = true;
+        if (section < 0)
+            break;
+    }
+
+    out[0] = '\0';
+    if (!found) {
+        if (!parameter_find(value, name, piece, sizeof piece))
+            return false;
+        words_decode(piece, octets, sizeof octets);
+        text_copy(octets, out, room);
+        return true;
+    }
+
+    struct charset charset;
+    charset_open(&charset, charset_name);
+    made = charset_convert(&charset, (const unsigned char *)octets, length, true, piece, SHOW_FIELD, &used);
+    charset_close(&charset);
+    piece[made] = '\0';
+    text_copy(piece, out, room);
+    return true;
+}
+
+/* -- The parts of a message (RFC 2046) -- */
+
+enum { PART_TYPE = 64, PART_NAME = 256, PART_BOUNDARY = 200 };
+
+enum part_use { PART_DROP, PART_LIST, PART_SHOW };
+
+struct part {
+    int parent;                 /* -1: the message itself */
+    int root;                   /* the part that is the message this one belongs to */
+    unsigned bars;              /* that mark how deep that message lies in others */
+    off_t head, body, end;      /* in the file; end is -1 as long as it is not known */
+    char type[PART_TYPE];       /* lower case */
+    char charset[CHARSET_NAME];
+    char name[PART_NAME];       /* UTF-8, from the network */
+    enum encoding encoding;
+    enum page_text_kind kind;
+    bool typed, disposed, encoded;  /* it has said so; said again, it does not count */
+    bool attachment, no_blank_line, opened;
+    int score;                  /* how good its text is for reading; 0: it has none */
+    int best;                   /* multipart/alternative: the part to show, -1: none */
+    enum part_use use;
+};
+
+/* What stands between the parts of a multipart. */
+struct boundary {
+    int part;
+    size_t length;
+    char text[PART_BOUNDARY + 1];
+};
+
+struct show {
+    int fd;
+    struct page page;
+    struct html html;
+    struct reader reader, header;
+    struct field field;
+    char text[4 * SHOW_FIELD];  /* a field decoded */
+
+    struct part parts[SHOW_PARTS];
+    int count;
+    struct boundary boundaries[SHOW_DEPTH + 1];
+    unsigned depth;             /* of the boundaries that are waited for */
+    unsigned nested;            /* of the parts that are open, messages in messages included */
+    bool too_many, too_deep, cut_off;
+};
+
+/* Says whether a text begins with another, in lower case. */
+static bool
+begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+static bool
+is_message(const struct part *p)
+{
+    return (strcmp(p->type, "message/rfc822") == 0 || strcmp(p->type, "message/global") == 0)
+        && p->encoding == ENCODING_NONE;
+}
+
+/* Takes what a part says about itself from one of its fields. */
+static void
+part_field(struct part *p, const struct field *f)
+{
+    static const struct { const char *name; enum encoding encoding; } encodings[] = {
+        {"7bit", ENCODING_NONE}, {"8bit", ENCODING_NONE}, {"binary", ENCODING_NONE},
+        {"quoted-printable", ENCODING_QUOTED}, {"base64", ENCODING_BASE64},
+    };
+    char word[PART_TYPE];
+    const char *value;
+
+    if (!p->typed && (value = field_value(f, "Content-Type")) != NULL) {
+        p->typed = true;
+        copy_value(skip_comments(value), "; \t(", word, sizeof word);
+        for (size_t i = 0; word[i] != '\0'; i++)
+            word[i] = word[i] >= 'A' && word[i] <= 'Z' ? (char)(word[i] - 'A' + 'a') : word[i];
+        if (strchr(word, '/') != NULL)
+            strcpy(p->type, word);
+        parameter(value, "charset", p->charset, sizeof p->charset);
+        if (p->name[0] == '\0')
+            parameter(value, "name", p->name, sizeof p->name);
+        if (parameter(value, "format", word, sizeof word) && pop3_same_word(word, "flowed"))
+            p->kind = parameter(value, "delsp", word, sizeof word) && pop3_same_word(word, "yes")
+                ? TEXT_FLOWED_DELSP : TEXT_FLOWED;
+    } else if (!p->disposed && (value = field_value(f, "Content-Disposition")) != NULL) {
+        char name[PART_NAME];
+
+        p->disposed = true;
+        copy_value(skip_comments(value), "; \t(", word, sizeof word);
+        p->attachment = pop3_same_word(word, "attachment");
+        if (parameter(value, "filename", name, sizeof name))
+            strcpy(p->name, name);
+    } else if (!p->encoded && (value = field_value(f, "Content-Transfer-Encoding")) != NULL) {
+        p->encoded = true;
+        copy_value(skip_comments(value), "; \t(", word, sizeof word);
+        p->encoding = word[0] == '\0' ? ENCODING_NONE : ENCODING_UNKNOWN;
+        for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++)
+            if (pop3_same_word(word, encodings[i].name))
+                p->encoding = encodings[i].encoding;
+    }
+}
+
+/* Adds a part that begins at a place in the file. Returns it, or NULL when there are too many. */
+static struct part *
+part_begin(struct show *s, int parent, off_t at)
+{
+    if (s->count == SHOW_PARTS) {
+        s->too_many = true;
+        return NULL;
+    }
+
+    struct part *p = &s->parts[s->count], *above = parent >= 0 ? &s->parts[parent] : NULL;
+    memset(p, 0, sizeof *p);
+    p->parent = parent;
+    p->root = above == NULL || is_message(above) ? s->count : above->root;
+    p->bars = above == NULL ? 0 : above->bars + (is_message(above) && above->bars < SHOW_BARS);
+    p->head = p->body = at;
+    p->end = -1;
+    p->best = -1;
+    strcpy(p->type, "text/plain");
+    if (above != NULL && strcmp(above->type, "multipart/digest") == 0)
+        strcpy(p->type, "message/rfc822");
+    s->count++;
+    return p;
+}
+
+/* Ends all parts behind a part that are still open. */
+static void
+parts_end(struct show *s, int behind, off_t at)
+{
+    for (int i = s->count - 1; i > behind; i--)
+        if (s->parts[i].end < 0)
+            s->parts[i].end = at > s->parts[i].body ? at : s->parts[i].body;
+}
+
+/* Reads the header of the last part, which is complete, and opens the part if there are parts in it. */
+static void
+part_header(struct show *s, off_t body)
+{
+    struct part *p = &s->parts[s->count - 1];
+    struct boundary *b = &s->boundaries[s->depth];      /* which has room for one more than is opened */
+
+    p->body = body;
+    b->part = s->count - 1;
+    b->length = 0;
+    reader_open(&s->header, s->fd, p->head, body);
+    while (page_open(&s->page) && field_read(&s->header, &s->field)) {
+        bool typed = p->typed;
+
+        part_field(p, &s->field);
+        if (p->typed && !typed) {
+            parameter(field_value(&s->field, "Content-Type"), "boundary", b->text, sizeof b->text);
+            b->length = strlen(b->text);
+            while (b->length > 0 && pop3_is_blank(b->text[b->length - 1]))
+                b->length--;
+        }
+    }
+
+    bool multipart = begins(p->type, "multipart/");
+    if (!multipart && !is_message(p))
+        return;
+    if (s->nested == SHOW_DEPTH) {
+        s->too_deep = true;
+        strcpy(p->type, "application/octet-stream");
+    } else if (!multipart) {
+        p->opened = true;
+        s->nested++;
+        part_begin(s, s->count - 1, body);
+    } else if (b->length > 0) {
+        p->opened = true;
+        p->encoding = ENCODING_NONE;        /* by RFC 2045 section 6.4 it can be no other */
+        s->nested++;
+        s->depth++;
+    }
+}
+
+/*
+ * Looks for a line among the boundaries that are waited for, the innermost first. Returns its level, or -1;
+ * *last says whether it is the one behind the last part.
+ */
+static int
+boundary_find(const struct show *s, const struct line *line, bool *last)
+{
+    if (!line->starts || line->length < 3 || line->text[0] != '-' || line->text[1] != '-')
+        return -1;
+    for (int level = (int)s->depth - 1; level >= 0; level--) {
+        size_t length = s->boundaries[level].length, end = line->length;
+
+        if (line->length < 2 + length || memcmp(line->text + 2, s->boundaries[level].text, length) != 0)
+            continue;
+        while (end > 2 + length && pop3_is_blank(line->text[end - 1]))
+            end--;
+        *last = end == length + 4 && line->text[end - 1] == '-' && line->text[end - 2] == '-';
+        if (*last || end == length + 2)
+            return level;
+    }
+    return -1;
+}
+
+/*
+ * Leaves what was open inside a multipart, at one of its boundaries, and begins its next part. The part
+ * that it ends goes up to the end of the line before: that line's LF belongs to the boundary.
+ */
+static void
+parts_boundary(struct show *s, off_t before, int level, bool last, off_t next)
+{
+    int part = s->boundaries[level].part;
+
+    parts_end(s, part, before);
+    s->depth = (unsigned)level + !last;
+    s->nested = last ? 0 : 1;
+    for (int i = s->parts[part].parent; i >= 0; i = s->parts[i].parent)
+        s->nested++;
+    if (!last)
+        part_begin(s, part, next);
+}
+
+/* Says whether a line, the first of its header or not, belongs to a header. */
+static bool
+in_header_line(const struct line *line, bool first)
+{
+    if (line->length == 0)
+        return false;
+    if (pop3_is_blank(line->text[0]))
+        return !first;
+    return field_name(line->text, line->length) > 0
+        || (first && line->length > 5 && memcmp(line->text, "From ", 5) == 0);      /* of a mailbox file */
+}
+
+/* Finds the parts of the message, and what each says about itself. */
+static void
+parts_find(struct show *s, off_t size)
+{
+    struct line line;
+    bool in_header = true, last;        /* in the header of the last part found */
+    off_t before = 0;                   /* where the line before ended */
+
+    part_begin(s, -1, 0);
+    reader_open(&s->reader, s->fd, 0, size);
+    while (!s->too_many && page_open(&s->page) && reader_line(&s->reader, &line)) {
+        int level = boundary_find(s, &line, &last), count = s->count;
+        bool first = line.offset == s->parts[count - 1].head;
+
+        if (level >= 0) {
+            if (in_header)
+                part_header(s, line.offset);
+            parts_boundary(s, before, level, last, line.next);
+            in_header = !last;
+        } else if (in_header && line.starts && !in_header_line(&line, first)) {
+            s->parts[count - 1].no_blank_line = line.length > 0;
+            part_header(s, line.length > 0 ? line.offset : line.next);
+            in_header = s->count > count;       /* of the message in this part */
+            if (line.length > 0)
+                reader_back(&s->reader, &line);
+        }
+        before = line.offset + (off_t)line.length;
+    }
+    if (in_header && !s->too_many)
+        part_header(s, size);
+    s->cut_off = s->depth > 0 && s->boundaries[s->depth - 1].part + 1 < s->count && !s->too_many;
+    parts_end(s, -1, size);
+}
+
+/* -- What to show of it -- */
+
+/* Returns how well a part can be read here: text before HTML before what programs write; 0: not at all. */
+static int
+part_score(const struct part *p)
+{
+    static const char *const unreadable[] = {
+        "text/rtf", "text/css", "text/xml", "text/vcard", "text/x-vcard", "text/directory", "text/javascript",
+    };
+
+    for (size_t i = 0; i < sizeof unreadable / sizeof *unreadable; i++)
+        if (strcmp(p->type, unreadable[i]) == 0)
+            return 0;
+    if ((p->attachment && p->parent >= 0) || p->encoding == ENCODING_UNKNOWN)
+        return 0;
+    if (strcmp(p->type, "text/calendar") == 0)
+        return 1;
+    if (strcmp(p->type, "text/html") == 0)
+        return 3;
+    if (strcmp(p->type, "text/plain") == 0)
+        return p->end - p->body > 2 ? 4 : 2;    /* some send an empty one along with their HTML */
+    if (begins(p->type, "text/") || is_message(p))
+        return 2;
+    return strcmp(p->type, "message/delivery-status") == 0
+        || strcmp(p->type, "message/disposition-notification") == 0 ? 2 : 0;
+}
+
+/*
+ * Settles which parts are shown, which are only listed, and which are left out, because another part says
+ * the same better. Of alternatives plain text is the one to read in a terminal, written for it; the last
+ * one if there are several, as RFC 2046 has it.
+ */
+static void
+parts_choose(struct show *s)
+{
+    for (int i = s->count - 1; i >= 0; i--) {
+        struct part *p = &s->parts[i], *above = p->parent >= 0 ? &s->parts[p->parent] : NULL;
+
+        if (begins(p->type, "multipart/") && (i + 1 == s->count || s->parts[i + 1].parent != i)) {
+            p->opened = false;          /* no part was found in it */
+            p->score = 1;
+        } else if (!p->opened || is_message(p)) {
+            p->score = part_score(p);
+        }
+        if (above != NULL && !is_message(above) && p->score > above->score) {
+            above->score = p->score;
+            above->best = i;
+        }
+    }
+    for (int i = 0; i < s->count; i++) {
+        struct part *p = &s->parts[i], *above = p->parent >= 0 ? &s->parts[p->parent] : NULL;
+        bool other = above != NULL && strcmp(above->type, "multipart/alternative") == 0 && above->best != i;
+
+        if (above != NULL && (above->use == PART_DROP || other))
+            p->use = p->opened || p->score > 1 ? PART_DROP : PART_LIST;
+        else
+            p->use = p->opened || p->score > 0 ? PART_SHOW : PART_LIST;
+        if (above != NULL && is_message(above) && above->use == PART_DROP)
+            p->use = PART_DROP;
+    }
+}
+
+/* -- Showing it -- */
+
+/* Writes a number of octets as a person reads it: 950 octets, 1.4 MB, 14 MB. */
+static void
+human_size(uint64_t octets, char *out, size_t room)
+{
+    static const char *const units[] = {"kB", "MB", "GB", "TB"};
+    unsigned unit = 0;
+
+    if (octets < 1000) {
+        snprintf(out, room, "%u octet%s", (unsigned)octets, octets == 1 ? "" : "s");
+        return;
+    }
+    for (; octets >= 999500 && unit < 3; unit++)
+        octets = (octets + 500) / 1000;
+    if (octets < 9950)
+        snprintf(out, room, "%u.%u %s", (unsigned)(octets + 50) / 1000, (unsigned)(octets + 50) / 100 % 10,
+                 units[unit]);
+    else
+        snprintf(out, room, "%u %s", (unsigned)((octets + 500) / 1000), units[unit]);
+}
+
+enum { BODY_BLOCK = SHOW_BLOCK / 4 };
+
+/* The content of a part while it is read. */
+struct body {
+    off_t at, end;
+    struct transfer transfer;
+};
+
+static void
+body_open(struct body *b, const struct part *p)
+{
+    b->at = p->body;
+    b->end = p->end;
+    transfer_open(&b->transfer, p->encoding, false);
+}
+
+/*
+ * Reads the next octets of a part and undoes their transfer encoding. out needs room for BODY_BLOCK + 2.
+ * Returns how many there are, 0 at the end.
+ */
+static size_t
+body_read(struct show *s, struct body *b, unsigned char *out)
+{
+    unsigned char in[BODY_BLOCK];
+
+    while (page_open(&s->page)) {
+        ssize_t count = read_at(s->fd, in, sizeof in, b->at, b->end);
+
+        if (count < 0)
+            s->reader.error = errno;
+        if (count <= 0)
+            return 0;
+        b->at += count;
+
+        size_t made = transfer_decode(&b->transfer, in, (size_t)count, out);
+        if (made > 0)
+            return made;
+    }
+    return 0;
+}
+
+/* Shows text in UTF-8, or HTML, which is made visible first so that its characters come whole. */
+static void
+show_text(struct show *s, struct visible *html, const char *text, size_t length)
+{
+    char seen[VISIBLE_ROOM(BODY_BLOCK)];
+
+    if (html == NULL)
+        page_text(&s->page, text, length);
+    else if (length > 0)
+        html_text(&s->html, seen, visible_text(html, text, length, seen));
+    else
+        html_text(&s->html, seen, visible_end(html, seen));
+}
+
+/* Shows the text of a part, and says what of it could not be read. */
+static void
+part_show(struct show *s, const struct part *p)
+{
+    unsigned char octets[CHARSET_CHARACTER + BODY_BLOCK + 2];
+    char text[BODY_BLOCK];
+    struct visible visible = {.count = 0}, *html = strcmp(p->type, "text/html") == 0 ? &visible : NULL;
+    struct charset charset;
+    struct body body;
+    size_t have = 0, made;
+
+    if (begins(p->type, "multipart/"))
+        page_note(&s->page, "%s, but no part was found in it; this is all of it", p->type);
+    if (!charset_open(&charset, p->charset))
+        page_note(&s->page, "the charset %s is not known here: only its ASCII is shown as it is", p->charset);
+    page_gap(&s->page);
+
+    s->page.kind = strcmp(p->type, "text/plain") == 0 ? p->kind : TEXT_FIXED;
+    memset(&s->html, 0, sizeof s->html);
+    s->html.page = &s->page;
+    body_open(&body, p);
+    do {
+        size_t used = 0, taken;
+
+        made = body_read(s, &body, octets + have);
+        have += made;
+        do {
+            size_t length = charset_convert(&charset, octets + used, have - used, made == 0,
+                                            text, sizeof text, &taken);
+
+            if (length > 0)
+                show_text(s, html, text, length);
+            used += taken;
+        } while (used < have && taken > 0);     /* or the end of a character is still to come */
+        have -= used;
+        memmove(octets, octets + used, have);
+    } while (made > 0);
+    charset_close(&charset);
+
+    if (html != NULL) {
+        show_text(s, html, NULL, 0);
+        html_end(&s->html);
+    }
+    page_text_end(&s->page);
+    if (body.transfer.garbage > 0)
+        page_note(&s->page, "%llu octets in this part are not base64 and were left out",
+                  (unsigned long long)body.transfer.garbage);
+}
+
+/* Lists the parts of a message that are not shown, or that have a name. */
+static void
+show_attachments(struct show *s, int root)
+{
+    for (int i = root; i < s->count && page_open(&s->page); i++) {
+        const struct part *p = &s->parts[i];
+        unsigned char octets[BODY_BLOCK + 2];
+        char size[32], type[PART_TYPE + 64];
+        struct body body;
+        uint64_t total = 0;
+
+        if (p->root != root || (p->use != PART_LIST && (p->use != PART_SHOW || p->name[0] == '\0')))
+            continue;
+        body_open(&body, p);
+        for (size_t made; (made = body_read(s, &body, octets)) > 0; )
+            total += made;
+        human_size(total, size, sizeof size);
+        snprintf(type, sizeof type, " (%s, %s%s)", p->type, size,
+                 p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding" : "");
+        page_field(&s->page, "Attached");
+        page_field_text(&s->page, p->name[0] != '\0' ? p->name : "without a name");
+        page_field_text(&s->page, type);
+        page_text_end(&s->page);
+    }
+}
+
+/* Shows the fields of a message that people read. */
+static void
+show_fields(struct show *s, const struct part *p)
+{
+    static const char *const names[] = {"From", "To", "Cc", "Date", "Subject"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value;
+
+        reader_open(&s->header, s->fd, p->head, p->body);
+        while (page_open(&s->page) && field_read(&s->header, &s->field)) {
+            if ((value = field_value(&s->field, names[i])) == NULL)
+                continue;
+            words_decode(value, s->text, sizeof s->text);
+            page_field(&s->page, names[i]);
+            page_field_text(&s->page, s->text);
+            if (s->field.octets > SHOW_FIELD) {
+                char cut[64];
+
+                snprintf(cut, sizeof cut, " [cut here, of %llu octets]", (unsigned long long)s->field.octets);
+                page_field_text(&s->page, cut);
+            }
+            page_text_end(&s->page);
+        }
+    }
+}
+
+/* Says whether a message has anything to show, and be it another message. */
+static bool
+has_text(const struct show *s, int root)
+{
+    for (int i = root; i < s->count; i++) {
+        const struct part *p = &s->parts[i];
+
+        if (p->root == root && p->use == PART_SHOW && p->end > p->body
+            && (!p->opened || is_message(p) || strcmp(p->type, "multipart/encrypted") == 0))
+            return true;
+    }
+    return false;
+}
+
+/* Begins to show a message, the whole or one that is enclosed in it. */
+static void
+show_root(struct show *s, int root)
+{
+    const struct part *p = &s->parts[root];
+
+    show_fields(s, p);
+    show_attachments(s, root);
+    if (p->no_blank_line)
+        page_note(&s->page, p->body == p->head ? "no header" : "no empty line ends the header");
+    if (!has_text(s, root))
+        page_note(&s->page, p->end == p->head ? "the message is empty" : "no text to read here");
+}
+
+/* Says what a person should know about a part that holds others. */
+static void
+show_notes(struct show *s, const struct part *p)
+{
+    if (strcmp(p->type, "multipart/signed") == 0)
+        page_note(&s->page, "signed; the signature is not checked here");
+    else if (strcmp(p->type, "multipart/encrypted") == 0)
+        page_note(&s->page, "encrypted; it is not decrypted here");
+}
+
+static void
+show_parts(struct show *s)
+{
+    for (int i = 0; i < s->count && page_open(&s->page); i++) {
+        const struct part *p = &s->parts[i];
+
+        page_gap(&s->page);
+        s->page.bars = p->bars;
+        if (p->root == i && p->use != PART_DROP)
+            show_root(s, i);
+        if (p->use == PART_SHOW && p->opened)
+            show_notes(s, p);
+        else if (p->use == PART_SHOW && p->end > p->body)
+            part_show(s, p);
+    }
+    page_gap(&s->page);
+    s->page.bars = 0;
+    if (s->too_many)
+        page_note(&s->page, "more than %d parts; what follows them is not shown", SHOW_PARTS);
+    if (s->too_deep)
+        page_note(&s->page, "parts in parts, more than %d deep; the inner ones are not shown", SHOW_DEPTH);
+    if (s->cut_off)
+        page_note(&s->page, "the message ends before its last part does: something may be missing");
+}
+
+/*
+ * Shows the message that a file holds, its line ends LF, to a page of so many columns (0: lines are not
+ * wrapped) in the charset that a locale's terminal reads. Returns false, with errno set, when that went
+ * wrong; EINTR says that *stop was set, which is looked at all along.
+ */
+static bool
+show_message(int fd, FILE *out, unsigned columns, const char *codeset, const volatile sig_atomic_t *stop)
+{
+    struct show *s = calloc(1, sizeof *s);
+    off_t size = lseek(fd, 0, SEEK_END);
+
+    if (s == NULL || size < 0) {
+        free(s);
+        return false;
+    }
+    s->fd = fd;
+    s->page.out = out;
+    s->page.columns = columns < SHOW_COLUMNS ? columns : SHOW_COLUMNS;
+    s->page.stop = stop;
+    s->page.utf8 = pop3_same_word(codeset, "UTF-8");
+    s->page.to_local = s->page.utf8 ? (iconv_t)-1 : iconv_open(codeset, "UTF-8");
+
+    parts_find(s, size);
+    parts_choose(s);
+    show_parts(s);
+
+    if (s->page.to_local != (iconv_t)-1)
+        iconv_close(s->page.to_local);
+
+    int error = s->reader.error != 0 ? s->reader.error : s->header.error;
+    if (stop != NULL && *stop)
+        error = EINTR;
+    else if (ferror(out))
+        error = EIO;
+    free(s);
+    errno = error;
+    return error == 0;
+}
+
+/* ---- 5. State ---------------------------------------------------------------------------------------- */
 
 /* Message numbers, in the order of a command or sorted, and their sizes where these are known. */
 struct numbers {
@@ -1588,6 +3802,8 @@ struct client {
     pid_t child;                /* of -x, or 0 */
     struct wire server, keys, screen;
     struct editor editor;
+    const char *codeset;        /* what the terminal reads */
+    iconv_t to_local;           /* makes that from UTF-8; (iconv_t)-1 where it is UTF-8 */
     enum row row;
     struct progress progress;
 
@@ -1600,14 +3816,15 @@ struct client {
     struct numbers marked;      /* by DELE */
     struct numbers unsaved;     /* their RETR failed */
     size_t noops;               /* sent by the client itself and not answered yet */
-    int64_t noop_ms;            /* after how long at the prompt it sends one */
+    int64_t noop_ms;            /* how long after the last command it sends one, at the prompt */
+    int64_t spoke;              /* on wire_clock: when the last command was sent */
     char status[POP3_STATUS_MAX * 8];   /* the last status line */
 };
 
 /* Set by signals, which are blocked but for the moments when somebody waits. */
 static volatile sig_atomic_t interrupted, resized;
 
-/* ---- 5. The terminal and the screen ------------------------------------------------------------------- */
+/* ---- 6. The terminal and the screen ------------------------------------------------------------------- */
 
 /*
  * The terminal's modes. At the prompt it is raw, for the line editor; while a command runs it is quiet: what
@@ -1616,6 +3833,7 @@ static volatile sig_atomic_t interrupted, resized;
 enum mode { AS_FOUND, QUIET, RAW };
 
 static struct {                 /* at file scope for suspend(), which a signal may call */
+    bool pastes;                /* it is one that can say what is pasted */
     bool changed;
     struct termios found;
     enum mode mode;
@@ -1642,7 +3860,7 @@ terminal_mode(enum mode mode)
         t.c_iflag &= ~(tcflag_t)IXON;
         t.c_lflag &= ~(tcflag_t)ISIG;
     }
-    if (isatty(STDOUT_FILENO) && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
+    if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
         write(STDOUT_FILENO, mode == AS_FOUND ? paste_off : paste_on, sizeof paste_on - 1) < 0)
         return;
     tcsetattr(STDIN_FILENO, TCSADRAIN, &t);
@@ -1695,6 +3913,18 @@ free_row(struct client *c)
     c->row = ROW_FREE;
 }
 
+/* Puts visible text on the screen, in the terminal's charset. */
+static void
+put_visible(struct client *c, const char *text, size_t length)
+{
+    char local[LOCAL_WORST * VISIBLE_ROOM(1024)];
+
+    if (c->to_local == (iconv_t)-1)
+        wire_put(&c->screen, text, length);
+    else
+        wire_put(&c->screen, local, local_text(c->to_local, text, length, local));
+}
+
 /* Shows octets from the network. They may end in the middle of a character: v remembers. */
 static void
 show(struct client *c, struct visible *v, const void *octets, size_t length)
@@ -1706,7 +3936,7 @@ show(struct client *c, struct visible *v, const void *octets, size_t length)
     while (length > 0) {
         size_t part = length < 1024 ? length : 1024;
 
-        wire_put(&c->screen, text, visible_text(v, from, part, text));
+        put_visible(c, text, visible_text(v, from, part, text));
         from += part;
         length -= part;
     }
@@ -1720,7 +3950,7 @@ show_line(struct client *c, const char *line, size_t length)
     char rest[VISIBLE_ROOM(0)];
 
     show(c, &v, line, length);
-    wire_put(&c->screen, rest, visible_end(&v, rest));
+    put_visible(c, rest, visible_end(&v, rest));
     wire_put(&c->screen, "\n", 1);
 }
 
@@ -1737,6 +3967,15 @@ tell(struct client *c, const char *format, ...)
     show_line(c, text, strlen(text));
 }
 
+/* After a signal that ends the session, the screen is written to all the same, though not for long. */
+static void
+last_words(struct client *c)
+{
+    c->screen.stop = NULL;
+    c->screen.error = c->screen.error == EINTR ? 0 : c->screen.error;
+    c->screen.deadline = wire_clock() + 2000;
+}
+
 /* Writes a complaint to standard error, behind what is on the screen so far. */
 static void __attribute__((format(printf, 2, 0)))
 complain_list(struct client *c, const char *format, va_list arguments)
@@ -1748,6 +3987,8 @@ complain_list(struct client *c, const char *format, va_list arguments)
     vsnprintf(text, sizeof text, format, arguments);
     length = visible_text(&v, text, strlen(text), line);
     length += visible_end(&v, line + length);
+    if (interrupted)
+        last_words(c);
     free_row(c);
     wire_flush(&c->screen);
     fprintf(stderr, "client: %.*s\n", (int)length, line);
@@ -1827,7 +4068,7 @@ progress_end(struct client *c)
         free_row(c);
 }
 
-/* ---- 6. Talking to the server ------------------------------------------------------------------------ */
+/* ---- 7. Talking to the server ------------------------------------------------------------------------ */
 
 /* Ends a session that broke, and says why. Only QUIT removes mail: without it the marks are worth nothing. */
 static void
@@ -1847,6 +4088,8 @@ lost(struct client *c)
         why = "broken off";
     else if (c->server.error == EPROTO)
         why = "what answers there does not speak POP3";
+    else if (c->server.error == EBADMSG)
+        why = "the server says what was not asked for";
     if (c->quitting && c->marked.count > 0)
         mail = "it did not say whether it removed the marked messages";
     fail(c, "%s; %s", why, mail);
@@ -1963,6 +4206,7 @@ send_line(struct client *c, const char *line, size_t length)
 {
     wire_put(&c->server, line, length);
     wire_put(&c->server, "\r\n", 2);
+    c->spoke = wire_clock();
 }
 
 /* Says whether a status line begins with this status, alone or with a blank behind it. */
@@ -2064,7 +4308,11 @@ show_body(struct client *c)
     get_body(c, &u, take_to_screen, &shown);
 }
 
-/* Shows what the server says without having been asked, and whether it has gone. Waits for nothing. */
+/*
+ * Shows what the server says without having been asked, and whether it has gone. Waits for nothing. A person
+ * can judge what that was; a script's next command might take it for its answer, so there it is the end, but
+ * for the -ERR with which a server takes its leave.
+ */
 static void
 hear_server(struct client *c)
 {
@@ -2076,9 +4324,13 @@ hear_server(struct client *c)
         if (!wire_fill(&c->server))
             break;
     }
-    while (memchr(c->server.input + c->server.in_start, '\n', c->server.in_end - c->server.in_start) != NULL)
-        if (wire_line(&c->server, sizeof c->status, &line, &length) == WIRE_LINE && (c->noops == 0 || c->noops-- == 0))
-            show_line(c, line, length);
+    while (memchr(c->server.input + c->server.in_start, '\n', c->server.in_end - c->server.in_start) != NULL) {
+        if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE || (c->noops > 0 && c->noops-- > 0))
+            continue;
+        show_line(c, line, length);
+        if (!c->at_terminal && !has_status(line, "-ERR"))
+            wire_fail(&c->server, EBADMSG);
+    }
     if (c->server.error != 0)
         lost(c);
 }
@@ -2094,7 +4346,7 @@ hang_up(struct client *c)
         end_command(c);
 }
 
-/* ---- 7. Numbers of messages -------------------------------------------------------------------------- */
+/* ---- 8. Numbers of messages -------------------------------------------------------------------------- */
 
 /* Adds a number to the end. Returns false when there is no memory. */
 static bool
@@ -2188,7 +4440,7 @@ numbers_free(struct numbers *n)
     *n = (struct numbers){.list = NULL};
 }
 
-/* ---- 8. Saving a message ----------------------------------------------------------------------------- */
+/* ---- 9. Saving a message ----------------------------------------------------------------------------- */
 
 enum { NAME_ROOM = 64 };
 
@@ -2334,14 +4586,14 @@ save_end(struct saving *s)
     return s->error == 0;
 }
 
-/* ---- 9. Commands ------------------------------------------------------------------------------------- */
+/* ---- 10. Commands ------------------------------------------------------------------------------------- */
 
 /* Reads the lines of a LIST, number and size, and shows them too if they were asked for. */
 struct listing {
     struct shown shown;
     bool show, full;
-    int field;                  /* 0: the number, 1: the size, 2: what else there is in the line */
-    uint64_t fields[2];
+    char line[64];              /* as much of it as numbers can need */
+    size_t length;
 };
 
 static void
@@ -2353,15 +4605,23 @@ take_to_listing(void *to, const unsigned char *octets, size_t length)
     if (l->show)
         take_to_screen(&l->shown, octets, length);
     for (size_t i = 0; i < length && !l->full; i++) {
-        if (octets[i] == '\n') {
-            if (l->fields[0] > 0 && l->fields[0] <= UINT32_MAX)
-                l->full = !numbers_put(&c->there, (uint32_t)l->fields[0], l->field == 0 ? -1 : (int64_t)l->fields[1]);
-            l->field = 0;
-            l->fields[0] = l->fields[1] = 0;
-        } else if (l->field < 2 && octets[i] >= '0' && octets[i] <= '9' && l->fields[l->field] < INT64_MAX / 10) {
-            l->fields[l->field] = l->fields[l->field] * 10 + (uint64_t)(octets[i] - '0') % INT64_MAX;
-        } else if (l->field < 2) {
-            l->field++;
+        if (octets[i] != '\n') {
+            if (l->length < sizeof l->line - 1)
+                l->line[l->length++] = (char)octets[i];
+            continue;
+        }
+
+        char *rest = NULL, *number, *size;
+        uint64_t value = 0, octets_there = 0;
+
+        l->line[l->length] = '\0';
+        l->length = 0;
+        number = strtok_r(l->line, " \t", &rest);
+        size = strtok_r(NULL, " \t", &rest);
+        if (number != NULL && pop3_number(number, UINT32_MAX, &value) && value > 0) {
+            bool known = size != NULL && pop3_number(size, INT64_MAX, &octets_there);
+
+            l->full = !numbers_put(&c->there, (uint32_t)value, known ? (int64_t)octets_there : -1);
         }
     }
 }
@@ -2425,8 +4685,8 @@ hint(struct client *c, const char *word)
 
     for (size_t i = 0; i < sizeof upper - 1 && word[i] != '\0'; i++)
         upper[i] = word[i] >= 'a' && word[i] <= 'z' ? (char)(word[i] - 'a' + 'A') : word[i];
-    for (int verb = 0; verb < POP3_VERBS + 1; verb++) {
-        const char *name = verb < POP3_VERBS ? pop3_commands[verb].name : "HELP";
+    for (int verb = 0; verb < POP3_VERBS + 2; verb++) {
+        const char *name = verb < POP3_VERBS ? pop3_commands[verb].name : verb == POP3_VERBS ? "SHOW" : "HELP";
 
         if (distance(upper, name) < least) {
             least = distance(upper, name);
@@ -2597,14 +4857,15 @@ struct tally {
 };
 
 /*
- * Sends a command for each message and takes the answers with what fits it, in order. Several are sent
- * ahead if the server can take that; they are few enough to fit on the way, so nobody waits for the other.
+ * Sends a command for each message and takes the answers with what fits it, in order. As many as most are
+ * sent ahead if the server can take that; they are few enough to fit on the way, so nobody waits for the
+ * other.
  */
 static void
-for_each(struct client *c, enum pop3_verb verb, const struct numbers *list, struct tally *tally,
+for_each(struct client *c, enum pop3_verb verb, size_t most, const struct numbers *list, struct tally *tally,
          void (*answered)(struct client *c, uint32_t number, struct tally *tally))
 {
-    size_t ahead = list->count > 1 && may_send_ahead(c) ? AHEAD_MAX : 1, sent = 0;
+    size_t ahead = most > 1 && list->count > 1 && may_send_ahead(c) ? most : 1, sent = 0;
 
     progress_begin(c, list->count, verb == POP3_RETR ? numbers_octets(list) : 0);
     for (size_t i = 0; i < list->count && !c->over; i++) {
@@ -2625,7 +4886,10 @@ for_each(struct client *c, enum pop3_verb verb, const struct numbers *list, stru
     progress_end(c);
 }
 
-/* RETR n: saves the message. */
+/*
+ * RETR n: saves the message. One with fewer octets than the server said is saved too, but not taken for whole:
+ * there are servers that do not stuff a dot at the very start of a message, which ends it there.
+ */
 static void
 retr_answered(struct client *c, uint32_t number, struct tally *tally)
 {
@@ -2653,12 +4917,15 @@ retr_answered(struct client *c, uint32_t number, struct tally *tally)
             fail(c, "message %" PRIu32 " is not saved: %s: %s", number, directory, strerror(saving.error));
         return;
     }
-    numbers_drop(&c->unsaved, number);
     *(saving.had_it ? &tally->had : &tally->done) += 1;
     tally->octets += u.octets;
     tell(c, "%s %s/%s (%" PRIu64 " octets)", saving.had_it ? "already saved as" : "saved", directory, saving.name,
          u.octets);
-    if (pop3_number(digits, UINT64_MAX, &said) && said != u.octets)
+    if (!pop3_number(digits, UINT64_MAX, &said) || said <= u.octets)
+        numbers_drop(&c->unsaved, number);
+    if (digits[0] != '\0' && said > u.octets)
+        fail(c, "the server said that message %" PRIu32 " has %s octets: some may be missing", number, digits);
+    else if (digits[0] != '\0' && said < u.octets)
         warn(c, "the server said that message %" PRIu32 " has %s octets", number, digits);
 }
 
@@ -2675,9 +4942,137 @@ dele_answered(struct client *c, uint32_t number, struct tally *tally)
     tell(c, "marked %" PRIu32, number);
 }
 
-/* RETR or DELE of one or several messages; arguments is what follows the command's word. */
 static void
-do_several(struct client *c, enum pop3_verb verb, const char *arguments)
+take_nowhere(void *to, const unsigned char *octets, size_t length)
+{
+    (void)to;
+    (void)octets;
+    (void)length;
+}
+
+static void
+take_to_stream(void *to, const unsigned char *octets, size_t length)
+{
+    fwrite(octets, 1, length, to);
+}
+
+/*
+ * Runs a pager with a file as its input and waits for it. A person may read for long: meanwhile the session
+ * is kept open. Leaving the pager early is no error; one that cannot be run is.
+ */
+static void
+run_pager(struct client *c, int file)
+{
+    const char *wish = getenv("PAGER");
+    const char *pager = wish != NULL && *wish != '\0' ? wish : "if command -v less >/dev/null; then less; else more; fi";
+    int status = 0;
+    pid_t pid;
+
+    wire_flush(&c->screen);
+    terminal_mode(AS_FOUND);
+    pid = fork();
+    if (pid == 0) {
+        lseek(file, 0, SEEK_SET);
+        dup2(file, STDIN_FILENO);
+        signal(SIGPIPE, SIG_DFL);
+        signal(SIGXFSZ, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &c->mask, NULL);
+        execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
+        _exit(127);
+    }
+    while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0) {
+        int64_t left = c->spoke + c->noop_ms - wire_clock();
+        struct timespec time = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000};
+
+        if (left > 0) {
+            ppoll(NULL, 0, &time, &c->mask);
+        } else {
+            c->noops++;
+            send_line(c, "NOOP", 4);
+            wire_flush(&c->server);
+        }
+        if (interrupted == SIGINT)
+            interrupted = 0;    /* that one was for the pager */
+    }
+    terminal_mode(QUIET);
+    if (pid < 0 || (WIFEXITED(status) && (WEXITSTATUS(status) == 126 || WEXITSTATUS(status) == 127)))
+        fail(c, "cannot run the pager %s", pager);
+}
+
+/*
+ * Displays a message that lies in a file: through a pager when the terminal is too short for it, else as it
+ * is. ^C ends the display and nothing else.
+ */
+static void
+display(struct client *c, FILE *message)
+{
+    struct winsize size = {.ws_row = 0};
+    bool terminal_out = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+    FILE *page = tmpfile();
+    sigset_t blocked;
+    size_t lines = 0, count;
+    char block[4096];
+    bool good;
+
+    if (page == NULL) {
+        fail(c, "no file for the display: %s", strerror(errno));
+        return;
+    }
+    sigprocmask(SIG_SETMASK, &c->mask, &blocked);       /* this may take long: let ^C in */
+    good = show_message(fileno(message), page, terminal_out ? size.ws_col : 0, c->codeset, &interrupted);
+    int error = errno;
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    if (!good && !interrupted)
+        fail(c, "the display is not complete: %s", strerror(error));
+    good = good && fflush(page) == 0;
+    rewind(page);
+    while (good && c->at_terminal && terminal_out && lines < size.ws_row && (count = fread(block, 1, sizeof block, page)) > 0)
+        for (size_t i = 0; i < count; i++)
+            lines += block[i] == '\n';
+    if (good && lines > 0 && lines + 1 >= size.ws_row) {
+        run_pager(c, fileno(page));
+    } else {
+        free_row(c);
+        rewind(page);
+        while (!interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
+            wire_put(&c->screen, block, count);
+    }
+    fclose(page);
+    if (interrupted == SIGINT && c->at_terminal)
+        interrupted = 0;
+}
+
+/* SHOW n: RETR, but the message is displayed, not saved. */
+static void
+show_answered(struct client *c, uint32_t number, struct tally *tally)
+{
+    struct pop3_unstuffer u = {.octets = 0};
+    FILE *message;
+
+    (void)number;
+    if (!get_status(c, true))
+        return;
+    message = tmpfile();
+    if (message == NULL)
+        fail(c, "no file for the message: %s", strerror(errno));
+    if (get_body(c, &u, message != NULL ? take_to_stream : take_nowhere, message) && message != NULL) {
+        progress_end(c);
+        if (fflush(message) == 0) {
+            display(c, message);
+            tally->done++;
+        } else {
+            fail(c, "no room for the message: %s", strerror(errno));
+        }
+    }
+    if (message != NULL)
+        fclose(message);
+}
+
+enum action { SAVE, MARK, DISPLAY };
+
+/* RETR, DELE or SHOW of one or several messages; arguments is what follows the command's word. */
+static void
+do_several(struct client *c, enum action action, const char *arguments)
 {
     struct numbers list = {.list = NULL};
     struct tally tally = {0, 0, 0};
@@ -2686,7 +5081,7 @@ do_several(struct client *c, enum pop3_verb verb, const char *arguments)
         numbers_free(&list);
         return;
     }
-    if (verb == POP3_DELE && !c->at_terminal) {
+    if (action == MARK && !c->at_terminal) {
         size_t kept = 0;
 
         for (size_t i = 0; i < list.count; i++) {
@@ -2697,13 +5092,18 @@ do_several(struct client *c, enum pop3_verb verb, const char *arguments)
         }
         list.count = kept;
     }
-    for_each(c, verb, &list, &tally, verb == POP3_RETR ? retr_answered : dele_answered);
-    if (list.count > 1) {
+    if (action == SAVE)
+        for_each(c, POP3_RETR, AHEAD_MAX, &list, &tally, retr_answered);
+    else if (action == MARK)
+        for_each(c, POP3_DELE, AHEAD_MAX, &list, &tally, dele_answered);
+    else                        /* a person reads one after the other */
+        for_each(c, POP3_RETR, 1, &list, &tally, show_answered);
+    if (list.count > 1 && action != DISPLAY) {
         size_t failed = list.count - tally.done - tally.had;
         char size[16];
 
         size_text((int64_t)tally.octets, size, sizeof size);
-        if (verb == POP3_RETR)
+        if (action == SAVE)
             tell(c, "%zu saved, %zu already there, %zu failed (%s)", tally.done, tally.had, failed, size);
         else
             tell(c, "%zu marked, %zu failed", tally.done, failed);
@@ -2720,6 +5120,7 @@ do_help(struct client *c)
 
         tell(c, "  %-5s%-12s%s", command->name, several ? "n..." : command->arguments, command->help);
     }
+    tell(c, "  %-5s%-12s%s", "SHOW", "n...", "a message as a person reads it");
     tell(c, "  %-5s%-12s%s", "HELP", "", "this list");
     tell(c, "n... stands for messages: 1 3 5-9, or * for all. RETR saves them in %s.", c->settings->directory);
 }
@@ -2754,12 +5155,14 @@ static enum wake
 wait_for_keys(struct client *c, int64_t ms)
 {
     struct wire *keys = &c->keys;
-    int64_t now = wire_clock(), noop = now + c->noop_ms, limit = ms < 0 ? INT64_MAX : now + ms;
+    int64_t now = wire_clock(), limit = ms < 0 ? INT64_MAX : now + ms;
 
+    if (c->spoke == 0)
+        c->spoke = now;         /* nothing was sent yet: the server waits from now on */
     wire_flush(&c->screen);
     while (!c->over && keys->in_start == keys->in_end && keys->error == 0) {
         struct pollfd ready[2] = {{.fd = keys->in, .events = POLLIN}, {.fd = c->server.in, .events = POLLIN}};
-        int64_t left = (limit < noop ? limit : noop) - now;
+        int64_t noop = c->spoke + c->noop_ms, left = (limit < noop ? limit : noop) - now;
         struct timespec time = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000};
 
         if (left > 0 && ppoll(ready, 2, &time, &c->mask) < 0)
@@ -2775,7 +5178,6 @@ wait_for_keys(struct client *c, int64_t ms)
         if (now >= limit)
             return WAKE_PAUSE;
         if (now >= noop) {
-            noop = now + c->noop_ms;
             if (c->noops++ > 0) {
                 wire_fail(&c->server, ETIMEDOUT);
                 lost(c);
@@ -2794,40 +5196,41 @@ take_key(struct client *c)
     return c->keys.in_start < c->keys.in_end ? c->keys.input[c->keys.in_start++] : -1;
 }
 
-/* Reads a password that nobody sees, and sends it with PASS. ^C and an empty line give it up. */
+/*
+ * Reads a password that nobody sees, and sends it with PASS. It is typed into an editor that is not painted,
+ * so that every key does what it does at the prompt. ^C and an empty line give it up.
+ */
 static void
 do_password(struct client *c)
 {
+    static struct editor hidden;
     const struct pop3_request pass = {.verb = POP3_PASS, .word = "PASS", .count = 1};
     enum mode before = terminal.mode;
-    char line[POP3_COMMAND_MAX] = "PASS ";
-    size_t length = 5;
-    int key = 0;
+    enum verdict verdict = MORE;
+    char line[EDITOR_LINE + 8];
 
+    editor_init(&hidden, "", NULL, 80);
     wire_put(&c->screen, "Password: ", 10);
     c->row = ROW_PROMPT;
     terminal_mode(RAW);
-    while (key != '\r' && key != '\n' && key != 3 && key != -1) {
+    while (verdict == MORE || verdict == SUSPEND) {
         enum wake wake = wait_for_keys(c, -1);
 
-        if (wake == WAKE_OVER || (wake == WAKE_SIGNAL && interrupted))
-            break;
-        if (wake != WAKE_KEYS)
-            continue;
-        key = take_key(c);
-        if ((key == 8 || key == 0x7f) && length > 5)
-            length--;
-        else if (key == 21)     /* ^U */
-            length = 5;
-        else if ((key >= ' ' && key != 0x7f) && length < sizeof line - 3)
-            line[length++] = (char)key;
+        if (wake == WAKE_OVER || (wake == WAKE_SIGNAL && interrupted) || c->keys.error != 0)
+            verdict = END;
+        else if (wake == WAKE_KEYS)
+            verdict = editor_feed(&hidden, (unsigned char)take_key(c));
     }
     terminal_mode(before);
     free_row(c);
-    line[length] = '\0';
-    if ((key == '\r' || key == '\n') && length > 5 && !c->over)
+    if (interrupted == SIGINT)
+        interrupted = 0;
+    if (verdict == LINE && hidden.length > 0 && !c->over) {
+        snprintf(line, sizeof line, "PASS %s", hidden.text);
         do_plain(c, line, &pass);
-    memset(line, 0, sizeof line);
+        memset(line, 0, sizeof line);
+    }
+    memset(&hidden, 0, sizeof hidden);
 }
 
 /* Carries out one typed line, of that length. */
@@ -2863,17 +5266,21 @@ run(struct client *c, char *line, size_t length)
 
     if (pop3_same_word(typed.word, "HELP"))
         do_help(c);
+    else if (pop3_same_word(typed.word, "SHOW") && typed.count == 0)
+        fail(c, "SHOW takes messages: SHOW 2");
+    else if (pop3_same_word(typed.word, "SHOW"))
+        do_several(c, DISPLAY, arguments);
     else if (typed.verb == POP3_QUIT && typed.count == 0)
         do_quit(c);
     else if (typed.verb == POP3_PASS && typed.count == 0 && c->at_terminal)
         do_password(c);
     else if (several)
-        do_several(c, typed.verb, arguments);
+        do_several(c, typed.verb == POP3_RETR ? SAVE : MARK, arguments);
     else
         do_plain(c, line, &typed);
 }
 
-/* ---- 10. The loop, and main -------------------------------------------------------------------------- */
+/* ---- 11. The loop, and main -------------------------------------------------------------------------- */
 
 /* For Tab: the lowest message number above one that was listed. The first time asks the server. */
 static size_t
@@ -2883,8 +5290,12 @@ next_message(void *context, size_t above, int64_t *octets)
     bool failed = c->failed;
     size_t at;
 
-    if (!c->listed && above == 0 && !c->over && !list_messages(c))
-        c->failed = failed || c->over;
+    if (!c->listed && above == 0 && !c->over) {
+        terminal_mode(QUIET);   /* ^C can end the wait */
+        if (!list_messages(c))
+            c->failed = failed || c->over;
+        terminal_mode(RAW);
+    }
     at = above < UINT32_MAX ? numbers_find(&c->there, (uint32_t)above + 1) : c->there.count;
     if (!c->listed || at == c->there.count)
         return 0;
@@ -2920,8 +5331,13 @@ edit_line(struct client *c)
             terminal_mode(QUIET);
             return TYPED_NOTHING;
         case WAKE_SIGNAL:
-            if (interrupted)
-                verdict = interrupted == SIGINT ? INTERRUPT : END;
+            if (interrupted == SIGINT) {
+                verdict = INTERRUPT;
+                interrupted = 0;
+            } else if (interrupted) {
+                verdict = END;
+                last_words(c);
+            }
             if (resized)
                 editor_resize(e, terminal_columns());
             resized = 0;
@@ -2951,8 +5367,6 @@ edit_line(struct client *c)
                            2 * EDITOR_PAINT));
     c->row = ROW_FREE;
     terminal_mode(QUIET);
-    if (interrupted == SIGINT && verdict == INTERRUPT)
-        interrupted = 0;
     return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
 }
 
@@ -3090,6 +5504,8 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         switch (option) {
         case 'd':
             settings->directory = optarg;
+            for (size_t end = strlen(optarg); end > 1 && optarg[end - 1] == '/'; end--)
+                optarg[end - 1] = '\0';     /* a path of a message has one slash there */
             break;
         case 'h':
             printf("%s%s", usage, help);
@@ -3103,7 +5519,9 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         case ':':
             misused(c, "-%c needs a value", optopt);
         default:
-            misused(c, "no such option: %s", argv[optind - 1]);
+            if (optopt != 0)
+                misused(c, "there is no option -%c", optopt);
+            misused(c, "there is no option %s", argv[optind - 1]);
         }
     }
     if (settings->command != NULL && optind < argc)
@@ -3154,6 +5572,21 @@ catch_signals(sigset_t *mask)
     signal(SIGXFSZ, SIG_IGN);
 }
 
+/* Finds out what the terminal reads. The C locale says nothing of it, and that is UTF-8 nearly everywhere. */
+static void
+use_charset(struct client *c)
+{
+    setlocale(LC_CTYPE, "");
+    c->codeset = nl_langinfo(CODESET);
+    if (strcasecmp(c->codeset, "ANSI_X3.4-1968") == 0 || strcasecmp(c->codeset, "US-ASCII") == 0)
+        c->codeset = "UTF-8";
+    if (strcasecmp(c->codeset, "UTF-8") != 0) {
+        c->to_local = iconv_open(c->codeset, "UTF-8");
+        if (c->to_local == (iconv_t)-1)
+            c->to_local = iconv_open("ASCII", "UTF-8");
+    }
+}
+
 /* Readies the three wires, and connects the server's or starts the command. Returns false, having said why. */
 static bool
 connect_wires(struct client *c, const struct addrinfo *addresses)
@@ -3185,16 +5618,19 @@ main(int argc, char **argv)
     struct settings settings = {.host = "localhost", .port = POP3_PORT, .directory = "inbox"};
     struct client *c = &client;
     struct addrinfo *addresses = NULL;
-    static const struct completer_command own[] = {{"HELP", 0}, {NULL, 0}};
+    static const struct completer_command own[] = {{"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}};
     const struct completer completer = {.extra = own, .next_message = next_message, .context = c};
     const char *term = getenv("TERM");
 
     c->settings = &settings;
     c->pipelining = -1;
+    c->to_local = (iconv_t)-1;
     c->noop_ms = NOOP_SECONDS * 1000;
     c->at_terminal = isatty(STDIN_FILENO) != 0;
     c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && strcmp(term, "dumb") != 0;
+    terminal.pastes = c->editing;
     editor_init(&c->editor, "pop3> ", &completer, 80);
+    use_charset(c);
     wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
     wire_open(&c->screen, STDIN_FILENO, STDOUT_FILENO);
     read_options(c, &settings, argc, argv);
