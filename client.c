@@ -3785,7 +3785,7 @@ struct numbers {
 };
 
 /* What stands in the row of the cursor for the moment, and has to go before anything is written. */
-enum row { ROW_FREE, ROW_PROMPT, ROW_LINE, ROW_PROGRESS };
+enum row { ROW_FREE, ROW_PROMPT, ROW_PASSWORD, ROW_LINE, ROW_PROGRESS };
 
 /* How far a command for several messages is, or for a large one. */
 struct progress {
@@ -3862,7 +3862,7 @@ terminal_mode(enum mode mode)
     }
     if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
         write(STDOUT_FILENO, mode == AS_FOUND ? paste_off : paste_on, sizeof paste_on - 1) < 0)
-        return;
+        terminal.pastes = false;        /* the output is lost: no reason to leave the input as it is */
     tcsetattr(STDIN_FILENO, TCSADRAIN, &t);
     terminal.changed = true;
     terminal.mode = mode;
@@ -3886,9 +3886,24 @@ suspend(int number)
     sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* here it stops, and here it goes on */
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     sigaction(SIGTSTP, &before, NULL);
-    if (terminal.changed)
+    if (terminal.changed) {
+        terminal.changed = false;       /* it may have been set in another way meanwhile */
         terminal_mode(mode);
+    }
     resized = number;           /* whatever the screen shows now: paint it anew */
+}
+
+/* After a stop that nobody can catch: the shell has had the terminal, and left it as it likes. */
+static void
+go_on(int number)
+{
+    enum mode mode = terminal.mode;
+
+    if (terminal.changed) {
+        terminal.mode = AS_FOUND;
+        terminal_mode(mode);
+    }
+    resized = number;
 }
 
 /* Returns the columns of the terminal, 0 if that is not known. */
@@ -3904,7 +3919,7 @@ terminal_columns(void)
 static void
 free_row(struct client *c)
 {
-    if (c->row == ROW_PROMPT)
+    if (c->row == ROW_PROMPT || c->row == ROW_PASSWORD)
         wire_put(&c->screen, "\n", 1);
     else if (c->row == ROW_LINE)
         wire_added(&c->screen, editor_hide(&c->editor, (char *)wire_room(&c->screen, EDITOR_PAINT), EDITOR_PAINT));
@@ -4080,7 +4095,11 @@ lost(struct client *c)
     if (c->over)
         return;
     c->over = true;
-    if (c->server.error == WIRE_CLOSED)
+    if (c->screen.error == WIRE_CLOSED)
+        why = "nobody reads what is shown";
+    else if (c->screen.error != 0 && c->screen.error != EINTR)
+        why = strerror(c->screen.error);
+    else if (c->server.error == WIRE_CLOSED)
         why = "the server closed the connection";
     else if (c->server.error == ETIMEDOUT)
         why = c->quitting ? "the server does not answer QUIT" : "the server does not answer";
@@ -4181,7 +4200,7 @@ end_command(struct client *c)
     pid_t ended = 0;
 
     for (size_t i = 0; i < sizeof force / sizeof *force && ended == 0; i++) {
-        int64_t limit = wire_clock() + CHILD_SECONDS * 1000, left;
+        int64_t limit = wire_clock() + (interrupted ? 1 : CHILD_SECONDS) * 1000, left;
 
         if (force[i] != 0) {
             fail(c, "%s does not end, and is told to", c->settings->command);
@@ -4320,17 +4339,16 @@ hear_server(struct client *c)
     char *line;
     size_t length;
 
-    while (!c->over && poll(&ready, 1, 0) > 0) {
-        if (!wire_fill(&c->server))
-            break;
-    }
-    while (memchr(c->server.input + c->server.in_start, '\n', c->server.in_end - c->server.in_start) != NULL) {
-        if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE || (c->noops > 0 && c->noops-- > 0))
-            continue;
-        show_line(c, line, length);
-        if (!c->at_terminal && !has_status(line, "-ERR"))
-            wire_fail(&c->server, EBADMSG);
-    }
+    do {
+        while (memchr(c->server.input + c->server.in_start, '\n', c->server.in_end - c->server.in_start) != NULL) {
+            if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE ||
+                (c->noops > 0 && c->noops-- > 0))
+                continue;
+            show_line(c, line, length);
+            if (!c->at_terminal && !has_status(line, "-ERR"))
+                wire_fail(&c->server, EBADMSG);
+        }
+    } while (c->server.error == 0 && poll(&ready, 1, 0) > 0 && wire_fill(&c->server));
     if (c->server.error != 0)
         lost(c);
 }
@@ -4977,6 +4995,8 @@ run_pager(struct client *c, int file)
         signal(SIGPIPE, SIG_DFL);
         signal(SIGXFSZ, SIG_DFL);
         sigprocmask(SIG_SETMASK, &c->mask, NULL);
+        if (strcasecmp(c->codeset, "UTF-8") == 0)
+            setenv("LESSCHARSET", "utf-8", 0);      /* for less in the C locale */
         execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
         _exit(127);
     }
@@ -5160,7 +5180,7 @@ wait_for_keys(struct client *c, int64_t ms)
     if (c->spoke == 0)
         c->spoke = now;         /* nothing was sent yet: the server waits from now on */
     wire_flush(&c->screen);
-    while (!c->over && keys->in_start == keys->in_end && keys->error == 0) {
+    while (!c->over && keys->in_start == keys->in_end && keys->error == 0 && c->screen.error == 0) {
         struct pollfd ready[2] = {{.fd = keys->in, .events = POLLIN}, {.fd = c->server.in, .events = POLLIN}};
         int64_t noop = c->spoke + c->noop_ms, left = (limit < noop ? limit : noop) - now;
         struct timespec time = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000};
@@ -5169,7 +5189,7 @@ wait_for_keys(struct client *c, int64_t ms)
             return WAKE_SIGNAL;
         if (ready[1].revents != 0) {
             hear_server(c);
-            if (c->row == ROW_FREE)
+            if (c->row == ROW_FREE && !c->over)
                 return WAKE_PAUSE;      /* it had to be taken for what the server said */
         }
         if (ready[0].revents != 0)
@@ -5177,7 +5197,9 @@ wait_for_keys(struct client *c, int64_t ms)
         now = wire_clock();
         if (now >= limit)
             return WAKE_PAUSE;
-        if (now >= noop) {
+        if (now >= noop && c->row == ROW_PASSWORD) {
+            c->spoke = now;     /* between USER and PASS no other command may come */
+        } else if (now >= noop) {
             if (c->noops++ > 0) {
                 wire_fail(&c->server, ETIMEDOUT);
                 lost(c);
@@ -5186,7 +5208,20 @@ wait_for_keys(struct client *c, int64_t ms)
             wire_flush(&c->server);
         }
     }
-    return c->over ? WAKE_OVER : WAKE_KEYS;
+    return c->over || c->screen.error != 0 ? WAKE_OVER : WAKE_KEYS;
+}
+
+/*
+ * Says whether the input is at its end because the terminal is gone, not because of a ^D: that is no wish to
+ * quit, but what a SIGHUP tells as well.
+ */
+static bool
+terminal_gone(const struct client *c)
+{
+    struct pollfd ready = {.fd = c->keys.in, .events = POLLIN, .revents = 0};
+
+    return c->at_terminal && (terminal.mode == RAW || c->keys.error != WIRE_CLOSED ||
+                              (poll(&ready, 1, 0) > 0 && (ready.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0));
 }
 
 /* Takes one octet of what was typed, -1 at its end. */
@@ -5210,16 +5245,24 @@ do_password(struct client *c)
     char line[EDITOR_LINE + 8];
 
     editor_init(&hidden, "", NULL, 80);
-    wire_put(&c->screen, "Password: ", 10);
-    c->row = ROW_PROMPT;
     terminal_mode(RAW);
-    while (verdict == MORE || verdict == SUSPEND) {
-        enum wake wake = wait_for_keys(c, -1);
+    while (verdict == MORE) {
+        enum wake wake;
 
+        if (c->row == ROW_FREE)
+            wire_put(&c->screen, "Password: ", 10);
+        c->row = ROW_PASSWORD;
+        wake = wait_for_keys(c, -1);
         if (wake == WAKE_OVER || (wake == WAKE_SIGNAL && interrupted) || c->keys.error != 0)
             verdict = END;
         else if (wake == WAKE_KEYS)
             verdict = editor_feed(&hidden, (unsigned char)take_key(c));
+        if (verdict == SUSPEND) {
+            free_row(c);
+            wire_flush(&c->screen);
+            suspend(SIGTSTP);
+            verdict = MORE;
+        }
     }
     terminal_mode(before);
     free_row(c);
@@ -5347,8 +5390,11 @@ edit_line(struct client *c)
                 editor_escape_timeout(e);
             break;
         case WAKE_KEYS:
-            if (c->keys.in_start == c->keys.in_end)
-                verdict = END;          /* the terminal is gone */
+            if (c->keys.in_start == c->keys.in_end && terminal_gone(c)) {
+                interrupted = SIGHUP;
+                verdict = END;
+                last_words(c);
+            }
             while (verdict == MORE && c->keys.in_start < c->keys.in_end)
                 verdict = editor_feed(e, (unsigned char)take_key(c));
             if (c->over)
@@ -5397,6 +5443,10 @@ read_line(struct client *c, char *text, size_t *length)
                     interrupted = 0;
                 return TYPED_NOTHING;
             }
+            if (wake == WAKE_SIGNAL && resized) {
+                resized = 0;
+                free_row(c);    /* the shell had it while this was stopped */
+            }
             if (c->at_terminal && c->row == ROW_FREE) {
                 wire_put(&c->screen, "pop3> ", 6);
                 wire_put(&c->screen, text, *length);
@@ -5406,8 +5456,11 @@ read_line(struct client *c, char *text, size_t *length)
                 continue;
         }
         key = take_key(c);
-        if (key < 0)
+        if (key < 0) {
+            if (terminal_gone(c))
+                interrupted = SIGHUP;
             break;
+        }
         if (*length < TYPED_MAX)
             text[(*length)++] = (char)key;
         else
@@ -5445,11 +5498,9 @@ converse(struct client *c)
         } else {
             typed = read_line(c, line, &length);
         }
-        if (interrupted)
+        if (wire_stopped(&c->server))
             wire_fail(&c->server, EINTR);
-        else if (c->screen.error != 0)
-            wire_fail(&c->server, c->screen.error);
-        if (c->server.error != 0)
+        if (c->server.error != 0 || c->screen.error != 0)
             lost(c);
         else if (typed == TYPED_LINE)
             run(c, line, length);
@@ -5549,7 +5600,7 @@ note_signal(int number)
 static void
 catch_signals(sigset_t *mask)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGWINCH, SIGTSTP};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGWINCH, SIGTSTP, SIGCONT};
     struct sigaction action = {.sa_handler = note_signal};
     sigset_t blocked;
 
@@ -5561,7 +5612,7 @@ catch_signals(sigset_t *mask)
         sigaction(numbers[i], NULL, &before);
         if (before.sa_handler == SIG_IGN && numbers[i] != SIGCHLD)
             continue;           /* as nohup and a shell's background jobs want it */
-        action.sa_handler = numbers[i] == SIGTSTP ? suspend : note_signal;
+        action.sa_handler = numbers[i] == SIGTSTP ? suspend : numbers[i] == SIGCONT ? go_on : note_signal;
         sigaction(numbers[i], &action, NULL);
         sigaddset(&blocked, numbers[i]);
     }
@@ -5627,7 +5678,8 @@ main(int argc, char **argv)
     c->to_local = (iconv_t)-1;
     c->noop_ms = NOOP_SECONDS * 1000;
     c->at_terminal = isatty(STDIN_FILENO) != 0;
-    c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && strcmp(term, "dumb") != 0;
+    c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && *term != '\0' &&
+                 strcmp(term, "dumb") != 0;
     terminal.pastes = c->editing;
     editor_init(&c->editor, "pop3> ", &completer, 80);
     use_charset(c);
@@ -5653,8 +5705,8 @@ main(int argc, char **argv)
 
     if (get_status(c, true))
         converse(c);
+    terminal_mode(AS_FOUND);
     hang_up(c);
     wire_flush(&c->screen);
-    terminal_mode(AS_FOUND);
     return c->failed ? 1 : 0;
 }

@@ -128,35 +128,28 @@ static inline struct pop3_request
 pop3_parse(char *line)
 {
     struct pop3_request request = {.verb = POP3_VERBS, .word = "", .count = 0, .argument = {"", ""}};
-    bool first = true;
 
-    for (;;) {
-        while (pop3_is_blank(*line))
-            line++;
-        if (*line == '\0')
-            return request;
-
+    for (int i = 0; *(line += strspn(line, " \t")) != '\0'; i++) {
         const char *word = line;
-        while (*line != '\0' && !pop3_is_blank(*line))
-            line++;
+
+        line += strcspn(line, " \t");
         if (*line != '\0')
             *line++ = '\0';
-
-        if (first) {
-            first = false;
-            request.word = word;
-            request.verb = pop3_find(word);
-            if (request.verb == POP3_PASS && *line != '\0') {
-                request.argument[0] = line;
-                request.count = 1;
-                return request;
-            }
-        } else {
-            if (request.count < POP3_ARGUMENTS_MAX)
-                request.argument[request.count] = word;
-            request.count++;
+        if (i > 0) {
+            if (i <= POP3_ARGUMENTS_MAX)
+                request.argument[i - 1] = word;
+            request.count = i;
+            continue;
+        }
+        request.word = word;
+        request.verb = pop3_find(word);
+        if (request.verb == POP3_PASS && *line != '\0') {
+            request.argument[0] = line;
+            request.count = 1;
+            break;
         }
     }
+    return request;
 }
 
 /*
@@ -189,6 +182,7 @@ pop3_number(const char *text, uint64_t max, uint64_t *number)
 struct pop3_stuffer {
     bool in_line;               /* the last octet was not a LF */
     bool after_cr;              /* the last octet was a CR */
+    uint64_t dots;              /* that were added */
 };
 
 /*
@@ -207,8 +201,10 @@ pop3_stuff(struct pop3_stuffer *s, const unsigned char *in, size_t length, unsig
         size_t part = (size_t)((lf != NULL ? lf : end) - in);
 
         if (part > 0) {
-            if (!s->in_line && *in == '.')
+            if (!s->in_line && *in == '.') {
                 *to++ = '.';
+                s->dots++;
+            }
             memcpy(to, in, part);
             to += part;
             s->in_line = true;

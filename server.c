@@ -113,7 +113,7 @@ struct session {
     int64_t began;              /* on wire_clock */
 
     enum pop3_state state;
-    char user[SECRET_MAX + 1];  /* what USER said, "" before */
+    char user[POP3_COMMAND_MAX];    /* what USER said, "" before */
     int tries, mistakes;
     const char *end;            /* why the session is over, or NULL */
 
@@ -139,7 +139,7 @@ struct session {
 static void __attribute__((format(printf, 1, 2)))
 say(const char *format, ...)
 {
-    char text[1024], line[4 * sizeof text + 16];
+    char text[1000], line[4 * sizeof text + 16];     /* no more than a pipe takes at once */
     size_t length = 0;
     struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
     va_list arguments;
@@ -373,7 +373,7 @@ names_free(struct names *n)
 static int64_t
 nanoseconds(struct timespec time)
 {
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    return (int64_t)((uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec);  /* any year: it is only compared */
 }
 
 /* Notes in a message which file it is, and in which state. */
@@ -396,12 +396,24 @@ message_same(const struct message *a, const struct message *b)
            a->modified == b->modified && a->changed == b->changed;
 }
 
+/* Says whether a signal waits that ends the program. They are blocked: what takes long asks now and then. */
+static bool
+stop_waits(void)
+{
+    sigset_t waiting;
+
+    sigpending(&waiting);
+    return sigismember(&waiting, SIGTERM) == 1 || sigismember(&waiting, SIGINT) == 1 ||
+           sigismember(&waiting, SIGHUP) == 1;
+}
+
 /*
- * Finds the octets and the unique-id of an open file in one pass, by the rules of pop3_stuff: each line end
- * counts as CRLF, also the one that a last line lacks. Returns false, with errno set, when it can't be read.
+ * Finds the octets and the unique-id of an open file, whose size is known, in one pass, by the rules of
+ * pop3_stuff: each line end counts as CRLF, also the one that a last line lacks. Returns false, with errno
+ * set, when it cannot be read; or EINTR, if it may be stopped, when the program is told to stop.
  */
 static bool
-message_measure(struct message *m, const char *name, int file)
+message_measure(struct message *m, const char *name, int file, bool may_stop)
 {
     unsigned char block[BLOCK];
     const char *flags = strstr(name, ":2,");
@@ -412,15 +424,20 @@ message_measure(struct message *m, const char *name, int file)
     hash_start(&hash);
     hash_add(&hash, name, flags != NULL ? (size_t)(flags - name) : strlen(name));
     hash_add(&hash, "", 1);
-    for (;;) {
-        ssize_t count = pread(file, block, sizeof block, (off_t)offset);
+    while (offset < m->size) {
+        size_t wanted = m->size - offset < sizeof block ? (size_t)(m->size - offset) : sizeof block;
+        ssize_t count = pread(file, block, wanted, (off_t)offset);
 
+        if (may_stop && stop_waits()) {
+            errno = EINTR;
+            return false;
+        }
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)
             return false;
         if (count == 0)
-            break;
+            break;              /* it became shorter: then it is not what its times say, and is found out */
         hash_add(&hash, block, (size_t)count);
 
         const unsigned char *end = block + count;
@@ -455,44 +472,56 @@ message_unchanged(const struct store *store, const struct message *m, int file)
     }
     if (!message_same(&now, m))
         return false;
-    return believed || (message_measure(&now, store->index.names + m->name, file) && now.octets == m->octets &&
+    return believed || (message_measure(&now, store->index.names + m->name, file, false) && now.octets == m->octets &&
                         memcmp(now.id, m->id, sizeof now.id) == 0);
 }
 
 /* What a look at a name finds. */
 enum finding { MESSAGE, NOTHING, LEFT_OUT, FAILED };
 
+/* Closes a descriptor and leaves errno as it was. */
+static void
+close_quietly(int file)
+{
+    int error = errno;
+
+    close(file);
+    errno = error;
+}
+
 /*
- * Opens a file of the store and measures it. A file that is written to meanwhile is measured again, three
- * times at most; then its entry fits no state of it, and whoever asks for it is told so.
+ * Opens a file of the store and measures it. One that is written to meanwhile gets an entry that fits no state
+ * of it: whoever asks for it is told so, and it is measured again.
  */
 static enum finding
 store_measure(const struct store *store, const char *name, struct message *found)
 {
     int file = openat(store->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    enum finding finding = LEFT_OUT;
+    struct stat status;
+    bool measured = false;
 
     if (file < 0)
         return errno == ENOENT ? NOTHING : errno == EMFILE || errno == ENFILE || errno == ENOMEM ? FAILED : LEFT_OUT;
-    for (int tries = 0; tries < 3; tries++) {
-        struct message after = {0};
-        struct stat status;
-
-        if (fstat(file, &status) != 0)
-            break;
+    if (fstat(file, &status) == 0) {
         message_identify(found, &status);
-        if (!message_measure(found, name, file) || fstat(file, &status) != 0)
-            break;
-        finding = MESSAGE;
-        message_identify(&after, &status);
-        if (message_same(found, &after))
-            break;
+        measured = message_measure(found, name, file, true);
     }
+    close_quietly(file);
+    return measured ? MESSAGE : errno == EINTR ? FAILED : LEFT_OUT;
+}
 
-    int error = errno;
-    close(file);
-    errno = error;
-    return finding;
+/*
+ * A later change shows in a file's times only if the tick in which they were set is over. Notes from when on
+ * that is so: SETTLED_SECONDS after the first look at these times; or already, where they are so old by this
+ * machine's own clock, which is the one that sets them on its file systems.
+ */
+static void
+message_settle(struct message *found, const struct message *known, bool local, int64_t now, struct timespec clock)
+{
+    if (known != NULL && message_same(found, known))
+        found->settles = now >= known->settles ? 0 : known->settles;
+    else if (!local || nanoseconds(clock) - found->changed < SETTLED_SECONDS * INT64_C(1000000000))
+        found->settles = now + SETTLED_SECONDS;
 }
 
 /*
@@ -508,8 +537,10 @@ store_look(const struct store *store, const struct name *name, const struct mess
     struct timespec clock;
     struct stat status;
 
-    if (fstatat(store->directory, name->text, &status, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? NOTHING : FAILED;
+    if (fstatat(store->directory, name->text, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        *reason = strerror(errno);
+        return errno == ENOENT ? NOTHING : errno == EIO || errno == EOVERFLOW ? LEFT_OUT : FAILED;
+    }
     *reason = S_ISDIR(status.st_mode) ? "a directory" : S_ISLNK(status.st_mode) ? "a symbolic link" : "not a file";
     if (!S_ISREG(status.st_mode))
         return LEFT_OUT;
@@ -525,16 +556,21 @@ store_look(const struct store *store, const struct name *name, const struct mess
     clock_gettime(CLOCK_REALTIME, &clock);
     enum finding finding = store_measure(store, name->text, found);
     *reason = strerror(errno);
-
-    /*
-     * A later change shows in the times only if the tick in which they were set is over. When that is so is
-     * known from the first look at them; or from themselves, where they come from this machine's clock.
-     */
-    if (known != NULL && message_same(found, known))
-        found->settles = now >= known->settles ? 0 : known->settles;
-    else if (store->watch < 0 || nanoseconds(clock) - found->changed < SETTLED_SECONDS * INT64_C(1000000000))
-        found->settles = now + SETTLED_SECONDS;
+    message_settle(found, known, store->watch >= 0, now, clock);
     return finding;
+}
+
+/* Says whether a file is as its entry says, by its times, and these can be believed. */
+static bool
+store_has(const struct store *store, const struct message *m)
+{
+    struct message now = {0};
+    struct stat status;
+
+    if (fstatat(store->directory, store->index.names + m->name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    message_identify(&now, &status);
+    return S_ISREG(status.st_mode) && message_same(&now, m) && m->settles <= store->refreshed;
 }
 
 /* Returns zeroed memory that a fork shares instead of copying, or NULL. */
@@ -663,11 +699,12 @@ index_free(struct index *x, const struct index *in_use)
 
 /*
  * Makes the index anew from the old one and a sorted list of names, each of which is looked at. Messages
- * that are not in the list stay, or with whole are gone. Files left out are told of if tell is true.
+ * that are not in the list stay, or with whole are gone. Files left out are told of if tell is true; says in
+ * *new_links whether one got a second name, which may be that of a message of whose change nobody told.
  * Returns false, with errno set, when the store cannot be looked at; the old index stays then.
  */
 static bool
-store_index(struct store *store, const struct names *names, bool whole, bool tell)
+store_index(struct store *store, const struct names *names, bool whole, bool tell, bool *new_links)
 {
     struct index *old = &store->index, new;
     size_t next = 0, left_out = 0;
@@ -693,6 +730,7 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
 
         switch (store_look(store, name, known, &found, &reason)) {
         case MESSAGE:
+            *new_links = *new_links || (found.linked && (known == NULL || !known->linked));
             index_add(&new, &found, name->text);
             index_count(&new, &found, true);
             break;
@@ -744,6 +782,7 @@ store_watch(struct store *store)
     };
     const uint32_t changes = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO |
                              IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+    struct stat path, directory;
     struct statfs fs;
 
     if (fstatfs(store->directory, &fs) != 0)
@@ -751,7 +790,10 @@ store_watch(struct store *store)
     for (size_t i = 0; i < sizeof local / sizeof *local; i++)
         if ((unsigned long)fs.f_type == local[i])
             store->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (store->watch >= 0 && inotify_add_watch(store->watch, store->path, changes) < 0) {
+    if (store->watch >= 0 &&
+        (inotify_add_watch(store->watch, store->path, changes) < 0 || stat(store->path, &path) != 0 ||
+         fstat(store->directory, &directory) != 0 || path.st_dev != directory.st_dev ||
+         path.st_ino != directory.st_ino)) {
         close(store->watch);
         store->watch = -1;
     }
@@ -848,18 +890,23 @@ store_unheard(const struct store *store, struct names *names)
 
     for (size_t i = 0; i < x->count && (x->linked > 0 || x->count <= FEW); i++) {
         const struct message *m = index_at(x, i);
-        const char *name = x->names + m->name;
-        struct message now = {0};
-        struct stat status;
 
-        if (!m->linked && x->count > FEW)
-            continue;
-        if (fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
-            message_identify(&now, &status);
-        if ((!message_same(&now, m) || m->settles > store->refreshed) && !names_add(names, name, false))
+        if ((m->linked || x->count <= FEW) && !store_has(store, m) && !names_add(names, x->names + m->name, false))
             return false;
     }
     return true;
+}
+
+/* Says whether a sorted list of all names is that of the index, and every file as it says. */
+static bool
+store_is_indexed(const struct store *store, const struct names *names)
+{
+    const struct index *x = &store->index;
+    bool same = names->count == x->count;
+
+    for (size_t i = 0; i < x->count && same; i++)
+        same = strcmp(names->list[i].text, x->names + index_at(x, i)->name) == 0 && store_has(store, index_at(x, i));
+    return same;
 }
 
 /*
@@ -873,7 +920,7 @@ store_refresh(struct store *store, bool tell)
     int64_t now = wire_clock() / 1000;
     struct names names = {0};
     struct stat path, directory;
-    bool whole, done;
+    bool whole, done, new_links = false;
 
     if (stat(store->path, &path) != 0) {
         store_close(store);
@@ -890,7 +937,8 @@ store_refresh(struct store *store, bool tell)
         done = store_unheard(store, &names);
     }
     if (done && (whole || names.count > 0))
-        done = names_sort(&names) && store_index(store, &names, whole, tell || !whole);
+        done = names_sort(&names) && ((whole && store_is_indexed(store, &names)) ||
+                                      store_index(store, &names, whole, tell || !whole, &new_links));
 
     int error = errno;
     names_free(&names);
@@ -898,11 +946,15 @@ store_refresh(struct store *store, bool tell)
         store->refreshed = now;
     else
         store_close(store);     /* what was told is forgotten: look at everything next time */
+    if (done && new_links && !whole) {
+        store_close(store);
+        return store_refresh(store, false);
+    }
     errno = error;
     return done;
 }
 
-/* Opens a message that is still what the index says. Returns its descriptor, or -1. */
+/* Opens a message. Returns its descriptor, or -1 with errno set: ESTALE when it is not what the index says. */
 static int
 store_open_message(const struct store *store, const struct message *m)
 {
@@ -911,30 +963,26 @@ store_open_message(const struct store *store, const struct message *m)
 
     if (file >= 0 && !message_unchanged(store, m, file)) {
         close(file);
+        errno = ESTALE;
         return -1;
     }
     return file;
 }
 
 /*
- * Removes a message that is still what the index says. Returns true when it is gone, also when somebody
- * else removed it. (Between the look and the removal another file can get the name; no call closes that
- * gap without renaming files, which the server does not do.)
+ * Removes a message that is still what the index says. Returns true when it is gone, also when somebody else
+ * removed it; else false with errno set. (Between the look and the removal another file can get the name; no
+ * call closes that gap without renaming files, which the server does not do.)
  */
 static bool
 store_remove(const struct store *store, const struct message *m)
 {
-    const char *name = store->index.names + m->name;
-    struct stat status;
-
-    if (fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT;
-
     int file = store_open_message(store, m);
+
     if (file < 0)
-        return false;
+        return errno == ENOENT;
     close(file);
-    return unlinkat(store->directory, name, 0) == 0 || errno == ENOENT;
+    return unlinkat(store->directory, store->index.names + m->name, 0) == 0 || errno == ENOENT;
 }
 
 /* Has the removals written to disk. Returns false when that failed; where it cannot be asked for, true. */
@@ -946,40 +994,26 @@ store_sync(const struct store *store)
 
 /* ---- 4. Answers -------------------------------------------------------------------------------------- */
 
-/* Answers one line: a status, a blank and the text, cut where a status line must end (RFC 2449 section 4). */
-static void __attribute__((format(printf, 3, 0)))
-answer(struct session *s, const char *status, const char *format, va_list arguments)
+/* Answers one line, cut where a status line must end (RFC 2449 section 4). */
+static void __attribute__((format(printf, 2, 3)))
+reply(struct session *s, const char *format, ...)
 {
+    const size_t room = POP3_STATUS_MAX - 2;
     char *line = (char *)wire_room(&s->wire, POP3_STATUS_MAX);
-    size_t length = strlen(status), room = POP3_STATUS_MAX - 2 - length;
-    int text;
+    va_list arguments;
+    size_t length;
 
-    memcpy(line, status, length);
-    text = vsnprintf(line + length, room, format, arguments);
-    length += text < 0 ? 0 : (size_t)text < room ? (size_t)text : room - 1;
+    va_start(arguments, format);
+    length = (size_t)vsnprintf(line, room, format, arguments);
+    va_end(arguments);
+    if (length >= room)
+        length = room - 1;
     memcpy(line + length, "\r\n", 2);
     wire_added(&s->wire, length + 2);
 }
 
-static void __attribute__((format(printf, 2, 3)))
-ok(struct session *s, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    answer(s, "+OK ", format, arguments);
-    va_end(arguments);
-}
-
-static void __attribute__((format(printf, 2, 3)))
-no(struct session *s, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    answer(s, "-ERR ", format, arguments);
-    va_end(arguments);
-}
+#define ok(s, ...) reply(s, "+OK " __VA_ARGS__)
+#define no(s, ...) reply(s, "-ERR " __VA_ARGS__)
 
 /* Refuses what the client got wrong. One that does nothing else for too long is told so, and that is it. */
 static void __attribute__((format(printf, 2, 3)))
@@ -1032,11 +1066,12 @@ put_id(char *to, const struct session *s, size_t i)
     return to;
 }
 
-/* Where TOP stands in a message: how much of it is still to be sent. */
+/* Where TOP stands in a message. */
 struct top {
     uint64_t lines;             /* of the body, that may still come */
     bool in_body;
-    bool in_line, only_cr;      /* the line began already; with a CR and no more */
+    size_t length;              /* of the line so far */
+    bool full;                  /* it has more than a line end */
 };
 
 /* Returns how many of these octets of the message belong to what TOP sends; fewer than all: it ends there. */
@@ -1045,27 +1080,23 @@ top_part(struct top *t, const unsigned char *block, size_t length)
 {
     const unsigned char *at = block, *end = block + length;
 
-    while (at < end) {
-        if (t->in_body && t->lines == 0)
-            return (size_t)(at - block);
-
+    while (at < end && !(t->in_body && t->lines == 0)) {
         const unsigned char *lf = memchr(at, '\n', (size_t)(end - at));
-        size_t line = (size_t)((lf != NULL ? lf : end) - at);
-        bool cr = line == 1 && *at == '\r' && !t->in_line;
+        size_t part = (size_t)((lf != NULL ? lf : end) - at);
 
-        if (lf == NULL) {
-            t->only_cr = cr || (t->only_cr && line == 0);
-            t->in_line = true;
+        t->full = t->full || part > 1 || (part == 1 && (*at != '\r' || t->length > 0));
+        t->length += part;
+        if (lf == NULL)
             return length;
-        }
         if (t->in_body)
             t->lines--;
-        else if (line == 0 ? !t->in_line || t->only_cr : cr)
-            t->in_body = true;
-        t->in_line = t->only_cr = false;
+        else
+            t->in_body = !t->full;
+        t->full = false;
+        t->length = 0;
         at = lf + 1;
     }
-    return length;
+    return (size_t)(at - block);
 }
 
 /*
@@ -1076,8 +1107,8 @@ top_part(struct top *t, const unsigned char *block, size_t length)
 static bool
 send_message(struct session *s, const struct message *m, int file, struct top *top)
 {
-    struct pop3_stuffer stuffer = {false, false};
-    uint64_t left = m->size;
+    struct pop3_stuffer stuffer = {.dots = 0};
+    uint64_t left = m->size, octets = 0;
     bool more = left > 0;
 
     while (more && s->wire.error == 0) {
@@ -1091,15 +1122,18 @@ send_message(struct session *s, const struct message *m, int file, struct top *t
         size_t part = top != NULL ? top_part(top, s->block, (size_t)count) : (size_t)count;
         /* Room for the last line's end and the dot as well: they go out in one write with their message. */
         unsigned char *room = wire_room(&s->wire, 2 * part + 5);
+        size_t stuffed = pop3_stuff(&stuffer, s->block, part, room);
 
-        wire_added(&s->wire, pop3_stuff(&stuffer, s->block, part, room));
+        wire_added(&s->wire, stuffed);
+        octets += stuffed;
         left -= (uint64_t)count;
         more = left > 0 && part == (size_t)count;
     }
-    if (more || !message_unchanged(s->store, m, file)) {
+    octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
+    if (more || (top == NULL && octets != m->octets) || !message_unchanged(s->store, m, file)) {
         s->stale = true;
         wire_flush(&s->wire);
-        return wire_fail(&s->wire, EIO);
+        return wire_fail(&s->wire, EBADMSG);
     }
     if (stuffer.in_line)
         wire_put(&s->wire, "\r\n", 2);
@@ -1170,29 +1204,33 @@ do_list(struct session *s, const struct request *r)
     }
 }
 
-/* What RETR and TOP say of a message that is not what it was when the session began. */
+/* RETR and TOP: opens the message, if it is what it was when the session began, and sends it. */
 static void
-no_longer(struct session *s, const struct request *r)
+retrieve(struct session *s, const struct request *r, struct top *top)
 {
-    s->stale = true;
-    no(s, "message %" PRIu64 " is gone or was changed since this session began", r->number);
+    int file = store_open_message(s->store, r->message);
+
+    if (file < 0) {
+        s->stale = s->stale || errno == ESTALE;
+        no(s, "message %" PRIu64 " is gone or was changed since this session began", r->number);
+        return;
+    }
+    if (top != NULL)
+        ok(s, "the header and %" PRIu64 " line%s", r->lines, plural(r->lines));
+    else
+        ok(s, "%" PRIu64 " octets", r->message->octets);
+    if (send_message(s, r->message, file, top)) {
+        s->topped += top != NULL;
+        s->retrieved += top == NULL;
+        s->retrieved_octets += top == NULL ? r->message->octets : 0;
+    }
+    close(file);
 }
 
 static void
 do_retr(struct session *s, const struct request *r)
 {
-    int file = store_open_message(s->store, r->message);
-
-    if (file < 0) {
-        no_longer(s, r);
-        return;
-    }
-    ok(s, "%" PRIu64 " octets", r->message->octets);
-    if (send_message(s, r->message, file, NULL)) {
-        s->retrieved++;
-        s->retrieved_octets += r->message->octets;
-    }
-    close(file);
+    retrieve(s, r, NULL);
 }
 
 /* A mark only. The file goes at QUIT, so a lost connection loses no mail. */
@@ -1208,17 +1246,9 @@ do_dele(struct session *s, const struct request *r)
 static void
 do_top(struct session *s, const struct request *r)
 {
-    struct top top = {.lines = r->lines, .in_body = false, .in_line = false, .only_cr = false};
-    int file = store_open_message(s->store, r->message);
+    struct top top = {.lines = r->lines};
 
-    if (file < 0) {
-        no_longer(s, r);
-        return;
-    }
-    ok(s, "the header and %" PRIu64 " line%s", r->lines, plural(r->lines));
-    if (send_message(s, r->message, file, &top))
-        s->topped++;
-    close(file);
+    retrieve(s, r, &top);
 }
 
 /*
@@ -1294,10 +1324,6 @@ do_rset(struct session *s, const struct request *r)
 static void
 do_user(struct session *s, const struct request *r)
 {
-    if (s->state == IN_TRANS) {
-        ok(s, "no login is needed here");
-        return;
-    }
     snprintf(s->user, sizeof s->user, "%s", r->argument);
     ok(s, "and the password?");
 }
@@ -1322,10 +1348,6 @@ do_pass(struct session *s, const struct request *r)
     const struct timespec second = {.tv_sec = 1, .tv_nsec = 0};
     const struct index *x = &s->store->index;
 
-    if (s->state == IN_TRANS) {
-        ok(s, "no login is needed here");
-        return;
-    }
     if (s->user[0] == '\0') {
         mistake(s, "USER comes before PASS");
         return;
@@ -1367,9 +1389,8 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * The UPDATE state (RFC 1939 section 6): here, and only here, messages are removed. From now on no signal
- * ends the session before its answer. A client that is known to be gone has not heard its earlier answers,
- * and nothing is removed for it.
+ * The UPDATE state (RFC 1939 section 6): here, and only here, messages are removed. A client that is known to
+ * be gone has not heard its earlier answers, and nothing is removed for it.
  */
 static void
 do_quit(struct session *s, const struct request *r)
@@ -1386,19 +1407,22 @@ do_quit(struct session *s, const struct request *r)
         ok(s, "goodbye");
         return;
     }
-    s->wire.mask = NULL;
+    s->wire.mask = NULL;        /* from here on no signal ends the session before its answer */
     s->wire.stop = NULL;
     for (size_t i = 0; i < x->count && s->marked > 0; i++) {
         if (!s->deleted[i])
             continue;
-        if (store_remove(s->store, index_at(x, i)))
+        if (store_remove(s->store, index_at(x, i))) {
             s->removed++;
-        else
-            failed++;
+        } else {
+            s->stale = s->stale || errno == ESTALE;
+            if (failed++ == 0)
+                say("%s: cannot remove %s: %s", s->peer, x->names + index_at(x, i)->name,
+                    errno == ESTALE ? "it was changed since the session began" : strerror(errno));
+        }
     }
     if (s->removed > 0)
         synced = store_sync(s->store);
-    s->stale = s->stale || failed > 0;
     s->wire.deadline = wire_clock() + QUIT_SECONDS * 1000;
     if (failed > 0)
         no(s, "%zu marked message%s could not be removed or had changed, %zu removed, %zu left",
@@ -1450,28 +1474,28 @@ obey(struct session *s, char *line, size_t length)
 {
     bool nul = strlen(line) != length;
     struct pop3_request typed = pop3_parse(line);
-    const struct pop3_command *command = &pop3_commands[typed.verb < POP3_VERBS ? typed.verb : 0];
-    bool idle_login = s->settings->passfile == NULL && command->where == IN_AUTH;
+    const struct pop3_command *command = &pop3_commands[typed.verb < POP3_VERBS ? typed.verb : POP3_NOOP];
+    bool login = command->where == IN_AUTH, login_needed = s->settings->passfile != NULL;
     struct request request;
+    int mistakes = s->mistakes;
 
     if (nul)
         mistake(s, "a NUL has no place in a command");
     else if (typed.word[0] == '\0')
         mistake(s, "an empty line is no command");
     else if (typed.verb == POP3_VERBS)
-        mistake(s, "no such command; STAT, LIST, RETR, DELE, TOP, UIDL, RSET, NOOP, CAPA and QUIT are");
-    else if ((command->where & s->state) == 0 && !idle_login)
+        mistake(s, "no such command; try STAT LIST RETR DELE TOP UIDL NOOP RSET CAPA QUIT");
+    else if ((command->where & s->state) == 0 && (login_needed || !login))
         mistake(s, s->state == IN_AUTH ? "log in first, with USER and PASS" : "you are logged in already");
     else if (typed.count < command->min || typed.count > command->max)
         mistake(s, "%s arguments; say %s%s%s", typed.count < command->min ? "missing" : "too many",
                 command->name, command->max > 0 ? " " : "", command->arguments);
-    else if (understand(s, &typed, &request)) {
-        int mistakes = s->mistakes;
-
+    else if (login && !login_needed)
+        ok(s, "no login is needed here");
+    else if (understand(s, &typed, &request))
         handlers[typed.verb](s, &request);
-        if (s->mistakes == mistakes)
-            s->mistakes = 0;
-    }
+    if (s->mistakes == mistakes)
+        s->mistakes = 0;        /* in a row: this was none */
 }
 
 /* Says why a session is over whose wire has failed. */
@@ -1485,7 +1509,7 @@ wire_reason(int error)
         return "idle";
     case EINTR:
         return "server stopped";
-    case EIO:
+    case EBADMSG:
         return "error (message changed or unreadable)";
     default:
         return "error";
@@ -1564,8 +1588,10 @@ serve(const struct settings *settings, const struct store *store, const char *pe
     bool *deleted = calloc(store->index.count + 1, sizeof *deleted);
 
     if (s == NULL || deleted == NULL) {
+        const char *sorry = "-ERR [SYS/TEMP] out of memory\r\n";
+
         say("%s: no memory for a session", peer);
-        return 1;
+        return write(out, sorry, strlen(sorry)) < 0 ? 1 : 1;
     }
     s->settings = settings;
     s->store = store;
@@ -1600,6 +1626,8 @@ struct server {
     struct listener listener;
     struct child *children;     /* settings->sessions places */
     size_t live;                /* how many are taken */
+    int64_t refused_second;     /* wire_clock's, in which a refusal was last said */
+    uint64_t refused;           /* how many were not said since */
     sigset_t mask;              /* the signals as they were: let in while waiting */
 };
 
@@ -1778,18 +1806,30 @@ reap(struct server *server)
     }
 }
 
-/* Turns a connection away with one answer. The parent waits for nobody: it sends what goes at once. */
+/*
+ * Turns a connection away with one answer. The parent waits for nobody: it sends what goes at once. It says
+ * so once a second at most, or many connections would fill the log.
+ */
 static void
-refuse(int connection, const char *peer, const char *reason)
+refuse(struct server *server, int connection, const char *peer, const char *reason)
 {
-    char answer_line[POP3_STATUS_MAX], unread[4096];
-    int length = snprintf(answer_line, sizeof answer_line, "-ERR [SYS/TEMP] %s\r\n", reason);
+    char line[POP3_STATUS_MAX], unread[4096];
+    int length = snprintf(line, sizeof line, "-ERR [SYS/TEMP] %s\r\n", reason);
+    int64_t now = wire_clock() / 1000;
 
-    say("%s: refused, %s", peer, reason);
-    if (send(connection, answer_line, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+    if (now == server->refused_second) {
+        server->refused++;
+    } else {
+        if (server->refused > 0)
+            say("%" PRIu64 " more refused", server->refused);
+        say("%s: refused, %s", peer, reason);
+        server->refused_second = now;
+        server->refused = 0;
+    }
+    if (send(connection, line, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
         shutdown(connection, SHUT_WR);
-    while (recv(connection, unread, sizeof unread, MSG_DONTWAIT) > 0)
-        continue;
+    for (int i = 0; i < 16 && recv(connection, unread, sizeof unread, MSG_DONTWAIT) > 0; i++)
+        continue;               /* what is unread when it is closed would take the answer away */
     close(connection);
 }
 
@@ -1852,12 +1892,12 @@ accept_session(struct server *server, int listening)
     peer_text(peer, sizeof peer, (struct sockaddr *)&address, length);
     place = find_place(server, (struct sockaddr *)&address, &reason);
     if (place == NULL) {
-        refuse(connection, peer, reason);
+        refuse(server, connection, peer, reason);
         return;
     }
     if (!store_refresh(server->store, false)) {
         say("%s: %s", server->store->path, strerror(errno));
-        refuse(connection, peer, "the mail cannot be read at the moment");
+        refuse(server, connection, peer, "the mail cannot be read at the moment");
         return;
     }
 
@@ -1872,7 +1912,7 @@ accept_session(struct server *server, int listening)
     }
     if (pid < 0) {
         say("cannot start a session: %s", strerror(errno));
-        refuse(connection, peer, "too busy, try again later");
+        refuse(server, connection, peer, "too busy, try again later");
         return;
     }
     place->pid = pid;
@@ -1887,7 +1927,7 @@ serve_connections(struct server *server)
 {
     struct pollfd ready[ADDRESSES];
 
-    while (!stop_asked) {
+    while (!stop_asked && !stop_waits()) {     /* ppoll lets none in while a connection is ready */
         for (int i = 0; i < server->listener.count; i++)
             ready[i] = (struct pollfd){.fd = server->listener.sockets[i], .events = POLLIN};
         if (ppoll(ready, (nfds_t)server->listener.count, NULL, &server->mask) > 0)
@@ -2069,9 +2109,13 @@ note_signal(int number)
         stop_asked = 1;
 }
 
-/* Blocks the signals that the program takes notice of, and returns in *mask how it was before. */
+/*
+ * Blocks the signals that the program takes notice of, and returns in *mask how it was before. One that is
+ * ignored stays so, as nohup means it, and for -i who runs it: a client keeps ^C to itself. (A shell's
+ * background jobs ignore SIGINT too, but a server is told to stop by it all the same.)
+ */
 static void
-catch_signals(sigset_t *mask)
+catch_signals(sigset_t *mask, bool inetd)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
     struct sigaction action = {.sa_handler = note_signal};
@@ -2083,15 +2127,14 @@ catch_signals(sigset_t *mask)
         struct sigaction before;
 
         sigaction(numbers[i], NULL, &before);
-        if (numbers[i] == SIGHUP && before.sa_handler == SIG_IGN)
-            continue;           /* nohup means it */
+        if (before.sa_handler == SIG_IGN && (numbers[i] == SIGHUP || (numbers[i] == SIGINT && inetd)))
+            continue;
         sigaction(numbers[i], &action, NULL);
         sigaddset(&blocked, numbers[i]);
     }
     sigprocmask(SIG_BLOCK, &blocked, mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigdelset(mask, numbers[i]);
-    signal(SIGPIPE, SIG_IGN);
 }
 
 /* Sees to it that 0, 1 and 2 are open, so that no connection ever gets one of these numbers. */
@@ -2131,7 +2174,7 @@ main(int argc, char **argv)
 
     open_standard_files();
     read_options(&settings, argc, argv);
-    catch_signals(&server.mask);
+    signal(SIGPIPE, SIG_IGN);
     if (settings.inetd && stderr_is_stdout())
         dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
     if (settings.passfile != NULL && !read_passfile(&settings))
@@ -2144,6 +2187,7 @@ main(int argc, char **argv)
         say("%s: %s; -d names the directory with the messages", store.path, strerror(errno));
         return 1;
     }
+    catch_signals(&server.mask, settings.inetd);    /* until now they end the program at once, however long the store is */
     say("%s: %zu message%s, %" PRIu64 " octets", store.path, store.index.count, plural(store.index.count),
         store.index.octets);
 

@@ -1,0 +1,1307 @@
+/*
+ * pty_client.c - the whole client on a pseudo-terminal: what a person types, and what they see
+ *
+ * This program plays the person and, mostly, the server too, so that it decides what comes first; where it
+ * does not, the client runs a command with -x. Between it and the client stands a process that does what a
+ * shell does: it leads the terminal's session, gives the terminal to the client and takes it back when the
+ * client stops or ends. What the client sends to the terminal goes to a model of a screen.
+ *
+ * It never sleeps: it waits, for seconds if need be, for what must come. However a session ends, the
+ * terminal is compared with what it was.
+ */
+#include "../pop3.h"
+
+#include "screen.h"
+#include "unit.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+
+enum {
+    PATIENCE = 8 * 1000,       /* milliseconds for what must come */
+    CTRL_C = 3, CTRL_D = 4, CTRL_Z = 26
+};
+
+#define UP "\033[A"
+#define LEFT "\033[D"
+
+/* What the leader of the terminal's session says of the client. */
+struct report {
+    enum { STARTED, STOPPED, ENDED } what;
+    int value;                  /* its process, the signal, its status */
+};
+
+/* One session: the terminal, the client on it, and the server if that is us. */
+static struct session {
+    int master, slave;          /* the slave is only looked at */
+    int other;                  /* the master of another terminal, for the output alone */
+    struct termios before;
+    pid_t leader, client;
+    int reports, orders;
+    bool stopped, ended, dumb;
+    int status;
+
+    char stream[256 * 1024];    /* all that came to the terminal */
+    size_t length, seen, painted;
+    struct screen screen;
+
+    int listener, server;
+    bool hung_up;               /* by the client */
+    char commands[64 * 1024];   /* all that came to the server */
+    size_t commands_length, commands_seen;
+} now = {.master = -1, .slave = -1, .other = -1, .reports = -1, .orders = -1, .listener = -1, .server = -1};
+
+static char client_path[PATH_MAX], server_path[PATH_MAX], directory[1024];
+
+static void
+give_up(const char *what)
+{
+    perror(what);
+    exit(2);
+}
+
+/* ---- The terminal and what runs on it ----------------------------------------------------------------- */
+
+/* The leader of the session: it runs the client as a shell does, and tells of it. */
+static _Noreturn void
+lead(int orders, int reports, const char *term, int output, char *const arguments[])
+{
+    struct report report = {.what = STARTED};
+    int status;
+    pid_t client;
+
+    alarm(PATIENCE / 1000 * 3); /* whatever happens, it does not stay */
+    if (setsid() < 0 || ioctl(now.slave, TIOCSCTTY, 0) != 0)
+        _exit(2);
+    signal(SIGTTOU, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    client = fork();
+    if (client == 0) {
+        setpgid(0, 0);
+        tcsetpgrp(now.slave, getpid());
+        signal(SIGTTOU, SIG_DFL);
+        signal(SIGHUP, SIG_DFL);
+        signal(SIGPIPE, SIG_DFL);
+        alarm(0);
+        setenv("TERM", term, 1);
+        dup2(now.slave, STDIN_FILENO);
+        dup2(output >= 0 ? output : now.slave, STDOUT_FILENO);
+        dup2(now.slave, STDERR_FILENO);
+        for (int fd = 3; fd < 64; fd++)
+            close(fd);
+        execv(arguments[0], arguments);
+        perror(arguments[0]);
+        _exit(126);
+    }
+    setpgid(client, client);
+    close(now.master);
+    if (now.other >= 0)
+        close(now.other);
+    report.value = client;
+    while (write(reports, &report, sizeof report) == sizeof report && report.what != ENDED) {
+        char order;
+
+        if (report.what == STOPPED) {
+            if (read(orders, &order, 1) != 1)
+                break;
+            tcsetpgrp(now.slave, client);
+            kill(-client, SIGCONT);
+        }
+        if (waitpid(client, &status, WUNTRACED) != client)
+            break;
+        tcsetpgrp(now.slave, getpgrp());
+        report.what = WIFSTOPPED(status) ? STOPPED : ENDED;
+        report.value = WIFSTOPPED(status) ? WSTOPSIG(status) : status;
+    }
+    _exit(0);
+}
+
+/* How many octets at the end of a text are the beginning of something. */
+static size_t
+unfinished(const char *text, size_t length)
+{
+    size_t back = 0;
+
+    while (back < length && back < 16 && text[length - 1 - back] != '\033')
+        back++;
+    if (back < length && back < 16) {   /* there is an ESC: has its sequence a last character? */
+        size_t end = length - back + 1;
+
+        while (end < length && (text[end] < '@' || text[end] > '~'))
+            end++;
+        if (end >= length)
+            return back + 1;
+    }
+    for (back = 0; back < 3 && back < length && ((unsigned char)text[length - 1 - back] & 0xc0) == 0x80; back++)
+        ;
+    if (back < length && (unsigned char)text[length - 1 - back] >= 0xc0) {
+        unsigned char lead = (unsigned char)text[length - 1 - back];
+        size_t octets = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+
+        return octets > back + 1 ? back + 1 : 0;
+    }
+    return 0;
+}
+
+/* Takes what has come from the client, to the terminal, to the server and by its end; waits so long for it. */
+static void
+take(int milliseconds)
+{
+    struct pollfd ready[4] = {
+        {.fd = now.master, .events = POLLIN}, {.fd = now.server, .events = POLLIN},
+        {.fd = now.listener, .events = POLLIN}, {.fd = now.reports, .events = POLLIN},
+    };
+    ssize_t count;
+
+    if (poll(ready, 4, milliseconds) <= 0)
+        return;
+    if (ready[0].revents != 0) {
+        count = read(now.master, now.stream + now.length, sizeof now.stream - 1 - now.length);
+        if (count <= 0) {
+            close(now.master);
+            now.master = -1;
+        } else {
+            now.length += (size_t)count;
+            now.stream[now.length] = '\0';
+            size_t end = now.length - unfinished(now.stream, now.length);
+            char next = now.stream[end];
+
+            now.stream[end] = '\0';
+            screen_write(&now.screen, now.stream + now.painted, end - now.painted);
+            now.stream[end] = next;
+            now.painted = end;
+        }
+    }
+    if (ready[1].revents != 0) {
+        count = read(now.server, now.commands + now.commands_length, sizeof now.commands - 1 - now.commands_length);
+        now.commands_length += count > 0 ? (size_t)count : 0;
+        now.commands[now.commands_length] = '\0';
+        if (count <= 0) {
+            now.hung_up = true;
+            close(now.server);
+            now.server = -1;
+        }
+    }
+    if (ready[2].revents != 0) {
+        now.server = accept(now.listener, NULL, NULL);
+        close(now.listener);
+        now.listener = -1;
+    }
+    if (ready[3].revents != 0) {
+        struct report report;
+
+        if (read(now.reports, &report, sizeof report) != sizeof report) {
+            close(now.reports);
+            now.reports = -1;
+        } else if (report.what == STARTED) {
+            now.client = report.value;
+        } else if (report.what == STOPPED) {
+            now.stopped = true;
+        } else {
+            now.ended = true;
+            now.status = report.value;
+        }
+    }
+}
+
+/* Takes what is there already. */
+static void
+take_all(void)
+{
+    struct pollfd ready = {.fd = now.master, .events = POLLIN};
+
+    while (now.master >= 0 && poll(&ready, 1, 0) > 0) {
+        take(0);
+        ready.fd = now.master;
+    }
+}
+
+/* Waits until it is so, for as long as patience lasts. */
+#define WAIT_FOR(condition) \
+    do { \
+        int64_t limit_ = wire_clock() + PATIENCE; \
+        while (!(condition) && wire_clock() < limit_) \
+            take(50); \
+    } while (0)
+
+static const char *
+row_of_cursor(void)
+{
+    static char text[4 * SCREEN_COLUMNS * 4];
+
+    return screen_row(&now.screen, now.screen.row, text, sizeof text);
+}
+
+/* Says what was to be seen when something is missing. */
+static bool
+missed(const char *what, const char *text)
+{
+    char row[4 * SCREEN_COLUMNS];
+
+    printf("    missed %s: %s\n", what, text);
+    for (size_t i = 0; i <= now.screen.row; i++)
+        printf("    |%s\n", screen_row(&now.screen, i, row, sizeof row));
+    printf("    cursor in column %zu, commands: %s\n", now.screen.column, now.commands);
+    return false;
+}
+
+/* Waits for a text on the terminal, behind what was waited for before. */
+static bool
+sees(const char *text)
+{
+    char *found = NULL;
+
+    WAIT_FOR((found = strstr(now.stream + now.seen, text)) != NULL || now.ended);
+    take_all();
+    if (found == NULL && (found = strstr(now.stream + now.seen, text)) == NULL)
+        return missed("on the terminal", text);
+    now.seen = (size_t)(found - now.stream) + strlen(text);
+    return true;
+}
+
+/* Waits until the row of the cursor is this, with the cursor in its column. */
+static bool
+row_is(const char *text, size_t column)
+{
+    WAIT_FOR((strcmp(row_of_cursor(), text) == 0 && now.screen.column == column) || now.ended);
+    take_all();
+    return (strcmp(row_of_cursor(), text) == 0 && now.screen.column == column) || missed("in the row", text);
+}
+
+/* Waits for the empty prompt. */
+static bool
+prompted(void)
+{
+    return row_is("pop3>", 6);
+}
+
+/* Says whether a text is anywhere on the screen. */
+static bool
+on_screen(const char *text)
+{
+    char row[4 * SCREEN_COLUMNS * 4];
+
+    for (size_t i = 0; i < SCREEN_ROWS; i++)
+        if (strstr(screen_row(&now.screen, i, row, sizeof row), text) != NULL)
+            return true;
+    return false;
+}
+
+/* How often a text came to the terminal. */
+static int
+times(const char *text)
+{
+    int count = 0;
+
+    for (const char *at = now.stream; (at = strstr(at, text)) != NULL; at += strlen(text))
+        count++;
+    return count;
+}
+
+static void
+type(const char *keys)
+{
+    CHECK(write(now.master, keys, strlen(keys)) == (ssize_t)strlen(keys));
+}
+
+static void
+press(char key)
+{
+    type((char[]){key, '\0'});
+}
+
+/* The server says something. */
+static void
+answer(const char *text)
+{
+    CHECK(send(now.server, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text));
+}
+
+/* Waits until a command has come to the server, which must be the next one. */
+static bool
+gets(const char *line)
+{
+    size_t length = strlen(line);
+
+    WAIT_FOR(now.commands_length >= now.commands_seen + length || now.hung_up || now.ended);
+    if (strncmp(now.commands + now.commands_seen, line, length) != 0)
+        return missed("at the server", line);
+    now.commands_seen += length;
+    return true;
+}
+
+/* Says whether nothing came to the server but what it was waited for. */
+static bool
+got_no_more(void)
+{
+    WAIT_FOR(now.server < 0 || now.hung_up);
+    return now.commands_length == now.commands_seen
+        || missed("that nothing more is sent", now.commands + now.commands_seen);
+}
+
+/* Says whether the terminal is as it was before the client came. */
+static bool
+terminal_as_before(void)
+{
+    struct termios t;
+
+    take_all();
+    return tcgetattr(now.slave, &t) == 0 && t.c_iflag == now.before.c_iflag && t.c_oflag == now.before.c_oflag
+        && t.c_cflag == now.before.c_cflag && t.c_lflag == now.before.c_lflag
+        && memcmp(t.c_cc, now.before.c_cc, sizeof t.c_cc) == 0 && !now.screen.marks_paste;
+}
+
+/* Starts the client on a new terminal. */
+static void
+start(size_t columns, const char *term, int output, char *const arguments[])
+{
+    struct winsize size = {.ws_row = SCREEN_ROWS, .ws_col = (unsigned short)columns};
+    int reports[2], orders[2];
+
+    now.stopped = now.ended = now.hung_up = false;
+    now.length = now.seen = now.painted = now.commands_length = now.commands_seen = 0;
+    now.stream[0] = now.commands[0] = '\0';
+    now.dumb = strcmp(term, "dumb") == 0;
+    now.client = 0;
+    screen_init(&now.screen, columns, screen_width);
+    now.master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (now.master < 0 || grantpt(now.master) != 0 || unlockpt(now.master) != 0)
+        give_up("posix_openpt");
+    now.slave = open(ptsname(now.master), O_RDWR | O_NOCTTY);
+    if (now.slave < 0 || ioctl(now.slave, TIOCSWINSZ, &size) != 0 || tcgetattr(now.slave, &now.before) != 0)
+        give_up("a terminal");
+    if (pipe(reports) != 0 || pipe(orders) != 0)
+        give_up("pipe");
+    fflush(stdout);
+    now.leader = fork();
+    if (now.leader < 0)
+        give_up("fork");
+    if (now.leader == 0) {
+        close(reports[0]);
+        close(orders[1]);
+        lead(orders[0], reports[1], term, output, arguments);
+    }
+    close(reports[1]);
+    close(orders[0]);
+    now.reports = reports[0];
+    now.orders = orders[1];
+    WAIT_FOR(now.client != 0);
+}
+
+/* Starts it with a command for -x. */
+static void
+start_command(size_t columns, const char *term, const char *command)
+{
+    start(columns, term, -1, (char *[]){client_path, "-x", (char *)(uintptr_t)command, NULL});
+}
+
+/* Starts it with our server, on a store of three messages; what it gets goes into the file "commands". */
+static void
+start_real(size_t columns)
+{
+    char command[PATH_MAX + 64];
+
+    snprintf(command, sizeof command, "tee commands | '%s' -i -d store 2>/dev/null", server_path);
+    start_command(columns, "xterm", command);
+    CHECK(sees("+OK "));
+    CHECK(row_is(columns < 20 ? ">" : "pop3>", columns < 20 ? 2 : 6));
+}
+
+/* Listens on a free port of this machine, and writes its number. */
+static void
+listen_here(char *port, size_t room)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+
+    now.listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (now.listener < 0 || bind(now.listener, (struct sockaddr *)&address, size) != 0 ||
+        listen(now.listener, 1) != 0 || getsockname(now.listener, (struct sockaddr *)&address, &size) != 0)
+        give_up("a port");
+    snprintf(port, room, "%d", ntohs(address.sin_port));
+}
+
+/* Starts it with ourselves as the server, which does not say anything yet. */
+static void
+start_silent(size_t columns, const char *term)
+{
+    char port[16];
+
+    listen_here(port, sizeof port);
+    start(columns, term, -1, (char *[]){client_path, "127.0.0.1", port, NULL});
+    WAIT_FOR(now.server >= 0 || now.ended);
+}
+
+/* The same, greeted and at its prompt. */
+static void
+start_served(size_t columns)
+{
+    start_silent(columns, "xterm");
+    answer("+OK hello\r\n");
+    CHECK(sees("+OK hello\r\n"));
+    CHECK(row_is(columns < 20 ? ">" : "pop3>", columns < 20 ? 2 : 6));
+}
+
+/* Ends what may still run, and closes everything. */
+static void
+clean_up(void)
+{
+    int *const descriptors[] = {&now.master, &now.slave, &now.reports, &now.orders, &now.listener, &now.server};
+
+    if (!now.ended && now.client > 0)
+        kill(-now.client, SIGKILL);
+    for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++) {
+        if (*descriptors[i] >= 0)
+            close(*descriptors[i]);
+        *descriptors[i] = -1;
+    }
+    waitpid(now.leader, NULL, 0);
+}
+
+/* Waits for the client's end, which leaves the terminal as it was. Returns whether its status is this. */
+static bool
+ends(int status)
+{
+    WAIT_FOR(now.ended);
+    take_all();
+    bool good = CHECK(now.ended) && CHECK(WIFEXITED(now.status)) && CHECK(WEXITSTATUS(now.status) == status);
+
+    if (now.ended && !good)
+        printf("    wait status %x\n", (unsigned)now.status);
+    good = CHECK(terminal_as_before()) && good;
+    good = CHECK(now.dumb ? strchr(now.stream, '\033') == NULL : now.screen.foreign == 0) && good;
+    if (!good)
+        missed("a good end", "");
+    return good;
+}
+
+/* Quits, as a person does, and checks how that goes. */
+static void
+quit(void)
+{
+    type("QUIT\r");
+    CHECK(gets("QUIT\r\n"));
+    answer("+OK bye\r\n");
+    CHECK(sees("+OK bye\r\n"));
+    CHECK(got_no_more());
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* ---- Files --------------------------------------------------------------------------------------------- */
+
+static void
+put_file(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "w");
+
+    CHECK(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+static const char *
+file_text(const char *name)
+{
+    static char text[4096];
+    FILE *file = fopen(name, "r");
+    size_t length = file != NULL ? fread(text, 1, sizeof text - 1, file) : 0;
+
+    text[length] = '\0';
+    if (file != NULL)
+        fclose(file);
+    return text;
+}
+
+/* Says whether these, and no others, are the commands that the server got with "tee". */
+static bool
+commands_were(const char *expected)
+{
+    const char *text = file_text("commands");
+
+    return strcmp(text, expected) == 0 || missed("among the commands", text);
+}
+
+/* A directory of its own for each case. */
+static void
+enter(void)
+{
+    char command[2 * sizeof directory + 64];
+
+    snprintf(command, sizeof command, "rm -rf '%s' && mkdir -p '%s/store'", directory, directory);
+    if (chdir("/") != 0 || system(command) != 0 || chdir(directory) != 0)
+        give_up(directory);
+    put_file("store/1.eml", "Subject: one\n\n1\n");
+    put_file("store/2.eml", "Subject: two\n\n22\n");
+    put_file("store/10.eml", "Subject: ten\n\n10\n");
+}
+
+/* ---- Typing --------------------------------------------------------------------------------------------- */
+
+static void
+test_editing(void)
+{
+    enter();
+    start_real(80);
+    type("LIXT 2" LEFT LEFT LEFT "\177S\005\r");
+    CHECK(sees("+OK 2 20"));
+    CHECK(prompted());
+    type("abc\025STAT\r");
+    CHECK(sees("+OK 3 59"));
+    CHECK(prompted());
+    type("RETR 1 \xc3\xa9\xe4\xbd\xa0" "e\xcc\x81");
+    CHECK(row_is("pop3> RETR 1 \xc3\xa9\xe4\xbd\xa0" "e\xcc\x81", 17));
+    type("\027\r");
+    CHECK(sees("saved inbox/1.eml (19 octets)"));
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(ends(0));
+    CHECK(commands_were("LIST 2\r\nSTAT\r\nRETR 1\r\nQUIT\r\n"));
+    CHECK(strcmp(file_text("inbox/1.eml"), "Subject: one\n\n1\n") == 0);
+    clean_up();
+}
+
+static void
+test_history(void)
+{
+    start_served(80);
+    type("NOOP\r");
+    CHECK(gets("NOOP\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("STAT\r");
+    CHECK(gets("STAT\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(prompted());
+    type(UP UP);
+    CHECK(row_is("pop3> NOOP", 10));
+    type("\r");
+    CHECK(gets("NOOP\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("\022ST");
+    CHECK(row_is("search 'ST': STAT", 13));
+    type("\r");
+    CHECK(gets("STAT\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+static void
+test_completion(void)
+{
+    enter();
+    start_real(80);
+    type("re\t");
+    CHECK(row_is("pop3> retr", 11));
+    type("\t\t");
+    CHECK(sees("1 (19 B)  2 (20 B)  3 (20 B)"));
+    CHECK(row_is("pop3> retr", 11));
+    type("3\t");
+    CHECK(row_is("pop3> retr 3", 13));
+    type("\r");
+    CHECK(sees("saved inbox/3.eml (20 octets)"));
+    CHECK(prompted());
+    press(CTRL_D);
+    CHECK(ends(0));
+    CHECK(commands_were("LIST\r\nRETR 3\r\nQUIT\r\n"));
+    clean_up();
+}
+
+/* ^C while Tab waits for the server is ^C during an answer. */
+static void
+test_completion_broken_off(void)
+{
+    start_served(80);
+    type("RETR \t");
+    CHECK(gets("LIST\r\n"));
+    press(CTRL_C);
+    CHECK(ends(1));
+    CHECK(on_screen("nothing was removed"));
+    CHECK(got_no_more());
+    clean_up();
+}
+
+/* Runs these lines through the client; each is answered, and no prompt is waited for between them. */
+static void
+try_lines(const char *keys)
+{
+    start_served(80);
+    type(keys);
+    CHECK(gets("NOOP\r\n"));
+    answer("+OK one\r\n");
+    CHECK(gets("STAT\r\n"));
+    answer("+OK two\r\n");
+    CHECK(gets("DELE 1\r\n"));
+    answer("+OK three\r\n");
+    CHECK(row_is("pop3> LIST", 10));
+    CHECK(times("+OK one") == 1 && times("+OK two") == 1 && times("+OK three") == 1);
+    CHECK(on_screen("pop3> NOOP") && on_screen("pop3> STAT") && on_screen("pop3> DELE 1"));
+    type("\025");
+    CHECK(prompted());
+    quit();
+}
+
+static void
+test_paste(void)
+{
+    try_lines("\033[200~NOOP\nSTAT\r\nDELE 1\rLIST\033[201~");
+    try_lines("NOOP\rSTAT\rDELE 1\rLIST");
+}
+
+/* What is typed while a command runs waits, unseen, for the prompt. */
+static void
+test_typed_ahead(void)
+{
+    start_served(80);
+    type("STAT\r");
+    CHECK(gets("STAT\r\n"));
+    type("NOOP\rLIST 1");
+    for (int i = 0; i < 3; i++)         /* it may come as slowly as it likes */
+        take(20);
+    CHECK(strstr(now.stream, "NOOP") == NULL && strstr(now.stream, "LIST") == NULL);
+    answer("+OK stat\r\n");
+    CHECK(gets("NOOP\r\n"));
+    answer("+OK noop\r\n");
+    CHECK(row_is("pop3> LIST 1", 12));
+    CHECK(times("+OK stat\r\n") == 1 && times("+OK noop\r\n") == 1);
+    type("\177" "7\r");
+    CHECK(gets("LIST 7\r\n"));
+    answer("-ERR no\r\n");
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(gets("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
+/* What is typed before the greeting has come is not lost either, and the terminal is still as it was found. */
+static void
+test_greeting(void)
+{
+    start_silent(80, "xterm");
+    CHECK(terminal_as_before());
+    type("STAT\n");
+    WAIT_FOR(now.length > 0);
+    CHECK(terminal_as_before());
+    answer("+OK hello\r\n");
+    CHECK(gets("STAT\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+static void
+test_dumb(void)
+{
+    start_silent(80, "dumb");
+    answer("+OK hello\r\n");
+    CHECK(sees("+OK hello\r\npop3> "));
+    type("STAX\177T\n");
+    CHECK(gets("STAT\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(sees("+OK 1 2\r\npop3> "));
+    type("abc\003");
+    CHECK(sees("pop3> "));
+    type("NOOP\n");
+    CHECK(gets("NOOP\r\n"));
+    answer("+OK \033[31m\r\n");
+    CHECK(sees("+OK ^[[31m\r\npop3> "));
+    press(CTRL_D);
+    CHECK(gets("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(0));
+    clean_up();
+}
+
+static void
+test_dumb_password(void)
+{
+    start_silent(80, "dumb");
+    answer("+OK hello\r\n");
+    CHECK(sees("pop3> "));
+    type("PASS\n");
+    CHECK(sees("Password: "));
+    type("geheim\r");
+    CHECK(gets("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(sees("pop3> "));
+    CHECK(strstr(now.stream, "ehei") == NULL);
+    press(CTRL_D);
+    CHECK(gets("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(0));
+    clean_up();
+}
+
+static void
+test_ten_columns(void)
+{
+    enter();
+    start_real(10);
+    type("LIST 12345\177\177\177\177\177" "2");
+    CHECK(row_is("> LIST 2", 8));
+    type("\001\013RETR 1 2");
+    CHECK(row_is("> <R 1 2", 8));
+    type("\001");
+    CHECK(now.screen.foreign == 0);
+    WAIT_FOR(now.screen.column == 2);
+    CHECK(strncmp(row_of_cursor(), "> RETR 1", 8) == 0);
+    type("\r");
+    CHECK(sees("2 saved, 0 already there, 0 failed"));
+    CHECK(row_is(">", 2));
+    type("QUIT\r");
+    CHECK(ends(0));
+    clean_up();
+}
+
+static void
+test_window(void)
+{
+    struct winsize size = {.ws_row = SCREEN_ROWS, .ws_col = 20};
+
+    start_served(80);
+    type("0123456789abcdefghijklmnopqrst");
+    CHECK(row_is("pop3> 0123456789abcdefghijklmnopqrst", 36));
+    take_all();
+    now.screen.columns = 20;            /* a terminal that cuts off what does not fit, as xterm does */
+    screen_erase(&now.screen, 1, 0);
+    now.screen.row = 2;
+    now.screen.column = 0;
+    now.screen.pending = false;
+    CHECK(ioctl(now.master, TIOCSWINSZ, &size) == 0);
+    WAIT_FOR(strchr(row_of_cursor(), '<') != NULL);
+    CHECK(strncmp(row_of_cursor(), "pop3> <", 7) == 0 && now.screen.column < 20);
+    CHECK(now.screen.wrapped == 0 && now.screen.foreign == 0);
+    type("\001");
+    CHECK(row_is("pop3> 0123456789ab>", 6));
+    type("\013");
+    CHECK(prompted());
+    quit();
+}
+
+static void
+test_password(void)
+{
+    start_served(80);
+    type("USER mrose\r");
+    CHECK(gets("USER mrose\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("PASS\r");
+    CHECK(row_is("Password:", 10));
+    type("gehei\003");                  /* given up */
+    CHECK(prompted());
+    type("pass\r");
+    CHECK(row_is("Password:", 10));
+    type("gehexx\177\177im");
+    CHECK(row_is("Password:", 10));
+    type("\r");
+    CHECK(gets("PASS geheim\r\n"));
+    answer("+OK welcome\r\n");
+    CHECK(sees("+OK welcome\r\n"));
+    CHECK(prompted());
+    CHECK(strstr(now.stream, "ehei") == NULL);
+    type("PASS another\r");             /* this is seen, but not remembered */
+    CHECK(gets("PASS another\r\n"));
+    answer("-ERR no\r\n");
+    CHECK(prompted());
+    type(UP);
+    CHECK(row_is("pop3> USER mrose", 16));
+    type("\025");
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(gets("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
+/* A password manager pastes, and a terminal marks that where it was asked to. */
+static void
+test_password_pasted(void)
+{
+    start_served(80);
+    type("PASS\r");
+    CHECK(row_is("Password:", 10));
+    take_all();
+    if (now.screen.marks_paste)
+        type("\033[200~geheim\033[201~\r");
+    else
+        type("geheim\r");
+    CHECK(gets("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+/* ---- What the server does meanwhile ------------------------------------------------------------------- */
+
+static void
+test_notice(void)
+{
+    start_served(80);
+    type("LIST 1" LEFT);
+    CHECK(row_is("pop3> LIST 1", 11));
+    answer("* the server will go \033[2Jdown\r\n");
+    CHECK(sees("* the server will go ^[[2Jdown\r\n"));
+    CHECK(row_is("pop3> LIST 1", 11));
+    CHECK(!on_screen("1*") && now.screen.row == 2);     /* below the greeting and the notice */
+    type("\005\r");
+    CHECK(gets("LIST 1\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+static void
+test_server_goes(void)
+{
+    start_served(80);
+    type("DELE 1\r");
+    CHECK(gets("DELE 1\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("RETR 1");
+    CHECK(row_is("pop3> RETR 1", 12));
+    close(now.server);
+    now.server = -1;
+    CHECK(ends(1));
+    CHECK(on_screen("client: the server closed the connection; nothing was removed"));
+    CHECK(!on_screen("RETR 1client"));
+    clean_up();
+}
+
+/* A long message, in pieces: the client's progress comes in time, and goes. */
+static void
+try_progress(bool broken_off)
+{
+    enum { LINES = 20000 };
+    char line[102];
+    int sent = 0;
+
+    enter();
+    start_served(60);
+    type("RETR 1\r");
+    CHECK(gets("RETR 1\r\n"));
+    answer("+OK 2020000 octets\r\n");
+    memset(line, 'x', 99);
+    memcpy(line + 99, "\r\n", 3);
+    for (int64_t limit = wire_clock() + PATIENCE; !on_screen("B/s") && wire_clock() < limit; take(20), sent++)
+        answer(line);
+    CHECK(on_screen("KB of 2.0 MB, ") && on_screen(" left"));
+    CHECK(now.screen.wrapped == 0 && now.screen.column < 60);
+    if (broken_off) {
+        press(CTRL_C);
+        CHECK(ends(1));
+        CHECK(on_screen("client: broken off; nothing was removed"));
+        CHECK(access("inbox/1.eml", F_OK) != 0);
+        clean_up();
+    } else {
+        for (; sent < LINES; sent++)
+            answer(line);
+        answer(".\r\n");
+        CHECK(sees("saved inbox/1.eml (2020000 octets)"));
+        CHECK(prompted());
+        quit();
+    }
+    CHECK(!on_screen("B/s"));
+}
+
+static void
+test_progress(void)
+{
+    try_progress(false);
+}
+
+static void
+test_progress_broken_off(void)
+{
+    try_progress(true);
+}
+
+/* The output goes to a pipe: no progress, no sequences, whatever time it takes. */
+static void
+test_pipe(void)
+{
+    char port[16], command[PATH_MAX + 64], line[102];
+
+    enter();
+    listen_here(port, sizeof port);
+    snprintf(command, sizeof command, "'%s' 127.0.0.1 %s | cat", client_path, port);
+    start(80, "xterm", -1, (char *[]){"/bin/sh", "-c", command, NULL});
+    WAIT_FOR(now.server >= 0 || now.ended);
+    answer("+OK hello\r\n");
+    CHECK(sees("+OK hello\r\npop3> "));
+    type("RETR 1\n");
+    CHECK(gets("RETR 1\r\n"));
+    answer("+OK\r\n");
+    memset(line, 'x', 99);
+    memcpy(line + 99, "\r\n", 3);
+    for (int64_t limit = wire_clock() + 800; wire_clock() < limit; take(20))
+        answer(line);
+    answer(".\r\n");
+    CHECK(sees("saved inbox/1.eml"));
+    CHECK(sees("pop3> "));
+    CHECK(strstr(now.stream, "/s") == NULL && strchr(now.stream, '\033') == NULL);
+    type("QUIT\n");
+    CHECK(gets("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* ---- Ways out ------------------------------------------------------------------------------------------- */
+
+static void
+test_ctrl_c(void)
+{
+    start_served(80);
+    type("DELE 1");
+    CHECK(row_is("pop3> DELE 1", 12));
+    press(CTRL_C);
+    CHECK(prompted());
+    CHECK(on_screen("pop3> DELE 1^C"));
+    type("STAT\r");
+    CHECK(gets("STAT\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(prompted());
+    press(CTRL_D);
+    CHECK(gets("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(got_no_more());
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* ^C during an answer: the connection ends, nothing is removed, and that is said. */
+static void
+test_ctrl_c_in_answer(void)
+{
+    start_served(80);
+    type("DELE 1\r");
+    CHECK(gets("DELE 1\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("LIST\r");
+    CHECK(gets("LIST\r\n"));
+    answer("+OK\r\n1 10\r\n");
+    CHECK(sees("1 10\r\n"));
+    press(CTRL_C);
+    CHECK(ends(1));
+    CHECK(on_screen("client: broken off; nothing was removed"));
+    CHECK(got_no_more());
+    clean_up();
+}
+
+/* Signals end the session without QUIT, at the prompt and during an answer. ^C at the prompt is another thing. */
+static void
+test_signals(void)
+{
+    static const int signals[] = {SIGTERM, SIGHUP, SIGQUIT};
+
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        for (int busy = 0; busy <= 1; busy++) {
+            start_served(80);
+            if (busy) {
+                type("STAT\r");
+                CHECK(gets("STAT\r\n"));
+            } else {
+                type("RETR 1");
+                CHECK(row_is("pop3> RETR 1", 12));
+            }
+            kill(now.client, signals[i]);
+            CHECK(ends(1));
+            if (!CHECK(on_screen("nothing was removed")) || !CHECK(!on_screen("RETR 1client:")))
+                missed("a word on its own row about signal", signals[i] == SIGTERM ? "TERM" : "HUP or QUIT");
+            CHECK(got_no_more());
+            clean_up();
+        }
+}
+
+static void
+test_interrupt_signal(void)
+{
+    start_served(80);
+    type("RETR 1");
+    CHECK(row_is("pop3> RETR 1", 12));
+    kill(now.client, SIGINT);           /* by another than the terminal */
+    WAIT_FOR(now.ended || strcmp(row_of_cursor(), "pop3>") == 0);
+    if (now.ended) {
+        CHECK(ends(1) && on_screen("nothing was removed") && !on_screen("RETR 1client:"));
+        CHECK(got_no_more());
+        clean_up();
+    } else {
+        CHECK(prompted());
+        CHECK(on_screen("pop3> RETR 1^C"));
+        quit();
+    }
+}
+
+/* The terminal goes: its window was closed, or the line to it broke. That is nobody's QUIT. */
+static void
+try_hang_up(const char *term, bool told, bool busy)
+{
+    start_silent(80, term);
+    answer("+OK hello\r\n");
+    CHECK(prompted());
+    type("DELE 1\n");
+    CHECK(gets("DELE 1\r\n"));
+    answer("+OK\r\n");
+    CHECK(sees("marked 1\r\n"));
+    CHECK(prompted());
+    if (busy) {
+        type("STAT\n");
+        CHECK(gets("STAT\r\n"));
+    }
+    close(now.master);
+    now.master = -1;
+    if (told)
+        kill(-now.client, SIGHUP);      /* as most shells do, sooner or later */
+    if (busy)
+        WAIT_FOR(now.ended || now.hung_up);
+    if (!CHECK(got_no_more()))
+        printf("    the client was%s told by a signal\n", told ? "" : " not");
+    else if (CHECK(now.hung_up)) {
+        WAIT_FOR(now.ended);
+        CHECK(now.ended && WIFEXITED(now.status) && WEXITSTATUS(now.status) == 1);
+    }
+    clean_up();
+}
+
+static void
+test_hang_up(void)
+{
+    try_hang_up("xterm", true, false);
+    try_hang_up("xterm", true, true);
+    try_hang_up("dumb", true, false);
+    try_hang_up("dumb", true, true);
+}
+
+static void
+test_hang_up_without_a_word(void)
+{
+    try_hang_up("xterm", false, false);
+    try_hang_up("dumb", false, false);
+}
+
+/* The output goes, the input stays: a terminal that can still be restored is. */
+static void
+test_other_terminal(void)
+{
+    char port[16], octet;
+    int slave;
+
+    now.other = posix_openpt(O_RDWR | O_NOCTTY);
+    if (now.other < 0 || grantpt(now.other) != 0 || unlockpt(now.other) != 0)
+        give_up("posix_openpt");
+    slave = open(ptsname(now.other), O_RDWR | O_NOCTTY);
+    listen_here(port, sizeof port);
+    start(80, "xterm", slave, (char *[]){client_path, "127.0.0.1", port, NULL});
+    close(slave);
+    WAIT_FOR(now.server >= 0);
+    answer("+OK hello\r\n");
+    for (int prompt = 0; prompt < 1 && read(now.other, &octet, 1) == 1;)
+        prompt += octet == '>';
+    close(now.other);
+    now.other = -1;
+    type("STAT\rNOOP\r");               /* by the second one it has noticed */
+    for (int64_t limit = wire_clock() + PATIENCE; !now.ended && wire_clock() < limit; take(50))
+        if (now.server >= 0 && now.commands_length > now.commands_seen) {
+            now.commands_seen = now.commands_length;
+            answer("+OK 1 2\r\n");
+        }
+    CHECK(ends(1));
+    clean_up();
+}
+
+/* ^Z gives the terminal back, and fg takes it again, with the line as it was. */
+static void
+test_suspend(void)
+{
+    start_served(80);
+    type("LIST 1" LEFT);
+    CHECK(row_is("pop3> LIST 1", 11));
+    press(CTRL_Z);
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && terminal_as_before());
+    now.stopped = false;
+    CHECK(write(now.orders, "c", 1) == 1);
+    CHECK(row_is("pop3> LIST 1", 11));
+    type("\005\177" "2\r");
+    CHECK(gets("LIST 2\r\n"));
+    press(CTRL_Z);                      /* and during an answer */
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && terminal_as_before());
+    now.stopped = false;
+    answer("+OK 2 3\r\n");
+    CHECK(write(now.orders, "c", 1) == 1);
+    CHECK(sees("+OK 2 3\r\n"));
+    CHECK(prompted());
+    type("STAT" LEFT "\003");
+    CHECK(prompted());
+    quit();
+}
+
+/* SIGSTOP cannot be caught; what counts is that afterwards the keys are the editor's again. */
+static void
+test_stop(void)
+{
+    struct termios t;
+
+    start_served(80);
+    type("LIST 1");
+    CHECK(row_is("pop3> LIST 1", 12));
+    kill(now.client, SIGSTOP);
+    WAIT_FOR(now.stopped);
+    CHECK(tcsetattr(now.slave, TCSANOW, &now.before) == 0);     /* a shell takes care of itself */
+    now.stopped = false;
+    CHECK(write(now.orders, "c", 1) == 1);
+    for (int i = 0; i < 20 && (tcgetattr(now.slave, &t) != 0 || (t.c_lflag & ICANON) != 0); i++)
+        take(50);
+    CHECK((t.c_lflag & (ICANON | ECHO)) == 0);
+    type("\177" "2\n");                 /* an Enter that both modes take for one */
+    CHECK(gets("LIST 2\r\n"));
+    answer("+OK 2 3\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+/* ---- The command of -x ----------------------------------------------------------------------------------- */
+
+/* A server in shell: it greets, then does what comes behind that, and ends with its input. */
+#define SCRIPT(more) "printf '+OK hello\\r\\n'; " more "; cat >rest"
+
+static void
+test_command_says(void)
+{
+    enter();
+    start_command(80, "xterm", "echo 'from the command' >&2; " SCRIPT(":"));
+    CHECK(sees("from the command\r\n"));
+    CHECK(sees("+OK hello\r\n"));
+    CHECK(prompted());
+    kill(now.client, SIGTERM);
+    CHECK(ends(1));
+    CHECK(strcmp(file_text("rest"), "") == 0);
+    clean_up();
+}
+
+static void
+test_command_killed(void)
+{
+    enter();
+    start_command(80, "xterm", "echo $$ >pid; " SCRIPT(":"));
+    CHECK(sees("+OK hello\r\n"));
+    CHECK(prompted());
+    type("DELE 1");
+    CHECK(row_is("pop3> DELE 1", 12));
+    CHECK(atoi(file_text("pid")) > 1 && kill(atoi(file_text("pid")), SIGKILL) == 0);
+    CHECK(ends(1));
+    CHECK(on_screen("nothing was removed") && on_screen("signal 9"));
+    clean_up();
+}
+
+/* ^C is for the client alone; the command ends as its input does. */
+static void
+test_command_interrupted(void)
+{
+    enter();
+    start_command(80, "xterm", "trap 'echo trapped >trapped' INT QUIT; "
+        SCRIPT("read -r line; echo \"$line\" >command; printf '+OK never the rest'"));
+    CHECK(sees("+OK hello\r\n"));
+    CHECK(prompted());
+    type("STAT\r");
+    WAIT_FOR(strncmp(file_text("command"), "STAT", 4) == 0 || now.ended);
+    press(CTRL_C);
+    CHECK(ends(1));
+    CHECK(on_screen("client: broken off; nothing was removed"));
+    CHECK(access("trapped", F_OK) != 0 && strcmp(file_text("rest"), "") == 0);
+    clean_up();
+}
+
+/* On a terminal that only does lines ^C is a signal at the prompt, too; our own server stays, and serves. */
+static void
+test_command_stays(void)
+{
+    char command[PATH_MAX + 64];
+
+    enter();
+    snprintf(command, sizeof command, "'%s' -i -d store 2>/dev/null", server_path);
+    start_command(80, "dumb", command);
+    CHECK(sees("pop3> "));
+    type("LIS\003");
+    CHECK(sees("pop3> "));
+    type("STAT\n");
+    CHECK(sees("+OK 3 59"));
+    CHECK(sees("pop3> "));
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
+static void
+test_command_fails(void)
+{
+    enter();
+    start_command(80, "xterm", "echo 'no such server' >&2; exit 3");
+    CHECK(ends(1));
+    CHECK(on_screen("no such server") && on_screen("status 3"));
+    clean_up();
+}
+
+int
+main(void)
+{
+    const char *client = getenv("CLIENT"), *server = getenv("SERVER"), *base = getenv("TMPDIR");
+
+    if (realpath(client != NULL ? client : "./client", client_path) == NULL)
+        give_up("the client");
+    if (realpath(server != NULL ? server : "./server", server_path) == NULL)
+        give_up("the server");
+    signal(SIGPIPE, SIG_IGN);
+    snprintf(directory, sizeof directory, "%s/pty-client.XXXXXX", base != NULL ? base : "/tmp");
+    if (mkdtemp(directory) == NULL)
+        give_up(directory);
+    enter();
+
+    unit_case("terminal: keys that edit reach the command", test_editing);
+    unit_case("terminal: history and search", test_history);
+    unit_case("terminal: completion, with sizes", test_completion);
+    unit_case("terminal: ^C while Tab waits for the server", test_completion_broken_off);
+    unit_case("terminal: lines that are pasted run once, in order", test_paste);
+    unit_case("terminal: what is typed ahead", test_typed_ahead);
+    unit_case("terminal: left alone until the greeting", test_greeting);
+    unit_case("terminal: a dumb one", test_dumb);
+    unit_case("terminal: a password on a dumb one", test_dumb_password);
+    unit_case("terminal: ten columns", test_ten_columns);
+    unit_case("terminal: a window that changes", test_window);
+    unit_case("terminal: a password is not seen or remembered", test_password);
+    unit_case("terminal: a password that is pasted", test_password_pasted);
+    unit_case("terminal: what the server says does not spoil the line", test_notice);
+    unit_case("terminal: the server goes while a line is typed", test_server_goes);
+    unit_case("terminal: progress comes and goes", test_progress);
+    unit_case("terminal: progress, broken off", test_progress_broken_off);
+    unit_case("terminal: no progress in a pipe", test_pipe);
+    unit_case("terminal: ^C clears the line, ^D quits", test_ctrl_c);
+    unit_case("terminal: ^C during an answer", test_ctrl_c_in_answer);
+    unit_case("terminal: SIGTERM, SIGHUP and SIGQUIT", test_signals);
+    unit_case("terminal: SIGINT at the prompt", test_interrupt_signal);
+    unit_case("terminal: hung up", test_hang_up);
+    unit_case("terminal: hung up without a signal", test_hang_up_without_a_word);
+    unit_case("terminal: the output alone goes", test_other_terminal);
+    unit_case("terminal: ^Z and fg", test_suspend);
+    unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
+    unit_case("-x: the command's standard error", test_command_says);
+    unit_case("-x: the command is killed", test_command_killed);
+    unit_case("-x: ^C is not for the command", test_command_interrupted);
+    unit_case("-x: ^C leaves our server as it is", test_command_stays);
+    unit_case("-x: the command fails", test_command_fails);
+
+    char command[sizeof directory + 16];
+    snprintf(command, sizeof command, "rm -rf '%s'", directory);
+    return chdir("/") == 0 && system(command) == 0 ? unit_status : 2;
+}

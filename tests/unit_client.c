@@ -1,0 +1,1825 @@
+/*
+ * unit_client.c - client.c, part by part; it is included by the fuzzer of the line editor
+ */
+#define UNIT_CLIENT
+#include "fuzz_editor.c"
+
+#include "unit.h"
+
+#include <locale.h>
+#include <sys/resource.h>
+#include <wchar.h>
+
+/* ---- Visible text ------------------------------------------------------------------------------------ */
+
+/* A text in pieces of the lengths that the bits of cuts tell: a piece ends behind octet i if bit i is set. */
+static size_t
+make_visible(const char *in, size_t length, unsigned cuts, char *text)
+{
+    struct visible v = {.count = 0};
+    size_t made = 0, from = 0;
+
+    for (size_t i = 0; i < length; i++)
+        if (i + 1 == length || (i < 32 && (cuts >> i & 1) != 0)) {
+            char part[VISIBLE_ROOM(64)];
+            size_t size = visible_text(&v, in + from, i + 1 - from, part);
+
+            CHECK(size <= VISIBLE_ROOM(i + 1 - from));
+            CHECK(v.count <= VISIBLE_HELD);
+            memcpy(text + made, part, size);
+            made += size;
+            from = i + 1;
+        }
+    made += visible_end(&v, text + made);
+    CHECK(v.count == 0);
+    text[made] = '\0';
+    return made;
+}
+
+static void
+test_visible(void)
+{
+    static const struct {
+        const char *in;
+        size_t length;
+        const char *out;
+    } texts[] = {
+#define TEXT(in, out) {in, sizeof in - 1, out}
+        TEXT("", ""),
+        TEXT("plain ~", "plain ~"),
+        TEXT("\ta\n", "\ta\n"),
+        TEXT("a\r\nb\r\n", "a\nb\n"),
+        TEXT("a\rb", "a^Mb"),
+        TEXT("\r\r\n\r", "^M\n^M"),
+        TEXT("\n\r\n\r", "\n\n^M"),
+        TEXT("a\0b", "a^@b"),
+        TEXT("\001\037\b\a\v\f", "^A^_^H^G^K^L"),
+        TEXT("\033[31mred\033]0;x\a", "^[[31mred^[]0;x^G"),
+        TEXT("\177", "^?"),
+        TEXT("\x9b" "31m", "\\x9b31m"),
+        TEXT("\xc2\x9b" "31m", "\\u009b31m"),
+        TEXT("\xc2\x80\xc2\x85\xc2\x9f\xc2\xa0", "\\u0080\\u0085\\u009f\xc2\xa0"),
+        TEXT("\xe2\x80\xaegepj.exe", "\\u202egepj.exe"),
+        TEXT("\xe2\x80\xaa\xe2\x80\xab\xe2\x80\xac\xe2\x80\xad", "\\u202a\\u202b\\u202c\\u202d"),
+        TEXT("\xe2\x81\xa6\xe2\x81\xa7\xe2\x81\xa8\xe2\x81\xa9", "\\u2066\\u2067\\u2068\\u2069"),
+        TEXT("\xe2\x80\x8e\xe2\x80\x8f\xd8\x9c", "\\u200e\\u200f\\u061c"),
+        TEXT("\xe2\x80\xa8\xe2\x80\xa9", "\\u2028\\u2029"),
+        TEXT("\xf3\xa0\x80\x81\xf4\x8f\xbf\xbf", "\\u{e0001}\\u{10ffff}"),
+        TEXT("\xef\xbf\xbe\xef\xbf\xbf\xef\xb7\x90", "\\ufffe\\uffff\\ufdd0"),
+        TEXT("\xef\xbf\xbd\xef\xbf\xbc", "\xef\xbf\xbd\xef\xbf\xbc"),
+        TEXT("\xc3\xa9\xe4\xbd\xa0\xf0\x9f\x98\x80" "e\xcc\x81", "\xc3\xa9\xe4\xbd\xa0\xf0\x9f\x98\x80" "e\xcc\x81"),
+        TEXT("\x80\xbf\xfe\xff", "\\x80\\xbf\\xfe\\xff"),
+        TEXT("\xc3", "\\xc3"),
+        TEXT("\xc3z\xc3\n", "\\xc3z\\xc3\n"),
+        TEXT("\xc3\xc3\xa9", "\\xc3\xc3\xa9"),
+        TEXT("\xc3\r\n", "\\xc3\n"),
+        TEXT("\xe4\xbd", "\\xe4\\xbd"),
+        TEXT("\xe4\xbd\r", "\\xe4\\xbd^M"),
+        TEXT("\xf0\x9f\x98", "\\xf0\\x9f\\x98"),
+        TEXT("\xf0\x9f\x98\x1b", "\\xf0\\x9f\\x98^["),
+        TEXT("\xf0\x9f\xe4\xbd\xa0", "\\xf0\\x9f\xe4\xbd\xa0"),
+        TEXT("\xc0\x8a\xc1\xbf", "\\xc0\\x8a\\xc1\\xbf"),
+        TEXT("\xe0\x80\x9b\xe0\x9f\xbf", "\\xe0\\x80\\x9b\\xe0\\x9f\\xbf"),
+        TEXT("\xf0\x80\x80\x9b\xf0\x8f\xbf\xbf", "\\xf0\\x80\\x80\\x9b\\xf0\\x8f\\xbf\\xbf"),
+        TEXT("\xed\xa0\x80\xed\xbf\xbf", "\\xed\\xa0\\x80\\xed\\xbf\\xbf"),
+        TEXT("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"),
+        TEXT("\xf8\x88\x80\x80\x80", "\\xf8\\x88\\x80\\x80\\x80"),
+#undef TEXT
+    };
+    char out[512];
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        size_t length = texts[i].length, bits = length > 1 ? (length < 9 ? length : 9) - 1 : 0;
+
+        for (unsigned cuts = 0; cuts < 1U << bits; cuts++) {
+            size_t made = make_visible(texts[i].in, length, cuts, out);
+
+            if (!CHECK(made == strlen(texts[i].out) && memcmp(out, texts[i].out, made) == 0))
+                printf("    text %zu, cut as %x: '%s', not '%s'\n", i, cuts, out, texts[i].out);
+        }
+    }
+}
+
+/* Whatever four octets stand one behind the other, and however they come, nothing but text comes out. */
+static void
+test_visible_safe(void)
+{
+    static const unsigned char nasty[] = {
+        'a', '\r', '\n', '\t', 0x1b, 0, 0x7f, 0x80, 0x8f, 0x90, 0x9b, 0xa0, 0xae, 0xbf, 0xc2, 0xe0, 0xe2, 0xed,
+        0xef, 0xf0, 0xf3, 0xf4, 0xff
+    };
+    enum { KINDS = sizeof nasty };
+    char in[4], whole[64], parts[64];
+    int unsafe = 0, different = 0;
+
+    for (unsigned n = 0; n < KINDS * KINDS * KINDS * KINDS; n++) {
+        struct visible v = {.count = 0};
+        size_t made, at = 0;
+        uint32_t c = 0;
+
+        for (unsigned i = 0, rest = n; i < 4; i++, rest /= KINDS)
+            in[i] = (char)nasty[rest % KINDS];
+        made = visible_text(&v, in, 4, whole);
+        made += visible_end(&v, whole + made);
+        while (at < made) {
+            int size = utf8_read((unsigned char *)whole + at, made - at, &c);
+
+            if (size <= 0 || (c < ' ' && c != '\t' && c != '\n') || (c >= 0x7f && c < 0xa0) || c == 0x61c ||
+                (c >= 0x200e && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069)) {
+                unsafe++;
+                break;
+            }
+            at += (size_t)size;
+        }
+        at = 0;
+        for (int i = 0; i < 4; i++)
+            at += visible_text(&v, in + i, 1, parts + at);
+        at += visible_end(&v, parts + at);
+        different += at != made || memcmp(whole, parts, made) != 0;
+    }
+    CHECK(unsafe == 0);
+    CHECK(different == 0);
+}
+
+static void
+test_utf8(void)
+{
+    int wrong = 0;
+
+    for (uint32_t code = 0; code <= 0x110000; code++) {
+        char text[5] = "";
+        uint32_t back = 0;
+        size_t size = utf8_write(code, text);
+        bool none = (code >= 0xd800 && code <= 0xdfff) || code > 0x10ffff;
+
+        wrong += utf8_read((unsigned char *)text, size, &back) != (int)size || back != (none ? 0xfffd : code);
+        for (size_t cut = 0; cut < size; cut++)
+            wrong += utf8_read((unsigned char *)text, cut, &back) != -1;
+    }
+    CHECK(wrong == 0);
+}
+
+static void
+test_sizes(void)
+{
+    static const struct { int64_t octets; const char *text; } sizes[] = {
+        {0, "0 B"}, {999, "999 B"}, {1000, "1.0 KB"}, {9999, "9.9 KB"}, {10000, "10 KB"}, {999999, "999 KB"},
+        {1234567, "1.2 MB"}, {INT64_MAX, "9.2 EB"},
+    };
+    char text[16];
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_text(sizes[i].octets, text, sizeof text);
+        CHECK(strcmp(text, sizes[i].text) == 0);
+    }
+}
+
+/* Every character of the basic plane against the C library's opinion, where it has one. */
+static void
+test_widths(void)
+{
+    static const struct { uint32_t code; int width; } some[] = {
+        {'a', 1}, {0xe9, 1}, {0x4f60, 2}, {0x301, 0}, {0x1f600, 2}, {0x200d, 0}, {0xad, 1}, {0x1160, 0},
+        {0xac00, 2}, {0x85, -1}, {0x1b, -1}, {0x7f, -1}, {0x202e, -1}, {0x2066, -1},
+    };
+    int different = 0;
+
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++)
+        CHECK(character_width(some[i].code) == some[i].width);
+    if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
+        return;
+    for (uint32_t code = 0x20; code < 0x10000; code++) {
+        int theirs = wcwidth((wchar_t)code), ours = character_width(code);
+
+        if (theirs >= 0 && ours >= 0 && theirs != ours) {
+            different++;
+            if (getenv("WIDTHS") != NULL)
+                printf("    U+%04X is %d here, %d there\n", (unsigned)code, ours, theirs);
+        }
+    }
+    setlocale(LC_CTYPE, "C");
+    if (!CHECK(different < 200))        /* other versions of Unicode are no fault */
+        printf("    %d characters differ from the C library's\n", different);
+}
+
+/* ---- The line editor: a person at a terminal --------------------------------------------------------- */
+
+static char out[2 * EDITOR_PAINT + 1], row[4 * SCREEN_COLUMNS * 4];
+static char ran[8192];          /* the lines that were accepted, each with a bar behind it */
+
+static size_t messages[100000], message_count;
+static int64_t message_octets;  /* of message n: n times this; -1: unknown */
+
+static size_t
+test_message(void *context, size_t above, int64_t *octets)
+{
+    (void)context;
+    for (size_t i = 0; i < message_count; i++)
+        if (messages[i] > above) {
+            *octets = message_octets < 0 ? -1 : message_octets * (int64_t)messages[i];
+            return messages[i];
+        }
+    return 0;
+}
+
+static const struct completer_command more_commands[] = {{"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}};
+static const struct completer test_completer = {.extra = more_commands, .next_message = test_message};
+
+static void
+put_out(size_t length)
+{
+    out[length] = '\0';
+    screen_write(&screen, out, length);
+}
+
+static void
+repaint(void)
+{
+    put_out(editor_paint(&editor, out, EDITOR_PAINT));
+}
+
+static void
+begin(size_t columns)
+{
+    editor_init(&editor, "pop3> ", &test_completer, columns);
+    screen_init(&screen, columns, screen_width);
+    ran[0] = '\0';
+    message_count = 0;
+    message_octets = -1;
+    repaint();
+}
+
+static void
+have_messages(size_t count, int64_t octets)
+{
+    for (message_count = 0; message_count < count; message_count++)
+        messages[message_count] = message_count + 1;
+    message_octets = octets;
+}
+
+/* Types octets and lets every line run; painted at the end. Returns the last verdict but MORE, or MORE. */
+static enum verdict
+type_octets(const char *keys, size_t length)
+{
+    enum verdict last = MORE;
+
+    for (size_t i = 0; i < length; i++) {
+        enum verdict verdict = editor_feed(&editor, (unsigned char)keys[i]);
+
+        if (verdict != MORE)
+            last = verdict;
+        if (verdict == LINE) {
+            strcat(strcat(ran, editor.text), "|");
+            put_out(editor_finish(&editor, "", out, sizeof out - 1));
+            editor_start(&editor);
+        }
+    }
+    repaint();
+    return last;
+}
+
+static enum verdict
+type(const char *keys)
+{
+    return type_octets(keys, strlen(keys));
+}
+
+/* The same key, many times, without a look at the screen. */
+static void
+type_many(char key, int times)
+{
+    for (int i = 0; i < times; i++)
+        editor_feed(&editor, (unsigned char)key);
+}
+
+/* What the editor holds, with | where the cursor is. */
+static const char *
+held(void)
+{
+    static char text[EDITOR_LINE + 2];
+
+    memcpy(text, editor.text, editor.cursor);
+    text[editor.cursor] = '|';
+    strcpy(text + editor.cursor + 1, editor.text + editor.cursor);
+    return text;
+}
+
+static bool
+holds(const char *expected)
+{
+    bool good = strcmp(held(), expected) == 0;
+
+    if (!good)
+        printf("    holds '%s', not '%s'\n", held(), expected);
+    return good;
+}
+
+/* Keys for a fresh editor, and what it holds then. */
+struct keys {
+    const char *what, *keys, *held;
+};
+
+static void
+try_keys(const struct keys *list, size_t count, const char *first)
+{
+    for (size_t i = 0; i < count; i++) {
+        begin(80);
+        type(first);
+        type(list[i].keys);
+        if (!CHECK(holds(list[i].held) && screen.foreign == 0))
+            printf("    that was: %s\n", list[i].what);
+    }
+}
+
+#define TRY(list) try_keys(list, sizeof list / sizeof *list, "")
+
+static const char *
+line_at(size_t n)
+{
+    return screen_row(&screen, n, row, sizeof row);
+}
+
+/* The row of the cursor shows this, and the cursor in this column. */
+static bool
+shows(const char *expected, size_t column)
+{
+    bool good = strcmp(line_at(screen.row), expected) == 0 && screen.column == column && !screen.pending
+        && screen.foreign == 0 && screen.wrapped == 0;
+
+    if (!good)
+        printf("    shows '%s', cursor %zu, foreign %d, wrapped %d\n", line_at(screen.row), screen.column,
+               screen.foreign, screen.wrapped);
+    return good;
+}
+
+static bool
+row_is(size_t n, const char *expected)
+{
+    bool good = strcmp(line_at(n), expected) == 0;
+
+    if (!good)
+        printf("    row %zu is '%s', not '%s'\n", n, line_at(n), expected);
+    return good;
+}
+
+#define UP "\033[A"
+#define DOWN "\033[B"
+#define RIGHT "\033[C"
+#define LEFT "\033[D"
+
+static void
+test_moving(void)
+{
+    static const struct keys moves[] = {
+        {"typing", "LIST 1", "LIST 1|"},
+        {"^A", "abc\001", "|abc"},
+        {"^E", "abc\001\005", "abc|"},
+        {"^B", "abc\002", "ab|c"},
+        {"^B stops at the start", "a\002\002\002x", "x|a"},
+        {"^F", "abc\001\006", "a|bc"},
+        {"^F stops at the end", "a\006\006x", "ax|"},
+        {"left, CSI", "abc" LEFT LEFT, "a|bc"},
+        {"left, SS3", "abc\033OD", "ab|c"},
+        {"right, CSI", "abc\001" RIGHT, "a|bc"},
+        {"right, SS3", "abc\001\033OC", "a|bc"},
+        {"Home, CSI H", "abc\033[H", "|abc"},
+        {"Home, SS3 H", "abc\033OH", "|abc"},
+        {"Home, 1~", "abc\033[1~", "|abc"},
+        {"Home, 7~ of rxvt", "abc\033[7~", "|abc"},
+        {"End, CSI F", "abc\001\033[F", "abc|"},
+        {"End, SS3 F", "abc\001\033OF", "abc|"},
+        {"End, 4~", "abc\001\033[4~", "abc|"},
+        {"End, 8~ of rxvt", "abc\001\033[8~", "abc|"},
+        {"Shift-Home of rxvt", "abc\033[7$", "|abc"},
+        {"Alt-B", "RETR 12 345\033b", "RETR 12 |345"},
+        {"Alt-B twice", "RETR 12 345\033b\033b", "RETR |12 345"},
+        {"Alt-F", "RETR 12\001\033f", "RETR| 12"},
+        {"Alt-F over blanks", "RETR  12-5\001\033f\033f", "RETR  12|-5"},
+        {"Ctrl-left of xterm", "RETR 12\033[1;5D", "RETR |12"},
+        {"Ctrl-right of xterm", "RETR 12\001\033[1;5C", "RETR| 12"},
+        {"Ctrl-left of old xterm", "RETR 12\033[5D", "RETR |12"},
+        {"Ctrl-left of rxvt", "RETR 12\033Od", "RETR |12"},
+        {"Ctrl-right of rxvt", "RETR 12\001\033Oc", "RETR| 12"},
+        {"Alt-left of xterm", "RETR 12\033[1;3D", "RETR |12"},
+        {"Alt-left of rxvt", "RETR 12\033\033[D", "RETR |12"},
+        {"Shift-left is left", "RETR 12\033[1;2D", "RETR 1|2"},
+        {"Shift-left of rxvt", "RETR 12\033[d", "RETR 1|2"},
+        {"accents are one step", "a\xc3\xa9z" LEFT LEFT, "a|\xc3\xa9z"},
+        {"left over a mark", "ae\xcc\x81z" LEFT LEFT, "a|e\xcc\x81z"},
+        {"wide characters", "\xe4\xbd\xa0\xe5\xa5\xbd\002", "\xe4\xbd\xa0|\xe5\xa5\xbd"},
+        {"words of other scripts", "x \xe4\xbd\xa0\xe5\xa5\xbd \033b", "x |\xe4\xbd\xa0\xe5\xa5\xbd "},
+    };
+
+    TRY(moves);
+}
+
+static void
+test_changing(void)
+{
+    static const struct keys changes[] = {
+        {"typing in the middle", "ac\002b", "ab|c"},
+        {"Backspace", "abc\177", "ab|"},
+        {"^H", "abc\010", "ab|"},
+        {"Backspace at the start", "\177a", "a|"},
+        {"Delete", "abc\001\033[3~", "|bc"},
+        {"Delete at the end", "abc\033[3~", "abc|"},
+        {"^D with text", "abc\001\004", "|bc"},
+        {"^D at the end of text", "abc\004", "abc|"},
+        {"^K", "abcdef\002\002\013", "abcd|"},
+        {"^U", "abcdef\002\002\025", "|ef"},
+        {"^W", "RETR 1-5 ab-cd\027", "RETR 1-5 |"},
+        {"^W over blanks", "RETR 12  \027", "RETR |"},
+        {"Alt-D", "RETR 12\001\033d", "| 12"},
+        {"Alt-Backspace", "RETR ab-cd\033\177", "RETR ab-|"},
+        {"Ctrl-Delete", "RETR 12\001\033[3;5~", "| 12"},
+        {"Ctrl-Delete of rxvt", "RETR 12\001\033[3^", "| 12"},
+        {"^Y", "abc\025x\031y", "xabcy|"},
+        {"^Y with nothing killed", "ab\031", "ab|"},
+        {"kills in a row to the left", "one two three\027\027\001\031", "two three|one "},
+        {"kills in a row to the right", "one two three\001\033d\033d\005\031", " threeone two|"},
+        {"kills apart", "one two\027\002\002\013\031", "one |"},
+        {"^T", "abc\002\024", "acb|"},
+        {"^T at the end", "abc\024", "acb|"},
+        {"^T at the start", "abc\001\024", "|abc"},
+        {"^T with one character", "a\024", "a|"},
+        {"^T with wide ones", "a\xe4\xbd\xa0\024", "\xe4\xbd\xa0" "a|"},
+        {"Backspace takes an accent", "a\xc3\xa9\177", "a|"},
+        {"Backspace takes a mark with its letter", "ae\xcc\x81\177", "a|"},
+        {"Delete takes a mark with its letter", "e\xcc\x81z\001\004", "|z"},
+        {"Backspace takes an emoji", "a\xf0\x9f\x98\x80\177", "a|"},
+        {"Alt-D of an accented word", "\xc3\xa9t\xc3\xa9 x\001\033d", "| x"},
+    };
+
+    TRY(changes);
+}
+
+static void
+test_undo(void)
+{
+    static const struct keys undos[] = {
+        {"^_ takes a word", "RETR 12\037", "RETR |"},
+        {"^_ twice", "RETR 12\037\037", "|"},
+        {"^_ with nothing to undo", "\037a", "a|"},
+        {"^_ of Backspaces in one step", "abcd\177\177\177\037", "abcd|"},
+        {"^_ of Deletes in one step", "abcd\001\004\004\037", "|abcd"},
+        {"^_ of ^K", "abcd\001\013\037", "|abcd"},
+        {"^_ of ^U", "abcd\002\025\037", "abc|d"},
+        {"^_ of ^T", "abc\024\037", "abc|"},
+        {"^_ of ^Y", "abc\025\031\031\037", "abc|"},
+        {"^_ of a recalled line", "one\rtwo" UP "\037", "two|"},
+        {"^_ of a paste in one step", "x\033[200~one two three\033[201~\037", "x|"},
+        {"^_ of a completion", "ret\t\037", "ret|"},
+        {"typing after moving is another step", "ab\001cd\037", "|ab"},
+        {"^_ in accents", "\xc3\xa9\xc3\xa8\177\xc3\xa9\037\037", "\xc3\xa9\xc3\xa8|"},
+        {"^_ of a combining mark", "e\001\006\xcc\x81\037", "e|"},
+    };
+
+    TRY(undos);
+}
+
+static void
+test_verdicts(void)
+{
+    begin(80);
+    CHECK(type("\004") == END);
+    CHECK(type("ab\003") == INTERRUPT);
+    CHECK(strcmp(editor.text, "ab") == 0);      /* it stays, to be looked at */
+    editor_start(&editor);
+    CHECK(editor.length == 0 && editor.text[0] == '\0');
+    CHECK(type("x\032") == SUSPEND && strcmp(editor.text, "x") == 0);
+    CHECK(type("\r") == LINE);
+    CHECK(type("y\n") == LINE);
+    CHECK(type("z\033OM") == LINE);             /* Enter of the keypad */
+    CHECK(strcmp(ran, "x|y|z|") == 0);
+    begin(80);
+    type("a\r\nb\n\nc\r");
+    CHECK(strcmp(ran, "a|b||c|") == 0);         /* CRLF is one end of a line, LF LF are two */
+    begin(80);
+    type("abc\002\002\r");
+    CHECK(strcmp(ran, "abc|") == 0);            /* Enter in the middle takes the whole line */
+}
+
+static void
+test_sequences(void)
+{
+    static const struct keys sequences[] = {
+        {"function keys of xterm", "a\033OP\033[15~\033[1;5P\033[24~b", "ab|"},
+        {"function keys of the console", "a\033[[A\033[[Eb", "ab|"},
+        {"page keys, Insert, Shift-Tab", "a\033[5~\033[6~\033[2~\033[Zb", "ab|"},
+        {"a mouse report", "a\033[<0;12;13Mb", "ab|"},
+        {"a cursor report", "a\033[12;40Rb", "ab|"},
+        {"a report of a mode", "a\033[?2004;1$yb", "ab|"},
+        {"focus reports", "a\033[I\033[Ob", "ab|"},
+        {"a key of CSI u", "a\033[97;5ub", "ab|"},
+        {"a long sequence", "a\033[1;2;3;4;5;6;7777777777777777777777mb", "ab|"},
+        {"a colour report, ended by BEL", "a\033]11;rgb:0/0/0\007b", "ab|"},
+        {"a colour report, ended by ST", "a\033]11;rgb:0/0/0\033\\b", "ab|"},
+        {"a device report", "a\033P1$r0m\033\\b", "ab|"},
+        {"Alt with any letter", "a\033xb", "ab|"},
+        {"Alt with an accent", "a\033\xc3\xa9" "b", "ab|"},
+        {"ESC inside a sequence begins another", "abc\033[1;\033[D", "ab|c"},
+        {"control inside a sequence counts", "abc\033[1;\001x", "x|abc"},
+        {"Enter inside a string counts", "abc\033]0\rx", "x|"},
+        {"unknown control characters", "a\026\017\034b", "ab|"},
+        {"an arrow keypad form with modifiers", "ab\033O5D", "|ab"},
+    };
+
+    TRY(sequences);
+    begin(80);
+    type("ab\033");
+    CHECK(editor_wants_timeout(&editor));
+    editor_escape_timeout(&editor);
+    CHECK(!editor_wants_timeout(&editor));
+    type("[A");
+    CHECK(holds("ab[A|"));      /* a lone ESC takes nothing with it */
+    type("\033[1;");
+    editor_escape_timeout(&editor);
+    type("x\033]0;");
+    editor_escape_timeout(&editor);
+    type("y");
+    CHECK(holds("ab[Axy|"));    /* what is cut short is forgotten */
+}
+
+static void
+test_refused(void)
+{
+    static const struct keys refused[] = {
+        {"stray continuation", "a\x80\xbfz", "az|"},
+        {"a character cut short", "a\xc3z", "az|"},
+        {"a character cut short by Backspace", "ab\xe4\xbd\177", "a|"},
+        {"overlong", "a\xc0\xaf\xe0\x80\xafz", "az|"},
+        {"surrogate", "a\xed\xa0\x80z", "az|"},
+        {"beyond Unicode", "a\xf4\x90\x80\x80\xf8\x88\x80\x80\x80z", "az|"},
+        {"C1 encoded", "a\xc2\x9b" "31mz", "a31mz|"},
+        {"C1 raw", "a\x9b" "31mz", "a31mz|"},
+        {"a right-to-left override", "a\xe2\x80\xaez", "az|"},
+        {"a line separator", "a\xe2\x80\xa8z", "az|"},
+        {"a combining mark with nothing before it", "\xcc\x81z", "z|"},
+    };
+
+    TRY(refused);
+    begin(80);
+    type_octets("a\0b", 3);
+    CHECK(holds("ab|"));
+    begin(80);
+    type("\x9b");
+    CHECK(screen.bells == 1);
+    begin(80);
+    type_many('x', EDITOR_LINE);
+    repaint();
+    CHECK(editor.length == EDITOR_LINE && screen.bells == 0);
+    type("y");
+    CHECK(editor.length == EDITOR_LINE && screen.bells == 1);
+    type("\001\004\xc3\xa9");
+    CHECK(editor.length == EDITOR_LINE - 1);    /* half a character is never put */
+    type("\025\031\031");
+    CHECK(editor.length == EDITOR_LINE - 1);    /* a kill comes back whole or not at all */
+}
+
+static void
+test_paste(void)
+{
+    static const struct keys pastes[] = {
+        {"a paste is text", "a\033[200~bc\033[201~d", "abcd|"},
+        {"Tab in a paste is a blank", "\033[200~RE\tx\033[201~", "RE x|"},
+        {"control characters in a paste are dropped", "\033[200~a\001b\003c\177d\033[201~", "abcd|"},
+        {"a sequence in a paste is no key", "ab\033[200~x\033[Dy\033[201~", "abx[Dy|"},
+        {"a false end in a paste", "\033[200~a\033[20b\033[20\033[201~c", "a[20b[20c|"},
+        {"an end without a start", "a\033[201~b", "ab|"},
+        {"UTF-8 in a paste", "\033[200~\xc3\xa9\xff\xe4\xbd\xa0\033[201~", "\xc3\xa9\xe4\xbd\xa0|"},
+    };
+
+    TRY(pastes);
+    begin(80);
+    type("\033[200~STAT\nLIST 1\r\nRETR 2\rDE\033[201~LE 1\r");
+    CHECK(strcmp(ran, "STAT|LIST 1|RETR 2|DELE 1|") == 0);
+    begin(80);
+    type("STAT\rLIST 1\rRETR 2\rDE");
+    CHECK(strcmp(ran, "STAT|LIST 1|RETR 2|") == 0 && holds("DE|"));
+    begin(80);
+    type("QUIT\r\022QU\033[200~STAT\r\033[201~");
+    CHECK(strcmp(ran, "QUIT|STAT|") == 0);      /* not what the search only looked at */
+    begin(80);
+    type("\033[200~");
+    type_many('x', 10000);
+    type("\r\033[201~");
+    CHECK(strlen(editor.text) == 0 && strlen(ran) == EDITOR_LINE + 1);
+}
+
+static void
+test_history(void)
+{
+    static const struct keys recalls[] = {
+        {"^P", "one\rtwo\r\020", "two|"},
+        {"^P ^P", "one\rtwo\r\020\020", "one|"},
+        {"^P stops at the oldest", "one\r\020\020\020", "one|"},
+        {"up, CSI and SS3", "one\rtwo\r" UP "\033OA", "one|"},
+        {"^N", "one\rtwo\r\020\020\016", "two|"},
+        {"down comes back to the unfinished line", "one\rtwo\rthr" UP UP DOWN DOWN, "thr|"},
+        {"down stops there", "one\rthr" UP DOWN DOWN, "thr|"},
+        {"no repeats in a row", "one\rtwo\rtwo\rtwo\r" UP UP, "one|"},
+        {"repeats not in a row", "one\rtwo\rone\r" UP UP UP, "one|"},
+        {"no blank lines", "one\r  \r\r" UP, "one|"},
+        {"a recalled line that was changed is a new one", "one\r" UP "x\r" UP UP, "one|"},
+        {"a change is brought back by ^_", "one\rtwo\r" UP "x" UP "\037", "twox|"},
+        {"no PASS", "one\rPASS geheim\r" UP, "one|"},
+        {"no pass", "one\r  pAsS geheim\r" UP, "one|"},
+        {"nothing that begins with PASS", "one\rPASSWORT geheim\r" UP, "one|"},
+        {"no PASS with a tab before it", "one\r\033[200~\tPASS geheim\r\033[201~" UP, "one|"},
+    };
+
+    TRY(recalls);
+    begin(80);
+    for (int i = 0; i < 1000; i++) {
+        char line[32];
+
+        snprintf(line, sizeof line, "NOOP %d\r", i);
+        type(line);
+        ran[0] = '\0';
+    }
+    for (int i = 0; i < 1000; i++)
+        type(UP);
+    CHECK(holds("NOOP 800|"));
+    begin(80);
+    for (int i = 0; i < 30; i++) {
+        type_many((char)('a' + i % 26), 4000);
+        editor_feed(&editor, '\r');
+        editor_start(&editor);
+    }
+    for (int i = 0; i < 100; i++)
+        type(UP);
+    CHECK(editor.text[0] == 'a' + 14 && editor.length == 4000);     /* long lines are forgotten sooner */
+}
+
+/* Nothing of a password is left in the editor when its line has gone. */
+static void
+test_passwords(void)
+{
+    static const char *const ways[] = {
+        "PASS geheim\r", "  pass geheim\r", "PASS geheim\003", "PASS geheim\025\031\r", "PASS geheim\027\031\r",
+        "PASS geheim\177\037\r", "PASS geheim\025\r", "PASS geheim\025\003",
+        "NOOP\rPASS geheim" UP "\r", "NOOP\rPASS geheim" UP DOWN "\r", "NOOP\rPASS geheim\022NO\r",
+        "NOOP\rPASS geheim\022NO\007\r", "PASS geheim\024\037\r", "\022PASS geheim\007\r",
+    };
+
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        begin(80);
+        if (type(ways[i]) == INTERRUPT)
+            editor_start(&editor);
+        if (!CHECK(memmem(&editor, sizeof editor, "eheim", 5) == NULL))
+            printf("    way %zu\n", i);
+    }
+    begin(80);
+    type("abc\025\r\031");
+    CHECK(holds("abc|"));       /* what else was killed is for the next line */
+}
+
+static void
+test_search(void)
+{
+    static const struct keys searches[] = {
+        {"^R", "\022RE", "|RETR 22"},
+        {"^R finds in the middle", "\022TR 1", "RE|TR 1"},
+        {"^R in any case", "\022retr", "|RETR 22"},
+        {"^R again", "\022RE\022", "|RETR 1"},
+        {"^R beyond the oldest", "\022RE\022\022\022", "|RETR 1"},
+        {"Backspace in a search", "\022RETR 1\177", "|RETR 22"},
+        {"Backspace to nothing", "xy\022RE\177\177\177", "xy|"},
+        {"^G", "xyz\002\022RE\007", "xy|z"},
+        {"another key is obeyed", "\022RE\005x", "RETR 22x|"},
+        {"an arrow is obeyed", "\022TR" LEFT, "R|ETR 22"},
+        {"up goes on from there", "\022LIST" UP, "RETR 1|"},
+        {"down goes on from there", "new\022RETR 2" DOWN DOWN, "new|"},
+        {"undo brings the line back", "new\022RETR 2\005\037", "new|"},
+        {"not found, the line stays", "new\022zzz\005", "new|"},
+        {"not found at last, the last match stays", "\022REzzz\005", "RETR 22|"},
+        {"^R with nothing typed", "ab\022\022\007", "ab|"},
+    };
+    static const char before[] = "RETR 1\rLIST\rRETR 22\rNOOP\r";
+
+    try_keys(searches, sizeof searches / sizeof *searches, before);
+    begin(80);
+    type(before);
+    type("\022RE\r");
+    CHECK(strcmp(ran, "RETR 1|LIST|RETR 22|NOOP|RETR 22|") == 0);
+    type("xy\022RE");
+    CHECK(shows("search 'RE': RETR 22", 13));
+    type("Q");
+    CHECK(shows("no 'REQ': RETR 22", 10));
+    type("\033");
+    editor_escape_timeout(&editor);
+    repaint();
+    CHECK(holds("xy|") && shows("pop3> xy", 8));
+    CHECK(type("\022RE\003") == INTERRUPT);
+    begin(80);
+    type("\022\022\022abc\r");
+    CHECK(strcmp(ran, "|") == 0);
+    begin(80);
+    type("\022");
+    type_many('q', 1000);
+    repaint();
+    CHECK(strlen(editor.query) == EDITOR_QUERY && screen.foreign == 0);
+}
+
+static void
+test_completion(void)
+{
+    static const struct keys completions[] = {
+        {"a command", "ret\t", "retr |"},
+        {"a command, in upper case", "RET\t", "RETR |"},
+        {"the last letter decides", "Qu\t", "Quit |"},
+        {"what commands share", "no\t", "noop |"},
+        {"ambiguous stays", "r\t", "r|"},
+        {"an extra command", "sho\t", "show |"},
+        {"no such command", "xyz\t", "xyz|"},
+        {"behind blanks", "  he\t", "  help |"},
+        {"in the middle", "ret 1\001\033f\t", "retr |1"},
+        {"no arguments to complete", "NOOP \t", "NOOP |"},
+        {"a message that is not there", "RETR 7\t", "RETR 7|"},
+    };
+
+    TRY(completions);
+    begin(80);
+    have_messages(12, 1234);
+    type("RETR 2\t");
+    CHECK(holds("RETR 2 |"));
+    type("3\t");
+    CHECK(holds("RETR 2 3 |"));
+    type("5-1\t");
+    CHECK(holds("RETR 2 3 5-1|"));
+    type("2\t");
+    CHECK(holds("RETR 2 3 5-12 |"));
+    type("\025TOP 4\t4\t");
+    CHECK(holds("TOP 4 4|"));   /* the lines of TOP are no message */
+    type("\025list 4\t4\t");
+    CHECK(holds("list 4 4|"));
+    type("\025show 4\t4\t");
+    CHECK(holds("show 4 4 |"));
+    type("\025USER 4\t");
+    CHECK(holds("USER 4|"));
+
+    begin(80);
+    have_messages(1, -1);
+    type("DELE \t");
+    CHECK(holds("DELE 1 |"));
+    begin(80);
+    messages[0] = 20, messages[1] = 21, message_count = 2;
+    type("DELE \t");
+    CHECK(holds("DELE 2|"));    /* what the numbers share */
+    begin(80);
+    type("re\t");
+    CHECK(holds("retr |") && screen.bells == 0);
+    begin(80);
+    type("r\t");
+    CHECK(holds("r|") && screen.bells == 1);
+    editor_init(&editor, "> ", NULL, 80);
+    type("RETR 1\t\tx");
+    CHECK(holds("RETR 1x|"));   /* without a completer */
+}
+
+static void
+test_completion_list(void)
+{
+    begin(80);
+    type("r\t\t");
+    CHECK(row_is(0, "retr  rset") && screen.row == 1 && shows("pop3> r", 7));
+    type("\t");
+    CHECK(screen.row == 2 && row_is(1, "retr  rset"));
+    type("s\t");
+    CHECK(shows("pop3> rset", 11));
+    begin(80);
+    type("r\t\t\001x \006");
+    CHECK(shows("pop3> x r", 9) && screen.row == 0);    /* other keys came at once: nobody looks at a list */
+    begin(80);
+    have_messages(12, 340);
+    type("RETR 1\t\t");
+    CHECK(row_is(0, "1 (340 B)    10 (3.4 KB)  11 (3.7 KB)  12 (4.0 KB)"));
+    begin(20);
+    have_messages(12, 340);
+    type("RETR 1\t\t");
+    CHECK(row_is(0, "1 (340 B)") && row_is(3, "12 (4.0 KB)") && screen.wrapped == 0);
+    begin(10);
+    have_messages(12, 340);
+    type("RETR 1\t\t");
+    CHECK(row_is(0, "1 (340 B)") && row_is(3, "12 (4.0 K") && screen.wrapped == 0);
+    begin(3);
+    type("\t\t");
+    CHECK(screen.wrapped == 0 && screen.foreign == 0 && shows("", 0));
+    begin(80);
+    have_messages(3000, -1);
+    type("RETR \t\t");
+    CHECK(screen.row < 20 && row_is(screen.row - 1, "2744 more") && shows("pop3> RETR", 11));
+    begin(80);
+    type("\t\t");
+    CHECK(strncmp(line_at(0), "STAT  LIST  RETR  DELE  TOP   UIDL", 34) == 0);
+}
+
+static void
+test_painting(void)
+{
+    begin(80);
+    CHECK(shows("pop3>", 6));
+    type("RETR 1");
+    CHECK(shows("pop3> RETR 1", 12));
+    type("\001");
+    CHECK(shows("pop3> RETR 1", 6));
+    type("\013");
+    CHECK(shows("pop3>", 6));
+    type("\xe4\xbd\xa0" "a\xcc\x81\xc3\xa9\xf0\x9f\x98\x80");
+    CHECK(shows("pop3> \xe4\xbd\xa0" "a\xcc\x81\xc3\xa9\xf0\x9f\x98\x80", 12));
+    type(LEFT);
+    CHECK(screen.column == 10);         /* left of the emoji */
+    type(LEFT LEFT);
+    CHECK(screen.column == 8);          /* of the accents */
+    type(LEFT);
+    CHECK(screen.column == 6);          /* of the wide one */
+    type("\r");
+    CHECK(row_is(0, "pop3> \xe4\xbd\xa0" "a\xcc\x81\xc3\xa9\xf0\x9f\x98\x80") && screen.row == 1 && shows("pop3>", 6));
+
+    begin(20);
+    type("0123456789abc");
+    CHECK(shows("pop3> 0123456789abc", 19));
+    type("d");
+    CHECK(shows("pop3> <56789abcd", 16));
+    type("efg");
+    CHECK(shows("pop3> <56789abcdefg", 19));
+    type("\001");
+    CHECK(shows("pop3> 0123456789ab>", 6));
+    for (int i = 0; i < 12; i++)
+        type("\006");
+    CHECK(screen.column >= 7 && screen.column < 19 && screen.wrapped == 0);
+    type("\r");
+    CHECK(row_is(0, "pop3> 0123456789abcd") && row_is(1, "efg"));       /* finished, it wraps */
+
+    begin(10);
+    CHECK(shows(">", 2));
+    type("RETR 12");
+    CHECK(shows("> RETR 12", 9));
+    type(" 15");
+    CHECK(shows("> <12 15", 8));
+    begin(3);
+    type("abc");
+    CHECK(shows("bc", 2));
+    type("\001");
+    CHECK(shows("ab", 0));
+    begin(3);
+    type("\xe4\xbd\xa0\xe5\xa5\xbd");
+    CHECK(shows("\xe5\xa5\xbd", 2));
+    type(LEFT);
+    CHECK(shows("\xe5\xa5\xbd", 0));
+    begin(2);
+    type("ab");
+    CHECK(shows("b", 1));
+    begin(1);
+    CHECK(editor.columns == 2);
+    begin(10);
+    type("\xe4\xbd\xa0\xe5\xa5\xbd\xe4\xbd\xa0\xe5\xa5\xbd");
+    CHECK(screen.wrapped == 0 && screen.foreign == 0 && screen.column <= 9);
+}
+
+/* The cursor is walked over a long line of all kinds; what it stands on is what the buffer has there. */
+static void
+test_walking(void)
+{
+    static const size_t widths[] = {132, 80, 20, 10, 7, 3};
+    static const char *const keys[] = {LEFT, RIGHT, "\033b", "\033f"};
+
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        begin(widths[i]);
+        for (int k = 0; k < 4; k++)
+            type("RETR 1 \xc3\xa9" "a\xcc\x81-\xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80x "
+                "0123456789 \xea\xb0\x80 ");
+        for (int step = 0; step < 400; step++) {
+            type(keys[step / 100]);
+            size_t octets = text_next(editor.text, editor.cursor) - editor.cursor;
+            const char *cell = screen.cell[screen.row][screen.column];
+
+            if (!CHECK(strlen(cell) == octets && memcmp(cell, editor.text + editor.cursor, octets) == 0) ||
+                !CHECK(screen.foreign == 0 && screen.wrapped == 0 && screen.column < screen.columns))
+                break;
+        }
+    }
+}
+
+static void
+test_around_the_line(void)
+{
+    begin(80);
+    type("one\rtwo");
+    put_out(editor_hide(&editor, out, EDITOR_PAINT));
+    CHECK(shows("", 0));
+    put_out((size_t)sprintf(out, "* gone\r\n"));
+    repaint();
+    CHECK(row_is(1, "* gone") && shows("pop3> two", 9));
+    type("\014");
+    CHECK(screen.row == 0 && shows("pop3> two", 9) && row_is(1, ""));
+    CHECK(editor_paint(&editor, out, EDITOR_PAINT) < 30);       /* in few octets */
+    CHECK(editor_paint(&editor, out, 5) <= 5);
+    type("\003");
+    put_out(editor_finish(&editor, "^C", out, EDITOR_PAINT));
+    CHECK(row_is(0, "pop3> two^C") && screen.row == 1 && screen.column == 0);
+}
+
+/* A terminal of so many columns that wrapped this line as it became narrower, with the cursor in its place. */
+static void
+wrap_to(size_t columns, const char *line, size_t cursor)
+{
+    screen_init(&screen, columns, screen_width);
+    put_out((size_t)sprintf(out, "above\r\n%s", line));
+    screen.row = 1 + cursor / columns;
+    screen.column = cursor % columns;
+    screen.pending = false;
+    screen.wrapped = 0;
+    editor_resize(&editor, columns);
+    repaint();
+}
+
+static void
+test_resize(void)
+{
+    static const char keys[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    static const char line[] = "pop3> 0123456789abcdefghijklmnopqrstuvwxyz";
+
+    begin(80);
+    type(keys);
+    wrap_to(20, line, 42);
+    CHECK(screen.row == 1 && row_is(0, "above") && shows("pop3> <rstuvwxyz", 16));
+    CHECK(row_is(2, "") && row_is(3, ""));
+    editor_resize(&editor, 80);
+    screen.columns = 80;
+    repaint();
+    CHECK(screen.row == 1 && shows("pop3> 0123456789abcdefghijklmnopqrstuvwxyz", 42));
+    editor_resize(&editor, 0);
+    CHECK(editor.columns == 80);
+
+    begin(80);
+    type(keys);
+    type("\001");               /* the rows that the line wrapped to are below the cursor now */
+    wrap_to(20, line, 6);
+    CHECK(screen.row == 1 && row_is(0, "above") && row_is(1, "pop3> 0123456789ab>"));
+    CHECK(row_is(2, "") && row_is(3, ""));
+}
+
+/* The inputs that the fuzzer begins with; one that fails ends the program, and says which demand it was. */
+static void
+test_corpus(void)
+{
+    CHECK(fuzz_replay("tests/corpus/editor") >= 30);
+}
+
+/* ---- A client with a server at hand ------------------------------------------------------------------- */
+
+static struct settings test_settings = {.host = "nowhere", .port = "1", .directory = "inbox"};
+static struct client client;
+static int server_end, keys_end, screen_file, complaints_file, stderr_before;
+
+static int
+temporary_file(void)
+{
+    FILE *file = tmpfile();
+    int fd = file != NULL ? dup(fileno(file)) : -1;
+
+    if (fd < 0) {
+        perror("a temporary file");
+        exit(2);
+    }
+    fclose(file);
+    return fd;
+}
+
+/* Readies a client as main() does, its three wires in our hands, and its complaints in a file. */
+static void
+client_begin(void)
+{
+    int pair[2], keys[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 || pipe(keys) != 0) {
+        perror("socketpair");
+        exit(2);
+    }
+    memset(&client, 0, sizeof client);
+    client.settings = &test_settings;
+    client.pipelining = -1;
+    client.noop_ms = 60 * 1000;
+    client.spoke = wire_clock();
+    sigprocmask(SIG_SETMASK, NULL, &client.mask);
+    screen_file = temporary_file();
+    complaints_file = temporary_file();
+    wire_open(&client.server, pair[0], pair[0]);
+    wire_open(&client.keys, keys[0], screen_file);
+    wire_open(&client.screen, keys[0], screen_file);
+    client.server.idle_ms = client.keys.idle_ms = client.screen.idle_ms = 5000;
+    server_end = pair[1];
+    keys_end = keys[1];
+    fflush(stderr);
+    stderr_before = dup(STDERR_FILENO);
+    dup2(complaints_file, STDERR_FILENO);
+}
+
+static void
+client_end(void)
+{
+    dup2(stderr_before, STDERR_FILENO);
+    close(stderr_before);
+    close(client.server.in);
+    close(client.keys.in);
+    close(screen_file);
+    close(complaints_file);
+    close(server_end);
+    close(keys_end);
+    numbers_free(&client.there);
+    numbers_free(&client.marked);
+    numbers_free(&client.unsaved);
+}
+
+static const char *
+content(int file)
+{
+    static char text[64 * 1024];
+    ssize_t length = pread(file, text, sizeof text - 1, 0);
+
+    text[length > 0 ? length : 0] = '\0';
+    return text;
+}
+
+/* All that is on the screen. */
+static const char *
+shown(void)
+{
+    free_row(&client);
+    wire_flush(&client.screen);
+    return content(screen_file);
+}
+
+/* All that was complained of. */
+static const char *
+complained(void)
+{
+    fflush(stderr);
+    return content(complaints_file);
+}
+
+/* The server says something, which waits for the client to read it. */
+static void
+server_says(const char *text)
+{
+    CHECK(write(server_end, text, strlen(text)) == (ssize_t)strlen(text));
+}
+
+/* What the client has sent since the last look. */
+static const char *
+sent(void)
+{
+    static char text[4096];
+    ssize_t length;
+
+    wire_flush(&client.server);
+    length = recv(server_end, text, sizeof text - 1, MSG_DONTWAIT);
+    text[length > 0 ? length : 0] = '\0';
+    return text;
+}
+
+static void
+test_status(void)
+{
+    CHECK(has_status("+OK", "+OK"));
+    CHECK(has_status("+OK ", "+OK"));
+    CHECK(has_status("+OK 1 message", "+OK"));
+    CHECK(!has_status("+OKAY", "+OK"));
+    CHECK(!has_status("+ok", "+OK"));
+    CHECK(!has_status("+O", "+OK"));
+    CHECK(!has_status("", "+OK"));
+    CHECK(!has_status(" +OK", "+OK"));
+    CHECK(!has_status("-ERR", "+OK"));
+    CHECK(has_status("-ERR", "-ERR") && has_status("-ERR no", "-ERR") && !has_status("-ERROR", "-ERR"));
+    CHECK(has_status("+", "+") && has_status("+ x", "+") && !has_status("+OK", "+"));
+}
+
+static void
+test_get_status(void)
+{
+    client_begin();
+    server_says("+OK \033[31mhello\r\n-ERR no\r\n+ go on\r\n");
+    CHECK(get_status(&client, true));
+    CHECK(!client.failed && strcmp(client.status, "+OK \033[31mhello") == 0);
+    CHECK(!get_status(&client, false));
+    CHECK(client.failed && !client.over);
+    client.failed = false;
+    CHECK(!get_status(&client, true));
+    CHECK(!client.failed && !client.over);
+    CHECK(strcmp(shown(), "+OK ^[[31mhello\n+ go on\n") == 0);
+    client.noops = 2;           /* two answers that nobody asked for but the client itself */
+    server_says("+OK noop\r\n-ERR noop\r\n+OK 1 2\r\n");
+    CHECK(get_status(&client, true));
+    CHECK(client.noops == 0 && strcmp(client.status, "+OK 1 2") == 0 && !client.failed);
+    CHECK(strstr(shown(), "noop") == NULL);
+    server_says("HTTP/1.1 400 Bad Request\r\n");
+    CHECK(!get_status(&client, true));
+    CHECK(client.over && client.failed);
+    CHECK(strstr(complained(), "does not speak POP3") != NULL);
+    client_end();
+}
+
+static void
+test_hear_server(void)
+{
+    client_begin();
+    client.at_terminal = true;
+    hear_server(&client);
+    CHECK(!client.over);
+    server_says("* going \033down soon\r\n* half");
+    hear_server(&client);
+    CHECK(!client.over && strcmp(shown(), "* going ^[down soon\n") == 0);
+    server_says(" a line\r\n");
+    client.noops = 1;
+    hear_server(&client);
+    CHECK(client.noops == 0 && strcmp(shown(), "* going ^[down soon\n") == 0);      /* NOOP's answer */
+    shutdown(server_end, SHUT_WR);
+    hear_server(&client);
+    CHECK(client.over && client.failed);
+    CHECK(strstr(complained(), "closed the connection; nothing was removed") != NULL);
+    client_end();
+}
+
+/* At the prompt: NOOP is sent in good time, its answer says nothing, and one without an answer is the end. */
+static void
+test_idle(void)
+{
+    client_begin();
+    client.noops = 1;
+    server_says("+OK\r\n");
+    CHECK(wait_for_keys(&client, 20) == WAKE_PAUSE);
+    CHECK(client.noops == 0 && !client.over && strcmp(shown(), "") == 0);
+    CHECK(write(keys_end, "k", 1) == 1);
+    CHECK(wait_for_keys(&client, -1) == WAKE_KEYS);
+    CHECK(take_key(&client) == 'k' && take_key(&client) == -1);
+    CHECK(strcmp(sent(), "") == 0);
+    client.noop_ms = 20;
+    CHECK(wait_for_keys(&client, -1) == WAKE_OVER);
+    CHECK(strcmp(sent(), "NOOP\r\n") == 0);
+    CHECK(client.failed && strstr(complained(), "the server does not answer; nothing was removed") != NULL);
+    client_end();
+
+    client_begin();             /* keys that come are no reason to put the NOOP off */
+    client.noop_ms = 200;
+    bool noop = false;
+    for (int64_t start = wire_clock(); !noop && !client.over && wire_clock() - start < 2000;) {
+        CHECK(write(keys_end, "k", 1) == 1);
+        CHECK(wait_for_keys(&client, -1) == WAKE_KEYS && take_key(&client) == 'k');
+        wait_for_keys(&client, 30);
+        noop = strcmp(sent(), "NOOP\r\n") == 0;
+    }
+    CHECK(noop);
+    client_end();
+}
+
+static void
+try_password(const char *keys, const char *expected)
+{
+    client_begin();
+    client.at_terminal = true;
+    CHECK(write(keys_end, keys, strlen(keys)) == (ssize_t)strlen(keys));
+    client.server.idle_ms = 10;                 /* it gets no answer */
+    do_password(&client);
+    const char *got = sent();
+    if (!CHECK(strcmp(got, expected) == 0))
+        printf("    for %.*s: %s\n", (int)strcspn(expected, "\r"), expected, got);
+    CHECK(strstr(shown(), "ehei") == NULL && strncmp(shown(), "Password: ", 10) == 0);
+    client_end();
+}
+
+static void
+test_password_keys(void)
+{
+    try_password("geheim\r", "PASS geheim\r\n");
+    try_password("geheim\n", "PASS geheim\r\n");
+    try_password("  geheim  \r", "PASS   geheim  \r\n");
+    try_password("gehxx\177\010eim\r", "PASS geheim\r\n");
+    try_password("\177\177geheim\r", "PASS geheim\r\n");
+    try_password("wrong\025geheim\r", "PASS geheim\r\n");
+    try_password("gehei\003", "");
+    try_password("\r", "");
+    try_password("g\xc3\xa9heim\r", "PASS g\xc3\xa9heim\r\n");
+    try_password("geheim\xc3\xa9\177\r", "PASS geheim\r\n");
+    try_password("\033[200~geheim\033[201~\r", "PASS geheim\r\n");
+    try_password("geheinm" LEFT "\177\r", "PASS geheim\r\n");
+}
+
+/* ---- Numbers of messages ------------------------------------------------------------------------------ */
+
+/* The numbers of a list, with a blank behind each. */
+static const char *
+spelled(const struct numbers *n)
+{
+    static char text[4096];
+    size_t length = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < n->count && length < sizeof text - 16; i++)
+        length += (size_t)sprintf(text + length, "%" PRIu32 " ", n->list[i].number);
+    return text;
+}
+
+/* Sorted lists against a plain table, through a few thousand changes. */
+static void
+test_numbers(void)
+{
+    enum { MOST = 100 };
+    struct numbers n = {.list = NULL};
+    bool have[MOST] = {false};
+    uint32_t random = 1;
+
+    CHECK(numbers_find(&n, 1) == 0 && !numbers_have(&n, 1) && numbers_octets(&n) == 0);
+    numbers_drop(&n, 1);
+    for (int i = 0; i < 5000; i++) {
+        random = random * 1103515245 + 12345;
+        uint32_t number = (random >> 16) % MOST;
+        bool good = true;
+        size_t count = 0;
+
+        if ((random >> 8) % 2 == 0) {
+            good = numbers_put(&n, number, (int64_t)number * 10);
+            have[number] = true;
+        } else {
+            numbers_drop(&n, number);
+            have[number] = false;
+        }
+        for (uint32_t k = 0; k < MOST; k++) {
+            good = good && numbers_have(&n, k) == have[k] && numbers_find(&n, k) == count;
+            good = good && (!have[k] || (n.list[count].number == k && n.list[count].octets == (int64_t)k * 10));
+            count += have[k];
+        }
+        if (!CHECK(good && n.count == count && n.count <= n.room))
+            break;
+    }
+    numbers_free(&n);
+    CHECK(n.count == 0 && n.list == NULL);
+
+    CHECK(numbers_append(&n, 9, 100) && numbers_append(&n, 3, 23) && numbers_append(&n, 9, 1));
+    CHECK(strcmp(spelled(&n), "9 3 9 ") == 0 && numbers_octets(&n) == 124);     /* in the order they came */
+    CHECK(numbers_append(&n, 4, -1) && numbers_octets(&n) == 0);                /* one is not known */
+    numbers_free(&n);
+    CHECK(numbers_put(&n, UINT32_MAX, 1) && numbers_put(&n, 1, 1) && numbers_have(&n, UINT32_MAX));
+    numbers_free(&n);
+}
+
+static void
+test_ranges(void)
+{
+    static const struct { const char *word; uint64_t first, last; } good[] = {
+        {"1", 1, 1}, {"0", 0, 0}, {"4294967295", 4294967295, 4294967295}, {"2-5", 2, 5}, {"5-2", 5, 2},
+        {"007", 7, 7}, {"1-4294967295", 1, 4294967295},
+    };
+    static const char *const bad[] = {
+        "", "-", "1-", "-1", "--", "1--2", "1-2-3", "x", "1x", "+1", "1 ", "1-x", "*", "1-*", "4294967296",
+        "1-4294967296", "000000000000000000000000000000001", "1.0", "\xd9\xa1",
+    };
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        uint64_t first = 99, last = 99;
+
+        CHECK(read_range(good[i].word, &first, &last) && first == good[i].first && last == good[i].last);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        uint64_t first, last;
+
+        if (!CHECK(!read_range(bad[i], &first, &last)))
+            printf("    %s\n", bad[i]);
+    }
+}
+
+/* Reads the arguments of RETR where LIST says that 1, 2, 3, 5 and 8 are there. */
+static void
+try_numbers(const char *arguments, const char *expected, const char *asked, const char *complaint)
+{
+    struct numbers list = {.list = NULL};
+
+    client_begin();
+    server_says("+OK\r\n1 10\r\n2 20\r\n3 30\r\n5 50\r\n8 80\r\n.\r\n");
+    bool good = read_numbers(&client, arguments, &list);
+    if (!CHECK(good == (expected != NULL)) || !CHECK(strcmp(sent(), asked) == 0) ||
+        !CHECK(!good || strcmp(spelled(&list), expected) == 0) || !CHECK(strstr(complained(), complaint) != NULL))
+        printf("    RETR %s gives %s\n", arguments, spelled(&list));
+    CHECK(client.failed == (expected == NULL));
+    numbers_free(&list);
+    client_end();
+}
+
+static void
+test_read_numbers(void)
+{
+    const char *list = "LIST\r\n", *nothing = "";
+
+    try_numbers("1", "1 ", nothing, "");
+    try_numbers("3 1 2", "3 1 2 ", nothing, "");
+    try_numbers("3 1 3\t3  1", "3 1 ", nothing, "");
+    try_numbers("9", "9 ", nothing, "");                /* the server's to refuse */
+    try_numbers("*", "1 2 3 5 8 ", list, "");
+    try_numbers("8 *", "8 1 2 3 5 ", list, "");
+    try_numbers("1-3 2-5", "1 2 3 4 5 ", list, "");
+    try_numbers("5-8 1-2", "5 6 7 8 1 2 ", list, "");
+    try_numbers("8-8", "8 ", list, "");
+    try_numbers("7-9", NULL, list, "past the last message, which is 8");
+    try_numbers("1-4294967295", NULL, list, "past the last message");
+    try_numbers("3-2", NULL, nothing, "backwards");
+    try_numbers("1 3-2", NULL, nothing, "backwards");
+    try_numbers("0-2", NULL, nothing, "no message number");
+    try_numbers("1 x", NULL, nothing, "no message number");
+    try_numbers("1 **", NULL, nothing, "no message number");
+    try_numbers("1 2\033[31m", NULL, nothing, "2^[[31m");
+}
+
+/* The lines behind LIST's status line, however they are cut. */
+static void
+try_listing(const char *text, const char *expected, const char *octets)
+{
+    for (size_t cut = 0; cut <= strlen(text); cut++) {
+        struct listing l = {.shown = {.client = &client}};
+        char sizes[256] = "";
+
+        client_begin();
+        take_to_listing(&l, (const unsigned char *)text, cut);
+        take_to_listing(&l, (const unsigned char *)text + cut, strlen(text) - cut);
+        for (size_t i = 0; i < client.there.count; i++)
+            sprintf(sizes + strlen(sizes), "%" PRId64 " ", client.there.list[i].octets);
+        bool good = CHECK(strcmp(spelled(&client.there), expected) == 0) && CHECK(strcmp(sizes, octets) == 0);
+        if (!good)
+            printf("    cut at %zu: %s: numbers %s, octets %s\n", cut, text, spelled(&client.there), sizes);
+        client_end();
+        if (!good)
+            break;
+    }
+}
+
+static void
+test_listing(void)
+{
+    try_listing("1 120\n2 0\n10 99999999999\n", "1 2 10 ", "120 0 99999999999 ");
+    try_listing("", "", "");
+    try_listing("3 30\n1 10\n3 31\n", "1 3 ", "10 30 ");
+    try_listing("1 120 and more\n2 3x\n", "1 2 ", "120 -1 ");
+    try_listing("0 1\n4294967295 1\n4294967296 1\n99999999999999999999999 1\n", "4294967295 ", "1 ");
+    try_listing("\n\nx\nx 1\n- 1\n7 70\n", "7 ", "70 ");
+    try_listing("1\n2 \n3 x\n", "1 2 3 ", "-1 -1 -1 ");
+    try_listing("1  120\n2\t30\n", "1 2 ", "120 30 ");
+}
+
+static void
+test_capability(void)
+{
+    static const struct { const char *lines; bool found; } answers[] = {
+        {"TOP\nPIPELINING\nUIDL\n", true},
+        {"PIPELINING\n", true},
+        {"", false},
+        {"TOP\nUIDL\n", false},
+        {"PIPELININ\n", false},
+        {"PIPELININGS\n", false},
+        {"XPIPELINING\n", false},
+        {"IMPLEMENTATION PIPELINING\n", false},
+        {"IMPLEMENTATION-Not-PIPELINING\n", false},
+        {"PIPE\nLINING\n", false},
+        {"0123456789abcdefPIPELINING\nUSER\n", false},
+    };
+
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        const unsigned char *lines = (const unsigned char *)answers[i].lines;
+        size_t length = strlen(answers[i].lines);
+
+        for (size_t cut = 0; cut <= length; cut++) {
+            struct capability p = {.found = false};
+
+            take_to_capability(&p, lines, cut);
+            take_to_capability(&p, lines + cut, length - cut);
+            if (!CHECK(p.found == answers[i].found))
+                printf("    %s", answers[i].lines);
+        }
+    }
+}
+
+static void
+test_send_ahead(void)
+{
+    client_begin();
+    server_says("+OK\r\nTOP\r\nPIPELINING\r\n.\r\n");
+    CHECK(may_send_ahead(&client) && may_send_ahead(&client));
+    CHECK(strcmp(sent(), "CAPA\r\n") == 0);     /* asked once */
+    client_end();
+    client_begin();
+    server_says("-ERR what?\r\n");
+    CHECK(!may_send_ahead(&client) && !may_send_ahead(&client));
+    CHECK(strcmp(sent(), "CAPA\r\n") == 0);
+    CHECK(!client.failed && strcmp(complained(), "") == 0 && strcmp(shown(), "") == 0);
+    client_end();
+}
+
+static void
+test_distance(void)
+{
+    CHECK(distance("RETR", "RETR") == 0);
+    CHECK(distance("RETRR", "RETR") == 1);
+    CHECK(distance("RET", "RETR") == 1);
+    CHECK(distance("RATR", "RETR") == 1);
+    CHECK(distance("RTER", "RETR") == 1);       /* two exchanged are one mistake */
+    CHECK(distance("ERTR", "RETR") == 1);
+    CHECK(distance("RTRE", "RETR") == 2);
+    CHECK(distance("LSIT", "STAT") == 3);
+    CHECK(distance("", "TOP") == 3);
+    CHECK(distance("", "") == 0);
+    CHECK(distance("TO", "TOP") == 1 && distance("TOP", "TO") == 1);
+    CHECK(distance("ABCDEFGHIJ", "ABCDEFGHIK") == 1);
+    CHECK(distance("ABCDEFGHIJK", "ABCDEFGHIJK") == 3);     /* that is no command any more */
+    CHECK(distance("\xc3\xa9TR", "RETR") == 2);
+}
+
+static void
+test_hint(void)
+{
+    static const struct { const char *word, *hint; } words[] = {
+        {"RETRR", "Did you mean RETR?\n"}, {"retrr", "Did you mean RETR?\n"}, {"lsit", "Did you mean LIST?\n"},
+        {"qiut", "Did you mean QUIT?\n"}, {"HLEP", "Did you mean HELP?\n"}, {"tp", "Did you mean TOP?\n"},
+        {"EXPUNGE", ""}, {"XYZ", ""}, {"AUTHENTICATE", ""}, {"RETRRRRRRRRRRRRRRRRRRRRRR", ""}, {"\033[31m", ""},
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        client_begin();
+        hint(&client, words[i].word);
+        if (!CHECK(strcmp(shown(), words[i].hint) == 0))
+            printf("    %s: %s\n", words[i].word, shown());
+        client_end();
+    }
+    client_begin();
+    client.at_terminal = true;
+    hint(&client, "XYZ");
+    CHECK(strcmp(shown(), "HELP lists the commands.\n") == 0);
+    client_end();
+}
+
+static void
+test_progress(void)
+{
+    client_begin();
+    client.editing = true;
+    progress_begin(&client, 10, 100000);
+    client.progress.octets = 25000;
+    progress_paint(&client);
+    CHECK(client.row == ROW_FREE && strcmp(content(screen_file), "") == 0);     /* it is early */
+    client.progress.began -= 60000;
+    client.progress.messages = 3;
+    progress_paint(&client);
+    CHECK(client.row == ROW_PROGRESS);
+    CHECK(strncmp(content(screen_file), "3 of 10, 25 KB of 100 KB, 41", 28) == 0);
+    CHECK(strstr(content(screen_file), " B/s, 3:00 left") != NULL);
+    size_t length = strlen(content(screen_file));
+    progress_paint(&client);
+    CHECK(strlen(content(screen_file)) == length);      /* not painted again at once */
+    progress_end(&client);
+    wire_flush(&client.screen);
+    CHECK(client.row == ROW_FREE && strcmp(content(screen_file) + length, "\r\033[K") == 0);
+    client_end();
+
+    client_begin();             /* a pipe gets none */
+    progress_begin(&client, 1, 0);
+    client.progress.began -= 60000;
+    progress_paint(&client);
+    progress_end(&client);
+    CHECK(strcmp(shown(), "") == 0);
+    client_end();
+}
+
+/* ---- Saving a message --------------------------------------------------------------------------------- */
+
+static char test_directory[PATH_MAX];
+
+/* Makes an empty directory and goes there. */
+static void
+enter(void)
+{
+    const char *base = getenv("TMPDIR");
+
+    snprintf(test_directory, sizeof test_directory, "%s/unit-client.XXXXXX", base != NULL ? base : "/tmp");
+    if (mkdtemp(test_directory) == NULL || chdir(test_directory) != 0) {
+        perror(test_directory);
+        exit(2);
+    }
+}
+
+static void
+leave(void)
+{
+    char command[PATH_MAX + 16];
+
+    snprintf(command, sizeof command, "rm -rf '%s'", test_directory);
+    CHECK(chdir("/") == 0 && system(command) == 0);
+}
+
+static void
+put_file(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "w");
+
+    CHECK(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+static bool
+file_is(const char *name, const char *text)
+{
+    char have[256] = "";
+    FILE *file = fopen(name, "r");
+    size_t length = file != NULL ? fread(have, 1, sizeof have - 1, file) : 0;
+
+    if (file == NULL)
+        return false;
+    fclose(file);
+    return length == strlen(text) && memcmp(have, text, length) == 0;
+}
+
+/* The names in a directory, hidden ones included, sorted, with a blank behind each. */
+static const char *
+names_in(const char *path)
+{
+    static char text[1024];
+    struct dirent **list;
+    int count = scandir(path, &list, NULL, alphasort);
+
+    text[0] = '\0';
+    for (int i = 0; i < count; i++) {
+        if (strcmp(list[i]->d_name, ".") != 0 && strcmp(list[i]->d_name, "..") != 0)
+            strcat(strcat(text, list[i]->d_name), " ");
+        free(list[i]);
+    }
+    if (count >= 0)
+        free(list);
+    return count < 0 ? "none" : text;
+}
+
+/* Saves a message in two pieces. Returns the name it got, with "had " before it, or why it is not saved. */
+static const char *
+save(const char *directory, uint32_t number, const char *text)
+{
+    static char result[256];
+    struct saving s;
+    size_t half = strlen(text) / 2;
+
+    save_begin(&s, directory, number);
+    take_to_file(&s, (const unsigned char *)text, half);
+    take_to_file(&s, (const unsigned char *)text + half, strlen(text) - half);
+    if (save_end(&s))
+        snprintf(result, sizeof result, "%s%s", s.had_it ? "had " : "", s.name);
+    else
+        snprintf(result, sizeof result, "%s", strerror(s.error));
+    return result;
+}
+
+static bool
+saves(const char *directory, uint32_t number, const char *text, const char *expected)
+{
+    const char *result = save(directory, number, text);
+
+    if (strcmp(result, expected) != 0)
+        printf("    %s, not %s\n", result, expected);
+    return strcmp(result, expected) == 0;
+}
+
+static void
+test_save(void)
+{
+    struct stat status;
+    mode_t before = umask(0);
+
+    enter();
+    CHECK(saves("inbox", 1, "text\n", "1.eml"));
+    CHECK(stat("inbox", &status) == 0 && (status.st_mode & 07777) == 0700);
+    CHECK(stat("inbox/1.eml", &status) == 0 && (status.st_mode & 07777) == 0600);
+    CHECK(file_is("inbox/1.eml", "text\n"));
+    CHECK(saves("inbox", 2, "", "2.eml") && file_is("inbox/2.eml", ""));
+    CHECK(saves("inbox", UINT32_MAX, "x", "4294967295.eml"));
+    CHECK(strcmp(names_in("inbox"), "1.eml 2.eml 4294967295.eml ") == 0);
+    umask(0277);
+    CHECK(saves("inbox", 3, "x", "3.eml"));
+    CHECK(stat("inbox/3.eml", &status) == 0 && (status.st_mode & 07777) == 0400);
+    umask(before);
+    leave();
+}
+
+static void
+test_save_free_name(void)
+{
+    enter();
+    CHECK(saves("inbox", 1, "one\n", "1.eml"));
+    CHECK(saves("inbox", 1, "two\n", "1-1.eml"));
+    CHECK(saves("inbox", 1, "three\n", "1-2.eml"));
+    CHECK(saves("inbox", 1, "two\n", "had 1-1.eml"));
+    CHECK(saves("inbox", 1, "one\n", "had 1.eml"));
+    CHECK(unlink("inbox/1-1.eml") == 0 && saves("inbox", 1, "four\n", "1-1.eml"));
+    CHECK(saves("inbox", 1, "", "1-3.eml") && saves("inbox", 1, "", "had 1-3.eml"));
+    CHECK(file_is("inbox/1.eml", "one\n") && file_is("inbox/1-1.eml", "four\n") && file_is("inbox/1-2.eml", "three\n"));
+    CHECK(strcmp(names_in("inbox"), "1-1.eml 1-2.eml 1-3.eml 1.eml ") == 0);
+    leave();
+}
+
+/* Large messages that differ in their last octet only, or in their length. */
+static void
+test_save_large(void)
+{
+    enum { LARGE = 50 * 1000 };
+    char *text = malloc(LARGE + 1);
+
+    if (text == NULL)
+        exit(2);
+    memset(text, 'x', LARGE);
+    text[LARGE] = '\0';
+    enter();
+    CHECK(saves("inbox", 1, text, "1.eml") && saves("inbox", 1, text, "had 1.eml"));
+    text[LARGE - 1] = 'y';
+    CHECK(saves("inbox", 1, text, "1-1.eml"));
+    text[LARGE - 1] = '\0';
+    CHECK(saves("inbox", 1, text, "1-2.eml"));
+    leave();
+    free(text);
+}
+
+/* What stands in the way is left alone, whatever it is. */
+static void
+test_save_in_the_way(void)
+{
+    char name[64];
+
+    enter();
+    CHECK(mkdir("inbox", 0700) == 0);
+    put_file("outside", "text\n");
+    CHECK(symlink("../outside", "inbox/1.eml") == 0);
+    CHECK(saves("inbox", 1, "text\n", "1-1.eml") && file_is("outside", "text\n"));
+    CHECK(symlink("../nothing", "inbox/2.eml") == 0);
+    CHECK(saves("inbox", 2, "text\n", "2-1.eml") && access("nothing", F_OK) != 0);
+    CHECK(mkfifo("inbox/3.eml", 0600) == 0 && saves("inbox", 3, "text\n", "3-1.eml"));
+    CHECK(mkdir("inbox/4.eml", 0700) == 0 && saves("inbox", 4, "text\n", "4-1.eml"));
+    snprintf(name, sizeof name, "inbox/.5.%ld-0", (long)getpid());
+    CHECK(symlink("../outside", name) == 0);            /* and where it is kept until it is complete */
+    CHECK(saves("inbox", 5, "more\n", "5.eml") && file_is("outside", "text\n"));
+    CHECK(symlink("inbox", "link") == 0 && saves("link", 6, "text\n", "6.eml") && file_is("inbox/6.eml", "text\n"));
+    leave();
+}
+
+static void
+test_save_nowhere(void)
+{
+    struct saving s;
+
+    enter();
+    put_file("file", "text\n");
+    CHECK(saves("file", 1, "text\n", strerror(ENOTDIR)) && file_is("file", "text\n"));
+    CHECK(saves("no/such", 1, "text\n", strerror(ENOENT)));
+    CHECK(saves("", 1, "text\n", strerror(ENOENT)));
+    CHECK(symlink("nothing", "link") == 0 && saves("link", 1, "text\n", strerror(ENOENT)));
+    CHECK(strcmp(names_in("."), "file link ") == 0);
+    if (geteuid() != 0) {
+        CHECK(mkdir("shut", 0500) == 0 && saves("shut", 1, "text\n", strerror(EACCES)));
+        CHECK(strcmp(names_in("shut"), "") == 0);
+    }
+
+    save_begin(&s, "inbox", 1); /* the directory goes while the message comes */
+    take_to_file(&s, (const unsigned char *)"text\n", 5);
+    CHECK(unlinkat(s.directory, s.temporary, 0) == 0 && rmdir("inbox") == 0);
+    CHECK(!save_end(&s) && s.error == ENOENT);
+    leave();
+}
+
+/* The disk is full in the middle of a message: it has no file, and the error is the one that was met. */
+static void
+test_save_full(void)
+{
+    struct rlimit before, small;
+    char text[5001];
+    int full;
+
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    signal(SIGXFSZ, SIG_IGN);
+    enter();
+    getrlimit(RLIMIT_FSIZE, &before);
+    small = (struct rlimit){.rlim_cur = 3000, .rlim_max = before.rlim_max};
+    fflush(stdout);
+    setrlimit(RLIMIT_FSIZE, &small);
+    const char *result = save("inbox", 1, text);
+    bool small_one = strcmp(save("inbox", 2, "text\n"), "2.eml") == 0;
+    const char *large_one = save("inbox", 3, text);
+    setrlimit(RLIMIT_FSIZE, &before);
+    CHECK(strcmp(result, strerror(EFBIG)) == 0 && small_one && strcmp(large_one, strerror(EFBIG)) == 0);
+    CHECK(strcmp(names_in("inbox"), "2.eml ") == 0);
+
+    if ((full = open("/dev/full", O_RDWR)) >= 0) {
+        struct saving s;
+
+        save_begin(&s, "inbox", 4);
+        close(s.file);
+        s.file = full;
+        take_to_file(&s, (const unsigned char *)text, 5000);
+        CHECK(s.error == ENOSPC);
+        take_to_file(&s, (const unsigned char *)text, 5000);    /* the rest is only read */
+        CHECK(!save_end(&s) && s.error == ENOSPC);
+        CHECK(strcmp(names_in("inbox"), "2.eml ") == 0);
+    }
+    leave();
+}
+
+/* Where a file cannot have two names it is renamed, and never onto another. A directory is such a file. */
+static void
+test_link_as(void)
+{
+    int here;
+
+    enter();
+    here = open(".", O_RDONLY | O_DIRECTORY);
+    put_file("a", "a\n");
+    put_file("b", "b\n");
+    CHECK(link_as(here, "a", "c") == 0 && file_is("c", "a\n") && file_is("a", "a\n"));
+    CHECK(link_as(here, "a", "b") == -1 && errno == EEXIST && file_is("b", "b\n"));
+    CHECK(link_as(here, "none", "d") == -1 && errno == ENOENT);
+#ifdef SYS_renameat2
+    CHECK(mkdir("directory", 0700) == 0);
+    CHECK(link_as(here, "directory", "b") == -1 && errno == EEXIST && file_is("b", "b\n"));
+    CHECK(link_as(here, "directory", "moved") == 0);
+    CHECK(strcmp(names_in("."), "a b c moved ") == 0);
+#endif
+    close(here);
+    leave();
+}
+
+/* Names and content that are the same, seen by the function that compares. */
+static void
+test_same_content(void)
+{
+    int here, file;
+
+    enter();
+    here = open(".", O_RDONLY | O_DIRECTORY);
+    put_file("a", "text\n");
+    put_file("b", "text\n");
+    put_file("c", "texT\n");
+    put_file("d", "text\nx");
+    put_file("empty", "");
+    put_file("void", "");
+    CHECK(symlink("b", "link") == 0 && mkfifo("fifo", 0600) == 0);
+    file = open("a", O_RDONLY);
+    CHECK(same_content(here, "a", file) && same_content(here, "b", file));
+    CHECK(!same_content(here, "c", file) && !same_content(here, "d", file) && !same_content(here, "empty", file));
+    CHECK(!same_content(here, "link", file) && !same_content(here, "fifo", file) && !same_content(here, ".", file));
+    CHECK(!same_content(here, "none", file));
+    close(file);
+    file = open("empty", O_RDONLY);
+    CHECK(same_content(here, "void", file) && !same_content(here, "a", file));
+    close(file);
+    close(here);
+    leave();
+}
+
+int
+main(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    unit_case("editor: what hurt the editor once, or might", test_corpus);      /* before the directory changes */
+    unit_case("editor: keys that move", test_moving);
+    unit_case("editor: keys that change the line", test_changing);
+    unit_case("editor: undo", test_undo);
+    unit_case("editor: the end of a line, of input, ^C and ^Z", test_verdicts);
+    unit_case("editor: sequences of no key do nothing", test_sequences);
+    unit_case("editor: what is no text is refused", test_refused);
+    unit_case("editor: paste", test_paste);
+    unit_case("editor: history", test_history);
+    unit_case("editor: a password leaves nothing behind", test_passwords);
+    unit_case("editor: search", test_search);
+    unit_case("editor: completion", test_completion);
+    unit_case("editor: completions listed", test_completion_list);
+    unit_case("editor: the line on the screen", test_painting);
+    unit_case("editor: the cursor stands on its character", test_walking);
+    unit_case("editor: what stands around the line", test_around_the_line);
+    unit_case("editor: a terminal that changes its width", test_resize);
+    unit_case("visible text, in pieces of all lengths", test_visible);
+    unit_case("visible text cannot drive a terminal", test_visible_safe);
+    unit_case("every character, there and back", test_utf8);
+    unit_case("the widths of characters", test_widths);
+    unit_case("sizes for people", test_sizes);
+    unit_case("what is a status", test_status);
+    unit_case("status lines", test_get_status);
+    unit_case("what the server says unasked", test_hear_server);
+    unit_case("NOOP while a person thinks", test_idle);
+    unit_case("a password that is typed", test_password_keys);
+    unit_case("lists of numbers", test_numbers);
+    unit_case("ranges", test_ranges);
+    unit_case("which messages a command means", test_read_numbers);
+    unit_case("the lines of LIST", test_listing);
+    unit_case("PIPELINING among the capabilities", test_capability);
+    unit_case("commands sent ahead only if they may", test_send_ahead);
+    unit_case("how far two words are apart", test_distance);
+    unit_case("hints for mistyped commands", test_hint);
+    unit_case("progress", test_progress);
+    unit_case("a message is saved", test_save);
+    unit_case("a message gets a free name", test_save_free_name);
+    unit_case("large messages that differ little", test_save_large);
+    unit_case("what stands in the way of a message", test_save_in_the_way);
+    unit_case("a message that cannot be saved", test_save_nowhere);
+    unit_case("a message that does not fit", test_save_full);
+    unit_case("a name given without overwriting", test_link_as);
+    unit_case("files that are the same", test_same_content);
+    return unit_status;
+}
