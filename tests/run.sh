@@ -218,14 +218,27 @@ run_conversation() {
     rm -rf "$work/now"
 }
 
-run_program() {
-    mkdir -p tests/build "$work/now"
-    if ! $CC $strict $CPPFLAGS $CFLAGS -o "tests/build/$1" "tests/$1.c" $LDFLAGS; then
-        verdict 'not ok' "$1: does not compile"
-        return
+# try_program NAME: compiles and runs it; what it says and how it ends is kept in files.
+try_program() {
+    mkdir "$work/$1.now"
+    if $CC $strict $CPPFLAGS $CFLAGS -o "tests/build/$1" "tests/$1.c" $LDFLAGS >"$work/$1.errors" 2>&1; then
+        TMPDIR=$work/$1.now limit "tests/build/$1" >"$work/$1.report" 2>>"$work/$1.errors" </dev/null
+        echo $? >"$work/$1.status"
+    else
+        echo 'not ok - does not compile' >"$work/$1.report"
+        echo 1 >"$work/$1.status"
     fi
-    TMPDIR=$work/now limit "tests/build/$1" >"$work/report" 2>"$work/errors" </dev/null
-    status=$? worst=0
+    rm -rf "$work/$1.now"
+}
+
+# try_programs NAME...: one behind the other.
+try_programs() {
+    for program; do try_program "$program"; done
+}
+
+# judge_program NAME: counts what it said.
+judge_program() {
+    worst=0
     while IFS= read -r line; do
         case $line in
         'ok - '*) verdict ok "$1: ${line#*- }" ;;
@@ -233,34 +246,54 @@ run_program() {
         'not ok - '*) worst=1; verdict 'not ok' "$1: ${line#*- }" ;;
         *) echo "    $line" ;;
         esac
-    done <"$work/report"
+    done <"$work/$1.report"
+    status=$(cat "$work/$1.status")
     if [ "$status" -ne "$worst" ]; then
         worst=1
         verdict 'not ok' "$1: ended with status $status"
     fi
-    if [ "$worst" -ne 0 ]; then
-        sed 's/^/    /' "$work/errors"
-        echo "    again: sh tests/run.sh $1"
+    if [ "$worst" -ne 0 ] || [ -s "$work/$1.errors" ]; then
+        sed 's/^/    /' "$work/$1.errors"
     fi
-    rm -rf "$work/now"
+    [ "$worst" -eq 0 ] || echo "    again: sh tests/run.sh $1"
 }
 
 [ $# -gt 0 ] || set -- server client $(cd tests && ls *.c | sed 's/\.c$//')
+
+# The programs run in two rows beside the conversations, which mostly wait.
+first= second=
+for asked; do
+    asked=${asked#tests/}
+    asked=${asked%.c}
+    [ -f "tests/$asked.c" ] || continue
+    case $asked in
+    fuzz_*) ;;
+    net_* | pty_* | relay_*) first="$first $asked" ;;
+    *) second="$second $asked" ;;
+    esac
+done
+mkdir -p tests/build
+try_programs $first &
+first_row=$!
+try_programs $second &
+second_row=$!
+
 for asked; do
     asked=${asked#tests/}
     asked=${asked%/}
-    asked=${asked%.c}
     if [ -d "tests/$asked" ]; then
         for each in tests/"$asked"/*; do
             run_conversation "${each#tests/}"
         done
-    elif [ -f "tests/$asked.c" ]; then
-        case $asked in fuzz_*) ;; *) run_program "$asked" ;; esac
-    elif [ -f "tests/$asked" ]; then
+    elif [ -f "tests/$asked" ] && [ "${asked%.c}" = "$asked" ]; then
         run_conversation "$asked"
-    else
+    elif [ ! -f "tests/${asked%.c}.c" ]; then
         verdict 'not ok' "$asked: there is no such test"
     fi
+done
+wait $first_row $second_row
+for program in $first $second; do
+    judge_program "$program"
 done
 
 skips=
