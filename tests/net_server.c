@@ -1262,7 +1262,7 @@ test_changed_and_gone(void)
     s = start_server("-d store 0");
     c = greeted(&s);
     for (int i = 1; i <= 3; i++) {
-        char command[16];
+        char command[32];
 
         snprintf(command, sizeof command, "DELE %d", i);
         ask(&c, command, "+OK*");
@@ -1443,7 +1443,7 @@ test_stop_in_quit(void)
     s = start_server("-d store 0");
     c = greeted(&s);
     for (int i = 1; i <= 3; i++) {
-        char command[16];
+        char command[32];
 
         snprintf(command, sizeof command, "DELE %d", i);
         ask(&c, command, "+OK*");
