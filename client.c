@@ -8,6 +8,20 @@
  * Signals are blocked but for the moments when one of them waits, so a ^C is noticed at once in a wait and
  * never in the middle of saving a message.
  *
+ * The sections, and how much one must know of the others to read it:
+ *
+ *      1  settings
+ *      2  visible text         alone; all that comes from the network passes it
+ *      3  the line editor      alone, but for the width of characters: octets in, a verdict out
+ *      4  reading a message    alone, but for visible text: MIME, HTML, charsets, from a file to a page
+ *      5  state                what the rest works with
+ *      6  the terminal         its modes, what is shown on it, progress
+ *      7  the server           connecting, status lines, the lines behind them
+ *      8  numbers              of messages, as lists and as sets
+ *      9  saving a message     complete under a free name, or not at all
+ *     10  commands             one function each
+ *     11  the loop, main
+ *
  * What keeps mail safe:
  *   - What the server sends reaches the screen through visible_text() alone: it cannot drive the terminal.
  *   - A message is saved under its name by save_end() when it is complete and on disk, or not at all.
@@ -34,7 +48,7 @@
 #include <sys/wait.h>
 #include <termios.h>
 
-/* ---- 1. Settings and state --------------------------------------------------------------------------- */
+/* ---- 1. Settings ------------------------------------------------------------------------------------- */
 
 enum {
     CONNECT_SECONDS = 30,       /* for each address of the host */
