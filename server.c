@@ -1584,8 +1584,9 @@ static int
 serve(const struct settings *settings, const struct store *store, const char *peer, int in, int out,
       const sigset_t *mask)
 {
-    struct session *s = calloc(1, sizeof *s);
-    bool *deleted = calloc(store->index.count + 1, sizeof *deleted);
+    /* Not from the heap, which would clear all of it: so a page is taken when it is first used. */
+    struct session *s = shared_memory(sizeof *s);
+    bool *deleted = shared_memory(store->index.count * sizeof *deleted);
 
     if (s == NULL || deleted == NULL) {
         const char *sorry = "-ERR [SYS/TEMP] out of memory\r\n";
