@@ -1592,7 +1592,9 @@ serve(const struct settings *settings, const struct store *store, const char *pe
         const char *sorry = "-ERR [SYS/TEMP] out of memory\r\n";
 
         say("%s: no memory for a session", peer);
-        return write(out, sorry, strlen(sorry)) < 0 ? 1 : 1;
+        if (write(out, sorry, strlen(sorry)) < 0)
+            say("%s: %s", peer, strerror(errno));
+        return 1;
     }
     s->settings = settings;
     s->store = store;

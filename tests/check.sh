@@ -72,6 +72,24 @@ for compiler in gcc clang; do
         skip "$compiler has no sanitizers here"
     fi
 done
+
+# fuzzed NAME CORPUS: half a minute of inputs that nobody thought of, from those that somebody did.
+fuzzed() {
+    mkdir -p "$build/found-$1" &&
+        clang -DLIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+            -o "$build/$1" "tests/$1.c" &&
+        "$build/$1" -max_total_time="${FUZZ_SECONDS:-30}" -print_final_stats=1 -verbosity=0 \
+            -artifact_prefix="$build/found-$1/" "$build/found-$1" "$2" >"$build/$1.log" 2>&1 ||
+        { tail -n 40 "$build/$1.log"; false; }
+}
+
+if has clang && echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n){return d && n == 1;}' |
+    clang -x c -fsanitize=fuzzer -o $build/try - 2>/dev/null; then
+    check "the line editor, fuzzed" fuzzed fuzz_editor tests/corpus/editor
+    check "SHOW, fuzzed" fuzzed fuzz_show tests/show
+else
+    skip "clang has no fuzzer here"
+fi
 check "the mail programs of others" sh tests/interop.sh
 
 skips=
