@@ -14,7 +14,7 @@ mkfifo "$work/listening"
 server=$!
 read -r listening on host its_port port <"$work/listening"
 if [ -t 0 ]; then
-    echo "The server listens on $host port $port, with a copy of mail/. HELP lists the commands, QUIT ends it."
+    echo "A server has a copy of mail/ on $host port $port. HELP lists the commands."
     ./client "$host" "$port"
 else
     printf '%s\n' STAT LIST 'TOP 1 2' 'RETR 1' 'DELE 1' QUIT | ./client "$host" "$port"
