@@ -56,6 +56,7 @@ enum {
     QUIT_SECONDS = 30,
     CHILD_SECONDS = 5,          /* for the command of -x to end after its wire */
     TYPED_MAX = 4096,           /* octets of a typed line; what is sent is shorter, but a list may be long */
+    MESSAGES_MAX = 2000000,     /* that a LIST is believed to have */
     AHEAD_MAX = 100,            /* commands sent ahead: 2,000 octets, which fit into any pipe or socket */
     NOOP_SECONDS = 240,         /* at the prompt: a server waits ten minutes at least, some routers five */
     ESCAPE_MS = 60,             /* an ESC with nothing behind it for so long is the key of that name */
@@ -3829,6 +3830,8 @@ struct client {
     bool listed;                /* and it still holds, but for what was marked since */
     struct numbers marked;      /* by DELE */
     struct numbers unsaved;     /* their RETR failed */
+    bool any_unsaved;           /* a RETR failed before it was known of which messages */
+    bool user_given;            /* the last command was USER: PASS comes next, and nothing between */
     size_t noops;               /* sent by the client itself and not answered yet */
     int64_t noop_ms;            /* how long after the last command it sends one, at the prompt */
     int64_t spoke;              /* on wire_clock: when the last command was sent */
@@ -3882,7 +3885,10 @@ terminal_mode(enum mode mode)
     terminal.mode = mode;
 }
 
-/* Stops this process as ^Z does, with the terminal as it was found, and takes up its mode again afterwards. */
+/*
+ * Stops as ^Z does, with the terminal as it was found, and takes up its mode again afterwards. A signal that
+ * was caught stops this process; 0, for a ^Z that was read as a key, all that the shell started with it.
+ */
 static void
 suspend(int number)
 {
@@ -3896,7 +3902,7 @@ suspend(int number)
     sigemptyset(&only);
     sigaddset(&only, SIGTSTP);
     sigaction(SIGTSTP, &stop, &before);
-    raise(SIGTSTP);
+    kill(number == 0 ? 0 : getpid(), SIGTSTP);
     sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* here it stops, and here it goes on */
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     sigaction(SIGTSTP, &before, NULL);
@@ -3904,7 +3910,7 @@ suspend(int number)
         terminal.changed = false;       /* it may have been set in another way meanwhile */
         terminal_mode(mode);
     }
-    resized = number;           /* whatever the screen shows now: paint it anew */
+    resized = 1;                /* whatever the screen shows now: paint it anew */
 }
 
 /* After a stop that nobody can catch: the shell has had the terminal, and left it as it likes. */
@@ -4077,7 +4083,8 @@ progress_paint(struct client *c)
     if (p->expected > p->octets && p->octets > 0) {
         uint64_t seconds = (uint64_t)((double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000);
 
-        snprintf(left, sizeof left, ", %" PRIu64 ":%02u left", seconds / 60, (unsigned)(seconds % 60));
+        if (seconds < 100 * 3600)
+            snprintf(left, sizeof left, ", %" PRIu64 ":%02u left", seconds / 60, (unsigned)(seconds % 60));
     }
     length = snprintf(text, sizeof text, "%s%s%s%s, %s/s%s", messages, octets, p->expected > 0 ? " of " : "",
                       p->expected > 0 ? expected : "", rate, left);
@@ -4113,7 +4120,7 @@ lost(struct client *c)
         why = "nobody reads what is shown";
     else if (c->screen.error != 0 && c->screen.error != EINTR)
         why = strerror(c->screen.error);
-    else if (c->server.error == WIRE_CLOSED)
+    else if (c->server.error == WIRE_CLOSED || c->server.error == ECONNRESET)
         why = "the server closed the connection";
     else if (c->server.error == ETIMEDOUT)
         why = c->quitting ? "the server does not answer QUIT" : "the server does not answer";
@@ -4353,7 +4360,7 @@ hear_server(struct client *c)
     char *line;
     size_t length;
 
-    do {
+    for (int i = 0; i < 2 && c->server.error == 0; i++) {       /* one read, or one that talks on is never left */
         while (memchr(c->server.input + c->server.in_start, '\n', c->server.in_end - c->server.in_start) != NULL) {
             if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE ||
                 (c->noops > 0 && c->noops-- > 0))
@@ -4362,7 +4369,9 @@ hear_server(struct client *c)
             if (!c->at_terminal && !has_status(line, "-ERR"))
                 wire_fail(&c->server, EBADMSG);
         }
-    } while (c->server.error == 0 && poll(&ready, 1, 0) > 0 && wire_fill(&c->server));
+        if (i == 0 && (poll(&ready, 1, 0) <= 0 || !wire_fill(&c->server)))
+            break;
+    }
     if (c->server.error != 0)
         lost(c);
 }
@@ -4451,14 +4460,14 @@ numbers_drop(struct numbers *n, uint32_t number)
     }
 }
 
-/* Returns the octets of the messages in a list, 0 when one's are not known. */
+/* Returns the octets of the messages in a list, 0 when one's are not known or nobody could have so many. */
 static uint64_t
 numbers_octets(const struct numbers *n)
 {
     uint64_t octets = 0;
 
     for (size_t i = 0; i < n->count; i++) {
-        if (n->list[i].octets < 0)
+        if (n->list[i].octets < 0 || octets > INT64_MAX - (uint64_t)n->list[i].octets)
             return 0;
         octets += (uint64_t)n->list[i].octets;
     }
@@ -4561,6 +4570,7 @@ same_content(int directory, const char *name, int file)
         same = count > 0 && pread(other, b, (size_t)count, offset) == count && memcmp(a, b, (size_t)count) == 0;
         offset += count;
     }
+    same = same && fsync(other) == 0;   /* whoever put it there: it is about to be called saved */
     if (other >= 0)
         close(other);
     return same;
@@ -4653,7 +4663,8 @@ take_to_listing(void *to, const unsigned char *octets, size_t length)
         if (number != NULL && pop3_number(number, UINT32_MAX, &value) && value > 0) {
             bool known = size != NULL && pop3_number(size, INT64_MAX, &octets_there);
 
-            l->full = !numbers_put(&c->there, (uint32_t)value, known ? (int64_t)octets_there : -1);
+            l->full = c->there.count == MESSAGES_MAX ||
+                      !numbers_put(&c->there, (uint32_t)value, known ? (int64_t)octets_there : -1);
         }
     }
 }
@@ -4668,7 +4679,7 @@ read_listing(struct client *c, bool show)
     c->there.count = 0;
     c->listed = get_body(c, &u, take_to_listing, &listing) && !listing.full;
     if (listing.full)
-        fail(c, "no memory for the list of messages");
+        fail(c, "the list of messages is too long");
     return c->listed;
 }
 
@@ -4742,6 +4753,7 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
         fail(c, "that is too long for POP3: a command has at most %d octets", POP3_COMMAND_MAX - 2);
         return;
     }
+    c->user_given = typed->verb == POP3_USER;
     send_line(c, line, strlen(line));
     if (!get_status(c, true)) {
         if (typed->verb == POP3_VERBS && has_status(c->status, "-ERR") && !c->over)
@@ -4758,20 +4770,28 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     }
 }
 
-/* Adds the numbers from first to last that are not in the list yet. Returns false when there is no memory. */
+/* Adds a number that is not in the list yet. Returns false, having said so, when there is no memory. */
 static bool
-add_range(const struct client *c, struct numbers *list, struct numbers *seen, uint64_t first, uint64_t last)
+add_number(struct client *c, struct numbers *list, struct numbers *seen, uint32_t number)
 {
-    for (uint64_t number = first; number <= last; number++) {
-        size_t known = numbers_find(&c->there, (uint32_t)number);
-        bool there = c->listed && known < c->there.count && c->there.list[known].number == number;
+    size_t known = numbers_find(&c->there, number);
+    bool there = c->listed && known < c->there.count && c->there.list[known].number == number;
 
-        if (numbers_have(seen, (uint32_t)number))
-            continue;
-        if (!numbers_put(seen, (uint32_t)number, -1) ||
-            !numbers_append(list, (uint32_t)number, there ? c->there.list[known].octets : -1))
+    if (numbers_have(seen, number))
+        return true;
+    if (numbers_put(seen, number, -1) && numbers_append(list, number, there ? c->there.list[known].octets : -1))
+        return true;
+    fail(c, "no memory for so many messages");
+    return false;
+}
+
+/* Adds what there is from first to last, without what is marked. Returns false when there is no memory. */
+static bool
+add_range(struct client *c, struct numbers *list, struct numbers *seen, uint32_t first, uint32_t last)
+{
+    for (size_t i = numbers_find(&c->there, first); i < c->there.count && c->there.list[i].number <= last; i++)
+        if (!add_number(c, list, seen, c->there.list[i].number))
             return false;
-    }
     return true;
 }
 
@@ -4816,7 +4836,7 @@ read_numbers(struct client *c, const char *arguments, struct numbers *list)
             fail(c, "%s runs backwards; nothing was sent", word);
             good = false;
         } else if (!all && strchr(word, '-') == NULL) {
-            good = add_range(c, list, &seen, first, last);  /* whether it is there the server knows */
+            good = add_number(c, list, &seen, (uint32_t)first);     /* whether it is there the server knows */
         } else if (asked || (good = asked = list_messages(c))) {
             uint32_t top = c->there.count > 0 ? c->there.list[c->there.count - 1].number : 0;
 
@@ -4826,10 +4846,7 @@ read_numbers(struct client *c, const char *arguments, struct numbers *list)
                 fail(c, "%s goes past the last message, which is %" PRIu32 "; nothing was sent", word, top);
                 good = false;
             }
-            for (size_t i = 0; good && all && i < c->there.count; i++)
-                good = add_range(c, list, &seen, c->there.list[i].number, c->there.list[i].number);
-            if (good && !all)
-                good = add_range(c, list, &seen, first, last);
+            good = good && add_range(c, list, &seen, (uint32_t)first, all ? UINT32_MAX : (uint32_t)last);
         } else if (!c->over) {
             show_line(c, c->status, strlen(c->status));
         }
@@ -4886,6 +4903,7 @@ may_send_ahead(struct client *c)
 struct tally {
     size_t done, had;
     uint64_t octets;            /* of both */
+    bool enough;                /* a person wants no more of them */
 };
 
 /*
@@ -4900,7 +4918,7 @@ for_each(struct client *c, enum pop3_verb verb, size_t most, const struct number
     size_t ahead = most > 1 && list->count > 1 && may_send_ahead(c) ? most : 1, sent = 0;
 
     progress_begin(c, list->count, verb == POP3_RETR ? numbers_octets(list) : 0);
-    for (size_t i = 0; i < list->count && !c->over; i++) {
+    for (size_t i = 0; i < list->count && !c->over && !tally->enough; i++) {
         if (sent - i <= ahead / 2)
             for (; sent < list->count && sent - i < ahead; sent++) {
                 char line[32];
@@ -4928,14 +4946,20 @@ retr_answered(struct client *c, uint32_t number, struct tally *tally)
     const char *directory = c->settings->directory;
     struct pop3_unstuffer u = {.octets = 0};
     struct saving saving;
+    size_t known = numbers_find(&c->there, number);
+    int64_t listed = c->listed && known < c->there.count && c->there.list[known].number == number ?
+                     c->there.list[known].octets : -1;
     uint64_t said = 0;
     char digits[24] = "";
     bool whole;
 
     if (!numbers_put(&c->unsaved, number, -1))
         fail(c, "no memory to remember message %" PRIu32, number);
-    if (!get_status(c, true))
+    if (!get_status(c, true)) {
+        if (c->progress.of > 1 && !c->over)
+            fail(c, "message %" PRIu32 " is not saved", number);
         return;
+    }
     sscanf(c->status, "+OK %20[0-9]", digits);
     if (c->progress.of == 1 && pop3_number(digits, INT64_MAX, &said))
         c->progress.expected = said;
@@ -4959,14 +4983,19 @@ retr_answered(struct client *c, uint32_t number, struct tally *tally)
         fail(c, "the server said that message %" PRIu32 " has %s octets: some may be missing", number, digits);
     else if (digits[0] != '\0' && said < u.octets)
         warn(c, "the server said that message %" PRIu32 " has %s octets", number, digits);
+    else if (digits[0] == '\0' && listed >= 0 && (uint64_t)listed != u.octets)
+        warn(c, "the server listed message %" PRIu32 " with %" PRId64 " octets", number, listed);
 }
 
 /* DELE n: the server marks the message, and QUIT will remove it. */
 static void
 dele_answered(struct client *c, uint32_t number, struct tally *tally)
 {
-    if (!get_status(c, true))
+    if (!get_status(c, true)) {
+        if (c->progress.of > 1 && !c->over)
+            fail(c, "message %" PRIu32 " is not marked", number);
         return;
+    }
     tally->done++;
     numbers_drop(&c->there, number);
     if (!numbers_put(&c->marked, number, -1))
@@ -4988,6 +5017,17 @@ take_to_stream(void *to, const unsigned char *octets, size_t length)
     fwrite(octets, 1, length, to);
 }
 
+/* Returns a file without a name, which no other program inherits, or NULL with errno set. */
+static FILE *
+private_file(void)
+{
+    FILE *file = tmpfile();
+
+    if (file != NULL)
+        fcntl(fileno(file), F_SETFD, FD_CLOEXEC);
+    return file;
+}
+
 /*
  * Runs a pager with a file as its input and waits for it. A person may read for long: meanwhile the session
  * is kept open. Leaving the pager early is no error; one that cannot be run is.
@@ -4997,6 +5037,7 @@ run_pager(struct client *c, int file)
 {
     const char *wish = getenv("PAGER");
     const char *pager = wish != NULL && *wish != '\0' ? wish : "if command -v less >/dev/null; then less; else more; fi";
+    enum mode before = terminal.mode;
     int status = 0;
     pid_t pid;
 
@@ -5025,55 +5066,78 @@ run_pager(struct client *c, int file)
             send_line(c, "NOOP", 4);
             wire_flush(&c->server);
         }
-        if (interrupted == SIGINT)
-            interrupted = 0;    /* that one was for the pager */
+        if (interrupted && interrupted != SIGINT)
+            kill(pid, SIGTERM);
     }
-    terminal_mode(QUIET);
+    terminal_mode(before);
     if (pid < 0 || (WIFEXITED(status) && (WEXITSTATUS(status) == 126 || WEXITSTATUS(status) == 127)))
         fail(c, "cannot run the pager %s", pager);
 }
 
+/* Says whether a page has more rows than a terminal has above its prompt. */
+static bool
+is_longer(FILE *page, const struct winsize *size)
+{
+    char piece[1024];
+    size_t rows = 0, column = 0;
+
+    rewind(page);
+    while (rows + 1 < size->ws_row && fgets(piece, sizeof piece, page) != NULL) {
+        size_t length = strcspn(piece, "\n");
+
+        column = columns_after(column, piece, length);
+        if (piece[length] == '\n') {
+            rows += 1 + (column > 0 && size->ws_col > 0 ? (column - 1) / size->ws_col : 0);
+            column = 0;
+        }
+    }
+    rewind(page);
+    return rows + 1 >= size->ws_row;
+}
+
 /*
  * Displays a message that lies in a file: through a pager when the terminal is too short for it, else as it
- * is. ^C ends the display and nothing else.
+ * is. ^C ends the display and, of several messages, those behind it. Returns whether it came.
  */
-static void
+static bool
 display(struct client *c, FILE *message)
 {
     struct winsize size = {.ws_row = 0};
     bool terminal_out = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
-    FILE *page = tmpfile();
+    FILE *page = private_file();
     sigset_t blocked;
-    size_t lines = 0, count;
     char block[4096];
-    bool good;
+    size_t count;
+    bool good, enough;
 
     if (page == NULL) {
         fail(c, "no file for the display: %s", strerror(errno));
-        return;
+        return false;
     }
     sigprocmask(SIG_SETMASK, &c->mask, &blocked);       /* this may take long: let ^C in */
-    good = show_message(fileno(message), page, terminal_out ? size.ws_col : 0, c->codeset, &interrupted);
+    good = show_message(fileno(message), page, terminal_out ? size.ws_col : 0, c->codeset, &interrupted) &&
+           fflush(page) == 0;
     int error = errno;
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     if (!good && !interrupted)
         fail(c, "the display is not complete: %s", strerror(error));
-    good = good && fflush(page) == 0;
-    rewind(page);
-    while (good && c->at_terminal && terminal_out && lines < size.ws_row && (count = fread(block, 1, sizeof block, page)) > 0)
-        for (size_t i = 0; i < count; i++)
-            lines += block[i] == '\n';
-    if (good && lines > 0 && lines + 1 >= size.ws_row) {
+    if (good && c->at_terminal && terminal_out && is_longer(page, &size)) {
         run_pager(c, fileno(page));
     } else {
         free_row(c);
         rewind(page);
         while (!interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
             wire_put(&c->screen, block, count);
+        wire_flush(&c->screen);
     }
     fclose(page);
-    if (interrupted == SIGINT && c->at_terminal)
+
+    enough = interrupted == SIGINT && c->at_terminal;
+    if (enough) {
         interrupted = 0;
+        c->screen.error = c->screen.error == EINTR ? 0 : c->screen.error;
+    }
+    return enough;
 }
 
 /* SHOW n: RETR, but the message is displayed, not saved. */
@@ -5086,13 +5150,13 @@ show_answered(struct client *c, uint32_t number, struct tally *tally)
     (void)number;
     if (!get_status(c, true))
         return;
-    message = tmpfile();
+    message = private_file();
     if (message == NULL)
         fail(c, "no file for the message: %s", strerror(errno));
     if (get_body(c, &u, message != NULL ? take_to_stream : take_nowhere, message) && message != NULL) {
         progress_end(c);
-        if (fflush(message) == 0) {
-            display(c, message);
+        if (fflush(message) == 0 && !ferror(message)) {
+            tally->enough = display(c, message);
             tally->done++;
         } else {
             fail(c, "no room for the message: %s", strerror(errno));
@@ -5109,9 +5173,10 @@ static void
 do_several(struct client *c, enum action action, const char *arguments)
 {
     struct numbers list = {.list = NULL};
-    struct tally tally = {0, 0, 0};
+    struct tally tally = {.done = 0};
 
     if (!read_numbers(c, arguments, &list)) {
+        c->any_unsaved = c->any_unsaved || action == SAVE;
         numbers_free(&list);
         return;
     }
@@ -5119,8 +5184,8 @@ do_several(struct client *c, enum action action, const char *arguments)
         size_t kept = 0;
 
         for (size_t i = 0; i < list.count; i++) {
-            if (numbers_have(&c->unsaved, list.list[i].number))
-                fail(c, "message %" PRIu32 " was not saved, so it is not marked", list.list[i].number);
+            if (c->any_unsaved || numbers_have(&c->unsaved, list.list[i].number))
+                fail(c, "message %" PRIu32 " may not be saved, so it is not marked", list.list[i].number);
             else
                 list.list[kept++] = list.list[i];
         }
@@ -5201,17 +5266,17 @@ wait_for_keys(struct client *c, int64_t ms)
 
         if (left > 0 && ppoll(ready, 2, &time, &c->mask) < 0)
             return WAKE_SIGNAL;
+        if (ready[0].revents != 0)
+            wire_fill(keys);
         if (ready[1].revents != 0) {
             hear_server(c);
             if (c->row == ROW_FREE && !c->over)
                 return WAKE_PAUSE;      /* it had to be taken for what the server said */
         }
-        if (ready[0].revents != 0)
-            wire_fill(keys);
         now = wire_clock();
         if (now >= limit)
             return WAKE_PAUSE;
-        if (now >= noop && c->row == ROW_PASSWORD) {
+        if (now >= noop && (c->row == ROW_PASSWORD || c->user_given)) {
             c->spoke = now;     /* between USER and PASS no other command may come */
         } else if (now >= noop) {
             if (c->noops++ > 0) {
@@ -5226,16 +5291,18 @@ wait_for_keys(struct client *c, int64_t ms)
 }
 
 /*
- * Says whether the input is at its end because the terminal is gone, not because of a ^D: that is no wish to
- * quit, but what a SIGHUP tells as well.
+ * Says whether the input came to an end that is no wish to quit: an error, or a terminal that is gone, which a
+ * SIGHUP may tell as well. Only a ^D and the end of a file or a pipe are one.
  */
 static bool
-terminal_gone(const struct client *c)
+input_broke(const struct client *c)
 {
     struct pollfd ready = {.fd = c->keys.in, .events = POLLIN, .revents = 0};
 
-    return c->at_terminal && (terminal.mode == RAW || c->keys.error != WIRE_CLOSED ||
-                              (poll(&ready, 1, 0) > 0 && (ready.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0));
+    if (c->keys.error != WIRE_CLOSED)
+        return true;
+    return c->at_terminal && (terminal.mode == RAW || (poll(&ready, 1, 0) > 0 &&
+                                                       (ready.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0));
 }
 
 /* Takes one octet of what was typed, -1 at its end. */
@@ -5274,7 +5341,7 @@ do_password(struct client *c)
         if (verdict == SUSPEND) {
             free_row(c);
             wire_flush(&c->screen);
-            suspend(SIGTSTP);
+            suspend(0);
             verdict = MORE;
         }
     }
@@ -5317,7 +5384,7 @@ run(struct client *c, char *line, size_t length)
     bool several = (typed.verb == POP3_RETR || typed.verb == POP3_DELE) && typed.count > 0;
     uint64_t number;
 
-    if (several && typed.count == 1 && typed.argument[0][0] != '*' && strchr(typed.argument[0], '-') == NULL &&
+    if (several && c->at_terminal && typed.count == 1 && typed.argument[0][0] != '*' && strchr(typed.argument[0], '-') == NULL &&
         !pop3_number(typed.argument[0], UINT32_MAX, &number))
         several = false;        /* let the server say what is wrong with it */
 
@@ -5327,7 +5394,9 @@ run(struct client *c, char *line, size_t length)
         fail(c, "SHOW takes messages: SHOW 2");
     else if (pop3_same_word(typed.word, "SHOW"))
         do_several(c, DISPLAY, arguments);
-    else if (typed.verb == POP3_QUIT && typed.count == 0)
+    else if (typed.verb == POP3_QUIT && typed.count > 0)
+        fail(c, "QUIT takes nothing behind it; nothing was sent");
+    else if (typed.verb == POP3_QUIT)
         do_quit(c);
     else if (typed.verb == POP3_PASS && typed.count == 0 && c->at_terminal)
         do_password(c);
@@ -5404,7 +5473,7 @@ edit_line(struct client *c)
                 editor_escape_timeout(e);
             break;
         case WAKE_KEYS:
-            if (c->keys.in_start == c->keys.in_end && terminal_gone(c)) {
+            if (c->keys.in_start == c->keys.in_end && input_broke(c)) {
                 interrupted = SIGHUP;
                 verdict = END;
                 last_words(c);
@@ -5418,7 +5487,7 @@ edit_line(struct client *c)
         if (verdict == SUSPEND) {
             free_row(c);
             wire_flush(&c->screen);
-            suspend(SIGTSTP);
+            suspend(0);
             editor_resize(e, terminal_columns());
             verdict = MORE;
         }
@@ -5430,6 +5499,18 @@ edit_line(struct client *c)
     return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
 }
 
+/* Copies the first word of a line, as much of it as a command can have. Returns the copy. */
+static const char *
+first_word(const char *line, char word[8])
+{
+    size_t length;
+
+    line += strspn(line, " \t");
+    length = strcspn(line, " \t");
+    snprintf(word, 8, "%.*s", length < 8 ? (int)length : 7, line);
+    return word;
+}
+
 /*
  * Reads one line as it comes from a script, or from a terminal that cannot do more than lines. Returns
  * TYPED_LINE with the line in text, which has room for TYPED_MAX and a NUL, or why there is none.
@@ -5438,6 +5519,7 @@ static enum typed
 read_line(struct client *c, char *text, size_t *length)
 {
     bool too_long = false;
+    char word[8];
     int key = 0;
 
     *length = 0;
@@ -5471,7 +5553,7 @@ read_line(struct client *c, char *text, size_t *length)
         }
         key = take_key(c);
         if (key < 0) {
-            if (terminal_gone(c))
+            if (input_broke(c))
                 interrupted = SIGHUP;
             break;
         }
@@ -5491,6 +5573,10 @@ read_line(struct client *c, char *text, size_t *length)
     if (too_long) {
         fail(c, "that line is too long; it was not sent");
         return TYPED_NOTHING;
+    }
+    if (key < 0 && *length > 0 && pop3_same_word(first_word(text, word), "DELE")) {
+        fail(c, "%s has no line end and may have been cut off; it was not sent", text);
+        return TYPED_END;
     }
     return key < 0 && *length == 0 ? TYPED_END : TYPED_LINE;
 }
@@ -5518,8 +5604,11 @@ converse(struct client *c)
             lost(c);
         else if (typed == TYPED_LINE)
             run(c, line, length);
-        else if (typed == TYPED_END && !c->over)
-            do_quit(c);
+        else if (typed == TYPED_END) {
+            hear_server(c);     /* so that nothing else is taken for its answer */
+            if (!c->over)
+                do_quit(c);
+        }
         memset(line, 0, length);
     }
     editor_start(&c->editor);
@@ -5606,8 +5695,8 @@ note_signal(int number)
 {
     if (number == SIGWINCH)
         resized = 1;
-    else if (number != SIGCHLD)     /* that one only has to end a wait */
-        interrupted = number;
+    else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT))
+        interrupted = number;   /* SIGCHLD only has to end a wait */
 }
 
 /* Blocks the signals that the program takes notice of, and returns in *mask how it was before. */

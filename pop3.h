@@ -480,7 +480,7 @@ wire_fill(struct wire *w)
             w->in_end += (size_t)count;
             return true;
         }
-        if (count == 0 || errno == ECONNRESET)
+        if (count == 0)
             return wire_fail(w, WIRE_CLOSED);
         if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
             return wire_fail(w, errno);

@@ -1504,6 +1504,7 @@ wire_reason(int error)
 {
     switch (error) {
     case WIRE_CLOSED:
+    case ECONNRESET:
         return "disconnected";
     case ETIMEDOUT:
         return "idle";
