@@ -2983,9 +2983,12 @@ word_read(const char *in, struct word *w)
     w->charset[name] = '\0';
     w->encoding = at[1] == 'b' || at[1] == 'B' ? ENCODING_BASE64 : ENCODING_QUOTED;
     w->text = at + 3;
-    w->length = strcspn(w->text, "?");
-    if (w->text[w->length] != '?' || w->text[w->length + 1] != '=' || charset_find(w->charset) == NULL)
+
+    /* Some leave blanks and a ? in it as they are; but not the start of another. */
+    const char *end = strstr(w->text, "?="), *other = strstr(w->text, "=?");
+    if (end == NULL || (other != NULL && other + 1 < end) || charset_find(w->charset) == NULL)
         return 0;
+    w->length = (size_t)(end - w->text);
     return (size_t)(w->text - in) + w->length + 2;
 }
 
@@ -3203,6 +3206,7 @@ struct part {
     int score;                  /* how good its text is for reading; 0: it has none */
     int best;                   /* multipart/alternative: the part to show, -1: none */
     enum part_use use;
+    bool says;                  /* there is more than blanks in it */
 };
 
 /* What stands between the parts of a multipart. */
@@ -3238,8 +3242,8 @@ begins(const char *text, const char *with)
 static bool
 is_message(const struct part *p)
 {
-    return (strcmp(p->type, "message/rfc822") == 0 || strcmp(p->type, "message/global") == 0)
-        && p->encoding == ENCODING_NONE;
+    return (strcmp(p->type, "message/rfc822") == 0 || strcmp(p->type, "message/global") == 0
+            || strcmp(p->type, "text/rfc822-headers") == 0) && p->encoding == ENCODING_NONE;
 }
 
 /* Takes what a part says about itself from one of its fields. */
@@ -3248,6 +3252,7 @@ part_field(struct part *p, const struct field *f)
 {
     static const struct { const char *name; enum encoding encoding; } encodings[] = {
         {"7bit", ENCODING_NONE}, {"8bit", ENCODING_NONE}, {"binary", ENCODING_NONE},
+        {"7-bit", ENCODING_NONE}, {"8-bit", ENCODING_NONE}, {"none", ENCODING_NONE},
         {"quoted-printable", ENCODING_QUOTED}, {"base64", ENCODING_BASE64},
     };
     char word[PART_TYPE];
@@ -3437,6 +3442,8 @@ parts_find(struct show *s, off_t size)
             if (line.length > 0)
                 reader_back(&s->reader, &line);
         }
+        for (size_t i = 0; !in_header && level < 0 && i < line.length; i++)
+            s->parts[s->count - 1].says |= !pop3_is_blank(line.text[i]) && line.text[i] != '\r';
         before = line.offset + (off_t)line.length;
     }
     if (in_header && !s->too_many)
@@ -3458,14 +3465,14 @@ part_score(const struct part *p)
     for (size_t i = 0; i < sizeof unreadable / sizeof *unreadable; i++)
         if (strcmp(p->type, unreadable[i]) == 0)
             return 0;
-    if ((p->attachment && p->parent >= 0) || p->encoding == ENCODING_UNKNOWN)
+    if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !begins(p->type, "text/")))
         return 0;
     if (strcmp(p->type, "text/calendar") == 0)
         return 1;
     if (strcmp(p->type, "text/html") == 0)
         return 3;
     if (strcmp(p->type, "text/plain") == 0)
-        return p->end - p->body > 2 ? 4 : 2;    /* some send an empty one along with their HTML */
+        return p->says ? 4 : 2;     /* some send an empty one along with their HTML */
     if (begins(p->type, "text/") || is_message(p))
         return 2;
     return strcmp(p->type, "message/delivery-status") == 0
@@ -3599,6 +3606,8 @@ part_show(struct show *s, const struct part *p)
         page_note(&s->page, "%s, but no part was found in it; this is all of it", p->type);
     if (!charset_open(&charset, p->charset))
         page_note(&s->page, "the charset %s is not known here: only its ASCII is shown as it is", p->charset);
+    if (p->encoding == ENCODING_UNKNOWN)
+        page_note(&s->page, "its transfer encoding is not known here: it is shown as it came");
     page_gap(&s->page);
 
     s->page.kind = strcmp(p->type, "text/plain") == 0 ? p->kind : TEXT_FIXED;
