@@ -28,6 +28,10 @@ test: all
 check: test
 	@CC='$(CC)' sh tests/check.sh
 
+# Minutes: speeds and sizes as ratios to floors in the same run; "sh tests/bench.sh quick" takes half of one.
+bench: all
+	@CC='$(CC)' sh tests/bench.sh
+
 install: all
 	mkdir -p $(DESTDIR)$(PREFIX)/bin
 	cp server $(DESTDIR)$(PREFIX)/bin/pop3-server
@@ -36,4 +40,4 @@ install: all
 clean:
 	rm -rf server client tests/build
 
-.PHONY: all run test check install clean
+.PHONY: all run test check bench install clean
