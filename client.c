@@ -3865,16 +3865,7 @@ static struct {                 /* at file scope for suspend(), which a signal m
     enum mode mode;
 } terminal;
 
-/* Says whether a descriptor takes output now, or soon. One that does not is not worth being stuck for. */
-static bool
-takes_output(int fd, int ms)
-{
-    struct pollfd ready = {.fd = fd, .events = POLLOUT, .revents = 0};
-
-    return poll(&ready, 1, ms) > 0 && (ready.revents & POLLOUT) != 0;
-}
-
-/* Puts the terminal into a mode. What is typed ahead is kept, and nothing waits for the output to go out. */
+/* Puts the terminal into a mode. Only a client that edits lines or hides a password does; text may be lost to nobody. */
 static void
 terminal_mode(enum mode mode)
 {
@@ -3896,9 +3887,9 @@ terminal_mode(enum mode mode)
         t.c_lflag &= ~(tcflag_t)ISIG;
     }
     if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
-        takes_output(STDOUT_FILENO, 0) && write(STDOUT_FILENO, mode == AS_FOUND ? paste_off : paste_on, sizeof paste_on - 1) < 0)
+        write(STDOUT_FILENO, mode == AS_FOUND ? paste_off : paste_on, sizeof paste_on - 1) < 0)
         terminal.pastes = false;        /* the output is lost: no reason to leave the input as it is */
-    tcsetattr(STDIN_FILENO, TCSANOW, &t);
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &t);
     terminal.changed = true;
     terminal.mode = mode;
 }
@@ -4044,8 +4035,7 @@ complain_list(struct client *c, const char *format, va_list arguments)
         last_words(c);
     free_row(c);
     wire_flush(&c->screen);
-    if (takes_output(STDERR_FILENO, 2000))
-        fprintf(stderr, "client: %.*s\n", (int)length, line);
+    fprintf(stderr, "client: %.*s\n", (int)length, line);
 }
 
 /* Complains of something that a person should know. */
@@ -5760,19 +5750,6 @@ use_charset(struct client *c)
     }
 }
 
-/*
- * Returns the descriptor to write to the screen by. A terminal is opened anew, not to block: one that stops
- * taking output must not make the client deaf to signals, and the flag of standard output is others' too.
- */
-static int
-open_screen(void)
-{
-    const char *name = isatty(STDOUT_FILENO) ? ttyname(STDOUT_FILENO) : NULL;
-    int screen = name != NULL ? open(name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
-
-    return screen >= 0 ? screen : STDOUT_FILENO;
-}
-
 /* Readies the three wires, and connects the server's or starts the command. Returns false, having said why. */
 static bool
 connect_wires(struct client *c, const struct addrinfo *addresses)
@@ -5819,7 +5796,7 @@ main(int argc, char **argv)
     editor_init(&c->editor, "pop3> ", &completer, 80);
     use_charset(c);
     wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
-    wire_open(&c->screen, STDIN_FILENO, open_screen());
+    wire_open(&c->screen, STDIN_FILENO, STDOUT_FILENO);
     read_options(c, &settings, argc, argv);
     if (settings.command == NULL) {
         int error = getaddrinfo(settings.host, settings.port, &hints, &addresses);
