@@ -3878,6 +3878,7 @@ terminal_mode(enum mode mode)
     if (mode != AS_FOUND) {
         t.c_iflag &= ~(tcflag_t)(ICRNL | INLCR | IGNCR | ISTRIP);
         t.c_lflag &= ~(tcflag_t)(ICANON | ECHO | IEXTEN);
+        t.c_lflag |= NOFLSH;    /* or a ^C takes away what was just written about it */
         t.c_cc[VQUIT] = _POSIX_VDISABLE;
         t.c_cc[VMIN] = 1;
         t.c_cc[VTIME] = 0;
