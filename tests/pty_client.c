@@ -1142,6 +1142,8 @@ test_suspend(void)
     CHECK(write(now.orders, "c", 1) == 1);
     CHECK(sees("+OK 2 3\r\n"));
     CHECK(prompted());
+    type("STAT" LEFT "\003");
+    CHECK(prompted());
     quit();
 }
 
