@@ -13,7 +13,9 @@
  *     its loop before another command is looked at. Nothing is removed: only do_quit() removes.
  *   - A file changes under a session: store_open_message() compares it with its entry in the index before
  *     +OK, send_message() again before the final dot, store_remove() again before it is removed.
- *   - A session crashes or is killed: the parent sees it in connections_reap() and goes on.
+ *   - A session crashes or is killed: the parent sees it in reap() and goes on.
+ *   - A stranger takes a session over: it gave up, in serve(), all that it does not need to read and remove
+ *     mail in the store, before it read the first octet.
  *   - The server is told to stop: it tells the sessions. They take the signal only while they wait for
  *     their client, so one that is removing messages finishes that and its answer.
  */
@@ -22,6 +24,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -33,9 +36,43 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#ifdef __linux__
+/* What Linux alone has. Each is used in one place, with a plain way beside it; -DPOSIX_ONLY leaves it all out. */
+#if defined __linux__ && !defined POSIX_ONLY
+#define HAS_INOTIFY 1
 #include <sys/inotify.h>
 #include <sys/vfs.h>
+#if defined __has_include
+#if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#ifdef SYS_landlock_restrict_self
+#define HAS_LANDLOCK 1
+#endif
+#endif
+#endif
+#endif
+
+/* The sanitizers' own code needs calls, and address space, that a session does not. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SANITIZED 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+/* Which calls a session needs is known for these machines, which name them alike. */
+#if defined HAS_LANDLOCK && !defined SANITIZED
+#if defined __x86_64__ && !defined __ILP32__
+#define HAS_SECCOMP AUDIT_ARCH_X86_64
+#elif defined __aarch64__ && defined __AARCH64EL__ && !defined __ILP32__
+#define HAS_SECCOMP AUDIT_ARCH_AARCH64
+#endif
 #endif
 
 /* ---- 1. Settings and state --------------------------------------------------------------------------- */
@@ -53,6 +90,8 @@ enum {
     SETTLED_SECONDS = 3,        /* longer than the tick of any file system's clock (FAT's has 2) */
     BLOCK = 64 * 1024,          /* octets of a file read at a time */
     FEW = 32,                   /* messages: it takes no time to look at each for every session */
+    SESSION_MEMORY = 64 * 1024 * 1024,  /* octets of address space, the libraries' too; far more than it takes */
+    SESSION_MEMORY_EACH = 64,   /* and for each message */
     EXIT_STALE = 3              /* a session's: it found a file that is not as the index says */
 };
 
@@ -769,7 +808,7 @@ name_is_message(const char *name)
     return name[0] != '.' && name[0] != ',';
 }
 
-#ifdef __linux__
+#ifdef HAS_INOTIFY
 /*
  * Asks the system to tell of changes in the directory. It does so in their order and before the change
  * returns to who made it, but only on file systems of this machine; store->watch stays -1 on others.
@@ -1440,7 +1479,309 @@ static void (*const handlers[POP3_VERBS])(struct session *, const struct request
     [POP3_USER] = do_user, [POP3_PASS] = do_pass, [POP3_CAPA] = do_capa, [POP3_QUIT] = do_quit,
 };
 
-/* ---- 6. A session ------------------------------------------------------------------------------------ */
+/* ---- 6. Confinement: what is given up before a stranger is heard --------------------------------------- */
+
+/*
+ * A message that is made to break the server must find nothing to do with it. Two walls, each good alone:
+ *
+ *   Landlock  of the file system, a session can read and remove in the store, and nothing else; it cannot
+ *             connect, nor signal another process. Each session builds it on the store that it has open,
+ *             which may be another tomorrow; that takes too little time to measure.
+ *   seccomp   any system call but those of a short list ends the process: with those, nothing can be
+ *             executed, connected to, created or written to. A filter costs half a fork to set, and nothing
+ *             to inherit; so the parent sets it, once, for itself as well. What it alone must do, fork and
+ *             signal its sessions, passes with a word in an argument that the system does not look at. The
+ *             word is made at random, and a session has forgotten it when it reads its first octet.
+ *
+ * Where the system lacks one of them the server does without, and says so when it starts.
+ */
+
+#ifdef HAS_SECCOMP
+/* A call that is allowed where an argument, of which only these bits count, has this value. */
+struct permit {
+    int call, argument;
+    uint32_t bits, value;       /* bits 0: allowed whatever its arguments */
+    bool parents;               /* the value is the parent's word */
+};
+
+enum { WHOLE = -1, WRITING = O_ACCMODE | O_CREAT | O_TRUNC };
+
+static const struct permit permits[] = {
+    {SYS_clone, 5, (uint32_t)WHOLE, 0, true}, {SYS_kill, 5, (uint32_t)WHOLE, 0, true},
+    {SYS_openat, 2, WRITING, 0, false}, {SYS_mmap, 2, PROT_EXEC, 0, false}, {SYS_mprotect, 2, PROT_EXEC, 0, false},
+    {SYS_fcntl, 1, ~7u, 0, false},      /* none behind F_SETLKW */
+    {SYS_ioctl, 1, ~2u, TIOCOUTQ, false},   /* and TIOCGWINSZ, which musl asks of a standard output */
+#ifdef SYS_open
+    {SYS_open, 1, WRITING, 0, false},
+#endif
+
+#define ALLOW(name) {SYS_ ## name, 0, 0, 0, false}
+    /* the connection and the log */
+    ALLOW(read), ALLOW(write), ALLOW(writev), ALLOW(sendto), ALLOW(recvfrom), ALLOW(ppoll), ALLOW(shutdown),
+    ALLOW(close), ALLOW(accept), ALLOW(accept4), ALLOW(setsockopt), ALLOW(getsockopt), ALLOW(getsockname),
+    ALLOW(getpeername),
+#ifdef SYS_poll
+    ALLOW(poll),
+#endif
+    /* the store */
+    ALLOW(pread64), ALLOW(lseek), ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs), ALLOW(getdents64),
+    ALLOW(unlinkat), ALLOW(fsync), ALLOW(inotify_init1), ALLOW(inotify_add_watch),
+#ifdef SYS_stat
+    ALLOW(stat), ALLOW(lstat),
+#endif
+    /* memory, time, signals, the end */
+    ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW(brk), ALLOW(getrandom), ALLOW(futex), ALLOW(clock_gettime),
+    ALLOW(gettimeofday), ALLOW(nanosleep), ALLOW(clock_nanosleep), ALLOW(restart_syscall), ALLOW(rt_sigaction),
+    ALLOW(rt_sigprocmask), ALLOW(rt_sigpending), ALLOW(rt_sigreturn), ALLOW(wait4), ALLOW(getpid), ALLOW(gettid),
+    ALLOW(getuid), ALLOW(geteuid), ALLOW(exit), ALLOW(exit_group),
+    /* what a libc may ask for its own ends: glibc's qsort, for one, how much memory there is */
+    ALLOW(sysinfo), ALLOW(uname), ALLOW(sched_yield), ALLOW(sched_getaffinity), ALLOW(set_robust_list),
+    ALLOW(set_tid_address), ALLOW(sigaltstack), ALLOW(getppid), ALLOW(rseq),
+    /* and to give up more */
+    {SYS_prctl, 0, (uint32_t)WHOLE, PR_SET_NO_NEW_PRIVS, false}, {SYS_prlimit64, 0, (uint32_t)WHOLE, 0, false},
+    ALLOW(setrlimit), ALLOW(landlock_create_ruleset), ALLOW(landlock_add_rule), ALLOW(landlock_restrict_self),
+#undef ALLOW
+};
+
+#if defined __GNUC__ || defined __clang__
+#define NOT_INLINE __attribute__((noinline))
+#else
+#define NOT_INLINE
+#endif
+
+/* Wipes what calls have left in the registers of system calls. */
+static void
+wipe_registers(void)
+{
+    syscall(SYS_getpid, 0L, 0L, 0L, 0L, 0L, 0L);
+}
+
+/* And what the functions that its caller called have left on the stack: a fork copies that memory. */
+static NOT_INLINE void
+wipe_stack(void)
+{
+    char frames[6 * 1024];
+
+    explicit_bzero(frames, sizeof frames);
+    wipe_registers();
+}
+
+/*
+ * Confines this process and its children to these calls. Sets *word to what it may fork and signal with, or
+ * to 0 when the system has no such filter and everything is as it was.
+ */
+static NOT_INLINE void
+confine_calls(uint32_t *word)
+{
+    struct sock_filter code[512], *at = code;
+
+    if (getentropy(word, sizeof *word) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0) {
+        *word = 0;
+        return;
+    }
+    *word |= 1;
+
+    *at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+    *at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, HAS_SECCOMP, 1, 0);
+    *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    *at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    for (const struct permit *p = permits; p < permits + sizeof permits / sizeof *permits; p++) {
+        const uint32_t argument = (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)p->argument);
+
+        *at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)p->call, 0, p->bits != 0 ? 5 : 1);
+        if (p->bits != 0) {
+            *at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument);    /* its lower half */
+            *at++ = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, p->bits);
+            *at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, p->parents ? *word : p->value, 1, 0);
+            *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+        }
+        *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    }
+    *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+
+    const struct sock_fprog program = {.len = (unsigned short)(at - code), .filter = code};
+    if (prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &program, 0L, 0L) != 0)
+        *word = 0;
+}
+
+/* Forks, with the word of confine_calls if there is one. Returns as fork() does. */
+static NOT_INLINE pid_t
+fork_with(const uint32_t *word)
+{
+    pid_t pid;
+
+    if (*word == 0)
+        return fork();
+    pid = (pid_t)syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L, (long)*word);
+    wipe_registers();           /* before a signal's frame takes them to the stack */
+    return pid;
+}
+
+/* Signals a session to end, with the word if there is one. */
+static void
+end_with(const uint32_t *word, pid_t pid)
+{
+    if (*word == 0)
+        kill(pid, SIGTERM);
+    else
+        syscall(SYS_kill, (long)pid, (long)SIGTERM, 0L, 0L, 0L, (long)*word);
+}
+
+/* Takes the word from a session. */
+static void
+forget(uint32_t *word)
+{
+    *word = 0;
+    wipe_stack();
+}
+#else
+static void
+wipe_stack(void)
+{
+}
+
+static void
+confine_calls(uint32_t *word)
+{
+    *word = 0;
+}
+
+static pid_t
+fork_with(const uint32_t *word)
+{
+    (void)word;
+    return fork();
+}
+
+static void
+end_with(const uint32_t *word, pid_t pid)
+{
+    (void)word;
+    kill(pid, SIGTERM);
+}
+
+static void
+forget(uint32_t *word)
+{
+    (void)word;
+}
+#endif
+
+/* Returns the version of Landlock that the system has, or 0. */
+static int
+landlock_version(void)
+{
+#ifdef HAS_LANDLOCK
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
+
+    return version > 0 ? (int)version : 0;
+#else
+    return 0;
+#endif
+}
+
+#ifdef HAS_LANDLOCK
+/* Keeps this process to reading and removing in the store. Returns false, with errno set, when that failed. */
+static bool
+confine_files(const struct store *store)
+{
+    const int version = landlock_version(), rights = version < 2 ? 13 : version == 2 ? 14 : version < 5 ? 15 : 16;
+    /* struct landlock_ruleset_attr, which grew: what a version does not know must be 0 there. */
+    const struct { uint64_t files, network, scopes; } given_up = {
+        .files = (UINT64_C(1) << rights) - 1, .network = version < 4 ? 0 : 3, .scopes = version < 6 ? 0 : 3
+    };
+    const struct landlock_path_beneath_attr kept = {
+        .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE, .parent_fd = store->directory
+    };
+    int rules;
+    bool done;
+
+    if (version == 0)
+        return true;
+    rules = (int)syscall(SYS_landlock_create_ruleset, &given_up, sizeof given_up, 0L);
+    done = rules >= 0 && syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH, &kept, 0L) == 0 &&
+           prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0 &&
+           syscall(SYS_landlock_restrict_self, (long)rules, 0L) == 0;
+    if (rules >= 0)
+        close_quietly(rules);
+    return done;
+}
+
+/*
+ * Sees to it that a session starts no process, leaves no core with mail in it, and takes no more memory
+ * than it can need: the libraries, the index, and what it has of its own.
+ */
+static void
+confine_resources(const struct index *x)
+{
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+
+    setrlimit(RLIMIT_NPROC, &none);
+    setrlimit(RLIMIT_CORE, &none);
+#ifndef SANITIZED
+    const uint64_t memory = SESSION_MEMORY + x->room * sizeof *x->messages + x->names_room + x->order_room * sizeof *x->order +
+                            x->count * SESSION_MEMORY_EACH;
+    const struct rlimit limit = {.rlim_cur = (rlim_t)memory, .rlim_max = (rlim_t)memory};
+
+    setrlimit(RLIMIT_AS, &limit);
+#else
+    (void)x;
+#endif
+}
+
+/* Gives up what a session on this store does not need. Returns false, with errno set, when it could not. */
+static bool
+confine_session(const struct store *store)
+{
+    confine_resources(&store->index);
+    return confine_files(store);
+}
+#else
+static bool
+confine_session(const struct store *store)
+{
+    (void)store;
+    return true;
+}
+#endif
+
+/*
+ * When root has started the server, becomes the owner of the store and stays that. Returns false, having said
+ * why, when that failed.
+ */
+static bool
+become_owner(const char *path)
+{
+    struct stat status;
+
+    if (geteuid() != 0 || stat(path, &status) != 0 || status.st_uid == 0)
+        return true;            /* a store that is not there is told of where it is read */
+    if (setgroups(1, &status.st_gid) != 0 || setgid(status.st_gid) != 0 || setuid(status.st_uid) != 0) {
+        say("%s: cannot become its owner, uid %lu: %s", path, (unsigned long)status.st_uid, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* Says how far the sessions are confined. */
+static void
+tell_confinement(bool calls)
+{
+    int version = landlock_version();
+
+    if (calls && version > 0)
+        say("a session can read and remove mail in the store, and nothing else (seccomp, Landlock %d)", version);
+    else if (version > 0)
+        say("a session can reach no files but the store's (Landlock %d); other calls are open: no seccomp here", version);
+    else if (calls)
+        say("a session can write to no file and connect to nobody (seccomp), but read all: no Landlock here");
+    else
+        say("a session can do all that its user can: neither seccomp nor Landlock here");
+    if (geteuid() == 0)
+        say("warning: the store belongs to root, so root serves it; give it to a user of its own with chown");
+}
+
+/* ---- 7. A session ------------------------------------------------------------------------------------ */
 
 /*
  * Finds out which message and how many lines a command means. Returns false when it means none, having
@@ -1578,7 +1919,7 @@ session_run(struct session *s)
 }
 
 /*
- * Makes a session of two open descriptors and holds it. Signals are blocked here, and mask lets them in.
+ * Makes a session of two open descriptors, confines it and holds it. Signals are blocked here, and mask lets them in.
  * Returns an exit status; the process is about to end, so nothing is freed.
  */
 static int
@@ -1589,10 +1930,10 @@ serve(const struct settings *settings, const struct store *store, const char *pe
     struct session *s = shared_memory(sizeof *s);
     bool *deleted = shared_memory(store->index.count * sizeof *deleted);
 
-    if (s == NULL || deleted == NULL) {
-        const char *sorry = "-ERR [SYS/TEMP] out of memory\r\n";
+    if (s == NULL || deleted == NULL || !confine_session(store)) {
+        const char *sorry = "-ERR [SYS/TEMP] out of resources, try again later\r\n";
 
-        say("%s: no memory for a session", peer);
+        say("%s: cannot start a session: %s", peer, strerror(errno));
         if (write(out, sorry, strlen(sorry)) < 0)
             say("%s: %s", peer, strerror(errno));
         return 1;
@@ -1608,7 +1949,7 @@ serve(const struct settings *settings, const struct store *store, const char *pe
     return session_run(s);
 }
 
-/* ---- 7. Connections ---------------------------------------------------------------------------------- */
+/* ---- 8. Connections ---------------------------------------------------------------------------------- */
 
 /* A session in another process. */
 struct child {
@@ -1633,6 +1974,7 @@ struct server {
     int64_t refused_second;     /* wire_clock's, in which a refusal was last said */
     uint64_t refused;           /* how many were not said since */
     sigset_t mask;              /* the signals as they were: let in while waiting */
+    uint32_t word;              /* the parent's, of confine_calls */
 };
 
 enum { HOST_TEXT = INET6_ADDRSTRLEN + 20, PORT_TEXT = 8 };
@@ -1802,7 +2144,8 @@ reap(struct server *server)
             if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STALE)
                 store_close(server->store);
             if (WIFSIGNALED(status))
-                say("%s: session killed by signal %d", child->peer, WTERMSIG(status));
+                say("%s: session killed by signal %d%s", child->peer, WTERMSIG(status),
+                    WTERMSIG(status) == SIGSYS ? ", for a call that no session makes" : "");
             child->pid = 0;
             server->live--;
             break;
@@ -1905,8 +2248,9 @@ accept_session(struct server *server, int listening)
         return;
     }
 
-    pid = fork();
+    pid = fork_with(&server->word);
     if (pid == 0) {
+        forget(&server->word);
         for (int i = 0; i < server->listener.count; i++)
             close(server->listener.sockets[i]);
         if (server->store->watch >= 0)
@@ -1946,14 +2290,14 @@ serve_connections(struct server *server)
         close(server->listener.sockets[i]);
     for (size_t i = 0; i < server->settings->sessions; i++)
         if (server->children[i].pid > 0)
-            kill(server->children[i].pid, SIGTERM);
+            end_with(&server->word, server->children[i].pid);
     stop_asked = 0;
     for (reap(server); server->live > 0 && !stop_asked; reap(server))
         ppoll(NULL, 0, NULL, &server->mask);
     say("stopped");
 }
 
-/* ---- 8. main ----------------------------------------------------------------------------------------- */
+/* ---- 9. main ----------------------------------------------------------------------------------------- */
 
 static const char usage[] =
     "usage: server [-hiV] [-a address]... [-d directory] [-n sessions] [-p passfile]\n"
@@ -2187,6 +2531,8 @@ main(int argc, char **argv)
         return 1;
 
     store.path = settings.directory;
+    if (!become_owner(store.path))
+        return 1;
     if (!store_refresh(&store, true)) {
         say("%s: %s; -d names the directory with the messages", store.path, strerror(errno));
         return 1;
@@ -2194,8 +2540,12 @@ main(int argc, char **argv)
     catch_signals(&server.mask, settings.inetd);    /* until now they end the program at once, however long the store is */
     say("%s: %zu message%s, %" PRIu64 " octets", store.path, store.index.count, plural(store.index.count),
         store.index.octets);
+    confine_calls(&server.word);
+    wipe_stack();
+    tell_confinement(server.word != 0);
 
     if (settings.inetd) {
+        forget(&server.word);
         if (getpeername(STDIN_FILENO, (struct sockaddr *)&address, &length) != 0)
             length = 0;
         peer_text(peer, sizeof peer, (struct sockaddr *)&address, length);
