@@ -5375,7 +5375,7 @@ run(struct client *c, char *line, size_t length)
     struct pop3_request typed;
 
     for (size_t i = 0; i < length; i++)
-        if ((line[i] >= 0 && line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f) {
+        if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f) {
             fail(c, "a command has no control characters; that line was not sent");
             return;
         }

@@ -2551,7 +2551,7 @@ main(int argc, char **argv)
         peer_text(peer, sizeof peer, (struct sockaddr *)&address, length);
         return serve(&settings, &store, peer, STDIN_FILENO, STDOUT_FILENO, &server.mask) == 1;
     }
-    server.children = calloc(settings.sessions, sizeof *server.children);
+    server.children = calloc((size_t)settings.sessions, sizeof *server.children);
     if (server.children == NULL) {
         say("no memory for %" PRIu64 " sessions; -n sets how many", settings.sessions);
         return 1;
