@@ -6,7 +6,7 @@
 #
 # It needs sh, awk, cc and the usual tools. From the environment it takes SERVER and CLIENT (./server and
 # ./client), to test programs that were built in another way, and CC, CPPFLAGS, CFLAGS and LDFLAGS, with
-# which it compiles the programs among the tests.
+# which it compiles the programs among the tests; and SECONDS_EACH, how long one of them may take.
 #
 # A program, tests/NAME.c, prints "ok - WHAT" or "not ok - WHAT" for each of its cases. (fuzz_*.c are not
 # run from here.)
@@ -48,7 +48,7 @@ export LC_ALL
 unset CDPATH
 umask 022
 
-seconds=30                      # for one session or one program
+: "${SECONDS_EACH=60}"         # for one session or one program
 top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 cd "$top" || exit 1
 
@@ -71,13 +71,13 @@ trap 'exit 130' 1 2 15
 
 # limit COMMAND...: runs it, and ends it when it takes too long. The status is 124 or above 128 then.
 if timeout 9 true >/dev/null 2>&1; then
-    limit() { timeout "$seconds" "$@"; }
+    limit() { timeout "$SECONDS_EACH" "$@"; }
 else
     limit() {
         { "$@" <&3 3<&- & } 3<&0
         limited=$!
         {
-            sleep "$seconds" &
+            sleep "$SECONDS_EACH" &
             trap 'kill $!; exit' 15
             wait $!
             kill "$limited"
