@@ -57,7 +57,7 @@ case ${CLIENT:=./client} in /*) ;; *) CLIENT=$top/$CLIENT ;; esac
 : "${CC:=cc}" "${CFLAGS=-O1 -g}"
 strict='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
     -Wmissing-prototypes -Wvla'
-export SERVER CLIENT top
+export SERVER CLIENT SECONDS_EACH top
 
 # A session ends with its process, and leaves what it had to the system: that is no leak.
 : "${ASAN_OPTIONS=detect_leaks=0}"
