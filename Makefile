@@ -37,7 +37,10 @@ install: all
 	cp server $(DESTDIR)$(PREFIX)/bin/pop3-server
 	cp client $(DESTDIR)$(PREFIX)/bin/pop3-client
 
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/pop3-server $(DESTDIR)$(PREFIX)/bin/pop3-client
+
 clean:
 	rm -rf server client tests/build
 
-.PHONY: all run test check bench install clean
+.PHONY: all run test check bench install uninstall clean

@@ -5630,15 +5630,16 @@ static const char usage[] = "usage: client [-hV] [-d directory] [-x command] [ho
 
 static const char help[] =
     "\n"
-    "Reads mail by POP3. The host is localhost and the port " POP3_PORT " if none is given. HELP at the\n"
-    "prompt lists the commands.\n"
+    "Reads mail by POP3. The host is localhost and the port " POP3_PORT " if none is given.\n"
+    "HELP at the prompt lists the commands.\n"
     "\n"
     "  -d DIRECTORY  where messages are saved; made when first needed (inbox)\n"
-    "  -x COMMAND    run COMMAND with sh -c and talk to it instead of a host:\n"
-    "                -x './server -i', or with TLS\n"
-    "                -x 'openssl s_client -quiet -verify_return_error -connect HOST:995'\n"
+    "  -x COMMAND    run COMMAND with sh -c and talk to it instead of a host\n"
     "  -h, --help    say this\n"
-    "  -V, --version say which version this is\n";
+    "  -V, --version say which version this is\n"
+    "\n"
+    "  client -x './server -i'\n"
+    "  client -x 'openssl s_client -quiet -verify_return_error -connect HOST:995'\n";
 
 /* Says what is wrong with the command line, and ends the program. */
 static _Noreturn void __attribute__((format(printf, 2, 3)))

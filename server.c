@@ -2305,10 +2305,11 @@ static const char usage[] =
 
 static const char help[] =
     "\n"
-    "Serves a directory of messages, one a file, by POP3. The port is " POP3_PORT " if none is given;\n"
-    "with 0 the kernel chooses one.\n"
+    "Serves a directory of messages, one a file, by POP3. The port is " POP3_PORT " if none\n"
+    "is given; with 0 the kernel chooses one.\n"
     "\n"
-    "  -a ADDRESS    listen on this address, in digits; may be repeated (127.0.0.1 and ::1)\n"
+    "  -a ADDRESS    listen on this address, in digits, instead of 127.0.0.1 and ::1;\n"
+    "                may be repeated\n"
     "  -d DIRECTORY  where the messages are (mail)\n"
     "  -i            serve one session on standard input and output, then exit\n"
     "  -n SESSIONS   the most at once (256)\n"
