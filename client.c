@@ -3824,7 +3824,7 @@ struct client {
     bool editing;               /* with the line editor */
     sigset_t mask;              /* the signals as they were: let in while waiting */
     pid_t child;                /* of -x, or 0 */
-    struct wire server, keys, screen;
+    struct wire server, keys, screen, errors;
     struct editor editor;
     const char *codeset;        /* what the terminal reads */
     iconv_t to_local;           /* makes that from UTF-8; (iconv_t)-1 where it is UTF-8 */
@@ -3859,17 +3859,36 @@ static volatile sig_atomic_t interrupted, resized;
 enum mode { AS_FOUND, QUIET, RAW };
 
 static struct {                 /* at file scope for suspend(), which a signal may call */
+    int screen;                 /* where to write to it */
     bool pastes;                /* it is one that can say what is pasted */
     bool changed;
     struct termios found;
     enum mode mode;
 } terminal;
 
-/* Puts the terminal into a mode. Only a client that edits lines or hides a password does; text may be lost to nobody. */
+/*
+ * Opens the terminal behind a descriptor anew, not to block: one that stops taking output must not make the
+ * client deaf to signals, and the flag of the descriptor itself is others' too. Returns the new descriptor, or
+ * the same where there is no terminal or it may not be opened.
+ */
+static int
+open_again(int fd)
+{
+    const char *name = isatty(fd) ? ttyname(fd) : NULL;
+    int again = name != NULL ? open(name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+
+    return again >= 0 ? again : fd;
+}
+
+/*
+ * Puts the terminal into a mode. What is typed ahead is kept. Nothing waits for the output to go out, which it
+ * may never do: no mode changes how that looks.
+ */
 static void
 terminal_mode(enum mode mode)
 {
     static const char paste_on[] = "\033[?2004h", paste_off[] = "\033[?2004l";
+    struct pollfd screen = {.fd = terminal.screen, .events = POLLOUT, .revents = 0};
     struct termios t;
 
     if (mode == terminal.mode || (!terminal.changed && tcgetattr(STDIN_FILENO, &terminal.found) != 0))
@@ -3888,9 +3907,10 @@ terminal_mode(enum mode mode)
         t.c_lflag &= ~(tcflag_t)ISIG;
     }
     if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
-        write(STDOUT_FILENO, mode == AS_FOUND ? paste_off : paste_on, sizeof paste_on - 1) < 0)
+        poll(&screen, 1, 500) > 0 &&
+        write(terminal.screen, mode == AS_FOUND ? paste_off : paste_on, sizeof paste_on - 1) < 0)
         terminal.pastes = false;        /* the output is lost: no reason to leave the input as it is */
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &t);
+    tcsetattr(STDIN_FILENO, TCSANOW, &t);
     terminal.changed = true;
     terminal.mode = mode;
 }
@@ -4016,9 +4036,13 @@ tell(struct client *c, const char *format, ...)
 static void
 last_words(struct client *c)
 {
-    c->screen.stop = NULL;
-    c->screen.error = c->screen.error == EINTR ? 0 : c->screen.error;
-    c->screen.deadline = wire_clock() + 2000;
+    struct wire *const wires[] = {&c->screen, &c->errors};
+
+    for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
+        wires[i]->stop = NULL;
+        wires[i]->error = wires[i]->error == EINTR ? 0 : wires[i]->error;
+        wires[i]->deadline = wire_clock() + 2000;
+    }
 }
 
 /* Writes a complaint to standard error, behind what is on the screen so far. */
@@ -4036,7 +4060,10 @@ complain_list(struct client *c, const char *format, va_list arguments)
         last_words(c);
     free_row(c);
     wire_flush(&c->screen);
-    fprintf(stderr, "client: %.*s\n", (int)length, line);
+    wire_put(&c->errors, "client: ", 8);
+    wire_put(&c->errors, line, length);
+    wire_put(&c->errors, "\n", 1);
+    wire_flush(&c->errors);
 }
 
 /* Complains of something that a person should know. */
@@ -5798,7 +5825,9 @@ main(int argc, char **argv)
     editor_init(&c->editor, "pop3> ", &completer, 80);
     use_charset(c);
     wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
-    wire_open(&c->screen, STDIN_FILENO, STDOUT_FILENO);
+    terminal.screen = open_again(STDOUT_FILENO);
+    wire_open(&c->screen, STDIN_FILENO, terminal.screen);
+    wire_open(&c->errors, STDIN_FILENO, open_again(STDERR_FILENO));
     read_options(c, &settings, argc, argv);
     if (settings.command == NULL) {
         int error = getaddrinfo(settings.host, settings.port, &hints, &addresses);
@@ -5812,6 +5841,8 @@ main(int argc, char **argv)
     c->keys.mask = &c->mask;
     c->screen.mask = &c->mask;
     c->screen.stop = &interrupted;
+    c->errors.mask = &c->mask;
+    c->errors.stop = &interrupted;
     if (!connect_wires(c, addresses))
         return 1;
     if (addresses != NULL)

@@ -43,6 +43,7 @@ static struct session {
     pid_t leader, client;
     int reports, orders;
     bool stopped, ended, dumb;
+    bool unread;                /* nobody reads what comes to the terminal */
     int status;
 
     char stream[256 * 1024];    /* all that came to the terminal */
@@ -153,7 +154,7 @@ static void
 take(int milliseconds)
 {
     struct pollfd ready[4] = {
-        {.fd = now.master, .events = POLLIN}, {.fd = now.server, .events = POLLIN},
+        {.fd = now.unread ? -1 : now.master, .events = POLLIN}, {.fd = now.server, .events = POLLIN},
         {.fd = now.listener, .events = POLLIN}, {.fd = now.reports, .events = POLLIN},
     };
     ssize_t count;
@@ -215,7 +216,7 @@ take_all(void)
 {
     struct pollfd ready = {.fd = now.master, .events = POLLIN};
 
-    while (now.master >= 0 && poll(&ready, 1, 0) > 0) {
+    while (now.master >= 0 && !now.unread && poll(&ready, 1, 0) > 0) {
         take(0);
         ready.fd = now.master;
     }
@@ -363,16 +364,22 @@ got_no_more(void)
         || missed("that nothing more is sent", now.commands + now.commands_seen);
 }
 
+static bool
+modes_as_before(void)
+{
+    struct termios t;
+
+    return tcgetattr(now.slave, &t) == 0 && t.c_iflag == now.before.c_iflag && t.c_oflag == now.before.c_oflag
+        && t.c_cflag == now.before.c_cflag && t.c_lflag == now.before.c_lflag
+        && memcmp(t.c_cc, now.before.c_cc, sizeof t.c_cc) == 0;
+}
+
 /* Says whether the terminal is as it was before the client came. */
 static bool
 terminal_as_before(void)
 {
-    struct termios t;
-
     take_all();
-    return tcgetattr(now.slave, &t) == 0 && t.c_iflag == now.before.c_iflag && t.c_oflag == now.before.c_oflag
-        && t.c_cflag == now.before.c_cflag && t.c_lflag == now.before.c_lflag
-        && memcmp(t.c_cc, now.before.c_cc, sizeof t.c_cc) == 0 && !now.screen.marks_paste;
+    return modes_as_before() && !now.screen.marks_paste;
 }
 
 /* Starts the client on a new terminal. */
@@ -382,7 +389,7 @@ start(size_t columns, const char *term, int output, char *const arguments[])
     struct winsize size = {.ws_row = SCREEN_ROWS, .ws_col = (unsigned short)columns};
     int reports[2], orders[2];
 
-    now.stopped = now.ended = now.hung_up = false;
+    now.stopped = now.ended = now.hung_up = now.unread = false;
     now.length = now.seen = now.painted = now.caused = now.commands_length = now.commands_seen = 0;
     now.stream[0] = now.commands[0] = '\0';
     now.dumb = strcmp(term, "dumb") == 0;
@@ -1142,6 +1149,48 @@ test_other_terminal(void)
     clean_up();
 }
 
+/* Says whether the terminal has no room for output, nor gets some from what the kernel still moves on. */
+static bool
+is_full(void)
+{
+    struct pollfd room = {.fd = now.slave, .events = POLLOUT};
+
+    return poll(&room, 1, 100) == 0;
+}
+
+/* A terminal that takes no output, as one behind a line that is stuck: nothing is lost, and ^C is still heard. */
+static void
+test_full(void)
+{
+    enum { LINES = 10000 };     /* more than any terminal holds */
+
+    start_served(80);
+    for (int broken_off = 0; broken_off <= 1; broken_off++) {
+        bool full = false;
+
+        type("LIST\r");
+        CHECK(gets("LIST\r\n"));
+        now.unread = true;
+        answer("+OK\r\n");
+        for (int i = 0; i < LINES; i++)
+            answer("1 10\r\n");
+        WAIT_FOR((full = is_full()));
+        CHECK(full);
+        if (!broken_off) {
+            answer(".\r\n");
+            now.unread = false;
+            CHECK(prompted());
+            CHECK(times("1 10\r\n") == LINES);
+        }
+    }
+    press(CTRL_C);
+    WAIT_FOR(now.ended);
+    CHECK(now.ended && WIFEXITED(now.status) && WEXITSTATUS(now.status) == 1);
+    CHECK(modes_as_before());
+    CHECK(got_no_more());
+    clean_up();
+}
+
 /* ^Z gives the terminal back, and fg takes it again, with the line as it was. */
 static void
 test_suspend(void)
@@ -1317,6 +1366,7 @@ main(void)
     unit_case("terminal: hung up", test_hang_up);
     unit_case("terminal: hung up without a signal", test_hang_up_without_a_word);
     unit_case("terminal: the output alone goes", test_other_terminal);
+    unit_case("terminal: one that takes no output", test_full);
     unit_case("terminal: ^Z and fg", test_suspend);
     unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
     unit_case("-x: the command's standard error", test_command_says);

@@ -971,7 +971,7 @@ test_corpus(void)
 
 static struct settings test_settings = {.host = "nowhere", .port = "1", .directory = "inbox"};
 static struct client client;
-static int server_end, keys_end, screen_file, complaints_file, stderr_before;
+static int server_end, keys_end, screen_file, complaints_file;
 
 static int
 temporary_file(void)
@@ -987,7 +987,7 @@ temporary_file(void)
     return fd;
 }
 
-/* Readies a client as main() does, its three wires in our hands, and its complaints in a file. */
+/* Readies a client as main() does, its wires in our hands, and its complaints in a file. */
 static void
 client_begin(void)
 {
@@ -1008,19 +1008,15 @@ client_begin(void)
     wire_open(&client.server, pair[0], pair[0]);
     wire_open(&client.keys, keys[0], screen_file);
     wire_open(&client.screen, keys[0], screen_file);
+    wire_open(&client.errors, keys[0], complaints_file);
     client.server.idle_ms = client.keys.idle_ms = client.screen.idle_ms = 5000;
     server_end = pair[1];
     keys_end = keys[1];
-    fflush(stderr);
-    stderr_before = dup(STDERR_FILENO);
-    dup2(complaints_file, STDERR_FILENO);
 }
 
 static void
 client_end(void)
 {
-    dup2(stderr_before, STDERR_FILENO);
-    close(stderr_before);
     close(client.server.in);
     close(client.keys.in);
     close(screen_file);
@@ -1055,7 +1051,6 @@ shown(void)
 static const char *
 complained(void)
 {
-    fflush(stderr);
     return content(complaints_file);
 }
 
