@@ -421,23 +421,22 @@ text_columns(const char *text, size_t to)
     return columns;
 }
 
-/* Writes octets as people read them: 999 B, 3.4 KB, 12 MB. */
+/* Writes a number of octets as people read it, rounded: 999 B, 3.4 kB, 12 MB. */
 static void
 size_text(int64_t octets, char *out, size_t room)
 {
+    int64_t tenths;             /* of the unit */
     size_t unit = 0;
-    int64_t tenths = 0;
 
-    for (; octets >= 1000; unit++) {
-        tenths = octets % 1000 / 100;
+    for (; octets >= 999500; unit++)
         octets /= 1000;
-    }
-    if (unit > 0 && octets < 10)
-        snprintf(out, room, "%d.%d %cB", (int)octets, (int)tenths, "BKMGTPE"[unit]);
-    else if (unit > 0)
-        snprintf(out, room, "%d %cB", (int)octets, "BKMGTPE"[unit]);
-    else
+    tenths = (octets + 50) / 100;
+    if (octets < 1000 && unit == 0)
         snprintf(out, room, "%d B", (int)octets);
+    else if (tenths < 100)
+        snprintf(out, room, "%d.%d %cB", (int)(tenths / 10), (int)(tenths % 10), "kMGTPE"[unit]);
+    else
+        snprintf(out, room, "%d %cB", (int)((octets + 500) / 1000), "kMGTPE"[unit]);
 }
 
 /* -- The terminal's charset, where it is not UTF-8 -- */
@@ -3516,26 +3515,6 @@ parts_choose(struct show *s)
 
 /* -- Showing it -- */
 
-/* Writes a number of octets as a person reads it: 950 octets, 1.4 MB, 14 MB. */
-static void
-human_size(uint64_t octets, char *out, size_t room)
-{
-    static const char *const units[] = {"kB", "MB", "GB", "TB"};
-    unsigned unit = 0;
-
-    if (octets < 1000) {
-        snprintf(out, room, "%u octet%s", (unsigned)octets, octets == 1 ? "" : "s");
-        return;
-    }
-    for (; octets >= 999500 && unit < 3; unit++)
-        octets = (octets + 500) / 1000;
-    if (octets < 9950)
-        snprintf(out, room, "%u.%u %s", (unsigned)(octets + 50) / 1000, (unsigned)(octets + 50) / 100 % 10,
-                 units[unit]);
-    else
-        snprintf(out, room, "%u %s", (unsigned)((octets + 500) / 1000), units[unit]);
-}
-
 enum { BODY_BLOCK = SHOW_BLOCK / 4 };
 
 /* The content of a part while it is read. */
@@ -3658,7 +3637,10 @@ show_attachments(struct show *s, int root)
         body_open(&body, p);
         for (size_t made; (made = body_read(s, &body, octets)) > 0; )
             total += made;
-        human_size(total, size, sizeof size);
+        if (total < 1000)
+            snprintf(size, sizeof size, "%u octet%s", (unsigned)total, total == 1 ? "" : "s");
+        else
+            size_text((int64_t)total, size, sizeof size);
         snprintf(type, sizeof type, " (%s, %s%s)", p->type, size,
                  p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding" : "");
         page_field(&s->page, "Attached");

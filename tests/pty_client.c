@@ -923,7 +923,7 @@ try_progress(bool broken_off)
         answer(line);
     for (int64_t limit = wire_clock() + PATIENCE; !on_screen(" left") && wire_clock() < limit; take(20), sent++)
         answer(line);
-    CHECK(on_screen("KB of 2.0 MB, ") && on_screen("B/s, "));
+    CHECK(on_screen("kB of 2.0 MB, ") && on_screen("B/s, "));
     CHECK(now.screen.wrapped == 0 && now.screen.column < 60);
     if (broken_off) {
         press(CTRL_C);

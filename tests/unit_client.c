@@ -163,8 +163,9 @@ static void
 test_sizes(void)
 {
     static const struct { int64_t octets; const char *text; } sizes[] = {
-        {0, "0 B"}, {999, "999 B"}, {1000, "1.0 KB"}, {9999, "9.9 KB"}, {10000, "10 KB"}, {999999, "999 KB"},
-        {1234567, "1.2 MB"}, {INT64_MAX, "9.2 EB"},
+        {0, "0 B"}, {999, "999 B"}, {1000, "1.0 kB"}, {9949, "9.9 kB"}, {9950, "10 kB"}, {10499, "10 kB"},
+        {999499, "999 kB"}, {999500, "1.0 MB"}, {1251000, "1.3 MB"}, {999499999, "999 MB"},
+        {INT64_MAX, "9.2 EB"},
     };
     char text[16];
 
@@ -793,15 +794,15 @@ test_completion_list(void)
     begin(80);
     have_messages(12, 340);
     type("RETR 1\t\t");
-    CHECK(row_is(0, "1 (340 B)    10 (3.4 KB)  11 (3.7 KB)  12 (4.0 KB)"));
+    CHECK(row_is(0, "1 (340 B)    10 (3.4 kB)  11 (3.7 kB)  12 (4.1 kB)"));
     begin(20);
     have_messages(12, 340);
     type("RETR 1\t\t");
-    CHECK(row_is(0, "1 (340 B)") && row_is(3, "12 (4.0 KB)") && screen.wrapped == 0);
+    CHECK(row_is(0, "1 (340 B)") && row_is(3, "12 (4.1 kB)") && screen.wrapped == 0);
     begin(10);
     have_messages(12, 340);
     type("RETR 1\t\t");
-    CHECK(row_is(0, "1 (340 B)") && row_is(3, "12 (4.0 K") && screen.wrapped == 0);
+    CHECK(row_is(0, "1 (340 B)") && row_is(3, "12 (4.1 k") && screen.wrapped == 0);
     begin(3);
     type("\t\t");
     CHECK(screen.wrapped == 0 && screen.foreign == 0 && shows("", 0));
@@ -1462,7 +1463,7 @@ test_progress(void)
     client.progress.messages = 3;
     progress_paint(&client);
     CHECK(client.row == ROW_PROGRESS);
-    CHECK(strncmp(content(screen_file), "3 of 10, 25 KB of 100 KB, 41", 28) == 0);
+    CHECK(strncmp(content(screen_file), "3 of 10, 25 kB of 100 kB, 41", 28) == 0);
     CHECK(strstr(content(screen_file), " B/s, 3:00 left") != NULL);
     size_t length = strlen(content(screen_file));
     progress_paint(&client);
