@@ -16,9 +16,9 @@
  *      4  reading a message    alone, but for visible text: MIME, HTML, charsets, from a file to a page
  *      5  state                what the rest works with
  *      6  the terminal         its modes, what is shown on it, progress
- *      7  the server           connecting, status lines, the lines behind them
- *      8  numbers              of messages, as lists and as sets
- *      9  saving a message     complete under a free name, or not at all
+ *      7  numbers              of messages, as lists and as sets
+ *      8  saving messages      complete under a free name, or not at all
+ *      9  the server           connecting, status lines, the lines behind them
  *     10  commands             one function each
  *     11  the loop, main
  *
@@ -43,6 +43,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -60,7 +61,13 @@ enum {
     AHEAD_MAX = 100,            /* commands sent ahead: 2,000 octets, which fit into any pipe or socket */
     NOOP_SECONDS = 240,         /* at the prompt: a server waits ten minutes at least, some routers five */
     ESCAPE_MS = 60,             /* an ESC with nothing behind it for so long is the key of that name */
-    PROGRESS_MS = 500           /* what takes longer shows how far it is */
+    PROGRESS_MS = 500,          /* what takes longer shows how far it is */
+    NAME_ROOM = 64,             /* of a saved message, with its NUL */
+    SAVE_TOGETHER = 100,        /* messages that are brought to disk at once, at most; */
+    SAVE_OCTETS = 16 * 1024 * 1024,      /* fewer when they have so many octets, */
+    SAVE_MS = 200,              /* or when the first of them has waited for so long */
+    SYNCFS_LEAST = 3,           /* from so many files on, syncfs() costs less than an fsync() for each */
+    SYNCFS_MS = 1000            /* a disk on which it takes longer is busy with what is not ours */
 };
 
 struct settings {
@@ -3800,6 +3807,37 @@ struct progress {
     size_t messages, of;
 };
 
+/* A message on its way to a file. */
+struct saving {
+    uint32_t number;
+    int directory, file;
+    char temporary[NAME_ROOM];  /* its name until it is complete, "" when there is none */
+    char name[NAME_ROOM];       /* the name it got, or had already */
+    bool had_it;                /* it was saved before */
+    int error;                  /* the first one, or 0 */
+
+    char *status;               /* what the server said, not shown yet, or NULL */
+    char announced[24];         /* the octets of the message by that, "" when it does not say */
+    uint64_t octets;            /* that came */
+};
+
+/* Messages that came whole. They get their names together, which costs the disk less than one by one. */
+struct savings {
+    int directory;              /* the one for them, -1 when it is not open */
+    struct saving list[SAVE_TOGETHER];
+    size_t count, most;         /* fewer than fit where a process may not have many open files */
+    uint64_t octets;
+    int64_t since;              /* on wire_clock: when the first of them was complete */
+    bool busy;                  /* the disk has much to write for others */
+};
+
+/* What became of the messages of one command. */
+struct tally {
+    size_t done, had;
+    uint64_t octets;            /* of both */
+    bool enough;                /* a person wants no more of them */
+};
+
 struct client {
     const struct settings *settings;
     bool at_terminal;           /* a person types */
@@ -3812,6 +3850,7 @@ struct client {
     iconv_t to_local;           /* makes that from UTF-8; (iconv_t)-1 where it is UTF-8 */
     enum row row;
     struct progress progress;
+    struct tally tally;
 
     bool over;                  /* the session is */
     bool failed;                /* something was not as it was asked to be: exit status 1 */
@@ -3820,7 +3859,8 @@ struct client {
     struct numbers there;       /* what the last LIST said */
     bool listed;                /* and it still holds, but for what was marked since */
     struct numbers marked;      /* by DELE */
-    struct numbers unsaved;     /* their RETR failed */
+    struct savings received;    /* not saved yet, but complete */
+    struct numbers unsaved;     /* their RETR failed, or is not over */
     bool any_unsaved;           /* a RETR failed before it was known of which messages */
     bool user_given;            /* the last command was USER: PASS comes next, and nothing between */
     size_t noops;               /* sent by the client itself and not answered yet */
@@ -4088,12 +4128,13 @@ progress_paint(struct client *c)
     struct progress *p = &c->progress;
     int64_t now = wire_clock(), spent = now - p->began;
     char text[160], octets[16], expected[16], rate[16], left[32] = "", messages[64] = "";
-    size_t columns = terminal_columns();
+    size_t columns;
     int length;
 
     if (!c->editing || p->began == 0 || spent < PROGRESS_MS || now - p->painted < PROGRESS_MS / 4)
         return;
     p->painted = now;
+    columns = terminal_columns();
     size_text((int64_t)p->octets, octets, sizeof octets);
     size_text((int64_t)p->expected, expected, sizeof expected);
     size_text((int64_t)(p->octets * 1000 / (uint64_t)spent), rate, sizeof rate);
@@ -4123,7 +4164,353 @@ progress_end(struct client *c)
         free_row(c);
 }
 
-/* ---- 7. Talking to the server ------------------------------------------------------------------------ */
+/* ---- 7. Numbers of messages -------------------------------------------------------------------------- */
+
+/* Adds a number to the end. Returns false when there is no memory. */
+static bool
+numbers_append(struct numbers *n, uint32_t number, int64_t octets)
+{
+    if (n->count == n->room) {
+        size_t room = n->room * 2 + 16;
+        struct number *list = realloc(n->list, room * sizeof *list);
+
+        if (list == NULL)
+            return false;
+        n->list = list;
+        n->room = room;
+    }
+    n->list[n->count++] = (struct number){.number = number, .octets = octets};
+    return true;
+}
+
+/* Returns where in a sorted list a number stands, or should. */
+static size_t
+numbers_find(const struct numbers *n, uint32_t number)
+{
+    size_t begin = 0, end = n->count;
+
+    if (end > 0 && n->list[end - 1].number < number)
+        return end;             /* the most common case by far */
+    while (begin < end) {
+        size_t middle = begin + (end - begin) / 2;
+
+        if (n->list[middle].number < number)
+            begin = middle + 1;
+        else
+            end = middle;
+    }
+    return begin;
+}
+
+static bool
+numbers_have(const struct numbers *n, uint32_t number)
+{
+    size_t at = numbers_find(n, number);
+
+    return at < n->count && n->list[at].number == number;
+}
+
+/* Puts a number into a sorted list, where it is once. Returns false when there is no memory. */
+static bool
+numbers_put(struct numbers *n, uint32_t number, int64_t octets)
+{
+    size_t at = numbers_find(n, number);
+
+    if (at < n->count && n->list[at].number == number)
+        return true;
+    if (!numbers_append(n, number, octets))
+        return false;
+    memmove(n->list + at + 1, n->list + at, (n->count - 1 - at) * sizeof *n->list);
+    n->list[at] = (struct number){.number = number, .octets = octets};
+    return true;
+}
+
+/* Takes a number out of a sorted list, if it is there. */
+static void
+numbers_drop(struct numbers *n, uint32_t number)
+{
+    size_t at = numbers_find(n, number);
+
+    if (at < n->count && n->list[at].number == number) {
+        n->count--;
+        memmove(n->list + at, n->list + at + 1, (n->count - at) * sizeof *n->list);
+    }
+}
+
+/* Returns the octets of the messages in a list, 0 when one's are not known or nobody could have so many. */
+static uint64_t
+numbers_octets(const struct numbers *n)
+{
+    uint64_t octets = 0;
+
+    for (size_t i = 0; i < n->count; i++) {
+        if (n->list[i].octets < 0 || octets > INT64_MAX - (uint64_t)n->list[i].octets)
+            return 0;
+        octets += (uint64_t)n->list[i].octets;
+    }
+    return octets;
+}
+
+static void
+numbers_free(struct numbers *n)
+{
+    free(n->list);
+    *n = (struct numbers){.list = NULL};
+}
+
+/* ---- 8. Saving messages ------------------------------------------------------------------------------ */
+
+static void
+saving_fail(struct saving *s)
+{
+    if (s->error == 0)
+        s->error = errno != 0 ? errno : EIO;
+}
+
+/* Opens the directory for messages, made if it is not there. Returns -1, with errno set, when it cannot be had. */
+static int
+open_directory(const char *path)
+{
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), parent;
+
+    if (directory >= 0 || errno != ENOENT || (mkdir(path, S_IRWXU) != 0 && errno != EEXIST))
+        return directory;
+    directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    parent = directory < 0 ? -1 : openat(directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent >= 0) {
+        fsync(parent);
+        close(parent);
+    }
+    return directory;
+}
+
+/*
+ * Opens a file under a hidden name in a directory, which open_directory() has just returned or which holds
+ * another message already. Failures, the directory's included, wait in s->error.
+ */
+static void
+save_begin(struct saving *s, int directory, uint32_t number)
+{
+    *s = (struct saving){.number = number, .directory = directory, .file = -1};
+    for (int i = 0; directory >= 0 && s->file < 0 && i < 100; i++) {
+        snprintf(s->temporary, sizeof s->temporary, ".%" PRIu32 ".%ld-%d", number, (long)getpid(), i);
+        s->file = openat(directory, s->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                         S_IRUSR | S_IWUSR);
+        if (s->file < 0 && errno != EEXIST)
+            break;
+    }
+    if (s->file < 0) {
+        s->temporary[0] = '\0';
+        saving_fail(s);
+    }
+}
+
+/* Writes octets. After an error it does nothing, so that the rest of the message is read all the same. */
+static void
+take_to_file(void *to, const unsigned char *octets, size_t length)
+{
+    struct saving *s = to;
+
+    while (length > 0 && s->error == 0) {
+        ssize_t count = write(s->file, octets, length);
+
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0) {
+            saving_fail(s);
+            return;
+        }
+        octets += count;
+        length -= (size_t)count;
+    }
+}
+
+/* Says whether a file of the directory holds what this one does. */
+static bool
+same_content(int directory, const char *name, int file)
+{
+    int other = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    char a[16 * 1024], b[sizeof a];
+    struct stat ours, theirs;
+    off_t offset = 0;
+    bool same = false;
+
+    if (other >= 0 && fstat(other, &theirs) == 0 && fstat(file, &ours) == 0)
+        same = S_ISREG(theirs.st_mode) && ours.st_size == theirs.st_size;
+    while (same && offset < ours.st_size) {
+        ssize_t count = pread(file, a, sizeof a, offset);
+
+        same = count > 0 && pread(other, b, (size_t)count, offset) == count && memcmp(a, b, (size_t)count) == 0;
+        offset += count;
+    }
+    same = same && fsync(other) == 0;   /* whoever put it there: it is about to be called saved */
+    if (other >= 0)
+        close(other);
+    return same;
+}
+
+/* Gives a file another name, which must be free. Returns as link() does. */
+static int
+link_as(int directory, const char *from, const char *to)
+{
+    if (linkat(directory, from, directory, to, 0) == 0)
+        return 0;
+#ifdef SYS_renameat2
+    /* FAT and the like have no links, but can rename without overwriting. */
+    if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
+        return (int)syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */);
+#endif
+    return -1;
+}
+
+/* Gives a complete message its name: the first free one of n.eml, n-1.eml ..., unless one before holds the same. */
+static void
+save_name(struct saving *s)
+{
+    for (uint32_t i = 0; s->error == 0; i++) {
+        if (i == 0)
+            snprintf(s->name, sizeof s->name, "%" PRIu32 ".eml", s->number);
+        else
+            snprintf(s->name, sizeof s->name, "%" PRIu32 "-%" PRIu32 ".eml", s->number, i);
+        if (link_as(s->directory, s->temporary, s->name) == 0)
+            return;
+        if (errno != EEXIST)
+            saving_fail(s);
+        else if (same_content(s->directory, s->name, s->file)) {
+            s->had_it = true;
+            return;
+        }
+    }
+}
+
+/*
+ * Saves complete messages in one directory: their octets are on disk before any of them has its name, and the
+ * names before this returns. One with an error then, in its s->error, is not saved, and nothing is left of it.
+ */
+static void
+save_end(struct saving *list, size_t count)
+{
+    struct saving *end = list + count;
+    bool any = false;
+
+    for (struct saving *s = list; s < end; s++)
+        if (s->error == 0 && fsync(s->file) != 0)
+            saving_fail(s);
+    for (struct saving *s = list; s < end; s++) {
+        save_name(s);
+        if (s->temporary[0] != '\0')
+            unlinkat(s->directory, s->temporary, 0);
+        any = any || s->error == 0;
+    }
+    if (any && fsync(list->directory) != 0 && errno != EINVAL && errno != ENOTSUP) {
+        int error = errno;
+
+        for (struct saving *s = list; s < end; s++) {
+            if (s->error == 0 && !s->had_it)
+                unlinkat(s->directory, s->name, 0);
+            errno = error;
+            saving_fail(s);
+        }
+    }
+    for (struct saving *s = list; s < end; s++)
+        if (s->file >= 0 && close(s->file) != 0)
+            saving_fail(s);
+}
+
+/*
+ * Tells what became of a message. One with fewer octets than the server said is saved too, but not taken for
+ * whole: there are servers that do not stuff a dot at the very start of a message, which ends it there.
+ */
+static void
+tell_saved(struct client *c, const struct saving *s)
+{
+    const char *directory = c->settings->directory;
+    size_t known = numbers_find(&c->there, s->number);
+    int64_t listed = c->listed && known < c->there.count && c->there.list[known].number == s->number ?
+                     c->there.list[known].octets : -1;
+    uint64_t said = s->octets;
+
+    if (s->status != NULL)
+        show_line(c, s->status, strlen(s->status));
+    if (s->error != 0) {
+        fail(c, "message %" PRIu32 " is not saved: %s: %s", s->number, directory, strerror(s->error));
+        return;
+    }
+    *(s->had_it ? &c->tally.had : &c->tally.done) += 1;
+    c->tally.octets += s->octets;
+    tell(c, "%s %s/%s (%" PRIu64 " octets)", s->had_it ? "already saved as" : "saved", directory, s->name, s->octets);
+    if (s->announced[0] != '\0' && !pop3_number(s->announced, UINT64_MAX, &said))
+        said = UINT64_MAX;
+    if (said <= s->octets)
+        numbers_drop(&c->unsaved, s->number);
+    if (said > s->octets)
+        fail(c, "the server said that message %" PRIu32 " has %s octets: some may be missing", s->number, s->announced);
+    else if (said < s->octets)
+        warn(c, "the server said that message %" PRIu32 " has %s octets", s->number, s->announced);
+    else if (s->announced[0] == '\0' && listed >= 0 && (uint64_t)listed != s->octets)
+        warn(c, "the server listed message %" PRIu32 " with %" PRId64 " octets", s->number, listed);
+}
+
+/* Closes the directory, which is opened again when it is needed. */
+static void
+save_close(struct client *c)
+{
+    if (c->received.directory >= 0)
+        close(c->received.directory);
+    c->received.directory = -1;
+}
+
+/*
+ * Saves the messages that came whole, and tells what became of them.
+ *
+ * An fsync() waits for the disk, and two for each message wait longer than all else takes. For several files
+ * one syncfs() writes everything out at once, and then each fsync() has next to nothing left to do. It stays:
+ * not every file system and kernel does with syncfs() what it says, or tells of an error there.
+ */
+static void
+save_received(struct client *c)
+{
+    struct savings *r = &c->received;
+
+    if (r->count == 0)
+        return;
+#ifdef SYS_syncfs
+    if (r->count >= SYNCFS_LEAST && !r->busy) {
+        int64_t began = wire_clock();
+
+        syscall(SYS_syncfs, r->directory);
+        r->busy = wire_clock() - began > SYNCFS_MS;
+    }
+#endif
+    save_end(r->list, r->count);
+    if (interrupted)
+        last_words(c);
+    for (size_t i = 0; i < r->count; i++) {
+        tell_saved(c, &r->list[i]);
+        free(r->list[i].status);
+    }
+    r->count = 0;
+    r->octets = 0;
+}
+
+/* Begins to save a message, together with those that wait for it. */
+static void
+save_another(struct client *c, struct saving *s, uint32_t number)
+{
+    struct savings *r = &c->received;
+
+    if (r->count == 0) {
+        struct rlimit files;
+
+        save_close(c);
+        r->directory = open_directory(c->settings->directory);
+        r->most = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < SAVE_TOGETHER ?
+                  (size_t)files.rlim_cur / 4 : SAVE_TOGETHER;
+    }
+    save_begin(s, r->directory, number);
+}
+
+/* ---- 9. Talking to the server ------------------------------------------------------------------------ */
 
 /* Ends a session that broke, and says why. Only QUIT removes mail: without it the marks are worth nothing. */
 static void
@@ -4135,6 +4522,7 @@ lost(struct client *c)
     if (c->over)
         return;
     c->over = true;
+    save_received(c);           /* what came whole before is as good as ever */
     if (c->screen.error == WIRE_CLOSED)
         why = "nobody reads what is shown";
     else if (c->screen.error != 0 && c->screen.error != EINTR)
@@ -4278,12 +4666,33 @@ has_status(const char *line, const char *status)
 }
 
 /*
+ * Before it is waited for the server: what waits for the screen is written, and messages that wait to be saved
+ * are, unless more comes soon.
+ */
+static void
+before_waiting(struct client *c)
+{
+    if (c->received.count > 0) {
+        struct pollfd ready = {.fd = c->server.in, .events = POLLIN, .revents = 0};
+        int64_t left = c->received.since + SAVE_MS - wire_clock();
+        struct timespec time = {.tv_sec = 0, .tv_nsec = left > 0 ? (long)left * 1000000 : 0};
+
+        if (left <= 0 || ppoll(&ready, 1, &time, &c->mask) <= 0)
+            save_received(c);
+    }
+    wire_flush(&c->screen);
+}
+
+/* Which status lines are shown as they come. */
+enum which { NONE, EVERY, ALL_BUT_OK };
+
+/*
  * Reads the status line that answers a command, keeps it in c->status, and shows it as it came. Returns
  * whether it was +OK. Anything else goes into the exit status, but for "+ ", with which a server asks for
  * more (RFC 5034); what is no status line at all ends the session.
  */
 static bool
-get_status(struct client *c, bool shown)
+get_status(struct client *c, enum which which)
 {
     char *line;
     size_t length;
@@ -4291,7 +4700,7 @@ get_status(struct client *c, bool shown)
 
     do {
         if (c->server.in_start == c->server.in_end)
-            wire_flush(&c->screen);
+            before_waiting(c);
         got = wire_line(&c->server, sizeof c->status, &line, &length);
     } while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);   /* of its own the client says nothing */
     if (got == WIRE_NO_LINE) {
@@ -4300,9 +4709,13 @@ get_status(struct client *c, bool shown)
     }
     if (got == WIRE_LINE) {
         memcpy(c->status, line, length + 1);
-        if (shown)
-            show_line(c, line, length);
-        if (has_status(line, "+OK"))
+        bool ok = has_status(line, "+OK");
+
+        if (!ok)
+            save_received(c);   /* it stands behind what is told of those */
+        if (which == EVERY || (which == ALL_BUT_OK && !ok))
+            show_line(c, c->status, length);
+        if (ok)
             return true;
         c->failed = c->failed || !has_status(line, "+");
         if (has_status(line, "-ERR") || has_status(line, "+"))
@@ -4328,7 +4741,7 @@ get_body(struct client *c, struct pop3_unstuffer *u, void (*take)(void *to, cons
         size_t made;
 
         if (w->in_start == w->in_end) {
-            wire_flush(&c->screen);
+            before_waiting(c);
             if (!wire_fill(w)) {
                 lost(c);
                 return false;
@@ -4406,247 +4819,6 @@ hang_up(struct client *c)
         end_command(c);
 }
 
-/* ---- 8. Numbers of messages -------------------------------------------------------------------------- */
-
-/* Adds a number to the end. Returns false when there is no memory. */
-static bool
-numbers_append(struct numbers *n, uint32_t number, int64_t octets)
-{
-    if (n->count == n->room) {
-        size_t room = n->room * 2 + 16;
-        struct number *list = realloc(n->list, room * sizeof *list);
-
-        if (list == NULL)
-            return false;
-        n->list = list;
-        n->room = room;
-    }
-    n->list[n->count++] = (struct number){.number = number, .octets = octets};
-    return true;
-}
-
-/* Returns where in a sorted list a number stands, or should. */
-static size_t
-numbers_find(const struct numbers *n, uint32_t number)
-{
-    size_t begin = 0, end = n->count;
-
-    if (end > 0 && n->list[end - 1].number < number)
-        return end;             /* the most common case by far */
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-
-        if (n->list[middle].number < number)
-            begin = middle + 1;
-        else
-            end = middle;
-    }
-    return begin;
-}
-
-static bool
-numbers_have(const struct numbers *n, uint32_t number)
-{
-    size_t at = numbers_find(n, number);
-
-    return at < n->count && n->list[at].number == number;
-}
-
-/* Puts a number into a sorted list, where it is once. Returns false when there is no memory. */
-static bool
-numbers_put(struct numbers *n, uint32_t number, int64_t octets)
-{
-    size_t at = numbers_find(n, number);
-
-    if (at < n->count && n->list[at].number == number)
-        return true;
-    if (!numbers_append(n, number, octets))
-        return false;
-    memmove(n->list + at + 1, n->list + at, (n->count - 1 - at) * sizeof *n->list);
-    n->list[at] = (struct number){.number = number, .octets = octets};
-    return true;
-}
-
-/* Takes a number out of a sorted list, if it is there. */
-static void
-numbers_drop(struct numbers *n, uint32_t number)
-{
-    size_t at = numbers_find(n, number);
-
-    if (at < n->count && n->list[at].number == number) {
-        n->count--;
-        memmove(n->list + at, n->list + at + 1, (n->count - at) * sizeof *n->list);
-    }
-}
-
-/* Returns the octets of the messages in a list, 0 when one's are not known or nobody could have so many. */
-static uint64_t
-numbers_octets(const struct numbers *n)
-{
-    uint64_t octets = 0;
-
-    for (size_t i = 0; i < n->count; i++) {
-        if (n->list[i].octets < 0 || octets > INT64_MAX - (uint64_t)n->list[i].octets)
-            return 0;
-        octets += (uint64_t)n->list[i].octets;
-    }
-    return octets;
-}
-
-static void
-numbers_free(struct numbers *n)
-{
-    free(n->list);
-    *n = (struct numbers){.list = NULL};
-}
-
-/* ---- 9. Saving a message ----------------------------------------------------------------------------- */
-
-enum { NAME_ROOM = 64 };
-
-/* A message on its way to a file. */
-struct saving {
-    uint32_t number;
-    int directory, file;
-    char temporary[NAME_ROOM];  /* its name until it is complete, "" when there is none */
-    char name[NAME_ROOM];       /* the name it got, or had already */
-    bool had_it;                /* it was saved before */
-    int error;                  /* the first one, or 0 */
-};
-
-static void
-saving_fail(struct saving *s)
-{
-    if (s->error == 0)
-        s->error = errno != 0 ? errno : EIO;
-}
-
-/* Opens the directory, made if it is not there, and a file under a hidden name. Failures wait in s->error. */
-static void
-save_begin(struct saving *s, const char *directory, uint32_t number)
-{
-    *s = (struct saving){.number = number, .directory = -1, .file = -1};
-    if (mkdir(directory, S_IRWXU) == 0) {
-        int parent = -1;
-
-        s->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        parent = s->directory < 0 ? -1 : openat(s->directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (parent >= 0) {
-            fsync(parent);
-            close(parent);
-        }
-    } else {
-        s->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    }
-    for (int i = 0; s->directory >= 0 && s->file < 0 && i < 100; i++) {
-        snprintf(s->temporary, sizeof s->temporary, ".%" PRIu32 ".%ld-%d", number, (long)getpid(), i);
-        s->file = openat(s->directory, s->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                         S_IRUSR | S_IWUSR);
-        if (s->file < 0 && errno != EEXIST)
-            break;
-    }
-    if (s->file < 0) {
-        s->temporary[0] = '\0';
-        saving_fail(s);
-    }
-}
-
-/* Writes octets. After an error it does nothing, so that the rest of the message is read all the same. */
-static void
-take_to_file(void *to, const unsigned char *octets, size_t length)
-{
-    struct saving *s = to;
-
-    while (length > 0 && s->error == 0) {
-        ssize_t count = write(s->file, octets, length);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0) {
-            saving_fail(s);
-            return;
-        }
-        octets += count;
-        length -= (size_t)count;
-    }
-}
-
-/* Says whether a file of the directory holds what this one does. */
-static bool
-same_content(int directory, const char *name, int file)
-{
-    int other = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    char a[16 * 1024], b[sizeof a];
-    struct stat ours, theirs;
-    off_t offset = 0;
-    bool same = false;
-
-    if (other >= 0 && fstat(other, &theirs) == 0 && fstat(file, &ours) == 0)
-        same = S_ISREG(theirs.st_mode) && ours.st_size == theirs.st_size;
-    while (same && offset < ours.st_size) {
-        ssize_t count = pread(file, a, sizeof a, offset);
-
-        same = count > 0 && pread(other, b, (size_t)count, offset) == count && memcmp(a, b, (size_t)count) == 0;
-        offset += count;
-    }
-    same = same && fsync(other) == 0;   /* whoever put it there: it is about to be called saved */
-    if (other >= 0)
-        close(other);
-    return same;
-}
-
-/* Gives a file another name, which must be free. Returns as link() does. */
-static int
-link_as(int directory, const char *from, const char *to)
-{
-    if (linkat(directory, from, directory, to, 0) == 0)
-        return 0;
-#ifdef SYS_renameat2
-    /* FAT and the like have no links, but can rename without overwriting. */
-    if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
-        return (int)syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */);
-#endif
-    return -1;
-}
-
-/*
- * Gives a complete message its name: the first free one of n.eml, n-1.eml, n-2.eml ..., unless one before
- * holds the same. Both the file and its name are on disk before this returns. Returns false, with s->error
- * set, when the message is not saved; then nothing is left of it.
- */
-static bool
-save_end(struct saving *s)
-{
-    if (s->error == 0 && fsync(s->file) != 0)
-        saving_fail(s);
-    for (uint32_t i = 0; s->error == 0; i++) {
-        if (i == 0)
-            snprintf(s->name, sizeof s->name, "%" PRIu32 ".eml", s->number);
-        else
-            snprintf(s->name, sizeof s->name, "%" PRIu32 "-%" PRIu32 ".eml", s->number, i);
-        if (link_as(s->directory, s->temporary, s->name) == 0)
-            break;
-        if (errno != EEXIST)
-            saving_fail(s);
-        else if (same_content(s->directory, s->name, s->file)) {
-            s->had_it = true;
-            break;
-        }
-    }
-    if (s->temporary[0] != '\0')
-        unlinkat(s->directory, s->temporary, 0);
-    if (s->error == 0 && fsync(s->directory) != 0 && errno != EINVAL && errno != ENOTSUP) {
-        saving_fail(s);
-        if (!s->had_it)
-            unlinkat(s->directory, s->name, 0);
-    }
-    if (s->file >= 0 && close(s->file) != 0)
-        saving_fail(s);
-    if (s->directory >= 0)
-        close(s->directory);
-    return s->error == 0;
-}
-
 /* ---- 10. Commands ------------------------------------------------------------------------------------- */
 
 /* Reads the lines of a LIST, number and size, and shows them too if they were asked for. */
@@ -4707,7 +4879,7 @@ static bool
 list_messages(struct client *c)
 {
     send_line(c, "LIST", 4);
-    return get_status(c, false) && read_listing(c, false);
+    return get_status(c, NONE) && read_listing(c, false);
 }
 
 /* Returns how many characters must be changed, added, dropped or exchanged to make one word of another; 3: many. */
@@ -4774,7 +4946,7 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     }
     c->user_given = typed->verb == POP3_USER;
     send_line(c, line, strlen(line));
-    if (!get_status(c, true)) {
+    if (!get_status(c, EVERY)) {
         if (typed->verb == POP3_VERBS && has_status(c->status, "-ERR") && !c->over)
             hint(c, typed->word);
         return;
@@ -4910,7 +5082,7 @@ may_send_ahead(struct client *c)
     if (c->pipelining >= 0)
         return c->pipelining > 0;
     send_line(c, "CAPA", 4);
-    if (get_status(c, false))
+    if (get_status(c, NONE))
         get_body(c, &u, take_to_capability, &pipelining);
     else if (!c->over)
         c->failed = failed;     /* an older server: no fault of anybody's */
@@ -4918,26 +5090,19 @@ may_send_ahead(struct client *c)
     return pipelining.found;
 }
 
-/* What became of the messages of one command. */
-struct tally {
-    size_t done, had;
-    uint64_t octets;            /* of both */
-    bool enough;                /* a person wants no more of them */
-};
-
 /*
  * Sends a command for each message and takes the answers with what fits it, in order. As many as most are
  * sent ahead if the server can take that; they are few enough to fit on the way, so nobody waits for the
  * other.
  */
 static void
-for_each(struct client *c, enum pop3_verb verb, size_t most, const struct numbers *list, struct tally *tally,
-         void (*answered)(struct client *c, uint32_t number, struct tally *tally))
+for_each(struct client *c, enum pop3_verb verb, size_t most, const struct numbers *list,
+         void (*answered)(struct client *c, uint32_t number))
 {
     size_t ahead = most > 1 && list->count > 1 && may_send_ahead(c) ? most : 1, sent = 0;
 
     progress_begin(c, list->count, verb == POP3_RETR ? numbers_octets(list) : 0);
-    for (size_t i = 0; i < list->count && !c->over && !tally->enough; i++) {
+    for (size_t i = 0; i < list->count && !c->over && !c->tally.enough; i++) {
         if (sent - i <= ahead / 2)
             for (; sent < list->count && sent - i < ahead; sent++) {
                 char line[32];
@@ -4949,73 +5114,60 @@ for_each(struct client *c, enum pop3_verb verb, size_t most, const struct number
         if (!wire_flush(&c->server))
             lost(c);
         else
-            answered(c, list->list[i].number, tally);
+            answered(c, list->list[i].number);
         c->progress.messages++;
     }
     progress_end(c);
 }
 
-/*
- * RETR n: saves the message. One with fewer octets than the server said is saved too, but not taken for whole:
- * there are servers that do not stuff a dot at the very start of a message, which ends it there.
- */
+/* RETR n: saves the message, together with others if there are more. */
 static void
-retr_answered(struct client *c, uint32_t number, struct tally *tally)
+retr_answered(struct client *c, uint32_t number)
 {
-    const char *directory = c->settings->directory;
+    struct savings *r = &c->received;
     struct pop3_unstuffer u = {.octets = 0};
     struct saving saving;
-    size_t known = numbers_find(&c->there, number);
-    int64_t listed = c->listed && known < c->there.count && c->there.list[known].number == number ?
-                     c->there.list[known].octets : -1;
-    uint64_t said = 0;
-    char digits[24] = "";
-    bool whole;
+    bool alone = c->progress.of == 1;
 
     if (!numbers_put(&c->unsaved, number, -1))
         fail(c, "no memory to remember message %" PRIu32, number);
-    if (!get_status(c, true)) {
-        if (c->progress.of > 1 && !c->over)
+    if (!get_status(c, alone ? EVERY : ALL_BUT_OK)) {
+        if (!alone && !c->over)
             fail(c, "message %" PRIu32 " is not saved", number);
         return;
     }
-    sscanf(c->status, "+OK %20[0-9]", digits);
-    if (c->progress.of == 1 && pop3_number(digits, INT64_MAX, &said))
-        c->progress.expected = said;
+    save_another(c, &saving, number);
+    sscanf(c->status, "+OK %20[0-9]", saving.announced);
+    if (alone)
+        pop3_number(saving.announced, INT64_MAX, &c->progress.expected);
+    else if ((saving.status = strdup(c->status)) == NULL)
+        show_line(c, c->status, strlen(c->status));
 
-    save_begin(&saving, directory, number);
-    whole = get_body(c, &u, take_to_file, &saving);
-    if (!whole && saving.error == 0)
-        saving.error = EPROTO;
-    if (!save_end(&saving)) {
-        if (whole)
-            fail(c, "message %" PRIu32 " is not saved: %s: %s", number, directory, strerror(saving.error));
+    if (!get_body(c, &u, take_to_file, &saving)) {
+        saving.error = EPROTO;  /* and lost() has said so */
+        save_end(&saving, 1);
+        free(saving.status);
         return;
     }
-    *(saving.had_it ? &tally->had : &tally->done) += 1;
-    tally->octets += u.octets;
-    tell(c, "%s %s/%s (%" PRIu64 " octets)", saving.had_it ? "already saved as" : "saved", directory, saving.name,
-         u.octets);
-    if (!pop3_number(digits, UINT64_MAX, &said) || said <= u.octets)
-        numbers_drop(&c->unsaved, number);
-    if (digits[0] != '\0' && said > u.octets)
-        fail(c, "the server said that message %" PRIu32 " has %s octets: some may be missing", number, digits);
-    else if (digits[0] != '\0' && said < u.octets)
-        warn(c, "the server said that message %" PRIu32 " has %s octets", number, digits);
-    else if (digits[0] == '\0' && listed >= 0 && (uint64_t)listed != u.octets)
-        warn(c, "the server listed message %" PRIu32 " with %" PRId64 " octets", number, listed);
+    saving.octets = u.octets;
+    if (r->count == 0)
+        r->since = wire_clock();
+    r->list[r->count++] = saving;
+    r->octets += u.octets;
+    if (r->count >= r->most || r->octets >= SAVE_OCTETS || saving.error != 0)
+        save_received(c);
 }
 
 /* DELE n: the server marks the message, and QUIT will remove it. */
 static void
-dele_answered(struct client *c, uint32_t number, struct tally *tally)
+dele_answered(struct client *c, uint32_t number)
 {
-    if (!get_status(c, true)) {
+    if (!get_status(c, EVERY)) {
         if (c->progress.of > 1 && !c->over)
             fail(c, "message %" PRIu32 " is not marked", number);
         return;
     }
-    tally->done++;
+    c->tally.done++;
     numbers_drop(&c->there, number);
     if (!numbers_put(&c->marked, number, -1))
         fail(c, "no memory to remember message %" PRIu32, number);
@@ -5161,13 +5313,13 @@ display(struct client *c, FILE *message)
 
 /* SHOW n: RETR, but the message is displayed, not saved. */
 static void
-show_answered(struct client *c, uint32_t number, struct tally *tally)
+show_answered(struct client *c, uint32_t number)
 {
     struct pop3_unstuffer u = {.octets = 0};
     FILE *message;
 
     (void)number;
-    if (!get_status(c, true))
+    if (!get_status(c, EVERY))
         return;
     message = private_file();
     if (message == NULL)
@@ -5175,8 +5327,8 @@ show_answered(struct client *c, uint32_t number, struct tally *tally)
     if (get_body(c, &u, message != NULL ? take_to_stream : take_nowhere, message) && message != NULL) {
         progress_end(c);
         if (fflush(message) == 0 && !ferror(message)) {
-            tally->enough = display(c, message);
-            tally->done++;
+            c->tally.enough = display(c, message);
+            c->tally.done++;
         } else {
             fail(c, "no room for the message: %s", strerror(errno));
         }
@@ -5192,8 +5344,8 @@ static void
 do_several(struct client *c, enum action action, const char *arguments)
 {
     struct numbers list = {.list = NULL};
-    struct tally tally = {.done = 0};
 
+    c->tally = (struct tally){.done = 0};
     if (!read_numbers(c, arguments, &list)) {
         c->any_unsaved = c->any_unsaved || action == SAVE;
         numbers_free(&list);
@@ -5211,20 +5363,22 @@ do_several(struct client *c, enum action action, const char *arguments)
         list.count = kept;
     }
     if (action == SAVE)
-        for_each(c, POP3_RETR, AHEAD_MAX, &list, &tally, retr_answered);
+        for_each(c, POP3_RETR, AHEAD_MAX, &list, retr_answered);
     else if (action == MARK)
-        for_each(c, POP3_DELE, AHEAD_MAX, &list, &tally, dele_answered);
+        for_each(c, POP3_DELE, AHEAD_MAX, &list, dele_answered);
     else                        /* a person reads one after the other */
-        for_each(c, POP3_RETR, 1, &list, &tally, show_answered);
+        for_each(c, POP3_RETR, 1, &list, show_answered);
+    save_received(c);           /* before anybody can mark them */
+    save_close(c);
     if (list.count > 1 && action != DISPLAY) {
-        size_t failed = list.count - tally.done - tally.had;
+        size_t failed = list.count - c->tally.done - c->tally.had;
         char size[16];
 
-        size_text((int64_t)tally.octets, size, sizeof size);
+        size_text((int64_t)c->tally.octets, size, sizeof size);
         if (action == SAVE)
-            tell(c, "%zu saved, %zu already there, %zu failed (%s)", tally.done, tally.had, failed, size);
+            tell(c, "%zu saved, %zu already there, %zu failed (%s)", c->tally.done, c->tally.had, failed, size);
         else
-            tell(c, "%zu marked, %zu failed", tally.done, failed);
+            tell(c, "%zu marked, %zu failed", c->tally.done, failed);
     }
     numbers_free(&list);
 }
@@ -5252,7 +5406,7 @@ do_quit(struct client *c)
     c->quitting = true;
     c->server.idle_ms = QUIT_SECONDS * 1000;
     send_line(c, "QUIT", 4);
-    gone = get_status(c, true);
+    gone = get_status(c, EVERY);
     if (c->over)
         return;
     c->over = true;
@@ -5798,6 +5952,7 @@ main(int argc, char **argv)
 
     c->settings = &settings;
     c->pipelining = -1;
+    c->received.directory = -1;
     c->to_local = (iconv_t)-1;
     c->noop_ms = NOOP_SECONDS * 1000;
     c->at_terminal = isatty(STDIN_FILENO) != 0;
@@ -5830,7 +5985,7 @@ main(int argc, char **argv)
     if (addresses != NULL)
         freeaddrinfo(addresses);
 
-    if (get_status(c, true))
+    if (get_status(c, EVERY))
         converse(c);
     terminal_mode(AS_FOUND);
     hang_up(c);

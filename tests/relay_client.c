@@ -29,11 +29,13 @@ static struct server {
     bool pipelining;
     bool octet_by_octet;
     int refuses, breaks_off;    /* the message that is answered -ERR; the one that never comes whole */
-    size_t break_at;            /* and behind how many octets of its answer */
+    int stalls;                 /* the message in whose answer it stops until those before are saved */
+    size_t break_at;            /* behind how many octets of its answer these two happen */
     bool counts;                /* the flights are to be few */
     bool waits_unread;          /* until the client has sent all that it may, without reading any of it */
 
     int fd;
+    size_t stall_at;            /* in the answers that go out together, 0: not in these */
     size_t flights, most;       /* most commands that waited for an answer at once */
     size_t retr, dele, quit;
     bool bad;                   /* the client did what it must not */
@@ -110,6 +112,8 @@ put_answer(char *out, size_t *length, size_t room, const char *command)
         memcpy(out + *length, text, size);
         *length += size;
         PUT(".\r\n");
+        if (n == served.stalls)
+            served.stall_at = start + served.break_at;
         if (n == served.breaks_off && start + served.break_at < *length) {
             *length = start + served.break_at;
             return false;
@@ -138,6 +142,50 @@ wait_unread(int octets)
     for (int64_t limit = wire_clock() + PATIENCE; unread < octets && wire_clock() < limit; poll(NULL, 0, 1))
         ioctl(served.fd, FIONREAD, &unread);
     served.bad = served.bad || unread < octets;
+}
+
+/* Says whether message n was saved whole. */
+static bool
+saved(int n)
+{
+    char name[64], wanted[256], have[256];
+    size_t length = message_file(n, wanted, sizeof wanted), got = 0;
+    FILE *file;
+
+    snprintf(name, sizeof name, "inbox/%d.eml", n);
+    file = fopen(name, "r");
+    if (file != NULL) {
+        got = fread(have, 1, sizeof have, file);
+        fclose(file);
+    }
+    return got == length && memcmp(have, wanted, length) == 0;
+}
+
+/* How many names there are in inbox, hidden ones included. */
+static int
+names(void)
+{
+    DIR *inbox = opendir("inbox");
+    int count = 0;
+
+    if (inbox == NULL)
+        return 0;
+    for (const struct dirent *entry; (entry = readdir(inbox)) != NULL;)
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(inbox);
+    return count;
+}
+
+/* Waits until all messages before that one have their files, and nothing else is there but what is under way. */
+static void
+wait_saved(int n)
+{
+    int before = 0;
+
+    for (int64_t limit = wire_clock() + PATIENCE; before < n - 1 && wire_clock() < limit; poll(NULL, 0, 1))
+        for (before = 0; before < n - 1 && saved(before + 1); before++)
+            ;
+    served.bad = served.bad || before < n - 1 || names() > n;
 }
 
 /* Holds the session, flight by flight, until either side ends it. */
@@ -182,7 +230,12 @@ serve(void)
         served.flights++;
         if (outstanding > served.most)
             served.most = outstanding;
-        if (!send_all(answers, length))
+        size_t first = served.stall_at;
+
+        served.stall_at = 0;
+        if (first > 0 && send_all(answers, first))
+            wait_saved(served.stalls);
+        if (!send_all(answers + first, length - first))
             break;
     }
 }
@@ -234,38 +287,6 @@ run_client(const char *script, struct server kind)
     if (waitpid(client, &status, 0) != client || !WIFEXITED(status))
         return -1;
     return WEXITSTATUS(status);
-}
-
-/* Says whether message n was saved whole. */
-static bool
-saved(int n)
-{
-    char name[64], wanted[256], have[256];
-    size_t length = message_file(n, wanted, sizeof wanted), got = 0;
-    FILE *file;
-
-    snprintf(name, sizeof name, "inbox/%d.eml", n);
-    file = fopen(name, "r");
-    if (file != NULL) {
-        got = fread(have, 1, sizeof have, file);
-        fclose(file);
-    }
-    return got == length && memcmp(have, wanted, length) == 0;
-}
-
-/* How many names there are in inbox, hidden ones included. */
-static int
-names(void)
-{
-    DIR *inbox = opendir("inbox");
-    int count = 0;
-
-    if (inbox == NULL)
-        return 0;
-    for (const struct dirent *entry; (entry = readdir(inbox)) != NULL;)
-        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    closedir(inbox);
-    return count;
 }
 
 static bool
@@ -369,12 +390,26 @@ test_broken_off(void)
         good = CHECK(!served.bad && served.dele == 0 && served.quit == 0) && good;
         for (int n = 1; n <= 4; n++)
             good = CHECK(saved(n)) && good;
-        good = CHECK(names() == 4) && good;
+        good = CHECK(names() == 4 && said("output", "saved inbox/4.eml")) && good;
         good = CHECK(said("errors", "closed the connection; nothing was removed")) && good;
         if (!good) {
             printf("    cut behind octet %zu of %zu\n", at, whole);
             break;
         }
+    }
+}
+
+/* The server pauses: what came whole before is saved meanwhile, not when all is over. */
+static void
+test_stalls(void)
+{
+    static const size_t at[] = {0, 15, 16, 40};
+
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        struct server kind = {.messages = 9, .pipelining = true, .stalls = 5, .break_at = at[i]};
+
+        if (!CHECK(run_client("RETR *\n", kind) == 0) || !CHECK(!served.bad && served.quit == 1 && names() == 9))
+            printf("    paused behind octet %zu of an answer\n", at[i]);
     }
 }
 
@@ -398,6 +433,7 @@ main(void)
     unit_case("commands that nobody reads yet", test_unread);
     unit_case("one of many is refused", test_refused);
     unit_case("the connection ends within a message", test_broken_off);
+    unit_case("the server pauses between messages and within one", test_stalls);
 
     char command[sizeof directory + 16];
     snprintf(command, sizeof command, "rm -rf '%s'", directory);

@@ -1,8 +1,44 @@
 /*
  * unit_client.c - client.c, part by part; it is included by the fuzzer of the line editor
  */
+#include "../pop3.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/* What saving does to the disk, in order: f an fsync() of a file, d of a directory, l a name given. */
+static char on_disk[64];
+static char disk_refuses;           /* the one of these that fails from now on, or 0 */
+
+static int
+note_on_disk(char what, int result)
+{
+    if (strlen(on_disk) < sizeof on_disk - 1)
+        on_disk[strlen(on_disk)] = what;
+    errno = what == disk_refuses ? EIO : errno;
+    return what == disk_refuses ? -1 : result;
+}
+
+static int
+noted_fsync(int fd)
+{
+    struct stat status;
+
+    return note_on_disk(fstat(fd, &status) == 0 && S_ISDIR(status.st_mode) ? 'd' : 'f', fsync(fd));
+}
+
+static int
+noted_linkat(int from_directory, const char *from, int to_directory, const char *to, int flags)
+{
+    return note_on_disk('l', disk_refuses == 'l' ? -1 : linkat(from_directory, from, to_directory, to, flags));
+}
+
+#define fsync noted_fsync
+#define linkat noted_linkat
 #define UNIT_CLIENT
 #include "fuzz_editor.c"
+#undef fsync
+#undef linkat
 
 #include "unit.h"
 
@@ -1001,6 +1037,7 @@ client_begin(void)
     memset(&client, 0, sizeof client);
     client.settings = &test_settings;
     client.pipelining = -1;
+    client.received.directory = -1;
     client.noop_ms = 60 * 1000;
     client.spoke = wire_clock();
     sigprocmask(SIG_SETMASK, NULL, &client.mask);
@@ -1096,21 +1133,21 @@ test_get_status(void)
 {
     client_begin();
     server_says("+OK \033[31mhello\r\n-ERR no\r\n+ go on\r\n");
-    CHECK(get_status(&client, true));
+    CHECK(get_status(&client, EVERY));
     CHECK(!client.failed && strcmp(client.status, "+OK \033[31mhello") == 0);
-    CHECK(!get_status(&client, false));
+    CHECK(!get_status(&client, NONE));
     CHECK(client.failed && !client.over);
     client.failed = false;
-    CHECK(!get_status(&client, true));
+    CHECK(!get_status(&client, EVERY));
     CHECK(!client.failed && !client.over);
     CHECK(strcmp(shown(), "+OK ^[[31mhello\n+ go on\n") == 0);
     client.noops = 2;           /* two answers that nobody asked for but the client itself */
     server_says("+OK noop\r\n-ERR noop\r\n+OK 1 2\r\n");
-    CHECK(get_status(&client, true));
+    CHECK(get_status(&client, EVERY));
     CHECK(client.noops == 0 && strcmp(client.status, "+OK 1 2") == 0 && !client.failed);
     CHECK(strstr(shown(), "noop") == NULL);
     server_says("HTTP/1.1 400 Bad Request\r\n");
-    CHECK(!get_status(&client, true));
+    CHECK(!get_status(&client, EVERY));
     CHECK(client.over && client.failed);
     CHECK(strstr(complained(), "does not speak POP3") != NULL);
     client_end();
@@ -1556,10 +1593,15 @@ save(const char *directory, uint32_t number, const char *text)
     struct saving s;
     size_t half = strlen(text) / 2;
 
-    save_begin(&s, directory, number);
+    int opened = open_directory(directory);
+
+    save_begin(&s, opened, number);
     take_to_file(&s, (const unsigned char *)text, half);
     take_to_file(&s, (const unsigned char *)text + half, strlen(text) - half);
-    if (save_end(&s))
+    save_end(&s, 1);
+    if (opened >= 0)
+        close(opened);
+    if (s.error == 0)
         snprintf(result, sizeof result, "%s%s", s.had_it ? "had " : "", s.name);
     else
         snprintf(result, sizeof result, "%s", strerror(s.error));
@@ -1673,10 +1715,12 @@ test_save_nowhere(void)
         CHECK(strcmp(names_in("shut"), "") == 0);
     }
 
-    save_begin(&s, "inbox", 1); /* the directory goes while the message comes */
+    save_begin(&s, open_directory("inbox"), 1);         /* the directory goes while the message comes */
     take_to_file(&s, (const unsigned char *)"text\n", 5);
     CHECK(unlinkat(s.directory, s.temporary, 0) == 0 && rmdir("inbox") == 0);
-    CHECK(!save_end(&s) && s.error == ENOENT);
+    save_end(&s, 1);
+    CHECK(s.error == ENOENT);
+    close(s.directory);
     leave();
 }
 
@@ -1706,16 +1750,89 @@ test_save_full(void)
     if ((full = open("/dev/full", O_RDWR)) >= 0) {
         struct saving s;
 
-        save_begin(&s, "inbox", 4);
+        save_begin(&s, open_directory("inbox"), 4);
         close(s.file);
         s.file = full;
         take_to_file(&s, (const unsigned char *)text, 5000);
         CHECK(s.error == ENOSPC);
         take_to_file(&s, (const unsigned char *)text, 5000);    /* the rest is only read */
-        CHECK(!save_end(&s) && s.error == ENOSPC);
+        save_end(&s, 1);
+        CHECK(s.error == ENOSPC);
+        close(s.directory);
         CHECK(strcmp(names_in("inbox"), "2.eml ") == 0);
     }
     leave();
+}
+
+/* Begins the messages from 1 to count, whose content is their number, in a directory of that path. */
+static void
+begin_several(struct saving *list, size_t count, const char *path)
+{
+    int directory = open_directory(path);
+
+    for (size_t i = 0; i < count; i++) {
+        unsigned char digit = (unsigned char)('1' + i);
+
+        save_begin(&list[i], directory, (uint32_t)i + 1);
+        take_to_file(&list[i], &digit, 1);
+    }
+    memset(on_disk, 0, sizeof on_disk);
+}
+
+/* Several are on disk before the first has its name, and what happens to one happens to no other. */
+static void
+test_save_several(void)
+{
+    struct saving list[3];
+
+    enter();
+    begin_several(list, 3, "inbox");
+    CHECK(strncmp(names_in("inbox"), ".1.", 3) == 0 && strstr(names_in("inbox"), "eml") == NULL);
+    save_end(list, 3);
+    CHECK(strcmp(on_disk, "fffllld") == 0);
+    CHECK(list[0].error == 0 && list[1].error == 0 && list[2].error == 0);
+    CHECK(strcmp(names_in("inbox"), "1.eml 2.eml 3.eml ") == 0 && file_is("inbox/3.eml", "3"));
+    close(list->directory);
+
+    put_file("inbox/1.eml", "another");
+    CHECK(unlink("inbox/3.eml") == 0);
+    begin_several(list, 3, "inbox");
+    save_end(list, 3);
+    CHECK(!list[0].had_it && list[1].had_it && !list[2].had_it);
+    CHECK(strcmp(names_in("inbox"), "1-1.eml 1.eml 2.eml 3.eml ") == 0 && file_is("inbox/1-1.eml", "1"));
+    close(list->directory);
+
+    begin_several(list, 3, "other");
+    list[1].error = ENOSPC;
+    save_end(list, 3);
+    CHECK(list[0].error == 0 && list[1].error == ENOSPC && list[2].error == 0);
+    CHECK(strcmp(names_in("other"), "1.eml 3.eml ") == 0);
+    close(list->directory);
+    leave();
+}
+
+/* What the disk does not take is not called saved, and has no name. What was there before keeps it. */
+static void
+test_save_refused(void)
+{
+    static const struct { char refused; const char *in_order; } cases[] = {{'f', "ff"}, {'l', "ffll"}, {'d', "ffllld"}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct saving list[2];
+
+        enter();
+        CHECK(mkdir("inbox", 0700) == 0);
+        put_file("inbox/1.eml", "another");
+        begin_several(list, 2, "inbox");
+        disk_refuses = cases[i].refused;
+        save_end(list, 2);
+        disk_refuses = 0;
+        CHECK(strcmp(on_disk, cases[i].in_order) == 0);
+        CHECK(list[0].error == EIO && list[1].error == EIO);
+        CHECK(strcmp(names_in("inbox"), "1.eml ") == 0 && file_is("inbox/1.eml", "another"));
+        close(list->directory);
+        leave();
+    }
 }
 
 /* Where a file cannot have two names it is renamed, and never onto another. A directory is such a file. */
@@ -1815,6 +1932,8 @@ main(void)
     unit_case("what stands in the way of a message", test_save_in_the_way);
     unit_case("a message that cannot be saved", test_save_nowhere);
     unit_case("a message that does not fit", test_save_full);
+    unit_case("several messages are saved together", test_save_several);
+    unit_case("messages that the disk does not take", test_save_refused);
     unit_case("a name given without overwriting", test_link_as);
     unit_case("files that are the same", test_same_content);
     return unit_status;
