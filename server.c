@@ -21,12 +21,13 @@
  */
 #include "pop3.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
 #include <inttypes.h>
-#include <netdb.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -96,7 +97,7 @@ enum {
 };
 
 struct settings {
-    char port[8];               /* in digits, "0" for any */
+    uint64_t port;              /* 0: any */
     const char *addresses[ADDRESSES];
     int address_count;          /* 0: the two of loopback */
     const char *directory;
@@ -1977,126 +1978,172 @@ struct server {
     uint32_t word;              /* the parent's, of confine_calls */
 };
 
-enum { HOST_TEXT = INET6_ADDRSTRLEN + 20, PORT_TEXT = 8 };
+/* An address of either family, as the system takes it. */
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
 
-/* Writes an address in digits, with its zone if it has one, and its port. Says whether it is a socket's. */
-static bool
-address_text(const struct sockaddr *address, socklen_t length, char host[HOST_TEXT], char port[PORT_TEXT])
+/*
+ * Reads an address in digits, with a zone if it has one (fe80::1%eth0). Returns the size of it, or 0 when it is
+ * none. (getaddrinfo reads them too, but comes with all that finds names, which ties a program to a libc.)
+ */
+static socklen_t
+address_read(union address *address, const char *text, uint16_t port)
 {
-    return getnameinfo(address, length, host, HOST_TEXT, port, PORT_TEXT, NI_NUMERICHOST | NI_NUMERICSERV) == 0;
+    const size_t length = strcspn(text, "%");
+    const char *zone = text + length;
+    char digits[INET6_ADDRSTRLEN] = "";
+    uint64_t index = 0;
+
+    memset(address, 0, sizeof *address);
+    if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1) {
+        address->v4.sin_family = AF_INET;
+        address->v4.sin_port = htons(port);
+        return sizeof address->v4;
+    }
+    memcpy(digits, text, length < sizeof digits ? length : 0);
+    if (inet_pton(AF_INET6, digits, &address->v6.sin6_addr) != 1)
+        return 0;
+    if (*zone == '%' && (index = if_nametoindex(zone + 1)) == 0 && !pop3_number(zone + 1, UINT32_MAX, &index))
+        return 0;
+    address->v6.sin6_family = AF_INET6;
+    address->v6.sin6_port = htons(port);
+    address->v6.sin6_scope_id = (uint32_t)index;
+    return sizeof address->v6;
+}
+
+enum { ZONE_TEXT = 12, HOST_TEXT = INET6_ADDRSTRLEN + ZONE_TEXT };
+
+/*
+ * Writes an address in digits, with the number of its zone if it has one. (The zone's name would take calls
+ * that confine_calls does not allow.) Returns its port, or -1 when it is not a network's.
+ */
+static int
+address_text(const union address *address, char host[HOST_TEXT])
+{
+    if (address->any.sa_family == AF_INET && inet_ntop(AF_INET, &address->v4.sin_addr, host, HOST_TEXT) != NULL)
+        return ntohs(address->v4.sin_port);
+    if (address->any.sa_family != AF_INET6 || inet_ntop(AF_INET6, &address->v6.sin6_addr, host, HOST_TEXT) == NULL)
+        return -1;
+    if (address->v6.sin6_scope_id != 0)
+        snprintf(host + strlen(host), ZONE_TEXT, "%%%" PRIu32, address->v6.sin6_scope_id);
+    return ntohs(address->v6.sin6_port);
 }
 
 /* Writes who is at the other end of a connection: 127.0.0.1:4711, [::1]:4711, or that it is no network's. */
 static void
-peer_text(char *text, size_t room, const struct sockaddr *address, socklen_t length)
+peer_text(char *text, size_t room, const union address *address)
 {
-    char host[HOST_TEXT], port[PORT_TEXT];
+    char host[HOST_TEXT];
+    int port = address_text(address, host);
 
-    if (!address_text(address, length, host, port))
+    if (port < 0)
         snprintf(text, room, "standard input");
     else
-        snprintf(text, room, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
+        snprintf(text, room, address->any.sa_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host, port);
 }
 
 /* Says whether only this machine can come from, or to, an address. */
 static bool
-is_loopback(const struct sockaddr *address)
+is_loopback(const union address *address)
 {
-    if (address->sa_family == AF_INET6)
-        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
-    return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 == 127;
+    if (address->any.sa_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
+    return ntohl(address->v4.sin_addr.s_addr) >> 24 == 127;
 }
 
 /* Returns a socket that listens on a numeric address and port, or -1 with errno set. */
 static int
-listen_on(const char *host, const char *port)
+listen_on(const char *host, uint16_t port)
 {
-    const struct addrinfo hints = {
-        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM
-    };
-    struct addrinfo *address;
+    union address address;
+    const socklen_t length = address_read(&address, host, port);
     const int on = 1;
-    int fd, error;
+    int fd;
 
-    if (getaddrinfo(host, port, &hints, &address) != 0) {
-        errno = EAFNOSUPPORT;
+    if (length == 0) {
+        errno = EADDRNOTAVAIL;  /* its zone is gone */
         return -1;
     }
-    fd = socket(address->ai_family, SOCK_STREAM, 0);
-    if (fd >= 0) {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        if (address->ai_family == AF_INET6)
-            setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-        /* Not to be stuck in accept() for a client that went between the two calls. */
-        fcntl(fd, F_SETFL, O_NONBLOCK);
-        if (bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {
-            error = errno;
-            close(fd);
-            errno = error;
-            fd = -1;
-        }
+    fd = socket(address.any.sa_family, SOCK_STREAM, 0);
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);   /* its connections have it too */
+    if (address.any.sa_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    /* Not to be stuck in accept() for a client that went between the two calls. */
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    if (bind(fd, &address.any, length) != 0 || listen(fd, SOMAXCONN) != 0) {
+        close_quietly(fd);
+        return -1;
     }
-    error = errno;
-    freeaddrinfo(address);
-    errno = error;
     return fd;
 }
 
 /* Says why an address cannot be listened on, and what to do about it. */
 static void
-say_listen_error(const char *host, const char *port, int error)
+say_listen_error(const char *host, uint64_t port, int error)
 {
     const char *advice = error == EADDRINUSE ? "; does another server run? Try another port" :
                          error == EACCES ? "; ports below 1024 are for root: try one above" :
                          error == EADDRNOTAVAIL ? "; -a takes an address of this machine" : "";
 
-    say("cannot listen on %s port %s: %s%s", host, port, strerror(error), advice);
+    say("cannot listen on %s port %" PRIu64 ": %s%s", host, port, strerror(error), advice);
 }
 
 /*
- * Listens on every address. A family that this machine has not is skipped if nobody asked for it. Port 0 is
- * the kernel's choice for the first address and the same for the rest, unless it is taken there every time.
- * Returns false, having said why, when that cannot be.
+ * Listens on every address once, with one_port on the port that the first one got. A family that this machine
+ * has not is skipped if nobody asked for it. Returns NULL, or with errno set the address where it cannot.
+ */
+static const char *
+listen_on_each(struct listener *l, const struct settings *settings, bool one_port)
+{
+    static const char *const loopback[] = {"127.0.0.1", "::1"};
+    const bool asked = settings->address_count > 0;
+    const char *const *hosts = asked ? settings->addresses : loopback;
+    uint16_t port = (uint16_t)settings->port;
+
+    for (int i = 0; i < (asked ? settings->address_count : 2); i++) {
+        union address address;
+        socklen_t length = sizeof address;
+        char host[HOST_TEXT];
+        int fd = listen_on(hosts[i], port);
+
+        if (fd < 0 && !asked && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+            continue;
+        if (fd < 0)
+            return hosts[i];
+        l->sockets[l->count++] = fd;
+        if (one_port && getsockname(fd, &address.any, &length) == 0)
+            port = (uint16_t)address_text(&address, host);
+    }
+    return NULL;
+}
+
+/*
+ * Listens on every address. Port 0 is the kernel's choice for the first one and the same for the rest, unless
+ * it is taken there every time. Returns false, having said why, when that cannot be.
  */
 static bool
 listen_on_all(struct listener *l, const struct settings *settings)
 {
-    static const char *const loopback[] = {"127.0.0.1", "::1"};
-    const bool asked = settings->address_count > 0, chosen = strcmp(settings->port, "0") == 0;
-    const char *const *hosts = asked ? settings->addresses : loopback;
-    const int count = asked ? settings->address_count : 2;
-    char port[PORT_TEXT], host[HOST_TEXT];
-    int tries = 20;
+    const char *refused = NULL;
 
-again:
-    snprintf(port, sizeof port, "%s", settings->port);
-    l->count = 0;
-    for (int i = 0; i < count; i++) {
-        struct sockaddr_storage address;
-        socklen_t length = sizeof address;
-        int fd = listen_on(hosts[i], port);
-
-        if (fd < 0 && errno == EADDRINUSE && chosen && l->count > 0) {
-            if (--tries > 0) {
-                while (l->count > 0)
-                    close(l->sockets[--l->count]);
-                goto again;
-            }
-            fd = listen_on(hosts[i], "0");
-        }
-        if (fd < 0 && !asked && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
-            continue;
-        if (fd < 0) {
-            say_listen_error(hosts[i], port, errno);
-            return false;
-        }
-        l->sockets[l->count++] = fd;
-        if (chosen && getsockname(fd, (struct sockaddr *)&address, &length) == 0)
-            address_text((struct sockaddr *)&address, length, host, port);
+    for (int tries = 20; tries >= 0; tries--) {
+        refused = listen_on_each(l, settings, tries > 0);
+        if (refused == NULL || errno != EADDRINUSE || settings->port != 0)
+            break;
+        while (l->count > 0)
+            close(l->sockets[--l->count]);
     }
-    if (l->count == 0)
+    if (refused != NULL)
+        say_listen_error(refused, settings->port, errno);
+    else if (l->count == 0)
         say("this machine has neither 127.0.0.1 nor ::1; name an address with -a");
-    return l->count > 0;
+    return refused == NULL && l->count > 0;
 }
 
 /* Says on standard output where the server listens, and on standard error who can reach it there. */
@@ -2106,15 +2153,15 @@ tell_listening(const struct listener *l, const struct settings *settings)
     bool open = false;
 
     for (int i = 0; i < l->count; i++) {
-        struct sockaddr_storage address;
+        union address address;
         socklen_t length = sizeof address;
-        char host[HOST_TEXT], port[PORT_TEXT];
+        char host[HOST_TEXT];
+        int port;
 
-        if (getsockname(l->sockets[i], (struct sockaddr *)&address, &length) != 0 ||
-            !address_text((struct sockaddr *)&address, length, host, port))
+        if (getsockname(l->sockets[i], &address.any, &length) != 0 || (port = address_text(&address, host)) < 0)
             continue;
-        printf("listening on %s port %s\n", host, port);
-        open = open || !is_loopback((struct sockaddr *)&address);
+        printf("listening on %s port %d\n", host, port);
+        open = open || !is_loopback(&address);
     }
     fflush(stdout);
     if (!open)
@@ -2182,16 +2229,16 @@ refuse(struct server *server, int connection, const char *peer, const char *reas
 
 /* Notes in a free place who a session is for. Returns NULL when it may not be, with the reason. */
 static struct child *
-find_place(struct server *server, const struct sockaddr *peer, const char **reason)
+find_place(struct server *server, const union address *peer, const char **reason)
 {
     const uint64_t sessions = server->settings->sessions, share = sessions < 4 ? 1 : sessions / 4;
-    struct child *place = NULL, wanted = {.family = peer->sa_family};
+    struct child *place = NULL, wanted = {.family = peer->any.sa_family};
     uint64_t same = 0;
 
-    if (peer->sa_family == AF_INET6)
-        memcpy(wanted.address, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr, 16);
+    if (wanted.family == AF_INET6)
+        memcpy(wanted.address, &peer->v6.sin6_addr, 16);
     else
-        memcpy(wanted.address, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
+        memcpy(wanted.address, &peer->v4.sin_addr, 4);
 
     if (child_ended || server->live == sessions)
         reap(server);
@@ -2219,14 +2266,13 @@ static void
 accept_session(struct server *server, int listening)
 {
     const struct timespec pause = {.tv_sec = 0, .tv_nsec = 100 * 1000 * 1000};
-    struct sockaddr_storage address;
+    union address address;
     socklen_t length = sizeof address;
     struct child *place;
     const char *reason = "";
     char peer[sizeof place->peer];
-    const int on = 1;
     pid_t pid;
-    int connection = accept(listening, (struct sockaddr *)&address, &length);
+    int connection = accept(listening, &address.any, &length);
 
     if (connection < 0) {
         /* Out of something: the connection stays in the queue and would wake us again at once. */
@@ -2236,8 +2282,8 @@ accept_session(struct server *server, int listening)
         }
         return;
     }
-    peer_text(peer, sizeof peer, (struct sockaddr *)&address, length);
-    place = find_place(server, (struct sockaddr *)&address, &reason);
+    peer_text(peer, sizeof peer, &address);
+    place = find_place(server, &address, &reason);
     if (place == NULL) {
         refuse(server, connection, peer, reason);
         return;
@@ -2255,7 +2301,6 @@ accept_session(struct server *server, int listening)
             close(server->listener.sockets[i]);
         if (server->store->watch >= 0)
             close(server->store->watch);
-        setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         _exit(serve(server->settings, server->store, peer, connection, connection, &server->mask));
     }
     if (pid < 0) {
@@ -2348,14 +2393,12 @@ option_number(char option, const char *text, uint64_t min, uint64_t max)
 static void
 option_address(struct settings *settings, const char *text)
 {
-    const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *address;
+    union address address;
 
     if (settings->address_count == ADDRESSES)
         misused("-a can be given %d times", ADDRESSES);
-    if (getaddrinfo(text, NULL, &hints, &address) != 0)
+    if (address_read(&address, text, 0) == 0)
         misused("-a takes an address in digits, such as 0.0.0.0 or ::1, not %s", text);
-    freeaddrinfo(address);
     settings->addresses[settings->address_count++] = text;
 }
 
@@ -2366,7 +2409,7 @@ read_options(struct settings *settings, int argc, char **argv)
     static const struct option names[] = {
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}
     };
-    uint64_t port;
+    const char *port = POP3_PORT;
     int option;
 
     opterr = 0;
@@ -2405,13 +2448,12 @@ read_options(struct settings *settings, int argc, char **argv)
         }
     }
     if (optind < argc) {
-        if (!pop3_number(argv[optind], 65535, &port))
-            misused("a port is a number from 0 to 65535, not %s", argv[optind]);
-        snprintf(settings->port, sizeof settings->port, "%" PRIu64, port);
-        optind++;
+        port = argv[optind++];
         if (settings->inetd)
             misused("-i takes no port");
     }
+    if (!pop3_number(port, 65535, &settings->port))
+        misused("a port is a number from 0 to 65535, not %s", port);
     if (optind < argc)
         misused("one port is enough: what is %s?", argv[optind]);
 }
@@ -2513,11 +2555,11 @@ int
 main(int argc, char **argv)
 {
     struct settings settings = {
-        .port = POP3_PORT, .directory = "mail", .sessions = SESSIONS, .idle_seconds = IDLE_SECONDS
+        .directory = "mail", .sessions = SESSIONS, .idle_seconds = IDLE_SECONDS
     };
     struct store store = {.directory = -1, .watch = -1, .refreshed = INT64_MIN};
     struct server server = {.settings = &settings, .store = &store};
-    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof address;
     char peer[sizeof server.children->peer];
 
@@ -2547,9 +2589,8 @@ main(int argc, char **argv)
 
     if (settings.inetd) {
         forget(&server.word);
-        if (getpeername(STDIN_FILENO, (struct sockaddr *)&address, &length) != 0)
-            length = 0;
-        peer_text(peer, sizeof peer, (struct sockaddr *)&address, length);
+        getpeername(STDIN_FILENO, &address.any, &length);   /* where it is a socket */
+        peer_text(peer, sizeof peer, &address);
         return serve(&settings, &store, peer, STDIN_FILENO, STDOUT_FILENO, &server.mask) == 1;
     }
     server.children = calloc((size_t)settings.sessions, sizeof *server.children);

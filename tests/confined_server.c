@@ -576,6 +576,29 @@ test_word(void)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* The parent names a peer on a link of its own, whose zone has a name that only other calls tell. */
+static void
+test_zone(void)
+{
+    int status = -1;
+    pid_t pid;
+
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        union address address;
+        char text[INET6_ADDRSTRLEN + 32];
+        uint32_t word;
+
+        address_read(&address, "fe80::1%1", 9);
+        confine_calls(&word);
+        peer_text(text, sizeof text, &address);
+        _exit(strcmp(text, "[fe80::1%1]:9") != 0);
+    }
+    waitpid(pid, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /* ---- Whose process it is ----------------------------------------------------------------------------- */
 
 static void
@@ -622,6 +645,7 @@ main(void)
     unit_case("a session does what it is there for", test_work);
     unit_case("a session that turns evil", test_session);
     unit_case("a store that another replaced", test_replaced);
+    unit_case("a peer on a link of its own", test_zone);
     if (landlock_version() > 0)
         unit_case("files: the wall alone", test_files);
     else

@@ -1162,15 +1162,12 @@ test_login_deadline(void)
 static bool
 place_taken(struct server *server, const char *address)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    bool is_v6 = inet_pton(AF_INET, address, &v4.sin_addr) != 1;
+    union address peer;
     const char *reason = NULL;
     struct child *place;
 
-    if (is_v6)
-        CHECK(inet_pton(AF_INET6, address, &v6.sin6_addr) == 1);
-    place = find_place(server, is_v6 ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4, &reason);
+    CHECK(address_read(&peer, address, 0) > 0);
+    place = find_place(server, &peer, &reason);
     if (place == NULL) {
         CHECK(reason != NULL);
         return false;
@@ -1217,14 +1214,47 @@ test_loopback(void)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct sockaddr_in v4 = {.sin_family = AF_INET};
-        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+        union address address;
 
-        if (inet_pton(AF_INET, cases[i].address, &v4.sin_addr) == 1)
-            CHECK(is_loopback((struct sockaddr *)&v4) == cases[i].loopback);
-        else if (CHECK(inet_pton(AF_INET6, cases[i].address, &v6.sin6_addr) == 1))
-            CHECK(is_loopback((struct sockaddr *)&v6) == cases[i].loopback);
+        CHECK(address_read(&address, cases[i].address, 0) > 0);
+        CHECK(is_loopback(&address) == cases[i].loopback);
     }
+}
+
+/* Addresses in digits, as they are read and as they are written. */
+static void
+test_addresses(void)
+{
+    static const struct { const char *text, *peer; } cases[] = {
+        {"127.0.0.1", "127.0.0.1:5000"}, {"0.0.0.0", "0.0.0.0:5000"}, {"255.255.255.255", "255.255.255.255:5000"},
+        {"::", "[::]:5000"}, {"::1", "[::1]:5000"}, {"2001:DB8:0:0::1", "[2001:db8::1]:5000"},
+        {"fe80::1%4294967295", "[fe80::1%4294967295]:5000"},
+        {"ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%4294967295",
+         "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:5000"}
+    };
+    static const char *const none[] = {
+        "", "localhost", "127.0.0", "127.0.0.1.1", "256.0.0.1", "127.0.0.1 ", "127.0.0.1%1", "::1::", "::g", "[::1]", "::1%",
+        "::1%no-such-zone", "::1%4294967296", "%1", "0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000"
+    };
+    union address address;
+    char text[sizeof ((struct child *)0)->peer], zone[IF_NAMESIZE], wanted[64], host[HOST_TEXT];
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        CHECK(address_read(&address, cases[i].text, 5000) > 0);
+        peer_text(text, sizeof text, &address);
+        CHECK(strcmp(text, cases[i].peer) == 0);
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        CHECK(address_read(&address, none[i], 0) == 0);
+    if (if_indextoname(1, zone) != NULL) {      /* a zone's name is as good as its number */
+        snprintf(wanted, sizeof wanted, "fe80::1%%%s", zone);
+        CHECK(address_read(&address, "fe80::1%1", 0) > 0);
+        CHECK(address_text(&address, host) == 0 && strcmp(host, wanted) == 0);
+        CHECK(address_read(&address, wanted, 0) == sizeof address.v6 && address.v6.sin6_scope_id == 1);
+    }
+    address.any.sa_family = AF_UNIX;
+    peer_text(text, sizeof text, &address);
+    CHECK(strcmp(text, "standard input") == 0);
 }
 
 /* Who can connect is said as it is. The socket is bound to every address, but does not listen. */
@@ -1288,6 +1318,7 @@ run_cases(void)
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);
     unit_case("a login has its time", test_login_deadline);
     unit_case("a place for a session", test_places);
+    unit_case("addresses in digits", test_addresses);
     unit_case("what loopback is", test_loopback);
     unit_case("a server that is open to all says so", test_open_to_all);
 }
