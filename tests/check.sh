@@ -58,7 +58,16 @@ sanitized_tests() {
     tail -n 1 $build/sanitized.log | grep -q ' 0 failed'
 }
 
+# no_static: where nothing can be linked statically, "make" builds a server that runs, and says nothing of it.
+no_static() {
+    rm -rf $build/no-static && mkdir -p $build/no-static && cp Makefile ./*.[ch] $build/no-static &&
+        printf '%s\n' '#!/bin/sh' 'case " $* " in *" -static"*) echo no >&2; exit 1 ;; esac' 'exec cc "$@"' >$build/no-static/cc &&
+        chmod +x $build/no-static/cc && make -s -C $build/no-static CC=./cc server >$build/no-static.log 2>&1 &&
+        [ ! -s $build/no-static.log ] && $build/no-static/server -V >/dev/null
+}
+
 mkdir -p $build
+check "a link that cannot be static" no_static
 for compiler in gcc clang; do
     if ! has $compiler; then
         skip "$compiler is not installed"
