@@ -299,6 +299,7 @@ pop3_unstuff(struct pop3_unstuffer *u, const unsigned char *in, size_t length, u
 enum {
     WIRE_INPUT = 64 * 1024,
     WIRE_OUTPUT = 256 * 1024,
+    WIRE_MOVES = 16,            /* reads or writes that need not wait, until signals are let in */
     WIRE_CLOSED = -1            /* as an error: the other side ended the connection */
 };
 
@@ -308,6 +309,7 @@ enum {
  *
  * A caller that catches signals keeps them blocked, and lends the wire the mask that lets them in and the
  * flag that their handler sets: they arrive only while the wire waits, and no flag is ever seen too late.
+ * (A wire that never has to wait lets them in now and then.)
  */
 struct wire {
     int in, out;
@@ -317,6 +319,7 @@ struct wire {
     int64_t deadline;           /* on wire_clock, when all of it must be over; 0: never */
     const sigset_t *mask;       /* the signals to block while waiting, or NULL */
     const volatile sig_atomic_t *stop;  /* a signal came that ends the connection, or NULL */
+    unsigned moves;             /* how often was asked whether one did */
 
     size_t in_start, in_end;    /* what was read and not yet taken */
     size_t out_end;             /* what was put and not yet written */
@@ -349,6 +352,7 @@ wire_open(struct wire *w, int in, int out)
     w->deadline = 0;
     w->mask = NULL;
     w->stop = NULL;
+    w->moves = 0;
     w->in_start = w->in_end = w->out_end = 0;
 }
 
@@ -389,6 +393,13 @@ wire_stopped(const struct wire *w)
     return *w->stop != 0;
 }
 
+/* The same for each read and write, most of which find out for nothing: it lets signals in at some of them. */
+static inline bool
+wire_stops(struct wire *w)
+{
+    return ++w->moves % WIRE_MOVES == 0 ? wire_stopped(w) : w->stop != NULL && *w->stop != 0;
+}
+
 /*
  * Waits until a descriptor is ready for POLLIN or POLLOUT. Returns false, with the error noted, when it was
  * idle for too long, the deadline has passed or a signal said stop. A peer that slowly takes what the
@@ -400,7 +411,7 @@ wire_wait(struct wire *w, int fd, short events)
     int64_t now = wire_clock(), limit = now + w->idle_ms, slice = 10;
     int untaken = -1;
 
-    while (!wire_stopped(w)) {
+    while (!wire_stops(w)) {
         struct pollfd ready = {.fd = fd, .events = events, .revents = 0};
         int64_t until = w->deadline != 0 && w->deadline < limit ? w->deadline : limit;
         int64_t left = until - now < slice ? until - now : slice;
@@ -428,31 +439,44 @@ wire_wait(struct wire *w, int fd, short events)
     return wire_fail(w, EINTR);
 }
 
+/* Writes octets. Returns false when the wire has failed. */
+static inline bool
+wire_write(struct wire *w, const unsigned char *octets, size_t length)
+{
+    bool wait = !w->socket;     /* a socket has room more often than not, and says itself when it has none */
+
+    while (length > 0 && w->error == 0) {
+        ssize_t count;
+
+        if (wait && !wire_wait(w, w->out, POLLOUT))
+            break;
+        if (!wait && wire_stops(w))
+            return wire_fail(w, EINTR);
+        if (w->socket)
+            count = send(w->out, octets, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        else                    /* a pipe that is ready takes this much without blocking */
+            count = write(w->out, octets, length < PIPE_BUF ? length : PIPE_BUF);
+        wait = true;
+        if (count > 0) {
+            octets += count;
+            length -= (size_t)count;
+        } else if (errno == EPIPE || errno == ECONNRESET) {
+            wire_fail(w, WIRE_CLOSED);
+        } else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) {
+            wire_fail(w, errno);
+        }
+    }
+    return w->error == 0;
+}
+
 /* Writes all that was put. Returns false when the wire has failed. */
 static inline bool
 wire_flush(struct wire *w)
 {
-    size_t done = 0;
+    size_t length = w->out_end;
 
-    while (done < w->out_end && w->error == 0) {
-        size_t left = w->out_end - done;
-        ssize_t count;
-
-        if (!wire_wait(w, w->out, POLLOUT))
-            break;
-        if (w->socket)
-            count = send(w->out, w->output + done, left, MSG_DONTWAIT | MSG_NOSIGNAL);
-        else                    /* a pipe that is ready takes this much without blocking */
-            count = write(w->out, w->output + done, left < PIPE_BUF ? left : PIPE_BUF);
-        if (count > 0)
-            done += (size_t)count;
-        else if (errno == EPIPE || errno == ECONNRESET)
-            wire_fail(w, WIRE_CLOSED);
-        else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
-            wire_fail(w, errno);
-    }
     w->out_end = 0;
-    return w->error == 0;
+    return wire_write(w, w->output, length);
 }
 
 /*

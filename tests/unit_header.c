@@ -864,6 +864,38 @@ test_stop(void)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
+/* A wire that never has to wait, because the other side is always quicker, is stopped all the same. */
+static void
+test_stop_ready(void)
+{
+    struct sigaction action = {.sa_handler = on_alarm};
+    sigset_t blocked, before;
+
+    sigaction(SIGALRM, &action, NULL);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGALRM);
+    sigprocmask(SIG_BLOCK, &blocked, &before);
+    for (int reading = 0; reading < 2; reading++) {
+        int far = open_socket(SOCK_STREAM), moves = 0;
+
+        wire.mask = &before;
+        wire.stop = &stopped;
+        stopped = 0;
+        raise(SIGALRM);
+        while (wire.error == 0 && moves < 100) {
+            say(far, "a\n", reading ? 2 : 0);
+            if (!reading)
+                wire_put(&wire, "b", 1);
+            if (reading ? next_line() == WIRE_LINE : wire_flush(&wire))
+                moves++;
+        }
+        CHECK(wire.error == EINTR && stopped == SIGALRM && moves < WIRE_MOVES);
+        close(far);
+        close_wire();
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 /* The other side goes: WIRE_CLOSED, no signal that kills, and after that nothing is written or read. */
 static void
 test_closed(void)
@@ -927,6 +959,7 @@ main(void)
     unit_case("an idle peer", test_idle);
     unit_case("a deadline", test_deadline);
     unit_case("a signal that says stop", test_stop);
+    unit_case("a signal that says stop, and a wire that need not wait", test_stop_ready);
     unit_case("a peer that goes", test_closed);
     return unit_status;
 }
