@@ -157,7 +157,7 @@ struct session {
     int tries, mistakes;
     const char *end;            /* why the session is over, or NULL */
 
-    bool *deleted;              /* for each message, whether it is marked */
+    bool *deleted;              /* for each message, whether it is marked; behind the session itself */
     size_t marked;
     uint64_t marked_octets;
     uint32_t *twins;            /* for each message, how many before it have its unique-id; NULL: not known */
@@ -179,7 +179,7 @@ struct session {
 static void __attribute__((format(printf, 1, 2)))
 say(const char *format, ...)
 {
-    char text[1000], line[4 * sizeof text + 16];     /* no more than a pipe takes at once */
+    char text[800], line[2 * sizeof text];      /* no more than a pipe takes at once, nor a page of the stack */
     size_t length = 0;
     struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
     va_list arguments;
@@ -189,7 +189,7 @@ say(const char *format, ...)
     va_end(arguments);
 
     length = (size_t)snprintf(line, sizeof line, "server: ");
-    for (const char *from = text; *from != '\0'; from++) {
+    for (const char *from = text; *from != '\0' && length < sizeof line - 6; from++) {
         unsigned char c = (unsigned char)*from;
 
         if (c >= 0x20 && c < 0x7f)
@@ -843,7 +843,7 @@ store_watch(struct store *store)
 static bool
 store_changes(const struct store *store, struct names *names)
 {
-    union { struct inotify_event event; char octets[BLOCK]; } events;
+    union { struct inotify_event event; char octets[4096]; } events;
     const uint32_t lost = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF;
     ssize_t length;
 
@@ -1913,9 +1913,10 @@ session_run(struct session *s)
     if (s->end != NULL)
         session_part(s);
 
-    say("%s: %s retr=%zu/%" PRIu64 " top=%zu del=%zu left=%zu %.1f s", s->peer,
+    int64_t tenths = (wire_clock() - s->began + 50) / 100;
+    say("%s: %s retr=%zu/%" PRIu64 " top=%zu del=%zu left=%zu %" PRId64 ".%" PRId64 " s", s->peer,
         s->end != NULL ? s->end : wire_reason(w->error), s->retrieved, s->retrieved_octets, s->topped,
-        s->removed, x->count - s->removed, (double)(wire_clock() - s->began) / 1000);
+        s->removed, x->count - s->removed, tenths / 10, tenths % 10);
     return s->stale ? EXIT_STALE : 0;
 }
 
@@ -1928,10 +1929,10 @@ serve(const struct settings *settings, const struct store *store, const char *pe
       const sigset_t *mask)
 {
     /* Not from the heap, which would clear all of it: so a page is taken when it is first used. */
-    struct session *s = shared_memory(sizeof *s);
-    bool *deleted = shared_memory(store->index.count * sizeof *deleted);
+    struct session *s = mmap(NULL, sizeof *s + store->index.count * sizeof *s->deleted, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (s == NULL || deleted == NULL || !confine_session(store)) {
+    if (s == MAP_FAILED || !confine_session(store)) {
         const char *sorry = "-ERR [SYS/TEMP] out of resources, try again later\r\n";
 
         say("%s: cannot start a session: %s", peer, strerror(errno));
@@ -1941,7 +1942,7 @@ serve(const struct settings *settings, const struct store *store, const char *pe
     }
     s->settings = settings;
     s->store = store;
-    s->deleted = deleted;
+    s->deleted = (bool *)(s + 1);
     s->began = wire_clock();
     snprintf(s->peer, sizeof s->peer, "%s", peer);
     wire_open(&s->wire, in, out);
@@ -2240,8 +2241,6 @@ find_place(struct server *server, const union address *peer, const char **reason
     else
         memcpy(wanted.address, &peer->v4.sin_addr, 4);
 
-    if (child_ended || server->live == sessions)
-        reap(server);
     for (size_t i = 0; i < sessions; i++) {
         struct child *child = &server->children[i];
 
@@ -2283,6 +2282,7 @@ accept_session(struct server *server, int listening)
         return;
     }
     peer_text(peer, sizeof peer, &address);
+    reap(server);
     place = find_place(server, &address, &reason);
     if (place == NULL) {
         refuse(server, connection, peer, reason);
@@ -2314,16 +2314,28 @@ accept_session(struct server *server, int listening)
     close(connection);
 }
 
-/* Serves until a signal says stop, then tells the sessions and waits for them; a second signal does not wait. */
+/*
+ * Serves until a signal says stop, then tells the sessions and waits for them; a second signal does not wait.
+ *
+ * The end of a session is noticed when the next one comes, or when none has come for a moment: if it
+ * interrupted every wait for a connection, a short session would cost a tenth more.
+ */
 static void
 serve_connections(struct server *server)
 {
+    const struct timespec moment = {.tv_sec = 0, .tv_nsec = 5 * 1000 * 1000};
+    sigset_t mask = server->mask;
     struct pollfd ready[ADDRESSES];
+    int count = 0;
 
+    sigaddset(&mask, SIGCHLD);
     while (!stop_asked && !stop_waits()) {     /* ppoll lets none in while a connection is ready */
+        const bool busy = count > 0;
+
         for (int i = 0; i < server->listener.count; i++)
             ready[i] = (struct pollfd){.fd = server->listener.sockets[i], .events = POLLIN};
-        if (ppoll(ready, (nfds_t)server->listener.count, NULL, &server->mask) > 0)
+        count = ppoll(ready, (nfds_t)server->listener.count, busy ? &moment : NULL, busy ? &mask : &server->mask);
+        if (count > 0)
             for (int i = 0; i < server->listener.count; i++)
                 if (ready[i].revents != 0)
                     accept_session(server, server->listener.sockets[i]);
