@@ -5949,7 +5949,11 @@ main(int argc, char **argv)
     static const struct completer_command own[] = {{"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}};
     const struct completer completer = {.extra = own, .next_message = next_message, .context = c};
     const char *term = getenv("TERM");
+    int spare;
 
+    while ((spare = open("/dev/null", O_RDONLY)) >= 0 && spare <= STDERR_FILENO)
+        ;                       /* or a connection or a message would get the number of a closed one */
+    close(spare);
     c->settings = &settings;
     c->pipelining = -1;
     c->received.directory = -1;
