@@ -2664,6 +2664,8 @@ charset_open(struct charset *c, const char *name)
     if (meant[0] == '\0')
         return true;
     c->iconv = iconv_open("UTF-8", meant);
+    if (c->iconv == (iconv_t)-1)
+        c->iconv = iconv_open("UTF-8", name);   /* not every libc knows the larger charset that is meant */
     return c->iconv != (iconv_t)-1;
 }
 
@@ -5906,7 +5908,8 @@ use_charset(struct client *c)
 {
     setlocale(LC_CTYPE, "");
     c->codeset = nl_langinfo(CODESET);
-    if (strcasecmp(c->codeset, "ANSI_X3.4-1968") == 0 || strcasecmp(c->codeset, "US-ASCII") == 0)
+    if (strcasecmp(c->codeset, "ANSI_X3.4-1968") == 0 || strcasecmp(c->codeset, "US-ASCII") == 0 ||
+        strcasecmp(c->codeset, "ASCII") == 0)
         c->codeset = "UTF-8";
     if (strcasecmp(c->codeset, "UTF-8") != 0) {
         c->to_local = iconv_open(c->codeset, "UTF-8");

@@ -367,7 +367,7 @@ got_no_more(void)
 static bool
 modes_as_before(void)
 {
-    struct termios t;
+    struct termios t = {.c_iflag = 0};      /* not all of c_cc is the system's */
 
     return tcgetattr(now.slave, &t) == 0 && t.c_iflag == now.before.c_iflag && t.c_oflag == now.before.c_oflag
         && t.c_cflag == now.before.c_cflag && t.c_lflag == now.before.c_lflag

@@ -14,6 +14,7 @@
 #include <dirent.h>
 
 static char base[512], message[sizeof base + 8];
+static bool charset_lacking;    /* this libc does not know one that the message is in */
 
 /* Reads a file whole. Returns its text with a NUL, to be freed, or NULL. */
 static char *
@@ -35,6 +36,19 @@ read_file(const char *path)
     return text;
 }
 
+/* Returns how often a text says that a charset is not known. */
+static int
+unknown_charsets(const char *text)
+{
+    int count = 0;
+
+    while ((text = strstr(text, "[the charset ")) != NULL) {
+        text++;
+        count++;
+    }
+    return count;
+}
+
 /* Shows the message at a width and in a charset, and compares with what was written down, if it was. */
 static bool
 test_page(const char *ending, unsigned columns, const char *codeset)
@@ -54,7 +68,9 @@ test_page(const char *ending, unsigned columns, const char *codeset)
     if (CHECK(file >= 0 && page != NULL)) {
         CHECK(show_message(file, page, columns, codeset, NULL));
         fclose(page);
-        if (!CHECK(strcmp(text, expected) == 0))
+        if (unknown_charsets(text) > unknown_charsets(expected))
+            charset_lacking = true;
+        else if (!CHECK(strcmp(text, expected) == 0))
             printf("%s: expected:\n%s\nshown:\n%s\n", path, expected, text);
     }
     if (file >= 0)
@@ -138,7 +154,10 @@ main(void)
         snprintf(message, sizeof message, "%s.eml", base);
         if (strncmp(entry->d_name, "mail-", 5) == 0)
             snprintf(message, sizeof message, "tests/mail/%.*s.eml", length - 5, entry->d_name + 5);
+        charset_lacking = false;
         unit_case(name, test_message);
+        if (charset_lacking)
+            printf("skip - %s as it should be: a charset is not known to this libc\n", name);
     }
     if (directory != NULL)
         closedir(directory);
