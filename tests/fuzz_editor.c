@@ -6,25 +6,15 @@
  * an instruction, by the highest bits of the octet behind it: 00 lets time pass, 01 repaints, 10 prints a
  * notice above the line, 11 gives the terminal another width.
  *
- *   libFuzzer   clang -DLIBFUZZER -g -O2 -fsanitize=fuzzer,address,undefined tests/fuzz_editor.c -o fuzz
- *   AFL++       the same with afl-clang-fast; or without the macro and the fuzzer, as "fuzz @@"
- *   replay      cc -g tests/fuzz_editor.c -o replay, then "replay FILE|DIRECTORY..."
- *
- * tests/corpus/editor holds inputs to begin with; unit_client.c, which includes this file, replays them.
+ * fuzz.h says how to run it. unit_client.c, which includes this file, replays tests/corpus/editor.
  */
 int client_main(int argc, char **argv);
 #define main client_main
 #include "../client.c"
 #undef main
 
+#include "fuzz.h"
 #include "screen.h"
-
-#include <dirent.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define DEMAND(what) \
-    do { if (!(what)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what); abort(); } } while (0)
 
 static struct editor editor;
 static struct screen screen;
@@ -218,58 +208,3 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_paint(e);
     return 0;
 }
-
-#ifndef LIBFUZZER
-/* Replays a file, or all files of a directory but hidden ones. Returns how many. */
-static int
-fuzz_replay(const char *path)
-{
-    static uint8_t data[1 << 20];
-    DIR *directory = opendir(path);
-    int count = 0;
-
-    if (directory != NULL) {
-        char name[PATH_MAX];
-
-        for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
-            if (entry->d_name[0] != '.' &&
-                snprintf(name, sizeof name, "%s/%s", path, entry->d_name) < (int)sizeof name)
-                count += fuzz_replay(name);
-        closedir(directory);
-        return count;
-    }
-
-    FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        return 0;
-    size_t size = fread(data, 1, sizeof data, file);
-    fclose(file);
-
-    unsigned char *exact = malloc(size + 1);    /* for a sanitizer to see each octet beyond it */
-    if (exact != NULL) {
-        memcpy(exact, data, size);
-        LLVMFuzzerTestOneInput(exact, size);
-        free(exact);
-        count = 1;
-    }
-    return count;
-}
-
-#ifndef UNIT_CLIENT
-int
-main(int argc, char **argv)
-{
-    int count = 0;
-
-    for (int i = 1; i < argc; i++) {
-        int now = fuzz_replay(argv[i]);
-
-        if (now == 0)
-            fprintf(stderr, "%s: no inputs\n", argv[i]);
-        count += now;
-    }
-    printf("%d inputs replayed\n", count);
-    return count > 0 ? 0 : 1;
-}
-#endif
-#endif

@@ -35,7 +35,7 @@ noted_linkat(int from_directory, const char *from, int to_directory, const char 
 
 #define fsync noted_fsync
 #define linkat noted_linkat
-#define UNIT_CLIENT
+#define FUZZ_INCLUDED
 #include "fuzz_editor.c"
 #undef fsync
 #undef linkat

@@ -6,7 +6,7 @@
  * messages of tests/mail/ are NAME mail-1 and so on. Each message is also shown in every width and charset,
  * and fuzz_show.c looks whether only visible text comes out.
  */
-#define UNIT_SHOW
+#define FUZZ_INCLUDED
 #include "fuzz_show.c"
 
 #include "unit.h"
@@ -91,7 +91,7 @@ test_message(void)
     pages += test_page("latin1", 80, "ISO-8859-1");
     CHECK(pages >= 2);
     for (int first = 0; first < 16; first++)
-        CHECK(fuzz_replay(message, first));
+        CHECK(fuzz_file(message, first));
 }
 
 /* ^C: the display ends before the message does, and says that it is not whole. */
