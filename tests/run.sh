@@ -8,8 +8,8 @@
 # ./client), to test programs that were built in another way, and CC, CPPFLAGS, CFLAGS and LDFLAGS, with
 # which it compiles the programs among the tests; and SECONDS_EACH, how long one of them may take.
 #
-# A program, tests/NAME.c, prints "ok - WHAT" or "not ok - WHAT" for each of its cases. (fuzz_*.c are not
-# run from here.)
+# A program, tests/NAME.c, prints "ok - WHAT" or "not ok - WHAT" for each of its cases. A fuzzer, tests/fuzz_NAME.c,
+# replays the inputs in tests/corpus/NAME. (unit_client and unit_show do that for fuzz_editor and fuzz_show.)
 #
 # A conversation, tests/server/NAME or tests/client/NAME, is a text file. Its lines are carried out in
 # order, in a directory of its own, which holds the store, at first empty, and which is removed afterwards:
@@ -221,8 +221,10 @@ run_conversation() {
 # try_program NAME: compiles and runs it; what it says and how it ends is kept in files.
 try_program() {
     mkdir "$work/$1.now"
-    if $CC $strict $CPPFLAGS $CFLAGS -o "tests/build/$1" "tests/$1.c" $LDFLAGS >"$work/$1.errors" 2>&1; then
-        TMPDIR=$work/$1.now limit "tests/build/$1" >"$work/$1.report" 2>>"$work/$1.errors" </dev/null
+    corpus= quick=
+    case $1 in fuzz_*) corpus=tests/corpus/${1#fuzz_} quick='-O0 -U_FORTIFY_SOURCE' ;; esac
+    if $CC $strict $CPPFLAGS $CFLAGS $quick -o "tests/build/$1" "tests/$1.c" $LDFLAGS >"$work/$1.errors" 2>&1; then
+        TMPDIR=$work/$1.now limit "tests/build/$1" $corpus >"$work/$1.report" 2>>"$work/$1.errors" </dev/null
         echo $? >"$work/$1.status"
     else
         echo 'not ok - does not compile' >"$work/$1.report"
@@ -267,8 +269,8 @@ for asked; do
     asked=${asked%.c}
     [ -f "tests/$asked.c" ] || continue
     case $asked in
-    fuzz_*) ;;
-    net_* | pty_* | relay_*) first="$first $asked" ;;
+    fuzz_editor | fuzz_show) ;;
+    fuzz_* | net_* | pty_* | relay_*) first="$first $asked" ;;
     *) second="$second $asked" ;;
     esac
 done

@@ -1,0 +1,562 @@
+/*
+ * fuzz_system.h - a system in memory, for the fuzzers: streams, one directory with its files, and a clock
+ *
+ * It comes before the program and takes the place of the calls that the program makes, so that thousands of
+ * sessions a second can be held, and the same input always makes the same session. Reads and writes come in
+ * pieces, calls are interrupted, fail once, or a file changes, as the fuzzer says. A wait for what does not
+ * come takes no time, but the clock moves on.
+ */
+#ifndef FUZZ_SYSTEM_H
+#define FUZZ_SYSTEM_H
+
+#define _GNU_SOURCE 1
+#define _FILE_OFFSET_BITS 64
+
+#include "fuzz.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+/* Descriptors. Below the first of these they are the real system's. */
+enum {
+    SYSTEM_STREAM = 1000,       /* and the next ones */
+    SYSTEM_STREAMS = 4,
+    SYSTEM_DIRECTORY = 1010,
+    SYSTEM_OPEN = 1100,         /* and the next ones */
+    SYSTEM_OPENS = 16,
+    SYSTEM_FILES = 128,
+    SYSTEM_NAME = 64
+};
+
+/* What a stream does when all that there was has been read. */
+enum system_end { STREAM_ENDS, STREAM_BREAKS, STREAM_STAYS };
+
+struct system_stream {
+    const unsigned char *in;
+    size_t at, have;
+    enum system_end end;
+    unsigned char *out;
+    size_t made, room;
+    size_t takes;               /* so many octets more, then writes fail */
+};
+
+struct system_file {
+    const unsigned char *octets;
+    unsigned char *own;         /* the same, if they were written */
+    size_t size, room;
+    mode_t mode;
+    int changes_after;          /* the content and the times, at this look at it or read; 0: never */
+    bool changed;               /* and that has been */
+};
+
+static struct {
+    int64_t now;                /* milliseconds */
+    uint32_t dice;
+    bool pieces, interrupts;
+    struct system_stream stream[SYSTEM_STREAMS];
+    struct { char name[SYSTEM_NAME]; struct system_file *file; } entry[SYSTEM_FILES];
+    struct system_file file[SYSTEM_FILES];
+    size_t files;
+    bool no_directory;
+    struct { struct system_file *file; off_t at; } open[SYSTEM_OPENS];
+    int fault_after, fault_error;       /* the call for a file that fails, 0: none, and how */
+    const char *faulted;        /* its name, when it has */
+    int stop_after, stop_signal;        /* the wait in which a signal comes, 0: none */
+    volatile sig_atomic_t *stop;
+    bool stopped;               /* it came, */
+    size_t made_before;         /* when so much had been written to the second stream */
+    void (*before_wait)(void);  /* what the other side does while the program waits */
+    int slept;                  /* seconds in waits for nothing */
+    void (*log)(const char *octets, size_t length);    /* takes what is written to standard error */
+} sys;
+
+/* Makes all as it was at the start, but for the memory of what was written to streams. */
+static inline void
+system_reset(uint32_t seed)
+{
+    struct system_stream kept[SYSTEM_STREAMS];
+
+    memcpy(kept, sys.stream, sizeof kept);
+    for (size_t i = 0; i < sys.files; i++)
+        free(sys.file[i].own);
+    memset(&sys, 0, sizeof sys);
+    sys.now = 1000000;
+    sys.dice = seed;
+    for (int i = 0; i < SYSTEM_STREAMS; i++)
+        sys.stream[i] = (struct system_stream){.out = kept[i].out, .room = kept[i].room, .takes = SIZE_MAX};
+}
+
+/* Gives a file a name. Returns false when there is no place for it. */
+static inline bool
+system_name(const char *name, struct system_file *file)
+{
+    size_t place = 0;
+
+    while (place < SYSTEM_FILES && sys.entry[place].file != NULL)
+        place++;
+    DEMAND(strlen(name) < SYSTEM_NAME);
+    if (place == SYSTEM_FILES)
+        return false;
+    snprintf(sys.entry[place].name, SYSTEM_NAME, "%s", name);
+    sys.entry[place].file = file;
+    return true;
+}
+
+/* Adds a file with a name. The octets stay the caller's. */
+static inline struct system_file *
+system_add(const char *name, const unsigned char *octets, size_t size)
+{
+    struct system_file *file = &sys.file[sys.files];
+
+    DEMAND(sys.files < SYSTEM_FILES);
+    sys.files++;
+    *file = (struct system_file){.octets = octets, .size = size, .mode = S_IFREG | S_IRUSR | S_IWUSR};
+    DEMAND(system_name(name, file));
+    return file;
+}
+
+/* Returns the place of a name, SYSTEM_FILES if there is none. */
+static inline size_t
+system_find(const char *name)
+{
+    size_t i = 0;
+
+    while (i < SYSTEM_FILES && (sys.entry[i].file == NULL || strcmp(sys.entry[i].name, name) != 0))
+        i++;
+    return i;
+}
+
+static inline int
+system_error(int error)
+{
+    errno = error;
+    return -1;
+}
+
+/* Says whether a call for a file fails here, with errno set. */
+static inline bool
+system_fails(const char *call)
+{
+    if (sys.fault_after == 0 || --sys.fault_after > 0)
+        return false;
+    sys.faulted = call;
+    errno = sys.fault_error;
+    return true;
+}
+
+/* Says whether a call is interrupted here, with errno set. */
+static inline bool
+system_interrupts(void)
+{
+    errno = EINTR;
+    return sys.interrupts && fuzz_dice(&sys.dice, 8) == 0;
+}
+
+/* Returns as much of a length as a call takes at once. */
+static inline size_t
+system_piece(size_t length)
+{
+    if (!sys.pieces || length < 2)
+        return length;
+    if (fuzz_dice(&sys.dice, 4) == 0)
+        return 1;
+    return 1 + fuzz_dice(&sys.dice, length < 65536 ? (uint32_t)length : 65536);
+}
+
+static inline struct system_stream *
+system_stream(int fd)
+{
+    return fd >= SYSTEM_STREAM && fd < SYSTEM_STREAM + SYSTEM_STREAMS ? &sys.stream[fd - SYSTEM_STREAM] : NULL;
+}
+
+static inline struct system_file *
+system_file(int fd)
+{
+    DEMAND(fd < SYSTEM_STREAM || (fd >= SYSTEM_OPEN && fd < SYSTEM_OPEN + SYSTEM_OPENS));
+    DEMAND(fd < SYSTEM_STREAM || sys.open[fd - SYSTEM_OPEN].file != NULL);
+    return fd < SYSTEM_STREAM ? NULL : sys.open[fd - SYSTEM_OPEN].file;
+}
+
+/* Counts a look at a file or a read, and changes it if its time has come: its size stays. */
+static inline void
+system_touch(struct system_file *file)
+{
+    if (file->changes_after == 0 || --file->changes_after > 0)
+        return;
+    file->changed = true;
+    file->own = malloc(file->size + 1);
+    DEMAND(file->own != NULL);
+    for (size_t i = 0; i < file->size; i++)
+        file->own[i] = file->octets[i] > ' ' ? file->octets[i] ^ 1 : file->octets[i];
+    file->octets = file->own;
+}
+
+static inline ssize_t
+system_read_at(struct system_file *file, void *buffer, size_t length, off_t at)
+{
+    system_touch(file);
+
+    size_t left = (size_t)at < file->size ? file->size - (size_t)at : 0;
+
+    length = system_piece(length < left ? length : left);
+    if (length > 0)
+        memcpy(buffer, file->octets + at, length);
+    return (ssize_t)length;
+}
+
+static inline ssize_t
+system_pread(int fd, void *buffer, size_t length, off_t at)
+{
+    struct system_file *file = system_file(fd);
+
+    if (file == NULL)
+        return pread(fd, buffer, length, at);
+    if (system_fails("pread"))
+        return -1;
+    return system_read_at(file, buffer, length, at);
+}
+
+static inline ssize_t
+system_read(int fd, void *buffer, size_t length)
+{
+    struct system_stream *stream = system_stream(fd);
+
+    if (fd < SYSTEM_STREAM)
+        return read(fd, buffer, length);
+    if (system_interrupts())
+        return -1;
+    if (stream != NULL) {
+        size_t left = stream->have - stream->at;
+
+        DEMAND(length > 0);
+        if (left == 0) {
+            DEMAND(stream->end != STREAM_STAYS);        /* it would block */
+            return stream->end == STREAM_ENDS ? 0 : system_error(ECONNRESET);
+        }
+        length = system_piece(length < left ? length : left);
+        memcpy(buffer, stream->in + stream->at, length);
+        stream->at += length;
+        return (ssize_t)length;
+    }
+    if (system_fails("read"))
+        return -1;
+
+    ssize_t count = system_read_at(system_file(fd), buffer, length, sys.open[fd - SYSTEM_OPEN].at);
+    sys.open[fd - SYSTEM_OPEN].at += count;
+    return count;
+}
+
+static inline ssize_t
+system_write(int fd, const void *octets, size_t length)
+{
+    struct system_stream *stream = system_stream(fd);
+
+    if (fd == STDERR_FILENO && sys.log != NULL) {
+        sys.log(octets, length);
+        return (ssize_t)length;
+    }
+    if (fd < SYSTEM_STREAM)
+        return write(fd, octets, length);
+    if (system_interrupts())
+        return -1;
+    length = system_piece(length);
+    if (stream != NULL) {
+        if (stream->takes == 0)
+            return system_error(EPIPE);
+        length = length < stream->takes ? length : stream->takes;
+        stream->takes -= stream->takes == SIZE_MAX ? 0 : length;
+        if (stream->room - stream->made < length) {
+            stream->room = (stream->made + length) * 2;
+            stream->out = realloc(stream->out, stream->room);
+            DEMAND(stream->out != NULL);
+        }
+        memcpy(stream->out + stream->made, octets, length);
+        stream->made += length;
+        return (ssize_t)length;
+    }
+
+    struct system_file *file = system_file(fd);
+    if (system_fails("write"))
+        return -1;
+    if (file->room - file->size < length) {
+        file->room = (file->size + length) * 2;
+        file->own = realloc(file->own, file->room);
+        DEMAND(file->own != NULL);
+        file->octets = file->own;
+    }
+    memcpy(file->own + file->size, octets, length);
+    file->size += length;
+    return (ssize_t)length;
+}
+
+static inline ssize_t
+system_send(int fd, const void *octets, size_t length, int flags)
+{
+    DEMAND((flags & MSG_NOSIGNAL) != 0);
+    return system_write(fd, octets, length);
+}
+
+/* Waits; where nothing is ready, the time passes at once. Signals that the fuzzer ordered come here. */
+static inline int
+system_ppoll(struct pollfd *ready, nfds_t count, const struct timespec *time, const sigset_t *mask)
+{
+    int found = 0;
+
+    (void)mask;
+    if (sys.before_wait != NULL)
+        sys.before_wait();
+    if (sys.stop_after > 0 && --sys.stop_after == 0) {
+        *sys.stop = sys.stop_signal;
+        sys.stopped = true;
+        sys.made_before = sys.stream[1].made;
+        return system_error(EINTR);
+    }
+    if (count > 0 && system_interrupts())
+        return -1;
+    for (nfds_t i = 0; i < count; i++) {
+        const struct system_stream *stream = system_stream(ready[i].fd);
+
+        ready[i].revents = 0;
+        if (stream == NULL || (ready[i].events & POLLOUT) != 0)
+            ready[i].revents = ready[i].events;
+        else if (stream->at < stream->have || stream->end != STREAM_STAYS)
+            ready[i].revents = POLLIN;
+        found += ready[i].revents != 0;
+    }
+    if (found == 0) {
+        DEMAND(time != NULL);   /* nothing would ever end it */
+        sys.now += (int64_t)time->tv_sec * 1000 + (time->tv_nsec + 999999) / 1000000;
+        sys.slept += count == 0 ? (int)time->tv_sec : 0;
+    }
+    return found;
+}
+
+static inline int
+system_poll(struct pollfd *ready, nfds_t count, int ms)
+{
+    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+    return system_ppoll(ready, count, &time, NULL);
+}
+
+static inline int
+system_clock(clockid_t clock, struct timespec *time)
+{
+    (void)clock;
+    *time = (struct timespec){.tv_sec = (time_t)(sys.now / 1000), .tv_nsec = (long)(sys.now % 1000) * 1000000};
+    return 0;
+}
+
+static inline int
+system_openat(int directory, const char *name, int flags, ...)
+{
+    size_t place = system_find(name), i = 0;
+
+    DEMAND(directory == SYSTEM_DIRECTORY && strchr(name, '/') == NULL);
+    if (system_fails("open"))
+        return -1;
+    if ((flags & O_DIRECTORY) != 0)
+        return SYSTEM_DIRECTORY;
+    if ((flags & O_CREAT) != 0 && place < SYSTEM_FILES)
+        return system_error(EEXIST);
+    if ((flags & O_CREAT) == 0 && place == SYSTEM_FILES)
+        return system_error(ENOENT);
+    while (i < SYSTEM_OPENS && sys.open[i].file != NULL)
+        i++;
+    DEMAND(i < SYSTEM_OPENS);
+    if ((flags & O_CREAT) != 0) {
+        if (sys.files == SYSTEM_FILES)
+            return system_error(ENOSPC);
+        system_add(name, NULL, 0);
+        place = system_find(name);
+    }
+    sys.open[i].file = sys.entry[place].file;
+    sys.open[i].at = 0;
+    return SYSTEM_OPEN + (int)i;
+}
+
+/* A path is a name in the directory, or names the directory. */
+static inline int
+system_open(const char *path, int flags, ...)
+{
+    if ((flags & O_DIRECTORY) == 0)
+        return system_openat(SYSTEM_DIRECTORY, path, flags);
+    if (system_fails("open"))
+        return -1;
+    return sys.no_directory ? system_error(ENOENT) : SYSTEM_DIRECTORY;
+}
+
+static inline int
+system_mkdir(const char *path, mode_t mode)
+{
+    (void)path;
+    (void)mode;
+    if (!sys.no_directory)
+        return system_error(EEXIST);
+    sys.no_directory = false;
+    return 0;
+}
+
+static inline int
+system_close(int fd)
+{
+    if (fd < SYSTEM_STREAM)
+        return close(fd);
+    if (fd >= SYSTEM_OPEN) {
+        DEMAND(system_file(fd) != NULL);
+        sys.open[fd - SYSTEM_OPEN].file = NULL;
+    }
+    return 0;
+}
+
+static inline int
+system_stat_file(struct system_file *file, struct stat *status)
+{
+    system_touch(file);
+    memset(status, 0, sizeof *status);
+    status->st_ino = (ino_t)(1 + (file - sys.file));
+    status->st_mode = file->mode;
+    status->st_nlink = 1;
+    status->st_size = (off_t)file->size;
+    status->st_mtim.tv_sec = status->st_ctim.tv_sec = file->changed ? 2 : 1;
+    return 0;
+}
+
+static inline int
+system_fstat(int fd, struct stat *status)
+{
+    if (fd < SYSTEM_STREAM)
+        return fstat(fd, status);
+    return system_stat_file(system_file(fd), status);
+}
+
+static inline int
+system_fstatat(int directory, const char *name, struct stat *status, int flags)
+{
+    size_t place = system_find(name);
+
+    DEMAND(directory == SYSTEM_DIRECTORY && flags == AT_SYMLINK_NOFOLLOW);
+    return place == SYSTEM_FILES ? system_error(ENOENT) : system_stat_file(sys.entry[place].file, status);
+}
+
+static inline int
+system_unlinkat(int directory, const char *name, int flags)
+{
+    size_t place = system_find(name);
+
+    DEMAND(directory == SYSTEM_DIRECTORY && flags == 0);
+    if (place == SYSTEM_FILES)
+        return system_error(ENOENT);
+    DEMAND(!sys.entry[place].file->changed);
+    if (system_fails("unlink"))
+        return -1;
+    sys.entry[place].file = NULL;
+    return 0;
+}
+
+/* Gives a file another name; moves it, if that is what is meant. No name is ever taken from another file. */
+static inline int
+system_linkat(int from_directory, const char *from, int to_directory, const char *to, int move)
+{
+    size_t place = system_find(from);
+
+    DEMAND(from_directory == SYSTEM_DIRECTORY && to_directory == SYSTEM_DIRECTORY && place < SYSTEM_FILES);
+    if (system_fails("link"))
+        return -1;
+    if (system_find(to) < SYSTEM_FILES)
+        return system_error(EEXIST);
+    if (!system_name(to, sys.entry[place].file))
+        return system_error(ENOSPC);
+    if (move)
+        sys.entry[place].file = NULL;
+    return 0;
+}
+
+static inline int
+system_fsync(int fd)
+{
+    DEMAND(fd >= SYSTEM_DIRECTORY);
+    return system_fails("fsync") ? -1 : 0;
+}
+
+static inline int
+system_shutdown(int fd, int how)
+{
+    DEMAND(system_stream(fd) != NULL && how == SHUT_WR);
+    return 0;
+}
+
+/* A call of which nothing is to come. Not inline: a compiler must think that it may do what it is to do. */
+static int __attribute__((noinline, unused))
+system_refuses(int first, ...)
+{
+    (void)first;
+    return system_error(ENOSYS);
+}
+
+#ifdef SYS_renameat2
+static inline long
+system_call(long number, ...)
+{
+    va_list arguments;
+    int result = -1;
+
+    va_start(arguments, number);
+    if (number == SYS_renameat2) {
+        int from_directory = va_arg(arguments, int);
+        const char *from = va_arg(arguments, const char *);
+        int to_directory = va_arg(arguments, int);
+
+        result = system_linkat(from_directory, from, to_directory, va_arg(arguments, const char *), 1);
+    } else {
+        errno = ENOSYS;
+    }
+    va_end(arguments);
+    return result;
+}
+#define syscall(...) system_call(__VA_ARGS__)
+#endif
+
+#define read(...) system_read(__VA_ARGS__)
+#define pread(...) system_pread(__VA_ARGS__)
+#define write(...) system_write(__VA_ARGS__)
+#define send(...) system_send(__VA_ARGS__)
+#define poll(...) system_poll(__VA_ARGS__)
+#define ppoll(...) system_ppoll(__VA_ARGS__)
+#define clock_gettime(...) system_clock(__VA_ARGS__)
+#define open(...) system_open(__VA_ARGS__)
+#define openat(...) system_openat(__VA_ARGS__)
+#define mkdir(...) system_mkdir(__VA_ARGS__)
+#define close(...) system_close(__VA_ARGS__)
+#define fstat(...) system_fstat(__VA_ARGS__)
+#define fstatat(...) system_fstatat(__VA_ARGS__)
+#define unlinkat(...) system_unlinkat(__VA_ARGS__)
+#define linkat(...) system_linkat(__VA_ARGS__)
+#define fsync(...) system_fsync(__VA_ARGS__)
+#define shutdown(...) system_shutdown(__VA_ARGS__)
+
+/* No terminal, nothing that a stream holds for its reader, no other process, no confinement of this one. */
+#define isatty(...) system_refuses(__VA_ARGS__)
+#define tcgetattr(...) system_refuses(__VA_ARGS__)
+#define ioctl(...) system_refuses(__VA_ARGS__)
+#define prctl(...) system_refuses(__VA_ARGS__)
+#define setrlimit(...) system_refuses(__VA_ARGS__)
+#define fork() system_refuses(0)
+#define kill(...) system_refuses(__VA_ARGS__)
+
+#endif
