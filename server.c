@@ -2491,8 +2491,8 @@ read_passfile(struct settings *settings)
     }
     end = text + strcspn(text, "\r\n");
     colon = strchr(text, ':');
-    if (strlen(text) != (size_t)length || end[strspn(end, "\r\n")] != '\0' || colon == NULL || colon >= end ||
-        colon == text || colon + 1 == end || (size_t)(colon - text) > SECRET_MAX ||
+    if (length == sizeof text - 1 || strlen(text) != (size_t)length || end[strspn(end, "\r\n")] != '\0' ||
+        colon == NULL || colon >= end || colon == text || colon + 1 == end || (size_t)(colon - text) > SECRET_MAX ||
         (size_t)(end - colon - 1) > SECRET_MAX || strcspn(text, " \t") < (size_t)(colon - text)) {
         say("%s: must hold one line name:password, the name without blanks, each of at most %d octets",
             settings->passfile, SECRET_MAX);
