@@ -4690,8 +4690,8 @@ enum which { NONE, EVERY, ALL_BUT_OK };
 
 /*
  * Reads the status line that answers a command, keeps it in c->status, and shows it as it came. Returns
- * whether it was +OK. Anything else goes into the exit status, but for "+ ", with which a server asks for
- * more (RFC 5034); what is no status line at all ends the session.
+ * whether it was +OK. Anything else goes into the exit status. With "+ " a server asks for more (RFC 5034);
+ * what is no status line at all ends the session.
  */
 static bool
 get_status(struct client *c, enum which which)
@@ -4719,7 +4719,7 @@ get_status(struct client *c, enum which which)
             show_line(c, c->status, length);
         if (ok)
             return true;
-        c->failed = c->failed || !has_status(line, "+");
+        c->failed = true;
         if (has_status(line, "-ERR") || has_status(line, "+"))
             return false;
     }
@@ -4941,6 +4941,7 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
 {
     const struct pop3_command *command = &pop3_commands[typed->verb < POP3_VERBS ? typed->verb : POP3_NOOP];
     bool body = command->body == BODY || (command->body == BODY_IF_ALONE && typed->count == 0);
+    bool failed = c->failed;
 
     if (strlen(line) > POP3_COMMAND_MAX - 2) {
         fail(c, "that is too long for POP3: a command has at most %d octets", POP3_COMMAND_MAX - 2);
@@ -4949,6 +4950,8 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     c->user_given = typed->verb == POP3_USER;
     send_line(c, line, strlen(line));
     if (!get_status(c, EVERY)) {
+        if (typed->verb == POP3_VERBS && has_status(c->status, "+") && !c->over)
+            c->failed = failed;         /* the next line typed is what it asks for */
         if (typed->verb == POP3_VERBS && has_status(c->status, "-ERR") && !c->over)
             hint(c, typed->word);
         return;

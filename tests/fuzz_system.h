@@ -35,11 +35,11 @@
 /* Descriptors. Below the first of these they are the real system's. */
 enum {
     SYSTEM_STREAM = 1000,       /* and the next ones */
-    SYSTEM_STREAMS = 4,
+    SYSTEM_STREAMS = 5,
     SYSTEM_DIRECTORY = 1010,
     SYSTEM_OPEN = 1100,         /* and the next ones */
-    SYSTEM_OPENS = 16,
-    SYSTEM_FILES = 128,
+    SYSTEM_OPENS = 128,
+    SYSTEM_FILES = 512,
     SYSTEM_NAME = 64
 };
 

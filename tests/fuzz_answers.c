@@ -1,0 +1,477 @@
+/*
+ * fuzz_answers.c - any server and any typed commands: what the client shows, saves, sends and says at its end
+ *
+ * An input is a head of eight octets; what is typed, up to an octet 0xFE (an 0xFF in it is a pause of some
+ * minutes); the greeting, and the answers to one command line each, with an 0xFE between them. An honest
+ * server makes right answers of these: the first line says +, - or * (for a "+ "), the rest is the message. Any other sends
+ * them as they are.
+ *
+ * What must hold: only visible text is shown. A file is under its name only if its message came whole, and it
+ * holds just that; none is overwritten, and nothing else is left. What an honest server sent whole is saved.
+ * QUIT is not sent after a signal, and no DELE by a script for what is not saved. The exit status is right.
+ */
+#include "fuzz_system.h"
+
+int client_main(int argc, char **argv);
+#define main client_main
+#include "../client.c"
+#undef main
+
+/* What an octet of the head, by its place, decides. */
+enum { HEAD_FLAGS, HEAD_DICE, HEAD_FAULT, HEAD_ERROR, HEAD_STOP, HEAD_CUT, HEAD_CUT_HIGH, HEAD_MORE, HEAD };
+
+enum {                          /* the bits of HEAD_FLAGS */
+    HONEST = 1, IN_PIECES = 2, WITH_INTERRUPTS = 4, AT_TERMINAL = 8, WITH_FILES = 16, LATIN = 32,
+    ENDING = 192                /* these two: what the server does when it has said all */
+};
+
+enum {                          /* and of HEAD_MORE */
+    WITH_SIGTERM = 1, NO_DIRECTORY = 2, ON_SOCKET = 4
+};
+
+enum { COMMANDS = 1000, SEPARATOR = 0xfe, PAUSE = 0xff };
+
+static struct client client;
+
+/* The server's side: its answers, what it sent of them, and the commands it got. */
+static struct {
+    const uint8_t *next, *end;  /* answers still to be sent; next NULL: none */
+    const uint8_t *keys, *keys_end;     /* what will still be typed, behind a pause */
+    int64_t pause_began;        /* 0: nobody waits for keys */
+    bool honest;
+    enum system_end ending;
+    unsigned char *sent;
+    size_t length, room, cut;   /* cut: so much of it arrives */
+    size_t read;                /* octets of the client's that were read */
+    struct {
+        char line[256];
+        bool ok;                /* of an honest one: the answer is +OK, */
+        size_t start, message, end;     /* and this is where in what was sent */
+    } command[COMMANDS];
+    size_t commands;
+} peer;
+
+static void
+peer_say(const void *octets, size_t length)
+{
+    if (peer.room - peer.length < length) {
+        peer.room = (peer.length + length) * 2;
+        peer.sent = realloc(peer.sent, peer.room);
+        DEMAND(peer.sent != NULL);
+    }
+    if (length > 0)
+        memcpy(peer.sent + peer.length, octets, length);
+    peer.length += length;
+}
+
+/* Says whether a message follows an +OK to this line. */
+static bool
+has_message(const char *line)
+{
+    char word[8] = "";
+    const char *rest = line + strspn(line, " \t");
+    size_t length = strcspn(rest, " \t");
+    bool more = rest[length + strspn(rest + length, " \t")] != '\0';
+
+    snprintf(word, sizeof word, "%.*s", (int)length, rest);
+    return strcasecmp(word, "RETR") == 0 || strcasecmp(word, "TOP") == 0 || strcasecmp(word, "CAPA") == 0 ||
+           ((strcasecmp(word, "LIST") == 0 || strcasecmp(word, "UIDL") == 0) && !more);
+}
+
+/* Gives the next answer, to this line, or the greeting. Returns whether it is an honest +OK. */
+static bool
+peer_answer(const char *line, size_t *message)
+{
+    const uint8_t *text = peer.next != NULL ? peer.next : (const uint8_t *)"+\n";
+    const uint8_t *end = peer.next != NULL ? memchr(text, SEPARATOR, (size_t)(peer.end - text)) : text + 2;
+
+    if (peer.next == NULL && !peer.honest)
+        return false;
+    if (end == NULL)
+        end = peer.end;
+    if (peer.next != NULL)
+        peer.next = end < peer.end ? end + 1 : NULL;
+    if (!peer.honest) {
+        peer_say(text, (size_t)(end - text));
+        return false;
+    }
+
+    const uint8_t *lf = memchr(text, '\n', (size_t)(end - text));
+    size_t length = (size_t)((lf != NULL ? lf : end) - text);
+    bool good = length == 0 || (text[0] != '-' && text[0] != '*');
+    const char *status = good ? "+OK " : text[0] == '-' ? "-ERR " : "+ ";
+
+    peer_say(status, strlen(status));
+    for (size_t i = 1; i < length && i < 500; i++)
+        if (text[i] != '\r')
+            peer_say(text + i, 1);
+    peer_say("\r\n", 2);
+    *message = peer.length;
+    if (good && line != NULL && has_message(line)) {
+        const uint8_t *at = lf != NULL ? lf + 1 : end;
+
+        for (const uint8_t *p = at; p < end; p++) {
+            if (*p == '.' && (p == at || p[-1] == '\n'))
+                peer_say(".", 1);
+            if (*p == '\n' && (p == at || p[-1] != '\r'))
+                peer_say("\r", 1);
+            peer_say(p, 1);
+        }
+        if (at < end && end[-1] != '\n')
+            peer_say("\r\n", 2);
+        peer_say(".\r\n", 3);
+    }
+    return good;
+}
+
+/* While the client waits: answers the lines that came from it, and types on after a pause. */
+static void
+peer_work(void)
+{
+    struct system_stream *in = &sys.stream[0], *out = &sys.stream[1], *keys = &sys.stream[2];
+    const unsigned char *lf;
+    bool quit = false;
+
+    while (peer.read < out->made && (lf = memchr(out->out + peer.read, '\n', out->made - peer.read)) != NULL) {
+        size_t length = (size_t)(lf - (out->out + peer.read)) + 1, i = peer.commands;
+
+        DEMAND(length >= 2 && length <= 255 && lf[-1] == '\r');
+        memcpy(peer.command[i].line, out->out + peer.read, length - 2);
+        peer.command[i].line[length - 2] = '\0';
+        for (size_t k = 0; k < length - 2; k++) {
+            unsigned char c = (unsigned char)peer.command[i].line[k];
+            DEMAND(c == '\t' || (c >= ' ' && c != 0x7f));
+        }
+        peer.read += length;
+        peer.command[i].start = peer.length;
+        peer.command[i].ok = peer_answer(peer.command[i].line, &peer.command[i].message);
+        peer.command[i].end = peer.length;
+        quit = quit || strcasecmp(peer.command[i].line, "QUIT") == 0;
+        if (peer.commands < COMMANDS - 1)
+            peer.commands++;
+        else if (peer.cut > peer.length)
+            peer.cut = peer.length;     /* enough is enough */
+    }
+    in->in = peer.sent;
+    in->have = peer.length < peer.cut ? peer.length : peer.cut;
+    in->end = in->have == peer.cut || quit ? STREAM_ENDS : peer.next == NULL && !peer.honest ? peer.ending : in->end;
+
+    if (keys->at == keys->have && peer.keys != NULL) {
+        if (peer.pause_began == 0)
+            peer.pause_began = sys.now;
+        if (sys.now - peer.pause_began >= 250 * 1000) {
+            const uint8_t *pause = memchr(peer.keys, PAUSE, (size_t)(peer.keys_end - peer.keys));
+
+            peer.pause_began = 0;
+            keys->in = peer.keys;
+            keys->at = 0;
+            keys->have = (size_t)((pause != NULL ? pause : peer.keys_end) - peer.keys);
+            peer.keys = pause != NULL ? pause + 1 : NULL;
+        }
+    }
+    keys->end = peer.keys != NULL ? STREAM_STAYS : STREAM_ENDS;
+}
+
+/* ---- What is judged ---------------------------------------------------------------------------------- */
+
+/* Text that can do nothing but be read. */
+static void
+demand_visible(const unsigned char *s, size_t length, bool latin)
+{
+    for (size_t i = 0; i < length;) {
+        unsigned char a = s[i++];
+        uint32_t c = a;
+        int more = a < 0xc2 ? 0 : a < 0xe0 ? 1 : a < 0xf0 ? 2 : 3;
+
+        DEMAND(a == '\n' || a == '\t' || (a >= ' ' && a != 0x7f));
+        if (a < 0x80)
+            continue;
+        if (latin) {
+            DEMAND(a >= 0xa0);
+            continue;
+        }
+        DEMAND(a >= 0xc2 && a <= 0xf4);
+        c = a & (0x3fU >> more);
+        for (; more > 0; more--) {
+            DEMAND(i < length && (s[i] & 0xc0) == 0x80);
+            c = c << 6 | (s[i++] & 0x3fU);
+        }
+        DEMAND(c >= 0xa0 && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff));
+        DEMAND(c != 0x61c && c != 0x200e && c != 0x200f && !(c >= 0x2028 && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069));
+    }
+}
+
+/* Compares a file with the lines of a stream up to a lone dot, where the dot came. */
+static bool
+is_message_of(const struct system_file *file, const unsigned char *in, size_t size)
+{
+    size_t made = 0;
+    bool start = true;
+
+    for (size_t i = 0; i < size; i++) {
+        if (start && in[i] == '.') {
+            if (size - i >= 3 && in[i + 1] == '\r' && in[i + 2] == '\n')
+                return made == file->size;
+            start = false;
+            continue;
+        }
+        start = in[i] == '\r' && i + 1 < size && in[i + 1] == '\n';
+        i += start;
+        if (made == file->size || file->octets[made++] != (start ? '\n' : in[i]))
+            return false;
+    }
+    return false;
+}
+
+/* Says whether somewhere behind a +OK a message came whole that is this file. */
+static bool
+came_whole(const struct system_file *file)
+{
+    size_t arrived = sys.stream[0].at;
+
+    for (size_t at = 0; at + 3 < arrived;) {
+        const unsigned char *lf = memchr(peer.sent + at, '\n', arrived - at);
+        bool good = memcmp(peer.sent + at, "+OK", 3) == 0;
+
+        if (lf == NULL)
+            return false;
+        at = (size_t)(lf - peer.sent) + 1;
+        if (good && is_message_of(file, peer.sent + at, arrived - at))
+            return true;
+    }
+    return false;
+}
+
+/* Returns the number of a name n.eml or n-m.eml, 0 if it is none. */
+static uint32_t
+name_number(const char *name)
+{
+    unsigned n = 0, m = 1;
+    int used = 0;
+
+    if (sscanf(name, "%9u.eml%n", &n, &used) == 1 && used > 0 && name[used] == '\0')
+        return n;
+    used = 0;
+    if (sscanf(name, "%9u-%9u.eml%n", &n, &m, &used) == 2 && used > 0 && name[used] == '\0' && m > 0)
+        return n;
+    return sscanf(name, "%10[0-9].eml%n", (char[16]){0}, &used) == 1 ? UINT32_MAX : 0;
+}
+
+/* Says whether a line is a command for one message, by its number, as the client writes it. */
+static bool
+is_for_message(const char *line, const char *verb, unsigned long *number)
+{
+    char again[32];
+    size_t length = strlen(verb);
+
+    if (strncmp(line, verb, length) != 0 || line[length] != ' ')
+        return false;
+    *number = strtoul(line + length + 1, NULL, 10);
+    snprintf(again, sizeof again, "%s %lu", verb, *number);
+    return strcmp(again, line) == 0 && *number > 0;
+}
+
+/* Says whether a line is a command of POP3; any other may be an answer to a "+ ". */
+static bool
+is_command(const char *line)
+{
+    char word[8] = "";
+
+    line += strspn(line, " \t");
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(line, " \t"), line);
+    for (int verb = 0; verb < POP3_VERBS; verb++)
+        if (strcasecmp(word, pop3_commands[verb].name) == 0)
+            return true;
+    return false;
+}
+
+static void
+judge_files(size_t before)
+{
+    for (size_t i = 0; i < SYSTEM_FILES; i++) {
+        const struct system_file *file = sys.entry[i].file;
+        unsigned long number = 0, wanted = 0;
+        bool asked = false;
+
+        if (file == NULL || (size_t)(file - sys.file) < before)
+            continue;           /* those of before are compared by themselves */
+        if (sys.entry[i].name[0] == '.') {
+            DEMAND(sys.faulted != NULL && strcmp(sys.faulted, "unlink") == 0);
+            continue;
+        }
+        wanted = name_number(sys.entry[i].name);
+        DEMAND(wanted > 0);
+        for (size_t k = 0; k < peer.commands && !asked; k++)
+            asked = is_for_message(peer.command[k].line, "RETR", &number) && (number == wanted || wanted == UINT32_MAX);
+        DEMAND(asked);
+        DEMAND(came_whole(file) || (sys.faulted != NULL && strcmp(sys.faulted, "unlink") == 0));
+    }
+}
+
+/* Of an honest server, read by a script: what must be saved, what may be marked, how it ends. */
+static void
+judge_script(int status)
+{
+    size_t arrived = sys.stream[0].at;
+    bool refused = false, quit = false;
+
+    for (size_t i = 0; i < peer.commands; i++) {
+        const char *line = peer.command[i].line;
+        bool whole = peer.command[i].end <= arrived;
+        unsigned long number = 0, other = 0;
+        bool found = false;
+
+        refused = refused || !whole ||
+                  (!peer.command[i].ok && is_command(line) && strcasecmp(line, "CAPA") != 0 && strcasecmp(line, "NOOP") != 0);
+        quit = quit || (strcasecmp(line, "QUIT") == 0 && whole);
+        if (is_for_message(line, "RETR", &number) && whole && peer.command[i].ok) {
+            for (size_t k = 0; k < SYSTEM_FILES && !found; k++)
+                found = sys.entry[k].file != NULL && (name_number(sys.entry[k].name) == number || number > 999999999) &&
+                        is_message_of(sys.entry[k].file, peer.sent + peer.command[i].message,
+                                      peer.command[i].end - peer.command[i].message);
+            DEMAND(found);
+        }
+        if (!is_for_message(line, "DELE", &number))
+            continue;
+        for (size_t k = i; k-- > 0;)
+            if (is_for_message(peer.command[k].line, "RETR", &other) && other == number) {
+                DEMAND(peer.command[k].ok && peer.command[k].end <= arrived);
+                break;
+            }
+    }
+    if (refused || !quit)
+        DEMAND(status == 1);
+}
+
+/* ---- The session ------------------------------------------------------------------------------------- */
+
+/* Readies the client as main() does, but for what takes long to clear and is readied by itself. */
+static void
+ready_client(const struct settings *settings, const uint8_t *head)
+{
+    static const struct completer_command none[] = {{NULL, 0}};
+    static const struct completer completer = {.extra = none};
+    static iconv_t to_latin;
+    struct client *c = &client;
+
+    memset(c, 0, offsetof(struct client, server));
+    memset((char *)c + offsetof(struct client, codeset), 0, sizeof *c - offsetof(struct client, codeset));
+    if (c->editor.prompt == NULL) {
+        editor_init(&c->editor, "pop3> ", &completer, 80);
+        to_latin = iconv_open("ISO-8859-1", "UTF-8");
+    }
+    c->settings = settings;
+    c->pipelining = -1;
+    c->noop_ms = NOOP_SECONDS * 1000;
+    c->at_terminal = (head[HEAD_FLAGS] & AT_TERMINAL) != 0;
+    c->to_local = (head[HEAD_FLAGS] & LATIN) != 0 ? to_latin : (iconv_t)-1;
+    c->codeset = (head[HEAD_FLAGS] & LATIN) != 0 ? "ISO-8859-1" : "UTF-8";
+    wire_open(&c->server, SYSTEM_STREAM, SYSTEM_STREAM + 1);
+    wire_open(&c->keys, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
+    wire_open(&c->screen, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
+    wire_open(&c->errors, SYSTEM_STREAM + 2, SYSTEM_STREAM + 4);
+    c->received.directory = -1;
+    c->server.socket = (head[HEAD_MORE] & ON_SOCKET) != 0;
+    c->server.idle_ms = ANSWER_SECONDS * 1000;
+    c->server.stop = c->screen.stop = c->errors.stop = &interrupted;
+    sigemptyset(&c->mask);
+    interrupted = resized = 0;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const int errors[] = {ENOSPC, EIO, EPERM, EACCES, EINTR};
+    static const unsigned char old[] = "an older file\n";
+    struct settings settings = {.host = "nowhere", .port = "1", .directory = "inbox"};
+    struct client *c = &client;
+    size_t before = 0;
+
+    if (size < HEAD)
+        return 0;
+    const uint8_t *keys = data + HEAD, *end = data + size, *separator = memchr(keys, SEPARATOR, size - HEAD);
+    const uint8_t *keys_end = separator != NULL ? separator : end;
+
+    system_reset(data[HEAD_DICE]);
+    sys.pieces = (data[HEAD_FLAGS] & IN_PIECES) != 0;
+    sys.interrupts = (data[HEAD_FLAGS] & WITH_INTERRUPTS) != 0;
+    sys.fault_after = data[HEAD_FAULT];
+    sys.fault_error = errors[data[HEAD_ERROR] % (sizeof errors / sizeof *errors)];
+    sys.stop = &interrupted;
+    sys.stop_after = data[HEAD_STOP];
+    sys.stop_signal = (data[HEAD_MORE] & WITH_SIGTERM) != 0 ? SIGTERM : SIGINT;
+    sys.before_wait = peer_work;
+    if ((data[HEAD_FLAGS] & WITH_FILES) != 0) {
+        system_add("1.eml", old, sizeof old - 1);
+        system_add("2.eml", old, 0);
+        system_add("2-1.eml", old, 3);
+        before = 3;
+    } else {
+        sys.no_directory = (data[HEAD_MORE] & NO_DIRECTORY) != 0;
+    }
+
+    peer.next = separator != NULL ? separator + 1 : NULL;
+    peer.end = end;
+    peer.keys = keys;
+    peer.keys_end = keys_end;
+    peer.pause_began = -250 * 1000; /* it is over */
+    peer.honest = (data[HEAD_FLAGS] & HONEST) != 0;
+    peer.ending = (data[HEAD_FLAGS] & ENDING) == 64 ? STREAM_BREAKS : (data[HEAD_FLAGS] & ENDING) == 128 ? STREAM_STAYS : STREAM_ENDS;
+    peer.length = peer.read = peer.commands = 0;
+    peer.cut = (size_t)data[HEAD_CUT] + (size_t)data[HEAD_CUT_HIGH] * 256;
+    peer.cut = peer.cut == 0 ? SIZE_MAX : peer.cut;
+    sys.stream[0].end = STREAM_STAYS;
+    size_t unused;
+    bool welcome = peer_answer(NULL, &unused);
+
+    ready_client(&settings, data);
+    if (get_status(c, EVERY))
+        converse(c);
+    terminal_mode(AS_FOUND);
+    hang_up(c);
+    wire_flush(&c->screen);
+    int status = c->failed ? 1 : 0;
+    numbers_free(&c->there);
+    numbers_free(&c->marked);
+    numbers_free(&c->unsaved);
+
+    bool shows = false, plain = true;       /* a SHOW asks with RETR too, and saves nothing */
+    size_t shown = 0;
+    for (const uint8_t *p = keys; p < keys_end; p++) {
+        if (*p == PAUSE)
+            continue;
+        plain = plain && ((*p >= ' ' && *p < 0x7f) || *p == '\n');
+        shown = (*p | 0x20) == "show"[shown] ? shown + 1 : (*p | 0x20) == 's';
+        shows = shows || shown == 4;
+        shown %= 4;
+    }
+    if (plain || !c->at_terminal)           /* what a person typed is shown again as it was typed */
+        demand_visible(sys.stream[3].out, sys.stream[3].made, (data[HEAD_FLAGS] & LATIN) != 0);
+    demand_visible(sys.stream[4].out, sys.stream[4].made, false);
+    for (size_t i = 0; i < SYSTEM_OPENS; i++)
+        DEMAND(sys.open[i].file == NULL);
+    judge_files(before);
+    for (size_t i = 0; i < before; i++)
+        DEMAND(sys.file[i].octets == old && system_find(i == 0 ? "1.eml" : i == 1 ? "2.eml" : "2-1.eml") < SYSTEM_FILES);
+    peer_work();                /* what it sent last */
+    DEMAND(peer.read == sys.stream[1].made || sys.stopped);
+    bool ends = sys.stopped && (sys.stop_signal == SIGTERM || !c->at_terminal);
+    for (size_t at = sys.made_before; ends && at + 6 <= sys.stream[1].made; at++)
+        DEMAND(memcmp(sys.stream[1].out + at, "QUIT\r\n", 6) != 0);
+
+    bool quit = peer.commands > 0 && strcasecmp(peer.command[peer.commands - 1].line, "QUIT") == 0;
+    if (!quit)
+        DEMAND(status == 1);
+    if (peer.honest && !welcome)
+        DEMAND(peer.commands == 0 && status == 1);
+    if (peer.honest && welcome && !c->at_terminal && !shows && sys.faulted == NULL && !sys.stopped)
+        judge_script(status);
+
+    /* All answered +OK, or what is none of POP3 "+ ", and nothing complained of: then the status is 0. */
+    bool good = peer.honest && welcome && quit && sys.stream[4].made == 0 && sys.stream[0].at == peer.length;
+    for (size_t i = 0; i < peer.commands; i++)
+        good = good && (peer.command[i].ok || (!is_command(peer.command[i].line) && peer.sent[peer.command[i].start] == '+'));
+    if (good)
+        DEMAND(status == 0);
+    return 0;
+}
