@@ -5852,6 +5852,8 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         case ':':
             misused(c, "-%c needs a value", optopt);
         default:
+            if (optopt == 'h' || optopt == 'V')
+                misused(c, "%s: that option takes no value", argv[optind - 1]);
             if (optopt != 0)
                 misused(c, "there is no option -%c", optopt);
             misused(c, "there is no option %s", argv[optind - 1]);

@@ -2454,6 +2454,8 @@ read_options(struct settings *settings, int argc, char **argv)
         case ':':
             misused("-%c needs a value", optopt);
         default:
+            if (optopt == 'h' || optopt == 'V')
+                misused("%s: that option takes no value", argv[optind - 1]);
             if (optopt != 0)
                 misused("there is no option -%c", optopt);
             misused("there is no option %s", argv[optind - 1]);
