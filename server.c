@@ -629,13 +629,16 @@ shared_free(void *memory, size_t size)
         munmap(memory, size + 1);
 }
 
-/* Lets the parent write an index, or nobody: a session that runs wild cannot reach the others. */
-static void
+/*
+ * Lets the parent write an index, or nobody: a session that runs wild cannot reach the others. Returns false,
+ * with errno set, when the system does not do it.
+ */
+static bool
 index_protect(const struct index *x, int protection)
 {
-    mprotect(x->messages, x->room * sizeof *x->messages + 1, protection);
-    mprotect(x->names, x->names_room + 1, protection);
-    mprotect(x->order, x->order_room * sizeof *x->order + 1, protection);
+    return mprotect(x->messages, x->room * sizeof *x->messages + 1, protection) == 0 &&
+           mprotect(x->names, x->names_room + 1, protection) == 0 &&
+           mprotect(x->order, x->order_room * sizeof *x->order + 1, protection) == 0;
 }
 
 /* Returns message i of the order, 0 the first. */
@@ -749,12 +752,11 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
     struct index *old = &store->index, new;
     size_t next = 0, left_out = 0;
 
-    if (!index_begin(&new, old, whole, names->count, names->used)) {
+    if (!index_begin(&new, old, whole, names->count, names->used) || !index_protect(&new, PROT_READ | PROT_WRITE)) {
         index_free(&new, old);
         errno = ENOMEM;
         return false;
     }
-    index_protect(&new, PROT_READ | PROT_WRITE);
     for (size_t i = 0; i < names->count; i++) {
         const struct name *name = &names->list[i];
         size_t place = index_find(old, next, name->text);
@@ -796,7 +798,8 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
         index_keep(&new, old, next, old->count);
     if (left_out > 20)
         say("%s: left out %zu more", store->path, left_out - 20);
-    index_protect(&new, PROT_READ);
+    if (!index_protect(&new, PROT_READ))
+        say("%s: sessions can write to the index: %s", store->path, strerror(errno));
     index_free(old, &new);
     store->index = new;
     return true;
