@@ -143,6 +143,7 @@ struct store {
     int directory;              /* -1: not open, all must be looked at again */
     int watch;                  /* an inotify descriptor that tells of every change, or -1 */
     int64_t refreshed;          /* wire_clock's second when all known changes were in the index */
+    bool unreadable;            /* a file could not be read then, and is not in the index */
     struct index index;
 };
 
@@ -494,7 +495,8 @@ message_measure(struct message *m, const char *name, int file, bool may_stop)
 /*
  * Compares an open file with its entry in the index. Its content is compared too as long as its times may not
  * show a change (two within one tick of the file system's clock leave the same times), and when only its ctime
- * is another: then it got or lost a name or a permission, which does not change a message.
+ * is another: then it got or lost a name or a permission, which does not change a message. Returns false with
+ * errno set: ESTALE when it was changed, another when it cannot be looked at.
  */
 static bool
 message_unchanged(const struct store *store, const struct message *m, int file)
@@ -510,14 +512,20 @@ message_unchanged(const struct store *store, const struct message *m, int file)
         now.changed = m->changed;
         believed = false;
     }
-    if (!message_same(&now, m))
-        return false;
-    return believed || (message_measure(&now, store->index.names + m->name, file, false) && now.octets == m->octets &&
-                        memcmp(now.id, m->id, sizeof now.id) == 0);
+    if (message_same(&now, m)) {
+        if (believed)
+            return true;
+        if (!message_measure(&now, store->index.names + m->name, file, false))
+            return false;
+        if (now.octets == m->octets && memcmp(now.id, m->id, sizeof now.id) == 0)
+            return true;
+    }
+    errno = ESTALE;
+    return false;
 }
 
-/* What a look at a name finds. */
-enum finding { MESSAGE, NOTHING, LEFT_OUT, FAILED };
+/* What a look at a name finds. UNREADABLE may be a message again the next time. */
+enum finding { MESSAGE, NOTHING, LEFT_OUT, UNREADABLE, FAILED };
 
 /* Closes a descriptor and leaves errno as it was. */
 static void
@@ -541,13 +549,14 @@ store_measure(const struct store *store, const char *name, struct message *found
     bool measured = false;
 
     if (file < 0)
-        return errno == ENOENT ? NOTHING : errno == EMFILE || errno == ENFILE || errno == ENOMEM ? FAILED : LEFT_OUT;
+        return errno == ENOENT ? NOTHING : errno == EMFILE || errno == ENFILE || errno == ENOMEM ? FAILED :
+               errno == EACCES || errno == EPERM || errno == ELOOP || errno == ENXIO ? LEFT_OUT : UNREADABLE;
     if (fstat(file, &status) == 0) {
         message_identify(found, &status);
         measured = message_measure(found, name, file, true);
     }
     close_quietly(file);
-    return measured ? MESSAGE : errno == EINTR ? FAILED : LEFT_OUT;
+    return measured ? MESSAGE : errno == EINTR ? FAILED : UNREADABLE;
 }
 
 /*
@@ -567,7 +576,8 @@ message_settle(struct message *found, const struct message *known, bool local, i
 /*
  * Looks at a name in the store. A file that is as known says, in a state that no change can have left
  * alone, is believed to be the same; any other is measured. Fills *found when it returns MESSAGE, and
- * *reason when LEFT_OUT; FAILED, with errno set, is no finding: the store itself cannot be looked at.
+ * *reason when LEFT_OUT or UNREADABLE; FAILED, with errno set, is no finding: the store itself cannot be
+ * looked at.
  */
 static enum finding
 store_look(const struct store *store, const struct name *name, const struct message *known,
@@ -579,7 +589,7 @@ store_look(const struct store *store, const struct name *name, const struct mess
 
     if (fstatat(store->directory, name->text, &status, AT_SYMLINK_NOFOLLOW) != 0) {
         *reason = strerror(errno);
-        return errno == ENOENT ? NOTHING : errno == EIO || errno == EOVERFLOW ? LEFT_OUT : FAILED;
+        return errno == ENOENT ? NOTHING : errno == EIO || errno == EOVERFLOW ? UNREADABLE : FAILED;
     }
     *reason = S_ISDIR(status.st_mode) ? "a directory" : S_ISLNK(status.st_mode) ? "a symbolic link" : "not a file";
     if (!S_ISREG(status.st_mode))
@@ -751,6 +761,7 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
 {
     struct index *old = &store->index, new;
     size_t next = 0, left_out = 0;
+    bool unreadable = false;
 
     if (!index_begin(&new, old, whole, names->count, names->used) || !index_protect(&new, PROT_READ | PROT_WRITE)) {
         index_free(&new, old);
@@ -775,6 +786,11 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
             *new_links = *new_links || (found.linked && (known == NULL || !known->linked));
             index_add(&new, &found, name->text);
             index_count(&new, &found, true);
+            break;
+        case UNREADABLE:
+            unreadable = true;
+            if (++left_out <= 20)
+                say("%s: left out %s (%s)", store->path, name->text, reason);
             break;
         case LEFT_OUT:
             if (tell && ++left_out <= 20)
@@ -802,6 +818,7 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
         say("%s: sessions can write to the index: %s", store->path, strerror(errno));
     index_free(old, &new);
     store->index = new;
+    store->unreadable = unreadable;
     return true;
 }
 
@@ -954,8 +971,9 @@ store_is_indexed(const struct store *store, const struct names *names)
 
 /*
  * Brings the index up to date with the store. What the system told of is looked at again, and what changed
- * unheard; or, where it does not tell or the path leads to another directory now, every file. Returns false,
- * with errno set, when the store cannot be read.
+ * unheard; or every file, where it does not tell, the path leads to another directory now, or one could not be
+ * read the last time: nobody tells when that is over. Returns false, with errno set, when the store cannot be
+ * read.
  */
 static bool
 store_refresh(struct store *store, bool tell)
@@ -969,7 +987,7 @@ store_refresh(struct store *store, bool tell)
         store_close(store);
         return false;
     }
-    whole = store->directory < 0 || store->watch < 0 || fstat(store->directory, &directory) != 0 ||
+    whole = store->directory < 0 || store->watch < 0 || store->unreadable || fstat(store->directory, &directory) != 0 ||
             path.st_dev != directory.st_dev || path.st_ino != directory.st_ino ||
             !store_changes(store, &names);
     done = true;
