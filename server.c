@@ -1023,8 +1023,7 @@ store_open_message(const struct store *store, const struct message *m)
                       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
     if (file >= 0 && !message_unchanged(store, m, file)) {
-        close(file);
-        errno = ESTALE;
+        close_quietly(file);
         return -1;
     }
     return file;
@@ -1160,6 +1159,14 @@ top_part(struct top *t, const unsigned char *block, size_t length)
     return (size_t)(at - block);
 }
 
+/* Says why a message cannot be had, for the log. */
+static void
+say_unsent(const struct session *s, const struct message *m, int error)
+{
+    say("%s: cannot send %s: %s", s->peer, s->store->index.names + m->name,
+        error == ESTALE ? "it was changed since the session began" : strerror(error));
+}
+
 /*
  * Sends a message, byte-stuffed, and the final dot; with top only that much of it. A message that proves
  * changed, shorter or unreadable ends the connection instead, so that what comes whole to the client is
@@ -1171,12 +1178,15 @@ send_message(struct session *s, const struct message *m, int file, struct top *t
     struct pop3_stuffer stuffer = {.dots = 0};
     uint64_t left = m->size, octets = 0;
     bool more = left > 0;
+    int error = ESTALE;
 
     while (more && s->wire.error == 0) {
         ssize_t count = read(file, s->block, left < BLOCK ? (size_t)left : BLOCK);
 
         if (count < 0 && errno == EINTR)
             continue;
+        if (count < 0)
+            error = errno;
         if (count <= 0)
             break;
 
@@ -1191,8 +1201,13 @@ send_message(struct session *s, const struct message *m, int file, struct top *t
         more = left > 0 && part == (size_t)count;
     }
     octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
-    if (more || (top == NULL && octets != m->octets) || !message_unchanged(s->store, m, file)) {
+    if (s->wire.error != 0)
+        return false;
+    if (!more && (top != NULL || octets == m->octets))
+        error = message_unchanged(s->store, m, file) ? 0 : errno;
+    if (error != 0) {
         s->stale = true;
+        say_unsent(s, m, error);
         wire_flush(&s->wire);
         return wire_fail(&s->wire, EBADMSG);
     }
@@ -1271,9 +1286,14 @@ retrieve(struct session *s, const struct request *r, struct top *top)
 {
     int file = store_open_message(s->store, r->message);
 
-    if (file < 0) {
+    if (file < 0 && (errno == ENOENT || errno == ESTALE || errno == ELOOP || errno == ENXIO)) {
         s->stale = s->stale || errno == ESTALE;
         no(s, "message %" PRIu64 " is gone or was changed since this session began", r->number);
+        return;
+    }
+    if (file < 0) {
+        say_unsent(s, r->message, errno);
+        no(s, "[SYS/TEMP] message %" PRIu64 " cannot be read at the moment", r->number);
         return;
     }
     if (top != NULL)
@@ -1354,6 +1374,7 @@ do_uidl(struct session *s, const struct request *r)
     char id[64];
 
     if (!find_twins(s)) {
+        say("%s: no unique-ids: %s", s->peer, strerror(ENOMEM));
         no(s, "[SYS/TEMP] out of memory");
     } else if (r->message != NULL) {
         *put_id(id, s, (size_t)r->number - 1) = '\0';
@@ -1458,7 +1479,7 @@ do_quit(struct session *s, const struct request *r)
 {
     const struct index *x = &s->store->index;
     size_t failed = 0;
-    bool synced = true;
+    int unsynced = 0;
 
     (void)r;
     if (!wire_flush(&s->wire))
@@ -1482,15 +1503,17 @@ do_quit(struct session *s, const struct request *r)
                     errno == ESTALE ? "it was changed since the session began" : strerror(errno));
         }
     }
-    if (s->removed > 0)
-        synced = store_sync(s->store);
+    if (s->removed > 0 && !store_sync(s->store)) {
+        unsynced = errno;
+        say("%s: the removals may not be on disk: %s", s->peer, strerror(unsynced));
+    }
     s->wire.deadline = wire_clock() + QUIT_SECONDS * 1000;
     if (failed > 0)
         no(s, "%zu marked message%s could not be removed or had changed, %zu removed, %zu left",
            failed, plural(failed), s->removed, x->count - s->removed);
-    else if (!synced)
+    else if (unsynced != 0)
         no(s, "%zu message%s removed, but the disk may not have it: %s",
-           s->removed, plural(s->removed), strerror(errno));
+           s->removed, plural(s->removed), strerror(unsynced));
     else
         ok(s, "%zu message%s removed, %zu left", s->removed, plural(s->removed), x->count - s->removed);
 }
