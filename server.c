@@ -1712,14 +1712,14 @@ forget(uint32_t *word)
 }
 #endif
 
-/* Returns the version of Landlock that the system has, or 0. */
+/* Returns the version of Landlock that the system has, 0 for none, or -1 with errno set when it does not say. */
 static int
 landlock_version(void)
 {
 #ifdef HAS_LANDLOCK
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
 
-    return version > 0 ? (int)version : 0;
+    return version >= 0 ? (int)version : errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -1;
 #else
     return 0;
 #endif
@@ -1741,8 +1741,8 @@ confine_files(const struct store *store)
     int rules;
     bool done;
 
-    if (version == 0)
-        return true;
+    if (version <= 0)
+        return version == 0;
     rules = (int)syscall(SYS_landlock_create_ruleset, &given_up, sizeof given_up, 0L);
     done = rules >= 0 && syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH, &kept, 0L) == 0 &&
            prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0 &&
@@ -1754,31 +1754,35 @@ confine_files(const struct store *store)
 
 /*
  * Sees to it that a session starts no process, leaves no core with mail in it, and takes no more memory
- * than it can need: the libraries, the index, and what it has of its own.
+ * than it can need: the libraries, the index, and what it has of its own. Returns false, with errno set, when
+ * the system does not take such a limit.
  */
-static void
+static bool
 confine_resources(const struct index *x)
 {
     const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
 
-    setrlimit(RLIMIT_NPROC, &none);
-    setrlimit(RLIMIT_CORE, &none);
+    bool done = setrlimit(RLIMIT_NPROC, &none) == 0;
+
+    done = setrlimit(RLIMIT_CORE, &none) == 0 && done;
 #ifndef SANITIZED
     const uint64_t memory = SESSION_MEMORY + x->room * sizeof *x->messages + x->names_room + x->order_room * sizeof *x->order +
                             x->count * SESSION_MEMORY_EACH;
     const struct rlimit limit = {.rlim_cur = (rlim_t)memory, .rlim_max = (rlim_t)memory};
 
-    setrlimit(RLIMIT_AS, &limit);
+    done = setrlimit(RLIMIT_AS, &limit) == 0 && done;
 #else
     (void)x;
 #endif
+    return done;
 }
 
 /* Gives up what a session on this store does not need. Returns false, with errno set, when it could not. */
 static bool
 confine_session(const struct store *store)
 {
-    confine_resources(&store->index);
+    if (!confine_resources(&store->index))
+        say("a session does without one of its limits: %s", strerror(errno));
     return confine_files(store);
 }
 #else
