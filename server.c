@@ -1888,9 +1888,9 @@ obey(struct session *s, char *line, size_t length)
         s->mistakes = 0;        /* in a row: this was none */
 }
 
-/* Says why a session is over whose wire has failed. */
+/* Says why a session is over whose wire has failed; room is for an error of the system's. */
 static const char *
-wire_reason(int error)
+wire_reason(int error, char room[100])
 {
     switch (error) {
     case WIRE_CLOSED:
@@ -1903,7 +1903,8 @@ wire_reason(int error)
     case EBADMSG:
         return "error (message changed or unreadable)";
     default:
-        return "error";
+        snprintf(room, 100, "error (%s)", strerror(error));
+        return room;
     }
 }
 
@@ -1917,7 +1918,7 @@ session_part(struct session *s)
     struct wire *w = &s->wire;
     size_t taken = 0;
 
-    if (!wire_flush(w) || !w->socket || shutdown(w->out, SHUT_WR) != 0)
+    if (!w->socket || shutdown(w->out, SHUT_WR) != 0)
         return;
     w->deadline = wire_clock() + PARTING_SECONDS * 1000;
     while (taken < 1024 * 1024 && wire_fill(w)) {
@@ -1932,6 +1933,8 @@ session_run(struct session *s)
 {
     struct wire *w = &s->wire;
     const struct index *x = &s->store->index;
+    char reason[100];
+    bool unheard;
 
     say("%s: session starts", s->peer);
     w->idle_ms = (int)s->settings->idle_seconds * 1000;
@@ -1958,13 +1961,15 @@ session_run(struct session *s)
             break;
         }
     }
-    if (s->end != NULL)
+    unheard = !wire_flush(w);
+    if (!unheard)
         session_part(s);
 
     int64_t tenths = (wire_clock() - s->began + 50) / 100;
-    say("%s: %s retr=%zu/%" PRIu64 " top=%zu del=%zu left=%zu %" PRId64 ".%" PRId64 " s", s->peer,
-        s->end != NULL ? s->end : wire_reason(w->error), s->retrieved, s->retrieved_octets, s->topped,
-        s->removed, x->count - s->removed, tenths / 10, tenths % 10);
+    say("%s: %s%s%s retr=%zu/%" PRIu64 " top=%zu del=%zu left=%zu %" PRId64 ".%" PRId64 " s", s->peer,
+        s->end != NULL ? s->end : "", s->end != NULL && unheard ? ", its answer unheard: " : "",
+        unheard ? wire_reason(w->error, reason) : "", s->retrieved, s->retrieved_octets, s->topped, s->removed,
+        x->count - s->removed, tenths / 10, tenths % 10);
     return s->stale ? EXIT_STALE : 0;
 }
 
