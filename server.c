@@ -2217,7 +2217,8 @@ tell_listening(const struct listener *l, const struct settings *settings)
         printf("listening on %s port %d\n", host, port);
         open = open || !is_loopback(&address);
     }
-    fflush(stdout);
+    if (fflush(stdout) != 0)
+        say("cannot say on standard output where it listens: %s", strerror(errno));
     if (!open)
         say("only this machine can connect; -a ADDRESS listens elsewhere, -a 0.0.0.0 everywhere");
     else if (settings->passfile == NULL)
