@@ -2533,9 +2533,16 @@ read_passfile(struct settings *settings)
     char text[2 * SECRET_MAX + 8], *colon, *end;
     int file = open(settings->passfile, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
-    ssize_t length;
+    ssize_t count = 0;
+    size_t length = 0;
 
-    if (file < 0 || fstat(file, &status) != 0 || (length = read(file, text, sizeof text - 1)) < 0) {
+    if (file >= 0 && fstat(file, &status) == 0)
+        while (length < sizeof text - 1 &&      /* a part of it would be another password */
+               ((count = read(file, text + length, sizeof text - 1 - length)) > 0 || (count < 0 && errno == EINTR)))
+            length += count > 0 ? (size_t)count : 0;
+    else
+        count = -1;
+    if (count < 0) {
         say("%s: %s", settings->passfile, strerror(errno));
         return false;
     }
@@ -2547,8 +2554,8 @@ read_passfile(struct settings *settings)
     }
     end = text + strcspn(text, "\r\n");
     colon = strchr(text, ':');
-    if (length == sizeof text - 1 || strlen(text) != (size_t)length || end[strspn(end, "\r\n")] != '\0' ||
-        colon == NULL || colon >= end || colon == text || colon + 1 == end || (size_t)(colon - text) > SECRET_MAX ||
+    if (length == sizeof text - 1 || strlen(text) != length || end[strspn(end, "\r\n")] != '\0' || colon == NULL ||
+        colon >= end || colon == text || colon + 1 == end || (size_t)(colon - text) > SECRET_MAX ||
         (size_t)(end - colon - 1) > SECRET_MAX || strcspn(text, " \t") < (size_t)(colon - text)) {
         say("%s: must hold one line name:password, the name without blanks, each of at most %d octets",
             settings->passfile, SECRET_MAX);
