@@ -4269,21 +4269,48 @@ saving_fail(struct saving *s)
         s->error = errno != 0 ? errno : EIO;
 }
 
-/* Opens the directory for messages, made if it is not there. Returns -1, with errno set, when it cannot be had. */
+/* Has the name of a directory written to disk, which its parent holds. Returns false with errno set. */
+static bool
+sync_parent(int directory)
+{
+    int parent = openat(directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
+    bool synced;
+
+    if (parent < 0) {           /* it may be written to and not read: then all that there is */
+#ifdef SYS_syncfs
+        return errno == EACCES && syscall(SYS_syncfs, directory) == 0;
+#else
+        return errno == EACCES;
+#endif
+    }
+    synced = fsync(parent) == 0 || errno == EINVAL || errno == ENOTSUP;
+    error = errno;
+    close(parent);
+    errno = error;
+    return synced;
+}
+
+/*
+ * Opens the directory for messages, made if it is not there. One that was made is on disk, or made again the
+ * next time. Returns -1, with errno set, when it cannot be had.
+ */
 static int
 open_directory(const char *path)
 {
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), parent;
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
 
     if (directory >= 0 || errno != ENOENT || (mkdir(path, S_IRWXU) != 0 && errno != EEXIST))
         return directory;
     directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    parent = directory < 0 ? -1 : openat(directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent >= 0) {
-        fsync(parent);
-        close(parent);
-    }
-    return directory;
+    if (directory >= 0 && sync_parent(directory))
+        return directory;
+
+    error = errno;
+    rmdir(path);
+    if (directory >= 0)
+        close(directory);
+    errno = error;
+    return -1;
 }
 
 /*
