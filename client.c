@@ -5328,9 +5328,11 @@ display(struct client *c, FILE *message)
         run_pager(c, fileno(page));
     } else {
         free_row(c);
-        rewind(page);
-        while (!interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
+        good = fseek(page, 0, SEEK_SET) == 0;
+        while (good && !interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
             wire_put(&c->screen, block, count);
+        if (!good || ferror(page))
+            fail(c, "the display is not complete: %s", strerror(errno));
         wire_flush(&c->screen);
     }
     fclose(page);
