@@ -6031,5 +6031,8 @@ main(int argc, char **argv)
     terminal_mode(AS_FOUND);
     hang_up(c);
     wire_flush(&c->screen);
+    if (c->screen.error != 0 && c->screen.error != EINTR && !c->failed)
+        fail(c, "the last lines were not shown: %s",
+             c->screen.error == WIRE_CLOSED ? "nobody reads them" : strerror(c->screen.error));
     return c->failed ? 1 : 0;
 }
