@@ -1200,6 +1200,8 @@ send_message(struct session *s, const struct message *m, int file, struct top *t
         left -= (uint64_t)count;
         more = left > 0 && part == (size_t)count;
     }
+    if (s->wire.error != 0)
+        return false;           /* the client went: that says nothing of the message */
     octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
     if (s->wire.error != 0)
         return false;

@@ -1808,12 +1808,14 @@ test_vanishing(void)
 {
     struct server s;
     struct client c, other;
+    int watches;
 
     make_store(0);
     make_big("store/big", 16 * MIB);
     put("store/later", "Subject: message\n\n00000002\n");
     s = start_server("-d store 0");
     other = greeted(&s);
+    watches = has_proc() ? count_open(s.pid, "anon_inode:inotify") : 0;
     for (int i = 0; i < 2; i++) {
         c = connect_narrow(&s);
         expect(&c, "+OK*");
@@ -1825,8 +1827,10 @@ test_vanishing(void)
             reset(&c);
         else
             hang_up(&c);
-        if (has_proc())
+        if (has_proc()) {
             await(count_children(s.pid) == 1);
+            check(count_open(s.pid, "anon_inode:inotify") == watches);  /* still: it need not be read anew */
+        }
         await(log_has("disconnected retr=0/0 top=0 del=0 left=2"));
     }
     check(exists("store/big") && exists("store/later"));
