@@ -116,6 +116,7 @@ else
     skip "clang has no fuzzer here"
 fi
 check "the mail programs of others" sh tests/interop.sh
+check "the server under load and abuse" sh tests/load.sh
 
 skips=
 [ $skipped -eq 0 ] || skips=", $skipped skipped"

@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -421,8 +422,10 @@ connect_socket(const char *address, const char *port, int receive_buffer)
     struct sockaddr_storage to;
     socklen_t size = socket_address(&to, address, port);
     int fd = socket(to.ss_family, SOCK_STREAM, 0);
+    const int on = 1;
 
     check(fd >= 0);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);     /* commands go in pieces, and none is to wait */
     if (receive_buffer > 0)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     if (connect(fd, (struct sockaddr *)&to, size) != 0) {

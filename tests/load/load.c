@@ -1,0 +1,2773 @@
+/*
+ * load.c - the server under load and abuse: many sessions, rude clients, limits met and left again, stores
+ * that break while they are served, and random sessions against a model of the store
+ *
+ *   load quick|full [WORD...]      all cases, or those with one of these words in their name
+ *
+ * SERVER names the program under test (./server if it is not set). LOAD_SEED repeats a random case as far as
+ * it can be, LOAD_SECONDS sets how long one takes. It is Linux's: what a process has is read from /proc. The
+ * clients, the servers and all the waiting are those of net_server.c, which stands in here whole.
+ *
+ * A case is a process with a directory of its own, and may print a line of figures. A number that must be as
+ * it was before is waited for, and found wanting only when patience is over.
+ */
+#define _GNU_SOURCE 1
+int net_server_main(int, char **);
+#define main net_server_main
+#include "../net_server.c"
+#undef main
+
+#include <ctype.h>
+#include <grp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+static bool full;
+
+/* Returns how much of something there is to be, a little in the check that runs often. */
+static int
+amount(int in_check, int in_full)
+{
+    return full ? in_full : in_check;
+}
+
+/* ---- What a server has ------------------------------------------------------------------------------- */
+
+enum { SESSIONS_MOST = 4096 };
+
+/* Finds the sessions of a server, dead ones that it did not reap included. Returns how many; pids may be NULL. */
+static int
+sessions_of(const struct server *s, pid_t pids[SESSIONS_MOST])
+{
+    char path[64], *text, *at, *end;
+    int count = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)s->pid, (int)s->pid);
+    text = slurp(path);
+    for (at = text; count < SESSIONS_MOST; at = end) {
+        long pid = strtol(at, &end, 10);
+
+        if (end == at)
+            break;
+        if (pids != NULL)
+            pids[count] = (pid_t)pid;
+        count++;
+    }
+    free(text);
+    return count;
+}
+
+/* Waits until a server has one session, and returns its process. */
+static pid_t
+the_session(const struct server *s)
+{
+    static pid_t pids[SESSIONS_MOST];
+
+    await(sessions_of(s, pids) == 1);
+    return pids[0];
+}
+
+/* Returns how many processes there are of this case, its servers, their sessions and whoever they left. */
+static int
+processes(void)
+{
+    DIR *directory = opendir("/proc");
+    struct dirent *entry;
+    int count = 0;
+
+    check(directory != NULL);
+    while ((entry = readdir(directory)) != NULL)
+        if (isdigit((unsigned char)entry->d_name[0]) && getpgid((pid_t)atoi(entry->d_name)) == getpgrp())
+            count++;
+    closedir(directory);
+    return count;
+}
+
+/* Returns the kilobytes that a process has for itself alone, or 0 when it is gone. */
+static long
+own_memory(pid_t pid)
+{
+    char path[64], line[256];
+    long sum = 0, kilobytes;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+    file = fopen(path, "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "Private_Clean: %ld", &kilobytes) == 1 ||
+            sscanf(line, "Private_Dirty: %ld", &kilobytes) == 1)
+            sum += kilobytes;
+    if (file != NULL)
+        fclose(file);
+    return sum;
+}
+
+/* Holds a short session, and returns how many milliseconds it took. */
+static int
+polite(const struct server *s)
+{
+    int64_t began = clock_ms();
+    struct client c = greeted(s);
+
+    ask(&c, "STAT", "+OK*");
+    quit(&c);
+    return (int)(clock_ms() - began);
+}
+
+/* Says whether memory can be judged: an address sanitizer takes as much as there is. */
+static bool
+has_memory(const struct server *s)
+{
+    return memory(s->pid, "VmSize:") < 1024L * 1024 * 1024;
+}
+
+/* What a server has while it has no session, and knows its store. */
+struct usage {
+    int files, processes;
+    long kilobytes;             /* of its own and shared with its sessions, not of files */
+};
+
+static struct usage
+usage(const struct server *s)
+{
+    struct usage u;
+
+    await(sessions_of(s, NULL) == 0);
+    polite(s);
+    await(sessions_of(s, NULL) == 0);
+    u.files = count_open(s->pid, "");
+    u.processes = processes();
+    u.kilobytes = memory(s->pid, "RssAnon:") + memory(s->pid, "RssShmem:");
+    return u;
+}
+
+enum {
+    MORE_KILOBYTES = 192,       /* that a server may have afterwards: an index has room to grow */
+    SESSION_KILOBYTES = 1024    /* that a session may have for itself alone */
+};
+
+/* The server must have no more than before. */
+static void
+expect_usage(const struct server *s, const struct usage *before)
+{
+    struct usage after = usage(s);
+
+    if (after.files != before->files || after.processes != before->processes ||
+        (has_memory(s) && after.kilobytes > before->kilobytes + MORE_KILOBYTES))
+        fail("open files %d then %d, processes %d then %d, KiB %ld then %ld", before->files, after.files,
+             before->processes, after.processes, before->kilobytes, after.kilobytes);
+    printf("the parent: %d files, %d processes, %ld KiB; before: %d, %d, %ld\n", after.files, after.processes,
+           after.kilobytes, before->files, before->processes, before->kilobytes);
+}
+
+/* Ends a server, none of whose sessions may have crashed. */
+static void
+end_server(struct server *s)
+{
+    await(sessions_of(s, NULL) == 0);
+    check(!log_has("killed by signal"));
+    stop_server(s);
+}
+
+/* Returns how many lines of the log have a text. */
+static int
+log_count(const char *wanted)
+{
+    char *text = slurp("log");
+    int count = 0;
+
+    for (const char *p = text; (p = strstr(p, wanted)) != NULL; p += strlen(wanted))
+        count++;
+    free(text);
+    return count;
+}
+
+static void
+run_command(const char *command)
+{
+    if (system(command) != 0)
+        fail("this failed: %s", command);
+}
+
+enum resource { FILES, PROCESSES };
+
+/* Sets how much of a resource another process may have; the hard limit stays. Returns the old one. */
+static rlim_t
+set_limit(pid_t pid, enum resource resource, rlim_t most)
+{
+    struct rlimit old, new;
+
+    check((resource == FILES ? prlimit(pid, RLIMIT_NOFILE, NULL, &old) :
+                               prlimit(pid, RLIMIT_NPROC, NULL, &old)) == 0);
+    new = (struct rlimit){.rlim_cur = most, .rlim_max = old.rlim_max};
+    check((resource == FILES ? prlimit(pid, RLIMIT_NOFILE, &new, NULL) :
+                               prlimit(pid, RLIMIT_NPROC, &new, NULL)) == 0);
+    return old.rlim_cur;
+}
+
+/* Lets this process open as many files as it may. Returns how many. */
+static int
+open_many(void)
+{
+    struct rlimit most;
+
+    check(getrlimit(RLIMIT_NOFILE, &most) == 0);
+    most.rlim_cur = most.rlim_max < 20000 ? most.rlim_max : 20000;
+    setrlimit(RLIMIT_NOFILE, &most);
+    check(getrlimit(RLIMIT_NOFILE, &most) == 0);
+    return (int)most.rlim_cur;
+}
+
+/* Becomes somebody whom limits and permissions bind. Root gives this directory away, and a copy of the server. */
+static void
+become_nobody(void)
+{
+    const id_t nobody = 65534;
+
+    if (geteuid() != 0)
+        return;
+    run_command("cp \"$SERVER\" server && chmod 755 server . && chmod 711 .. && chown -R 65534:65534 .");
+    check(setgroups(0, NULL) == 0);
+    check(setresgid(nobody, nobody, nobody) == 0 && setresuid(nobody, nobody, nobody) == 0);
+    setenv("SERVER", "./server", 1);
+}
+
+/* ---- Dice -------------------------------------------------------------------------------------------- */
+
+static uint64_t dice_state;
+
+/* Returns a number below limit; the same ones in each run with a seed. */
+static unsigned
+dice(unsigned limit)
+{
+    dice_state = dice_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (unsigned)((dice_state >> 33) % limit);
+}
+
+/* Sets the dice: to LOAD_SEED, or to anything. Says to what. */
+static void
+seed_dice(void)
+{
+    const char *seed = getenv("LOAD_SEED");
+
+    dice_state = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)clock_ms() * 1000003 % 1000000007;
+    printf("LOAD_SEED=%llu\n", (unsigned long long)dice_state);
+    fflush(stdout);
+}
+
+/* Returns how long a random case is to take. */
+static int
+random_seconds(void)
+{
+    const char *seconds = getenv("LOAD_SECONDS");
+
+    return seconds != NULL ? atoi(seconds) : amount(20, 1800);
+}
+
+/* ---- Many sessions ----------------------------------------------------------------------------------- */
+
+/* Holds one session of some kind, that ends in some way. The store has 20 messages, and has them afterwards. */
+static void
+hold_session(const struct server *s, int i)
+{
+    struct client c = connect_to(s);
+    char line[64];
+
+    if (i % 50 == 0)            /* so that the index is made anew now and then */
+        deliver(i % 100 == 0 ? "20" : "21", "Subject: message\n\n00000020\n");
+    if (i % 50 == 25)
+        check(unlink(i % 100 == 25 ? "store/20" : "store/21") == 0);
+    switch (i % 5) {
+    case 0:
+        reset(&c);
+        return;
+    case 1:
+        expect(&c, "+OK*");
+        snprintf(line, sizeof line, "RETR %d\r\n", i % 19 + 1);
+        send_text(&c, line);
+        expect_message(&c, i % 19 + 1);
+        break;
+    case 2:
+        expect(&c, "+OK*");
+        ask(&c, "DELE 1", "+OK*");
+        hang_up(&c);
+        return;
+    case 3:
+        expect(&c, "+OK*");
+        ask(&c, "UIDL", "+OK*");
+        free(take_body(&c));
+        break;
+    case 4:
+        expect(&c, "+OK*");
+        send_text(&c, "DELE 2\r\nRETR 1\r\nLIS");
+        reset(&c);
+        return;
+    }
+    quit(&c);
+}
+
+static void
+in_a_row(void)
+{
+    const int count = amount(2000, 10000);
+    struct usage before;
+    struct server s;
+    int64_t began;
+
+    make_store(20);
+    s = start_server("-d store 0");
+    for (int i = 0; i < 200; i++)
+        hold_session(&s, i);
+    before = usage(&s);
+    began = clock_ms();
+    for (int i = 0; i < count; i++)
+        hold_session(&s, i);
+    printf("%d sessions, %.0f a second\n", count, count * 1000.0 / (double)(clock_ms() - began + 1));
+    expect_usage(&s, &before);
+    check(exists("store/1") && exists("store/2"));
+    end_server(&s);
+}
+
+enum { AT_ONCE_MOST = 500 };
+
+/* All of 500 sessions at once; the one too many is told so. Adds their own memory and the greatest to *sum, *most. */
+static void
+hold_500(const struct server *s, long *sum, long *most)
+{
+    static struct client c[AT_ONCE_MOST];
+    static pid_t pids[SESSIONS_MOST];
+    char name[16], text[96];
+    struct client more;
+
+    for (int i = 0; i < AT_ONCE_MOST; i++) {
+        snprintf(name, sizeof name, "%d", i + 1);
+        snprintf(text, sizeof text, "Subject: message\n\n%08d\n", i + 1);
+        deliver(name, text);
+    }
+    for (int i = 0; i < AT_ONCE_MOST; i++)
+        c[i] = connect_to(s);
+    for (int i = 0; i < AT_ONCE_MOST; i++)
+        expect(&c[i], "+OK*");
+    more = connect_to(s);
+    expect(&more, "-ERR [SYS/TEMP]*");
+    expect_end(&more);
+    for (int i = 0; i < AT_ONCE_MOST; i++) {
+        snprintf(text, sizeof text, "STAT\r\nRETR %d\r\nDELE %d\r\n", i + 1, i + 1);
+        send_text(&c[i], text);
+    }
+    for (int i = 0; i < AT_ONCE_MOST; i++) {
+        expect(&c[i], "+OK 500 15000");
+        expect_message(&c[i], i + 1);
+        expect(&c[i], "+OK*");
+    }
+    check(sessions_of(s, pids) == AT_ONCE_MOST);
+    for (int i = 0; i < AT_ONCE_MOST; i++) {
+        long kilobytes = own_memory(pids[i]);
+
+        *sum += kilobytes;
+        *most = kilobytes > *most ? kilobytes : *most;
+    }
+    for (int i = 0; i < AT_ONCE_MOST; i++)
+        send_text(&c[i], "QUIT\r\n");
+    for (int i = 0; i < AT_ONCE_MOST; i++) {
+        expect(&c[i], "+OK 1 message*");
+        expect_end(&c[i]);
+    }
+}
+
+static void
+at_once(void)
+{
+    const int rounds = amount(2, 20);
+    struct usage before;
+    struct server s;
+    struct client c;
+    long sum = 0, most = 0;
+    int64_t began;
+
+    if (open_many() < AT_ONCE_MOST + 50)
+        skip("too few files can be opened here");
+    make_store(0);
+    s = start_server("-n 500 -d store 0");
+    hold_500(&s, &(long){0}, &(long){0});
+    before = usage(&s);
+    began = clock_ms();
+    for (int i = 0; i < rounds; i++)
+        hold_500(&s, &sum, &most);
+    printf("%d times 500 at once, %.0f sessions a second; a session's own memory: %ld KiB, at most %ld\n", rounds,
+           rounds * 500 * 1000.0 / (double)(clock_ms() - began + 1), sum / rounds / AT_ONCE_MOST, most);
+    check(most < SESSION_KILOBYTES || !has_memory(&s));
+    expect_usage(&s, &before);
+    c = greeted(&s);
+    ask(&c, "STAT", "+OK 0 0");
+    quit(&c);
+    check(log_count(" del=1 ") == (rounds + 1) * AT_ONCE_MOST);
+    end_server(&s);
+}
+
+/* ---- Rude clients ------------------------------------------------------------------------------------ */
+
+static int
+greater(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+/*
+ * One that takes nothing is ended and costs little until then. One that sends an octet now and then, ten in
+ * the time that -t allows, as one a minute are in ten, is not idle: it keeps its session, and nobody else's.
+ */
+static void
+slow_ones(void)
+{
+    const int idle = amount(3, 10);
+    const char *dripping = "NOOP\r\n";
+    char options[32];
+    struct client mute, silent, drop;
+    struct usage before;
+    struct server s;
+    pid_t pids[SESSIONS_MOST];
+    int64_t began;
+    int octets = 0, answers = 0, worst = 0, count;
+    long most = 0;
+
+    make_store(0);
+    make_big("store/big", 64 * MIB);
+    put("store/later", "x\n");
+    snprintf(options, sizeof options, "-t %d -d store 0", idle);
+    s = start_server(options);
+    before = usage(&s);
+    mute = connect_narrow(&s);
+    expect(&mute, "+OK*");
+    send_text(&mute, "DELE 2\r\nRETR 1\r\nRETR 1\r\nQUIT\r\n");
+    silent = connect_to(&s);
+    drop = greeted(&s);
+    for (began = clock_ms(); clock_ms() - began < 3000 * idle; poll(NULL, 0, 100 * idle)) {
+        check(send(drop.fd, &dripping[octets % 6], 1, MSG_NOSIGNAL) == 1);
+        if (++octets % 6 == 0) {
+            expect(&drop, "+OK*");
+            answers++;
+        }
+        count = sessions_of(&s, pids);
+        while (count > 0) {
+            long kilobytes = own_memory(pids[--count]);
+
+            most = kilobytes > most ? kilobytes : most;
+        }
+        worst = greater(worst, polite(&s));
+    }
+    send_text(&drop, &dripping[octets % 6]);
+    expect(&drop, "+OK*");
+    quit(&drop);
+    expect(&silent, "+OK*");
+    expect_end(&silent);
+    check(log_count("idle retr=0/0 top=0 del=0 left=2") == 2);
+    check(take_rest(&mute) < 64 * MIB);
+    hang_up(&mute);
+    check(exists("store/later"));
+    printf("an octet each %d ms: %d octets, %d answers; a session's own memory at most %ld KiB; "
+           "another session meanwhile at most %d ms\n", 100 * idle, octets, answers, most, worst);
+    check((most < SESSION_KILOBYTES || !has_memory(&s)) && worst < PATIENCE);
+    expect_usage(&s, &before);
+    end_server(&s);
+}
+
+/* Before the login a minute is all there is, octets or not. */
+static void
+slow_login(void)
+{
+    struct server s;
+    struct client c;
+    int64_t began = clock_ms(), seconds;
+    struct pollfd ended;
+
+    if (!full)
+        skip("it takes a minute");
+    make_store(1);
+    put("passfile", "me:hunter2\n");
+    check(chmod("passfile", 0600) == 0);
+    s = start_server("-p passfile -d store 0");
+    c = greeted(&s);
+    do {
+        ended = (struct pollfd){.fd = c.fd, .events = POLLIN};
+        check(clock_ms() - began < 70 * 1000);
+        send(c.fd, "x", 1, MSG_NOSIGNAL);
+    } while (poll(&ended, 1, 1000) == 0);
+    seconds = (clock_ms() - began) / 1000;
+    check(seconds >= 59 && seconds <= 66);
+    hang_up(&c);
+    end_server(&s);
+}
+
+/* Lines that do not end, of what a line has, of NULs and of blanks: each is one mistake, in bounded memory. */
+static void
+endless_lines(void)
+{
+    static const char octets[] = {'x', '\0', ' '};
+    const int mib = amount(64, 1024);
+    char *block = malloc(MIB);
+    struct usage before;
+    struct server s;
+    long most = 0;
+    int worst = 0;
+    int64_t began;
+
+    check(block != NULL);
+    make_store(1);
+    s = start_server("-d store 0");
+    before = usage(&s);
+    began = clock_ms();
+    for (size_t kind = 0; kind < sizeof octets; kind++) {
+        struct client c = greeted(&s);
+        pid_t pid = the_session(&s);
+
+        memset(block, octets[kind], MIB);
+        for (int i = 0; i < mib; i++) {
+            for (size_t done = 0; done < MIB;) {
+                ssize_t count = send(c.fd, block + done, MIB - done, MSG_NOSIGNAL);
+
+                check(count > 0);
+                done += (size_t)count;
+            }
+            if (i % 16 == 0) {
+                long kilobytes = own_memory(pid);
+
+                most = kilobytes > most ? kilobytes : most;
+                worst = greater(worst, polite(&s));
+                the_session(&s);
+            }
+        }
+        ask(&c, "", "-ERR*");
+        ask(&c, "STAT", "+OK 1 30");
+        quit(&c);
+    }
+    printf("%d lines of %d MiB, %.0f MiB a second; the session's own memory at most %ld KiB; "
+           "another session meanwhile at most %d ms\n", (int)sizeof octets, mib,
+           3000.0 * mib / (double)(clock_ms() - began + 1), most, worst);
+    check(most < SESSION_KILOBYTES || !has_memory(&s));
+    free(block);
+    expect_usage(&s, &before);
+    end_server(&s);
+}
+
+enum { PIPELINED = 100 * 1000, PIPELINED_MESSAGES = 400 };
+
+/* The message i of the store for pipelining has i octets, its line end included. */
+static void
+expect_pipelined(struct client *c, int i, char ids[][72])
+{
+    const int n = i % PIPELINED_MESSAGES + 1;
+    char wanted[128];
+    const char *line;
+    char *body;
+
+    switch (i % 5) {
+    case 0:
+        snprintf(wanted, sizeof wanted, "+OK %d %d", n, n + 9);
+        expect(c, wanted);
+        break;
+    case 1:
+        snprintf(wanted, sizeof wanted, "+OK %d ", n);
+        line = next_line(c);
+        check(line != NULL && strncmp(line, wanted, strlen(wanted)) == 0 && strlen(line) < 72);
+        if (ids[n][0] == '\0')
+            strcpy(ids[n], line);
+        check(strcmp(ids[n], line) == 0);
+        break;
+    case 2:
+    case 3:
+        expect(c, "+OK*");
+        body = take_body(c);
+        check(strlen(body) == (size_t)(n + 9) && atoi(body) == n);
+        free(body);
+        break;
+    case 4:
+        expect(c, i % 10 == 4 ? "+OK*" : "-ERR*");
+        break;
+    }
+}
+
+/* All commands are sent before any answer is taken, as far as the system takes them; each is answered, in order. */
+static void
+pipelined(void)
+{
+    static char ids[PIPELINED_MESSAGES + 1][72];
+    static const char *const commands[] = {"LIST %d\r\n", "uidl %d\n", "RETR %d\r\n", "TOP %d 99\r\n"};
+    char *all = malloc(PIPELINED * 16), *to = all;
+    struct pollfd more;
+    struct usage before;
+    struct server s;
+    struct client c;
+    int64_t began;
+
+    check(all != NULL);
+    make_store(0);
+    for (int n = 1; n <= PIPELINED_MESSAGES; n++) {
+        char path[32], text[PIPELINED_MESSAGES + 16];
+
+        snprintf(path, sizeof path, "store/%d", n);
+        snprintf(text, sizeof text, "%-*d\n", n + 7, n);
+        put(path, text);
+    }
+    for (int i = 0; i < PIPELINED; i++) {
+        if (i % 5 == 4)
+            to += sprintf(to, i % 10 == 4 ? "NOOP\r\n" : "WHAT\r\n");
+        else
+            to += sprintf(to, commands[i % 5], i % PIPELINED_MESSAGES + 1);
+    }
+    s = start_server("-d store 0");
+    before = usage(&s);
+    c = connect_narrow(&s);
+    began = clock_ms();
+    to = all;
+    do {                                        /* until neither side can go on */
+        ssize_t count = send(c.fd, to, strlen(to), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        to += count > 0 ? count : 0;
+        more = (struct pollfd){.fd = c.fd, .events = POLLOUT};
+    } while (*to != '\0' && poll(&more, 1, 300) == 1);
+    printf("%ld of %ld octets of commands were taken before an answer was\n", (long)(to - all),
+           (long)strlen(all));
+    check(polite(&s) < PATIENCE);
+    check(own_memory(the_session(&s)) < SESSION_KILOBYTES || !has_memory(&s));
+    send_text(&c, to);
+    expect(&c, "+OK*");
+    for (int i = 0; i < PIPELINED; i++)
+        expect_pipelined(&c, i, ids);
+    quit(&c);
+    printf("%d commands, answered in %lld ms\n", PIPELINED, (long long)(clock_ms() - began));
+    free(all);
+    expect_usage(&s, &before);
+    end_server(&s);
+}
+
+/* Connections that are reset at every point: nothing is removed, nothing is left. */
+static void
+resets(void)
+{
+    static const char *const sent[] = {
+        "", "DELE 2\r\n", "DELE 2\r\nQUI", "RETR 1\r\n", "DELE 2\r\nRETR 1\r\nRETR 1\r\nQUIT\r\n", "\r\n",
+        "NOOP\r\nNOOP"
+    };
+    const int count = amount(2000, 30000);
+    struct usage before;
+    struct server s;
+    struct client c;
+    int64_t began;
+
+    make_store(0);
+    make_big("store/big", 16 * MIB);
+    put("store/later", "x\n");
+    s = start_server("-d store 0");
+    before = usage(&s);
+    began = clock_ms();
+    for (int i = 0; i < count; i++) {
+        c = connect_narrow(&s);
+        if (i % 3 > 0)
+            expect(&c, i % 3 == 1 ? "*" : "+OK*");
+        send_text(&c, sent[i % 7]);
+        if (i % 7 == 3 && i % 3 > 0)
+            expect(&c, "+OK 17039360*");
+        reset(&c);
+        if (i % 64 == 63)
+            await(sessions_of(&s, NULL) < 64);
+    }
+    printf("%d connections reset, %.0f a second\n", count, count * 1000.0 / (double)(clock_ms() - began + 1));
+    await(sessions_of(&s, NULL) == 0);
+    check(count_open(s.pid, "") == before.files);       /* and the store is not forgotten */
+    expect_usage(&s, &before);
+    check(exists("store/big") && exists("store/later"));
+    end_server(&s);
+}
+
+/* Far more connections than there are places, and none of them goes: each is told, who is in is served. */
+static void
+flood(void)
+{
+    enum { PLACES = 20 };
+    const int wanted = amount(1000, 8000), most = open_many() - 50, count = wanted < most ? wanted : most;
+    struct client *c = calloc((size_t)count, sizeof *c), in;
+    struct usage before;
+    struct server s;
+    int64_t began, asked;
+    int worst = 0, places = 0;
+
+    check(c != NULL);
+    make_store(1);
+    s = start_server("-n 20 -d store 0");
+    before = usage(&s);
+    in = greeted(&s);
+    began = clock_ms();
+    for (int i = 0; i < count; i++) {
+        c[i] = connect_to(&s);
+        if (i % 10 == 0) {
+            asked = clock_ms();
+            ask(&in, "STAT", "+OK 1 30");
+            worst = greater(worst, (int)(clock_ms() - asked));
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        const char *line = next_line(&c[i]);
+
+        check(line != NULL);
+        if (matches(line, "+OK*")) {
+            places++;
+            continue;
+        }
+        check(matches(line, "-ERR [SYS/TEMP]*"));
+        expect_end(&c[i]);
+        c[i].fd = -1;
+    }
+    check(places == PLACES - 1);
+    check(count_open(s.pid, "") == before.files);
+    printf("%d connections for %d places in %lld ms; who was in waited at most %d ms; %d lines of log\n", count,
+           PLACES, (long long)(clock_ms() - began), worst, log_count("refused"));
+    check(log_count("refused") <= 2 * (clock_ms() - began) / 1000 + 4);
+    for (int i = 0; i < count; i++)
+        if (c[i].fd >= 0)
+            reset(&c[i]);
+    quit(&in);
+    for (int i = 0; i < PLACES; i++) {          /* all places can be had again */
+        await(sessions_of(&s, NULL) == i);
+        c[i] = greeted(&s);
+    }
+    for (int i = 0; i < PLACES; i++)
+        quit(&c[i]);
+    free(c);
+    expect_usage(&s, &before);
+    end_server(&s);
+}
+
+/* SIGTERM while connections come without a pause: it stops all the same. */
+static void
+stopped_in_a_flood(void)
+{
+    enum { FLOODERS = 3 };
+    pid_t pids[FLOODERS];
+    struct server s;
+
+    make_store(1);
+    for (int round = 0; round < 3; round++) {
+        s = start_server("-n 4 -d store 0");
+        for (int i = 0; i < FLOODERS; i++) {
+            pids[i] = fork();
+            check(pids[i] >= 0);
+            while (pids[i] == 0) {
+                int fd = connect_socket(s.address[0], s.port[0], 0);
+
+                if (fd >= 0)
+                    close(fd);
+            }
+        }
+        await(log_has("more refused"));
+        kill(s.pid, SIGTERM);
+        check(wait_for(s.pid) == 0);
+        for (int i = 0; i < FLOODERS; i++) {
+            kill(pids[i], SIGKILL);
+            wait_for(pids[i]);
+        }
+        close(s.out);
+    }
+    check(!log_has("killed by signal") && log_count("stopped") >= 3);
+}
+
+/* ---- Limits of the system ---------------------------------------------------------------------------- */
+
+/* Returns the limit under which a process can open that many files more. */
+static rlim_t
+limit_for(pid_t pid, int spare)
+{
+    rlim_t limit = 0;
+
+    for (spare++;; limit++) {                   /* the first number beyond those that are to be free */
+        char path[64];
+
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, (int)limit);
+        if (!exists(path) && --spare == 0)
+            return limit;
+    }
+}
+
+/* The session of a client without a descriptor to spare: it refuses, removes nothing, and is well again. */
+static void
+session_without_files(const struct server *s)
+{
+    struct client c = greeted(s);
+    pid_t pid = the_session(s);
+    rlim_t files;
+
+    ask(&c, "DELE 1", "+OK*");
+    files = set_limit(pid, FILES, limit_for(pid, 0));
+    ask(&c, "RETR 2", "-ERR*");
+    ask(&c, "TOP 2 1", "-ERR*");
+    ask(&c, "STAT", "+OK 3 90");
+    set_limit(pid, FILES, files);
+    send_text(&c, "RETR 2\r\n");
+    expect_message(&c, 2);
+    set_limit(pid, FILES, limit_for(pid, 0));
+    ask(&c, "QUIT", "-ERR*");
+    expect_end(&c);
+    check(exists("store/1") && exists("store/2"));
+}
+
+/*
+ * The parent with fewer and fewer descriptors to spare, and a store that must be looked at: a client gets a
+ * session on the store as it is, or is told, or waits and gets its session when there are descriptors again.
+ */
+static void
+few_files(void)
+{
+    static const char *const commands[] = {
+        "cp store/2 store/.x && mv store/.x store/3",           /* must be measured */
+        "mv store old && mkdir store && cp old/* store && rm -r old",   /* must be read anew */
+        "echo x >>store/4 && printf 'Subject: message\\n\\n00000004\\n' >store/4",
+    };
+    struct usage before;
+    struct server s;
+    int greetings = 0, refusals = 0, waits = 0;
+
+    make_store(4);
+    s = start_server("-d store 0");
+    before = usage(&s);
+    for (int round = 0; round < 3 * 7; round++) {
+        const int spare = round % 7;
+        rlim_t files = set_limit(s.pid, FILES, limit_for(s.pid, spare));
+        struct client c;
+        struct pollfd answer;
+        int64_t began = clock_ms();
+        int lines = log_count("cannot accept");
+
+        run_command(commands[round / 7]);
+        c = connect_to(&s);
+        answer = (struct pollfd){.fd = c.fd, .events = POLLIN};
+        if (poll(&answer, 1, spare == 0 ? 500 : PATIENCE) == 0) {
+            check(spare == 0);
+            waits++;
+            await(log_count("cannot accept") > lines);
+            lines = log_count("cannot accept") - lines;
+            if (lines > (clock_ms() - began) / 50 + 3)
+                fail("it does not wait when it cannot accept: %d times in %d ms", lines, (int)(clock_ms() - began));
+            set_limit(s.pid, FILES, files);
+            expect(&c, "+OK*");
+        } else {
+            const char *line = next_line(&c);
+
+            check(spare > 0 && line != NULL);
+            if (matches(line, "-ERR [SYS/TEMP]*")) {
+                expect_end(&c);
+                refusals++;
+                set_limit(s.pid, FILES, files);
+                c = greeted(&s);
+            } else {
+                check(matches(line, "+OK*"));
+                greetings++;
+            }
+        }
+        ask(&c, "STAT", "+OK 4 120");
+        quit(&c);
+        set_limit(s.pid, FILES, files);
+        await(sessions_of(&s, NULL) == 0);
+        free(in_step(&s));
+    }
+    session_without_files(&s);
+    free(in_step(&s));
+    printf("%d waited, %d were refused, %d were served\n", waits, refusals, greetings);
+    check(waits > 0 && refusals > 0 && greetings > 0);
+    expect_usage(&s, &before);
+    end_server(&s);
+}
+
+/* No process can be had: clients are told, and keep no place. */
+static void
+no_processes(void)
+{
+    enum { PLACES = 4 };
+    struct client c[PLACES], more;
+    struct usage before;
+    struct server s;
+    rlim_t processes;
+
+    make_store(1);
+    become_nobody();
+    s = start_server("-n 4 -d store 0");
+    before = usage(&s);
+    for (int round = 0; round < 5; round++) {
+        c[0] = greeted(&s);
+        processes = set_limit(s.pid, PROCESSES, 0);
+        for (int i = 0; i < 3 * PLACES; i++) {
+            more = connect_to(&s);
+            expect(&more, "-ERR [SYS/TEMP]*");
+            expect_end(&more);
+        }
+        check(sessions_of(&s, NULL) == 1);
+        ask(&c[0], "STAT", "+OK 1 30");
+        set_limit(s.pid, PROCESSES, processes);
+        for (int i = 1; i < PLACES; i++)
+            c[i] = greeted(&s);
+        more = connect_to(&s);
+        expect(&more, "-ERR [SYS/TEMP]*");
+        expect_end(&more);
+        for (int i = 0; i < PLACES; i++)
+            quit(&c[i]);
+        await(sessions_of(&s, NULL) == 0);
+    }
+    check(log_has("cannot start a session"));
+    expect_usage(&s, &before);
+    end_server(&s);
+}
+
+/* ---- Stores that break while they are served --------------------------------------------------------- */
+
+/*
+ * What is done to a store with messages 1 to 4 while a session that has marked message 1 goes on, and how it is
+ * mended. "other" has messages 1 to 3, of the same names and sizes as those in the store but not the same.
+ */
+static const struct damage {
+    const char *name, *breaks, *mends;
+    const char *answer;         /* to STAT in a new session, or NULL: it is refused */
+    const char *old;            /* where the directory of the old session is meanwhile, or NULL: nowhere */
+} damages[] = {
+    {"removed", "rm -r store", "cp -Rp spare store", NULL, NULL},
+    {"removed and made again, empty", "rm -r store; mkdir store", "cp -p spare/* store", "+OK 0 0", NULL},
+    {"moved away", "mv store away", "mv away store", NULL, "away"},
+    {"replaced", "mv store away; mv other store", "mv store other; mv away store", "+OK 3 90", "away"},
+    {"replaced by a link", "mv store away; ln -s other store", "rm store; mv away store", "+OK 3 90", "away"},
+    {"replaced by a link to nothing", "mv store away; ln -s no store", "rm store; mv away store", NULL, "away"},
+    {"replaced by a file", "mv store away; >store", "rm store; mv away store", NULL, "away"},
+    {"replaced by a copy", "mv store away; cp -Rp away store", "rm -r store; mv away store", "+OK 4 120", "away"},
+    {"without a permission", "chmod 0 store", "chmod 755 store", NULL, "store"},
+    {"not to be listed", "chmod 311 store", "chmod 755 store", NULL, "store"},
+    {"not to be searched", "chmod 644 store", "chmod 755 store", NULL, "store"},
+    {"not to be written", "chmod 555 store", "chmod 755 store", "+OK 4 120", "store"},
+    {"out of reach", "chmod 0 .", "chmod 755 .", NULL, "store"},
+    {"without one message's permission", "chmod 0 store/2", "chmod 644 store/2", "+OK 3 90", "store"},
+    {"full of what is no mail", "mkfifo store/f; mkdir store/d; ln -s 2 store/l; >store/.n; >store/,n",
+     "rm -r store/[fdl] store/.n store/,n", "+OK 4 120", "store"},
+};
+
+/*
+ * Breaks a store between the marks of a session and its QUIT, or its vanishing. What QUIT says is true of the
+ * directory in which the session began, no other one's message is touched, and the next session is right.
+ */
+static void
+break_store(const struct server *s, const struct damage *damage, bool quits)
+{
+    int here = open(".", O_RDONLY | O_DIRECTORY);
+    struct client c, old;
+    bool removed = false, left;
+    const char *line;
+    char path[64];
+
+    old = greeted(s);
+    ask(&old, "DELE 1", "+OK*");
+    run_command(damage->breaks);
+    for (int i = 0; i < 2; i++) {
+        c = connect_to(s);
+        if (damage->answer == NULL) {
+            expect(&c, "-ERR [SYS/TEMP]*");
+            expect_end(&c);
+        } else {
+            expect(&c, "+OK*");
+            ask(&c, "STAT", damage->answer);
+            quit(&c);
+        }
+    }
+    send_text(&old, "RETR 2\r\n");
+    line = next_line(&old);
+    check(line != NULL);
+    if (matches(line, "+OK*"))
+        expect_body(&old, "Subject: message\r\n\r\n00000002\r\n");
+    else
+        check(matches(line, "-ERR*"));
+    if (quits) {
+        send_text(&old, "QUIT\r\n");
+        line = next_line(&old);
+        check(line != NULL);
+        removed = matches(line, "+OK*");
+        check(removed || matches(line, "-ERR*"));
+        expect_end(&old);
+    } else {
+        reset(&old);
+    }
+    await(sessions_of(s, NULL) == 0);
+    check(fchmod(here, 0755) == 0 && close(here) == 0);
+    if (damage->old != NULL && chmod(damage->old, 0755) == 0) {
+        snprintf(path, sizeof path, "%s/1", damage->old);
+        left = exists(path);
+        if (left == removed)
+            fail("QUIT said that it was%s removed, but it was%s", removed ? "" : " not", left ? " not" : "");
+        for (int i = 2; i <= 4; i++) {
+            snprintf(path, sizeof path, "%s/%d", damage->old, i);
+            check(exists(path));
+        }
+    }
+    check(exists("other/1") || exists("store/1"));
+    if (strcmp(damage->name, "replaced by a copy") == 0)
+        check(exists("store/1"));
+    run_command(damage->mends);
+    for (int i = 1; i <= 3; i++) {
+        snprintf(path, sizeof path, "other/%d", i);
+        check(exists(path));
+    }
+    free(in_step(s));
+}
+
+static void
+broken_stores(void)
+{
+    struct usage before;
+    struct server s;
+
+    check(mkdir("other", 0755) == 0);
+    for (int i = 1; i <= 3; i++) {
+        char path[32];
+
+        snprintf(path, sizeof path, "other/%d", i);
+        put(path, "Subject: other11\n\n99999999\n");
+    }
+    make_store(4);
+    run_command("cp -Rp store spare");
+    become_nobody();
+    s = start_server("-d store 0");
+    before = usage(&s);
+    for (size_t i = 0; i < 2 * sizeof damages / sizeof *damages; i++) {
+        run_command("cp -p spare/* store");
+        free(in_step(&s));
+        printf("%s, %s\n", damages[i / 2].name, i % 2 == 0 ? "and QUIT" : "and the client gone");
+        break_store(&s, &damages[i / 2], i % 2 == 0);
+        check(fflush(stdout) == 0 && ftruncate(STDOUT_FILENO, 0) == 0);     /* only where it fails is of use */
+    }
+    printf("%d kinds of damage, with QUIT and without\n", (int)(sizeof damages / sizeof *damages));
+    expect_usage(&s, &before);
+    end_server(&s);
+}
+
+/* ---- A store that is filled -------------------------------------------------------------------------- */
+
+/*
+ * Message n is delivered while sessions come and go: each of them sees the first of them, up to some number
+ * that never falls, and each message that it sees whole.
+ */
+static void
+filled(void)
+{
+    const int count = amount(3000, 30000);
+    struct usage before;
+    struct server s;
+    struct client c;
+    pid_t deliverer;
+    int seen = 0, sessions = 0, worst = 0, now, octets;
+    bool delivering = true;
+    char command[64], text[64];
+
+    make_store(10);
+    s = start_server("-d store 0");
+    before = usage(&s);
+    deliverer = fork();
+    check(deliverer >= 0);
+    if (deliverer == 0) {
+        for (int i = 11; i <= count; i++) {
+            snprintf(command, sizeof command, "%d", i);
+            snprintf(text, sizeof text, "Subject: message\n\n%08d\n", i);
+            deliver(command, text);
+        }
+        _exit(0);
+    }
+    do {
+        int64_t began = clock_ms();
+        const char *line;
+
+        c = greeted(&s);
+        worst = greater(worst, (int)(clock_ms() - began));
+        send_text(&c, "STAT\r\n");
+        line = next_line(&c);
+        check(line != NULL && sscanf(line, "+OK %d %d", &now, &octets) == 2);
+        check(now >= seen && octets == now * 30);
+        seen = now;
+        snprintf(command, sizeof command, "RETR %d\r\nRETR 1\r\n", now);
+        send_text(&c, command);
+        expect_message(&c, now);
+        expect_message(&c, 1);
+        quit(&c);
+        sessions++;
+        delivering = delivering && waitpid(deliverer, NULL, WNOHANG) == 0;
+    } while (delivering);
+    c = greeted(&s);
+    snprintf(text, sizeof text, "+OK %d %d", count, count * 30);
+    ask(&c, "STAT", text);
+    for (int i = 1; i <= count; i++) {
+        snprintf(command, sizeof command, "DELE %d\r\n", i);
+        send_text(&c, command);
+    }
+    for (int i = 1; i <= count; i++)
+        expect(&c, "+OK*");
+    deliver("late", "late\n");                  /* nobody has seen it: it stays */
+    quit(&c);
+    c = greeted(&s);
+    ask(&c, "STAT", "+OK 1 6");
+    quit(&c);
+    printf("%d messages, %d sessions meanwhile, a greeting at most after %d ms\n", count, sessions, worst);
+    before.kilobytes += 4L * count * 200 / 1024;        /* an index keeps its room */
+    expect_usage(&s, &before);
+    end_server(&s);
+}
+
+/* Delivers messages of some octets until the disk is full, as a careful program does. Returns how many fitted. */
+static int
+fill_disk(int from, const char *text)
+{
+    char path[64];
+
+    for (int i = from;; i++) {
+        int file = open("store/.new", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+        ssize_t written = file < 0 ? -1 : write(file, text, strlen(text));
+
+        check(written >= 0 || errno == ENOSPC);
+        if (file >= 0)
+            close(file);
+        snprintf(path, sizeof path, "store/%d", i);
+        if (written == (ssize_t)strlen(text)) {
+            check(rename("store/.new", path) == 0);
+        } else {
+            unlink("store/.new");
+            return i - from;
+        }
+    }
+}
+
+/* A disk that is full, that can be read alone, and that is taken away, each while it is served. */
+static void
+full_disk(void)
+{
+    char *text = repeat("a line of a message that takes some room\n", 400), stat[64];
+    struct server s;
+    struct client c, old;
+    int fitted, again;
+
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        skip("no file system can be mounted here");
+    make_store(2);
+    if (mount("none", "store", "tmpfs", 0, "size=1m") != 0)
+        skip("no tmpfs can be mounted here");
+    s = start_server("-d store 0");
+    fitted = fill_disk(1, text);
+    check(fitted > 10);
+    c = greeted(&s);
+    snprintf(stat, sizeof stat, "+OK %d %d", fitted, fitted * 42 * 400);
+    ask(&c, "STAT", stat);
+    ask(&c, "DELE 1", "+OK*");
+    ask(&c, "RETR 2", "+OK*");
+    free(take_body(&c));
+    ask(&c, "QUIT", "+OK 1*");
+    expect_end(&c);
+    again = fill_disk(100, text);
+    check(again == 1);
+    old = greeted(&s);
+    ask(&old, "STAT", stat);
+    ask(&old, "DELE 1", "+OK*");
+
+    check(mount(NULL, "store", NULL, MS_REMOUNT | MS_RDONLY, "size=1m") == 0);
+    c = greeted(&s);
+    ask(&c, "STAT", stat);
+    ask(&c, "DELE 1", "+OK*");
+    ask(&c, "QUIT", "-ERR*");
+    expect_end(&c);
+    check(exists("store/2") && exists("store/100"));
+    check(mount(NULL, "store", NULL, MS_REMOUNT, "size=1m") == 0);
+
+    check(umount2("store", MNT_DETACH) == 0);   /* what it hid is served now */
+    c = greeted(&s);
+    ask(&c, "STAT", "+OK 2 60");
+    ask(&old, "RETR 2", "+OK*");
+    free(take_body(&old));
+    quit(&old);
+    quit(&c);
+    free(in_step(&s));
+    check(exists("store/1") && exists("store/2"));
+    printf("%d messages filled the disk\n", fitted);
+    free(text);
+    end_server(&s);
+}
+
+/* A log that cannot be written costs its lines alone. */
+static void
+full_log(void)
+{
+    struct server s;
+
+    make_store(1);
+    check(symlink("/dev/full", "log") == 0);
+    s = start_server("-d store 0");
+    for (int i = 0; i < 20; i++)
+        polite(&s);
+    await(sessions_of(&s, NULL) == 0);
+    stop_server(&s);
+}
+
+/* ---- Several clients and the same mail --------------------------------------------------------------- */
+
+enum { SAME = 60, DELETERS = 12 };
+
+/*
+ * Clients mark what they like, some of it the same, and all say QUIT at once or are gone, while others
+ * retrieve: what one of those marked who said QUIT is gone, all else is there.
+ */
+static void
+delete_together(const struct server *s, int *whole, int *refused)
+{
+    struct client c[DELETERS], reader = connect_narrow(s);
+    bool gone[SAME + 1] = {false};
+    char text[64];
+
+    expect(&reader, "+OK*");
+    for (int i = 0; i < DELETERS; i++)
+        c[i] = greeted(s);
+    for (int i = 0; i < DELETERS; i++) {
+        for (int n = 1; n <= SAME; n++) {
+            if (dice(3) > 0)
+                continue;
+            snprintf(text, sizeof text, "DELE %d", n);
+            ask(&c[i], text, "+OK*");
+            gone[n] = gone[n] || i % 3 > 0;
+        }
+    }
+    for (int n = 1; n <= SAME; n++) {
+        snprintf(text, sizeof text, "RETR %d\r\n", n);
+        send_text(&reader, text);
+    }
+    for (int i = 0; i < DELETERS; i++) {
+        if (i % 3 == 0)
+            reset(&c[i]);
+        else
+            send_text(&c[i], "QUIT\r\n");
+    }
+    for (int n = 1; n <= SAME; n++) {
+        const char *line = next_line(&reader);
+
+        check(line != NULL);
+        if (matches(line, "-ERR*")) {
+            ++*refused;
+            check(gone[n]);
+            continue;
+        }
+        ++*whole;
+        check(matches(line, "+OK*"));
+        if (n % 20 == 0) {
+            char *body = take_body(&reader);
+
+            check(strlen(body) == MIB / 64 * 65);
+            free(body);
+        } else {
+            snprintf(text, sizeof text, "Subject: message\r\n\r\n%08d\r\n", n);
+            expect_body(&reader, text);
+        }
+    }
+    quit(&reader);
+    for (int i = 0; i < DELETERS; i++) {
+        if (i % 3 > 0) {
+            expect(&c[i], "+OK*");
+            expect_end(&c[i]);
+        }
+    }
+    await(sessions_of(s, NULL) == 0);
+    for (int n = 1; n <= SAME; n++) {
+        snprintf(text, sizeof text, "store/%d", n);
+        if (exists(text) == gone[n])
+            fail("message %d is %s", n, gone[n] ? "not gone" : "gone, and nobody removed it");
+        if (!gone[n])
+            continue;
+        if (n % 20 == 0) {
+            make_big("store/.new", MIB);
+            check(rename("store/.new", text) == 0);
+        } else {
+            char message[64], name[16];
+
+            snprintf(message, sizeof message, "Subject: message\n\n%08d\n", n);
+            snprintf(name, sizeof name, "%d", n);
+            deliver(name, message);
+        }
+    }
+}
+
+static void
+same_mail(void)
+{
+    const int rounds = amount(30, 300);
+    int whole = 0, refused = 0;
+    struct usage before;
+    struct server s;
+
+    seed_dice();
+    make_store(SAME);
+    for (int n = 20; n <= SAME; n += 20) {
+        char path[32];
+
+        snprintf(path, sizeof path, "store/%d", n);
+        make_big(path, MIB);
+    }
+    s = start_server("-d store 0");
+    delete_together(&s, &whole, &refused);
+    before = usage(&s);
+    for (int i = 0; i < rounds; i++)
+        delete_together(&s, &whole, &refused);
+    printf("%d rounds of %d sessions: %d messages retrieved meanwhile, %d refused\n", rounds, DELETERS + 1, whole,
+           refused);
+    expect_usage(&s, &before);
+    end_server(&s);
+}
+
+/* ---- Random sessions, step by step ------------------------------------------------------------------- */
+
+/*
+ * One step after another, so that the model knows what the store is at each of them: sessions are open side by
+ * side, and between two steps of one the store changes in every way there is. What a session must be answered
+ * is known to the octet, but for messages that were touched and are the same.
+ */
+
+struct text {
+    int users;
+    size_t length, wire;        /* octets of the file; octets that RETR sends, before byte-stuffing */
+    char octets[];
+};
+
+struct mail {
+    char name[24];
+    struct text *text;
+    unsigned state;             /* another number: another file, or another content */
+    unsigned touch;             /* another number: the same, but its times or links may be others */
+    char id[72];                /* once a session was told */
+};
+
+enum { MAILS = 70, VISITS = 6 };
+
+struct visit {
+    bool open;
+    struct client c;
+    int count, mistakes;
+    struct mail mail[MAILS];    /* as the session began, in order */
+    bool marked[MAILS];
+};
+
+struct model {
+    struct server s;
+    int count;
+    struct mail mail[MAILS];    /* as the store is now */
+    unsigned number;            /* of what was made so far */
+    struct visit visits[VISITS];
+    long steps, sessions, changes, retrieved, refused, removed, kept;
+};
+
+/* Makes a text of any kind, with a number in it that no other has. */
+static struct text *
+new_text(unsigned number)
+{
+    static const char *const pieces[] = {
+        ".", "..", "", " ", "a word ", "From me", "\xc3\xa4\xff\x01", ".\n", "\n", "\n\n", "a\rb", "\r\n",
+        "longer than the rest "
+    };
+    size_t room = dice(40) == 0 ? 300 * 1000 : dice(6) == 0 ? 20 * 1000 : dice(1500), most = room + 100;
+    struct text *t = malloc(sizeof *t + most);
+    char last = '\n';
+
+    check(t != NULL);
+    t->users = 1;
+    t->length = (size_t)snprintf(t->octets, most, "Number: %u\nSubject: any\n%s", number, dice(10) > 0 ? "\n" : "");
+    while (t->length < room) {
+        const char *piece = pieces[dice(sizeof pieces / sizeof *pieces)];
+        size_t length = strlen(piece);
+
+        memcpy(t->octets + t->length, piece, length);
+        t->length += length;
+    }
+    t->wire = t->length;
+    for (size_t i = 0; i < t->length; last = t->octets[i++])
+        t->wire += t->octets[i] == '\n' && last != '\r';
+    t->wire += last != '\n' ? 2 : 0;
+    return t;
+}
+
+/* Says whether two texts are the same; what was written twice may be what it was. */
+static bool
+same_text(const struct text *a, const struct text *b)
+{
+    return a->length == b->length && memcmp(a->octets, b->octets, a->length) == 0;
+}
+
+static void
+drop_text(struct text *t)
+{
+    if (--t->users == 0)
+        free(t);
+}
+
+/* Returns what TOP or, with lines below 0, RETR sends of a text, byte-stuffing undone, to be freed. */
+static char *
+wire_text(const struct text *t, long lines)
+{
+    char *wire = malloc(2 * t->length + 3), *to = wire;
+    bool in_body = lines < 0;
+
+    check(wire != NULL);
+    for (size_t i = 0; i < t->length && !(in_body && lines == 0);) {
+        const char *lf = memchr(t->octets + i, '\n', t->length - i);
+        size_t end = lf != NULL ? (size_t)(lf - t->octets) : t->length, length = end - i;
+
+        if (lf != NULL && length > 0 && t->octets[end - 1] == '\r')
+            length--;
+        memcpy(to, t->octets + i, length);
+        to += length;
+        memcpy(to, "\r\n", 2);
+        to += 2;
+        if (in_body)
+            lines--;
+        else
+            in_body = length == 0 && lf != NULL;
+        i = end + 1;
+    }
+    *to = '\0';
+    return wire;
+}
+
+static int
+mail_order(const void *a, const void *b)
+{
+    const struct mail *x = a, *y = b;
+    int m = atoi(x->name + 1), n = atoi(y->name + 1);   /* all are a letter and a number */
+
+    return m != n ? m - n : strcmp(x->name, y->name);
+}
+
+static struct mail *
+find_mail(struct model *m, const char *name)
+{
+    for (int i = 0; i < m->count; i++)
+        if (strcmp(m->mail[i].name, name) == 0)
+            return &m->mail[i];
+    return NULL;
+}
+
+/* Writes a text to a file of the store in place, or under another name that is then renamed. */
+static void
+write_mail(const char *name, const struct text *t, bool in_place)
+{
+    char path[64], hidden[64] = "store/.new";
+    int file;
+
+    snprintf(path, sizeof path, "store/%s", name);
+    file = open(in_place ? path : hidden, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    check(file >= 0 && write(file, t->octets, t->length) == (ssize_t)t->length && close(file) == 0);
+    check(in_place || rename(hidden, path) == 0);
+}
+
+/* Notes that a mail has another text. */
+static void
+set_text(struct model *m, struct mail *mail, struct text *t)
+{
+    drop_text(mail->text);
+    mail->text = t;
+    mail->state = ++m->number;
+    mail->id[0] = '\0';
+}
+
+static void
+add_mail(struct model *m)
+{
+    struct mail *mail = &m->mail[m->count];
+
+    if (m->count == MAILS)
+        return;
+    *mail = (struct mail){.state = ++m->number};
+    mail->text = new_text(m->number);
+    snprintf(mail->name, sizeof mail->name, "m%u", m->number);
+    if (dice(3) == 0)
+        strcat(mail->name, ":2,");
+    write_mail(mail->name, mail->text, dice(4) == 0);
+    m->count++;
+}
+
+static void
+remove_mail(struct model *m, struct mail *mail)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "store/%s", mail->name);
+    check(unlink(path) == 0);
+    drop_text(mail->text);
+    *mail = m->mail[--m->count];
+}
+
+/* Gives a mail another name: other flags, or quite another. */
+static void
+rename_mail(struct model *m, struct mail *mail)
+{
+    char from[64], to[64], *flags = strstr(mail->name, ":2,");
+
+    snprintf(from, sizeof from, "store/%s", mail->name);
+    if (flags != NULL && dice(4) > 0) {
+        strcpy(flags, strcmp(flags, ":2,") != 0 ? ":2," : dice(2) == 0 ? ":2,S" : ":2,FRS");
+    } else {
+        snprintf(mail->name, sizeof mail->name, "m%u", ++m->number);
+        mail->id[0] = '\0';
+    }
+    mail->state = ++m->number;
+    snprintf(to, sizeof to, "store/%s", mail->name);
+    check(rename(from, to) == 0);
+}
+
+/* Changes a mail in place and leaves its size, and perhaps its time of modification. */
+static void
+scribble_mail(struct model *m, struct mail *mail)
+{
+    struct text *t = malloc(sizeof *t + mail->text->length);
+    struct stat status;
+    char path[64];
+    size_t at = mail->text->length - 1 - dice((unsigned)(mail->text->length < 20 ? mail->text->length : 20));
+    int file;
+
+    check(t != NULL);
+    memcpy(t, mail->text, sizeof *t + mail->text->length);
+    t->users = 1;
+    if (t->octets[at] == '\n' || t->octets[at] == '\r')
+        at = 0;                                 /* so that the octets on the wire stay as many */
+    t->octets[at] = t->octets[at] == 'x' ? 'y' : 'x';
+    snprintf(path, sizeof path, "store/%s", mail->name);
+    file = open(path, O_WRONLY);
+    check(file >= 0 && fstat(file, &status) == 0 && pwrite(file, &t->octets[at], 1, (off_t)at) == 1);
+    if (dice(2) == 0) {
+        const struct timespec times[2] = {status.st_atim, status.st_mtim};
+
+        check(futimens(file, times) == 0);
+    }
+    close(file);
+    set_text(m, mail, t);
+}
+
+/* Adds to a mail in place. */
+static void
+append_mail(struct model *m, struct mail *mail)
+{
+    struct text *more = new_text(++m->number), *t = malloc(sizeof *t + mail->text->length + more->length);
+    char path[64], last;
+    int file;
+
+    check(t != NULL);
+    t->users = 1;
+    t->length = mail->text->length + more->length;
+    memcpy(t->octets, mail->text->octets, mail->text->length);
+    memcpy(t->octets + mail->text->length, more->octets, more->length);
+    t->wire = t->length;
+    last = '\n';
+    for (size_t i = 0; i < t->length; last = t->octets[i++])
+        t->wire += t->octets[i] == '\n' && last != '\r';
+    t->wire += last != '\n' ? 2 : 0;
+    snprintf(path, sizeof path, "store/%s", mail->name);
+    file = open(path, O_WRONLY | O_APPEND);
+    check(file >= 0 && write(file, more->octets, more->length) == (ssize_t)more->length && close(file) == 0);
+    drop_text(more);
+    set_text(m, mail, t);
+}
+
+/* Makes a file that looks like another one, although the message is the same. */
+static void
+touch_mail(struct model *m, struct mail *mail)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "store/%s", mail->name);
+    mail->touch = ++m->number;
+    switch (dice(4)) {
+    case 0:
+        check(utimensat(AT_FDCWD, path, NULL, 0) == 0);
+        break;
+    case 1:
+        check(chmod(path, dice(2) == 0 ? 0600 : 0644) == 0);
+        break;
+    case 2:
+        check(link(path, "elsewhere") == 0 && unlink("elsewhere") == 0);
+        break;
+    case 3:
+        write_mail(mail->name, mail->text, false);
+        break;
+    }
+}
+
+/* Changes the store in some way. */
+static void
+change_store(struct model *m)
+{
+    struct mail *mail = m->count > 0 ? &m->mail[dice((unsigned)m->count)] : NULL;
+    unsigned what = dice(100);
+
+    m->changes++;
+    if (mail == NULL || what < (m->count < 25 ? 45 : 25)) {
+        add_mail(m);
+    } else if (what < 55) {
+        remove_mail(m, mail);
+    } else if (what < 65) {
+        rename_mail(m, mail);
+    } else if (what < 73) {
+        struct text *t = new_text(++m->number);
+
+        write_mail(mail->name, t, what < 69);
+        set_text(m, mail, t);
+    } else if (what < 80) {
+        scribble_mail(m, mail);
+    } else if (what < 85 && mail->text->length < 1000 * 1000) {
+        append_mail(m, mail);
+    } else if (what < 95) {
+        touch_mail(m, mail);
+    } else if (what < 98) {                     /* what is no mail */
+        run_command(dice(2) == 0 ? "echo new >store/.part; echo old >store/,1; mkdir -p store/d; ln -sf m1 store/l"
+                                 : "rm -rf store/.part store/,1 store/d store/l");
+    } else if (what == 99 && dice(10) == 0) {
+        while (m->count > 0)
+            remove_mail(m, &m->mail[0]);
+    }
+}
+
+/* The store must hold what the model says: the names, and the content of one file. */
+static void
+check_store(struct model *m)
+{
+    DIR *directory = opendir("store");
+    struct dirent *entry;
+    int count = 0;
+
+    check(directory != NULL);
+    while ((entry = readdir(directory)) != NULL) {
+        if (entry->d_name[0] != 'm')
+            continue;
+        count++;
+        if (find_mail(m, entry->d_name) == NULL)
+            fail("%s is in the store, and should be gone", entry->d_name);
+    }
+    closedir(directory);
+    if (count != m->count)
+        for (int i = 0; i < m->count; i++) {
+            char path[64];
+
+            snprintf(path, sizeof path, "store/%s", m->mail[i].name);
+            if (!exists(path))
+                fail("%s is gone", m->mail[i].name);
+        }
+    if (m->count > 0) {
+        struct mail *mail = &m->mail[dice((unsigned)m->count)];
+        char path[64], *text;
+
+        snprintf(path, sizeof path, "store/%s", mail->name);
+        text = slurp(path);
+        check(memcmp(text, mail->text->octets, mail->text->length) == 0);
+        free(text);
+    }
+}
+
+/* The commands of a session, as a client sends them. */
+struct command {
+    enum { C_STAT, C_LIST, C_UIDL, C_RETR, C_TOP, C_DELE, C_RSET, C_NOOP, C_CAPA, C_NONE } verb;
+    int number;                 /* 0: none */
+    int lines;
+};
+
+static struct command
+any_command(const struct visit *v)
+{
+    static const int often[] = {
+        C_STAT, C_LIST, C_LIST, C_UIDL, C_UIDL, C_RETR, C_RETR, C_RETR, C_RETR, C_RETR, C_TOP, C_TOP, C_DELE, C_DELE,
+        C_DELE, C_DELE, C_RSET, C_NOOP, C_CAPA, C_NONE
+    };
+    struct command command = {.verb = C_NOOP};
+
+    if (v->mistakes > 8)        /* at twenty in a row the session would end */
+        return command;
+    command.verb = (unsigned)often[dice(sizeof often / sizeof *often)];
+    if (command.verb == C_RSET && dice(4) > 0)
+        command.verb = C_RETR;
+    if (command.verb >= C_RETR && command.verb <= C_DELE)
+        command.number = (int)dice((unsigned)v->count + (dice(10) == 0 ? 3 : 0) + (v->count == 0)) + (dice(20) > 0);
+    else if (command.verb <= C_UIDL && command.verb != C_STAT && dice(2) == 0)
+        command.number = (int)dice((unsigned)v->count + 1) + 1;
+    command.lines = (int)dice(dice(4) == 0 ? 1000 : 5);
+    return command;
+}
+
+static void
+send_command(struct visit *v, struct command command)
+{
+    static const char *const words[] = {
+        "STAT", "LIST", "UIDL", "RETR", "TOP", "DELE", "RSET", "NOOP", "CAPA", "XNONE"
+    };
+    char line[64];
+    int length = snprintf(line, sizeof line, "%s", words[command.verb]);
+
+    if (command.number > 0 || (command.verb >= C_RETR && command.verb <= C_DELE))
+        length += snprintf(line + length, sizeof line - (size_t)length, " %d", command.number);
+    if (command.verb == C_TOP)
+        length += snprintf(line + length, sizeof line - (size_t)length, " %d", command.lines);
+    snprintf(line + length, sizeof line - (size_t)length, "%s", dice(2) == 0 ? "\r\n" : "\n");
+    send_text(&v->c, line);
+}
+
+/* Compares an id with what this session, and earlier ones, were told. */
+static void
+expect_id(struct model *m, struct visit *v, int i, const char *id)
+{
+    struct mail *now = find_mail(m, v->mail[i].name);
+
+    check(strlen(id) >= 1 && strlen(id) <= 70);
+    if (v->mail[i].id[0] == '\0')
+        strcpy(v->mail[i].id, id);
+    if (strcmp(v->mail[i].id, id) != 0)
+        fail("the unique-id of %s was %s, is %s", v->mail[i].name, v->mail[i].id, id);
+    for (int k = 0; k < v->count; k++)
+        check(k == i || strcmp(v->mail[k].id, id) != 0);
+    if (now != NULL && now->state == v->mail[i].state && now->id[0] == '\0')
+        strcpy(now->id, id);
+    else if (now != NULL && !same_text(now->text, v->mail[i].text))
+        check(strcmp(now->id, id) != 0);
+}
+
+enum listing { STATUS, SIZES, IDS };
+
+/* STAT, LIST and UIDL: exactly the messages that are not marked. */
+static void
+expect_listing(struct model *m, struct visit *v, enum listing what)
+{
+    unsigned long long octets = 0;
+    int count = 0;
+    char line[128];
+    const char *got;
+
+    for (int i = 0; i < v->count; i++) {
+        if (v->marked[i])
+            continue;
+        count++;
+        octets += v->mail[i].text->wire;
+    }
+    if (what == STATUS)
+        snprintf(line, sizeof line, "+OK %d %llu", count, octets);
+    else
+        snprintf(line, sizeof line, what == SIZES ? "+OK %d message*" : "+OK*", count);
+    expect(&v->c, line);
+    if (what == STATUS)
+        return;
+    for (int i = 0; i < v->count; i++) {
+        if (v->marked[i])
+            continue;
+        if (what == SIZES) {
+            snprintf(line, sizeof line, "%d %zu", i + 1, v->mail[i].text->wire);
+            expect(&v->c, line);
+        } else {
+            snprintf(line, sizeof line, "%d ", i + 1);
+            got = next_line(&v->c);
+            check(got != NULL && strncmp(got, line, strlen(line)) == 0);
+            expect_id(m, v, i, got + strlen(line));
+        }
+    }
+    expect(&v->c, ".");
+}
+
+/* RETR and TOP: the message as it was when the session began, or, unless it is that still, a refusal. */
+static void
+expect_mail(struct model *m, struct visit *v, struct command command)
+{
+    const struct mail *then = &v->mail[command.number - 1], *now = find_mail(m, then->name);
+    bool same = now != NULL && now->state == then->state && now->touch == then->touch;
+    const char *line = next_line(&v->c);
+    char *wanted, *body;
+
+    check(line != NULL);
+    if (!matches(line, "+OK*")) {
+        check(matches(line, "-ERR*"));
+        if (same)
+            fail("%s has not changed, but the answer is: %s", then->name, line);
+        m->refused++;
+        return;
+    }
+    if (command.verb == C_RETR)
+        check(strtoull(line + 4, NULL, 10) == then->text->wire);
+    wanted = wire_text(then->text, command.verb == C_RETR ? -1 : command.lines);
+    body = take_body(&v->c);
+    if (strcmp(wanted, body) != 0)
+        fail("%s is not what it was when the session began: %.100s", then->name, body);
+    free(wanted);
+    free(body);
+    m->retrieved++;
+}
+
+static void
+expect_command(struct model *m, struct visit *v, struct command command)
+{
+    const bool is_there = command.number > 0 && command.number <= v->count && !v->marked[command.number - 1];
+    const bool on_one = command.number > 0 || (command.verb >= C_RETR && command.verb <= C_DELE);
+    char line[128];
+    const char *got;
+
+    v->mistakes++;
+    if (command.verb == C_NONE || (on_one && !is_there)) {
+        expect(&v->c, "-ERR*");
+        return;
+    }
+    v->mistakes = 0;
+    switch (command.verb) {
+    case C_STAT:
+        expect_listing(m, v, STATUS);
+        break;
+    case C_LIST:
+        if (command.number > 0) {
+            snprintf(line, sizeof line, "+OK %d %zu", command.number, v->mail[command.number - 1].text->wire);
+            expect(&v->c, line);
+        } else {
+            expect_listing(m, v, SIZES);
+        }
+        break;
+    case C_UIDL:
+        if (command.number > 0) {
+            snprintf(line, sizeof line, "+OK %d ", command.number);
+            got = next_line(&v->c);
+            check(got != NULL && strncmp(got, line, strlen(line)) == 0);
+            expect_id(m, v, command.number - 1, got + strlen(line));
+        } else {
+            expect_listing(m, v, IDS);
+        }
+        break;
+    case C_RETR:
+    case C_TOP:
+        expect_mail(m, v, command);
+        break;
+    case C_DELE:
+        expect(&v->c, "+OK*");
+        v->marked[command.number - 1] = true;
+        break;
+    case C_RSET:
+        expect(&v->c, "+OK*");
+        memset(v->marked, 0, sizeof v->marked);
+        break;
+    case C_CAPA:
+        expect(&v->c, "+OK*");
+        free(take_body(&v->c));
+        break;
+    default:
+        expect(&v->c, "+OK*");
+    }
+}
+
+static void
+open_visit(struct model *m, struct visit *v)
+{
+    *v = (struct visit){.open = true, .count = m->count};
+    v->c = greeted(&m->s);
+    memcpy(v->mail, m->mail, sizeof v->mail);
+    for (int i = 0; i < v->count; i++)
+        v->mail[i].text->users++;
+    qsort(v->mail, (size_t)v->count, sizeof *v->mail, mail_order);
+    send_text(&v->c, "STAT\r\nLIST\r\nUIDL\r\n");
+    expect_listing(m, v, STATUS);
+    expect_listing(m, v, SIZES);
+    expect_listing(m, v, IDS);
+    m->sessions++;
+}
+
+static void
+close_visit(struct model *m, struct visit *v)
+{
+    (void)m;
+    for (int i = 0; i < v->count; i++)
+        drop_text(v->mail[i].text);
+    v->open = false;
+}
+
+/*
+ * QUIT: a marked message that is as it was is gone, one that is another stays, and the answer is +OK if none
+ * stays. One that was only touched may do either.
+ */
+static void
+quit_visit(struct model *m, struct visit *v)
+{
+    bool stays = false;
+    const char *line;
+
+    send_text(&v->c, dice(2) == 0 ? "QUIT\r\n" : "QUIT\r\nDELE 1\r\nQUIT\r\n");
+    line = next_line(&v->c);
+    check(line != NULL);
+    for (int i = 0; i < v->count; i++) {
+        struct mail *now = find_mail(m, v->mail[i].name);
+        bool here;
+        char path[64];
+
+        if (!v->marked[i] || now == NULL)
+            continue;
+        snprintf(path, sizeof path, "store/%s", now->name);
+        here = exists(path);
+        if (!same_text(now->text, v->mail[i].text) && !here)
+            fail("%s was another message, and is gone", now->name);
+        if (now->state == v->mail[i].state && now->touch == v->mail[i].touch && here)
+            fail("%s was marked, and is still there after: %s", now->name, line);
+        stays = stays || here;
+        if (here) {
+            m->kept++;
+        } else {
+            m->removed++;
+            drop_text(now->text);
+            *now = m->mail[--m->count];
+        }
+    }
+    if (!matches(line, stays ? "-ERR*" : "+OK*"))
+        fail("%s, but the answer is: %s", stays ? "a message stays" : "no message stays", line);
+    expect_end(&v->c);
+    check_store(m);
+    close_visit(m, v);
+}
+
+/* The client goes, in the middle of something or not: nothing is removed. */
+static void
+break_visit(struct model *m, struct visit *v)
+{
+    for (unsigned i = dice(5); i > 0; i--)
+        send_command(v, any_command(v));
+    if (dice(3) == 0)
+        send_text(&v->c, "QUI");
+    if (dice(2) == 0)
+        reset(&v->c);
+    else
+        hang_up(&v->c);
+    check_store(m);
+    close_visit(m, v);
+}
+
+/* The client goes right behind its QUIT: what it marked is gone, or all of it is still there. */
+static void
+quit_and_break(struct model *m, struct visit *v)
+{
+    int others = -1, gone = 0, here = 0;
+
+    for (int i = 0; i < VISITS; i++)
+        others += m->visits[i].open;
+    send_text(&v->c, "QUIT\r\n");
+    if (dice(2) == 0)
+        reset(&v->c);
+    else
+        hang_up(&v->c);
+    await(sessions_of(&m->s, NULL) == others);
+    for (int i = 0; i < v->count; i++) {
+        struct mail *now = find_mail(m, v->mail[i].name);
+        bool same = now != NULL && now->state == v->mail[i].state && now->touch == v->mail[i].touch;
+        char path[64];
+
+        if (!v->marked[i] || now == NULL)
+            continue;
+        snprintf(path, sizeof path, "store/%s", now->name);
+        if (exists(path)) {
+            here += same;
+            continue;
+        }
+        check(same_text(now->text, v->mail[i].text));
+        gone += same;
+        m->removed++;
+        drop_text(now->text);
+        *now = m->mail[--m->count];
+    }
+    if (gone > 0 && here > 0)
+        fail("%d marked messages are gone, and %d are not", gone, here);
+    check_store(m);
+    close_visit(m, v);
+}
+
+/* Some commands at once, and their answers. */
+static void
+step_visit(struct model *m, struct visit *v)
+{
+    struct command commands[10];
+    unsigned count = dice(4) == 0 ? dice(10) + 1 : 1;
+
+    for (unsigned i = 0; i < count; i++) {
+        commands[i] = any_command(v);
+        send_command(v, commands[i]);
+    }
+    for (unsigned i = 0; i < count; i++)
+        expect_command(m, v, commands[i]);
+}
+
+/* The server stops, the sessions with it, and nothing is removed; another one serves the same store. */
+static void
+restart_server(struct model *m)
+{
+    kill(m->s.pid, SIGTERM);
+    check(wait_for(m->s.pid) == 0);
+    close(m->s.out);
+    for (int i = 0; i < VISITS; i++) {
+        if (!m->visits[i].open)
+            continue;
+        expect_end(&m->visits[i].c);
+        close_visit(m, &m->visits[i]);
+    }
+    check_store(m);
+    m->s = start_server("-d store 0");
+}
+
+static void
+random_steps(void)
+{
+    static struct model m;
+    int64_t until;
+
+    seed_dice();
+    until = clock_ms() + random_seconds() * INT64_C(1000);
+    check(mkdir("store", 0755) == 0);
+    for (int i = 0; i < 20; i++)
+        add_mail(&m);
+    m.s = start_server("-d store 0");
+    while (clock_ms() < until) {
+        struct visit *v = &m.visits[dice(VISITS)];
+        unsigned what = dice(100);
+
+        m.steps++;
+        if (what < 30)
+            change_store(&m);
+        else if (what == 99 && dice(20) == 0)
+            restart_server(&m);
+        else if (!v->open)
+            open_visit(&m, v);
+        else if (what < 88)
+            step_visit(&m, v);
+        else if (what < 96)
+            quit_visit(&m, v);
+        else if (what < 98)
+            break_visit(&m, v);
+        else
+            quit_and_break(&m, v);
+    }
+    for (int i = 0; i < VISITS; i++)
+        if (m.visits[i].open)
+            quit_visit(&m, &m.visits[i]);
+    check_store(&m);
+    printf("%ld steps, %ld sessions, %ld changes of the store; %ld messages retrieved, %ld refused; "
+           "%ld removed, %ld kept that had changed\n", m.steps, m.sessions, m.changes, m.retrieved, m.refused,
+           m.removed, m.kept);
+    check(m.retrieved > 0 && m.refused > 0 && m.removed > 0 && m.kept > 0);
+    end_server(&m.s);
+}
+
+/* ---- Random sessions, all at once -------------------------------------------------------------------- */
+
+/*
+ * Clients of two servers on one store, and a deliverer, that do what they like at the same time. Each message
+ * says which one it is, and its size and its unique-id are no other's, so that a client knows what it should
+ * get. Messages are delivered, get flags, are removed by the deliverer, and by clients once they have retrieved
+ * them: none may be lost. A few others are written in place and replaced all the time, and removed by nobody.
+ * (A message that gets the name of another one just when QUIT removes that is lost to any server that does not
+ * rename files: so the names that are removed are never used again.)
+ */
+enum {
+    MESSAGES_MOST = 4 * 1024 * 1024,
+    CHANGING = 8,               /* messages that are written in place, two of them LONG */
+    RACERS = 5,                 /* clients */
+    FIRST_SIZE = 4000, SIZES_MOST = 15000, CHANGING_MOST = 2000, LONG = 300 * 1000, RACE_TEXT = 512 * 1024
+};
+
+/* What is known of a delivered message. */
+enum { DELIVERED = 1, REMOVED = 2, RENAMED = 4, ASKED = 8, CONFIRMED = 16 };
+
+static struct race {
+    atomic_bool over;
+    atomic_uint next;           /* the number of the next message */
+    atomic_long sessions, whole, refused, cut, quits, unready;
+    atomic_uchar fate[MESSAGES_MOST];
+    _Atomic uint64_t id[MESSAGES_MOST];         /* a hash of the unique-id it was listed with; 0: none yet */
+} *race;
+
+/* Writes the message of a number, with LF alone, to RACE_TEXT octets. Returns how many it has on the wire. */
+static size_t
+race_text(unsigned number, bool changing, char *text)
+{
+    const size_t wire = !changing ? FIRST_SIZE + number % SIZES_MOST :
+                        (number % 4 == 0 ? LONG : 200) + number % CHANGING_MOST;
+    size_t length = (size_t)sprintf(text, "Number: %u\nKind: %s\n\n", number, changing ? "changing" : "delivered");
+
+    for (size_t left = wire - length - 3; left > 0;) {
+        size_t line = left < 68 ? left - 2 : 62;
+
+        memset(text + length, "abcdefgh.jklmnop"[(number + left) % 16], line);
+        length += line;
+        text[length++] = '\n';
+        left -= line + 2;
+    }
+    text[length] = '\0';
+    return wire;
+}
+
+static uint64_t
+hash_text(const char *text)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
+    return hash | 1;
+}
+
+/* Delivers, flags and removes, until it is over. It has up to 40 messages that nobody else has removed. */
+static void
+race_deliverer(void)
+{
+    static char text[RACE_TEXT];
+    struct { unsigned number; char flags[8]; } own[40];
+    char path[64], to[64];
+    unsigned count = 0;
+
+    while (!race->over) {
+        unsigned number, what = dice(100);
+
+        if (what < 40 && count < 40) {
+            number = race->next++;
+            check(number < MESSAGES_MOST);
+            race_text(number, false, text);
+            race->fate[number] |= DELIVERED;
+            own[count].number = number;
+            strcpy(own[count].flags, dice(2) == 0 ? "" : ":2,");
+            snprintf(path, sizeof path, "%u%s", number, own[count++].flags);
+            deliver(path, text);
+        } else if (what < 75 && count > 0) {
+            unsigned i = dice(count);
+
+            snprintf(path, sizeof path, "store/%u%s", own[i].number, own[i].flags);
+            if (own[i].flags[0] == '\0' || what < 45) {
+                race->fate[own[i].number] |= REMOVED;
+                unlink(path);
+                own[i] = own[--count];
+            } else {
+                race->fate[own[i].number] |= RENAMED;
+                strcpy(own[i].flags, dice(2) == 0 ? ":2," : dice(2) == 0 ? ":2,S" : ":2,T");
+                snprintf(to, sizeof to, "store/%u%s", own[i].number, own[i].flags);
+                if (rename(path, to) != 0) {
+                    check(errno == ENOENT);
+                    own[i] = own[--count];
+                }
+            }
+        } else {
+            number = race->next++;
+            check(number < MESSAGES_MOST);
+            race_text(number, true, text);
+            snprintf(path, sizeof path, "store/changing-%u", number % 4 == 0 ? dice(2) : 2 + dice(CHANGING - 2));
+            if (what < 90)
+                deliver(strchr(path, '/') + 1, text);
+            else
+                put(path, text);
+        }
+        if (count >= 40) {                      /* those that clients removed are no longer its own */
+            for (unsigned i = 0; i < count;) {
+                snprintf(path, sizeof path, "store/%u%s", own[i].number, own[i].flags);
+                if (exists(path))
+                    i++;
+                else
+                    own[i] = own[--count];
+            }
+        }
+        if (dice(4) == 0)
+            poll(NULL, 0, (int)dice(4));
+    }
+}
+
+struct racing {
+    struct client c;
+    int count;
+    size_t size[256];
+    uint64_t id[256];
+    unsigned number[256];       /* once it was retrieved; else 0 */
+    bool marked[256];
+};
+
+/* Reads LIST and UIDL at the start of a session, or compares them with what they said then. */
+static void
+race_listing(struct racing *r, bool first)
+{
+    const char *line;
+    int n, count = 0;
+
+    send_text(&r->c, "LIST\r\nUIDL\r\n");
+    expect(&r->c, "+OK*");
+    while ((line = next_line(&r->c)) != NULL && strcmp(line, ".") != 0) {
+        size_t size;
+
+        check(sscanf(line, "%d %zu", &n, &size) == 2 && n >= 1 && n < 256 && !r->marked[n]);
+        check(first ? n == count + 1 : size == r->size[n]);
+        r->size[n] = size;
+        count++;
+    }
+    check(line != NULL);
+    r->count = first ? count : r->count;
+    expect(&r->c, "+OK*");
+    while ((line = next_line(&r->c)) != NULL && strcmp(line, ".") != 0) {
+        uint64_t hash = hash_text(strchr(line, ' ') != NULL ? strchr(line, ' ') : line);
+
+        n = atoi(line);
+        check(n >= 1 && n <= r->count && !r->marked[n] && (first || hash == r->id[n]));
+        r->id[n] = hash;
+        count--;
+    }
+    check(line != NULL && count == 0);
+    for (int i = 1; first && i <= r->count; i++)
+        for (int k = 1; k < i; k++)
+            check(r->id[i] != r->id[k]);
+}
+
+/* Retrieves a message. Returns false when the connection ended instead. */
+static bool
+race_retrieve(struct racing *r, int n)
+{
+    static char wanted[RACE_TEXT];
+    char command[32], *body;
+    const char *line;
+    unsigned number;
+    uint64_t none = 0;
+    size_t length = 0, lines = 0, room = 0;
+    bool changing, same;
+
+    snprintf(command, sizeof command, "RETR %d\r\n", n);
+    send_text(&r->c, command);
+    line = next_line(&r->c);
+    check(line != NULL);
+    if (!matches(line, "+OK*")) {
+        check(matches(line, "-ERR*"));
+        race->refused++;
+        return true;
+    }
+    for (body = NULL; (line = next_line(&r->c)) != NULL && strcmp(line, ".") != 0;) {
+        size_t size = strlen(line += *line == '.');
+
+        if (room - length < size + 3) {
+            room = room * 2 + size + 4096;
+            body = realloc(body, room);
+            check(body != NULL);
+        }
+        memcpy(body + length, line, size);
+        memcpy(body + length + size, "\n", 2);
+        length += size + 1;
+        lines++;
+    }
+    if (line == NULL) {
+        race->cut++;
+        free(body);
+        return false;
+    }
+    race->whole++;
+    if (body == NULL) {                         /* it was met between being cut and being written */
+        check(r->size[n] == 0);
+        return true;
+    }
+    check(sscanf(body, "Number: %u", &number) == 1 && number > 0 && number < MESSAGES_MOST);
+    changing = strncmp(strchr(body, '\n'), "\nKind: changing", 15) == 0;
+    same = race_text(number, changing, wanted) == r->size[n] && strcmp(wanted, body) == 0;
+    /* Or the session began when half of it was written, which may end within a line. */
+    if (!same && !(changing && strlen(wanted) > length && strncmp(wanted, body, length - 1) == 0 &&
+                   (length + lines == r->size[n])))
+        fail("message %d has %zu octets, but what came is number %u: %.60s", n, r->size[n], number, body);
+    if (same && !atomic_compare_exchange_strong(&race->id[number], &none, r->id[n]) && none != r->id[n])
+        fail("number %u was told with two unique-ids", number);
+    check(r->number[n] == 0 || r->number[n] == number);
+    r->number[n] = number;
+    if (!changing && !r->marked[n] && dice(3) == 0) {
+        snprintf(command, sizeof command, "DELE %d", n);
+        ask(&r->c, command, "+OK*");
+        r->marked[n] = true;
+    }
+    free(body);
+    return true;
+}
+
+/* Holds one session that does what it likes. */
+static void
+race_session(const struct server *s)
+{
+    static struct racing r;
+    const char *line;
+    bool good = true;
+
+    r = (struct racing){.c = dice(3) == 0 ? connect_narrow(s) : connect_to(s)};
+    line = next_line(&r.c);
+    check(line != NULL);
+    if (!matches(line, "+OK*")) {               /* the store could not be read: only so now and then */
+        check(matches(line, "-ERR [SYS/TEMP]*"));
+        race->unready++;
+        hang_up(&r.c);
+        return;
+    }
+    race->sessions++;
+    race_listing(&r, true);
+    for (unsigned steps = dice(30); steps > 0 && r.count > 0 && good; steps--) {
+        int n = 1 + (int)dice((unsigned)r.count);
+
+        if (dice(10) == 0)
+            race_listing(&r, false);
+        else if (dice(40) == 0) {
+            ask(&r.c, "RSET", "+OK*");
+            memset(r.marked, 0, sizeof r.marked);
+        } else if (!r.marked[n])
+            good = race_retrieve(&r, n);
+    }
+    if (!good || dice(3) == 0) {
+        if (dice(2) == 0)
+            reset(&r.c);
+        else
+            hang_up(&r.c);
+        return;
+    }
+    for (int n = 1; n <= r.count; n++)
+        if (r.marked[n])
+            race->fate[r.number[n]] |= ASKED;
+    ask(&r.c, "QUIT", "+OK*");
+    race->quits++;
+    for (int n = 1; n <= r.count; n++)
+        if (r.marked[n])
+            race->fate[r.number[n]] |= CONFIRMED;
+    expect_end(&r.c);
+}
+
+/* Each message that was delivered is there, or somebody had it removed who could. */
+static void
+race_settle(void)
+{
+    static bool here[MESSAGES_MOST];
+    DIR *directory = opendir("store");
+    struct dirent *entry;
+    unsigned there = 0, delivered = 0, removed = 0;
+
+    check(directory != NULL);
+    while ((entry = readdir(directory)) != NULL) {
+        static char text[RACE_TEXT];
+        char path[300], *found;
+        unsigned number = (unsigned)atoi(entry->d_name);
+
+        if (number == 0)
+            continue;
+        here[number] = true;
+        there++;
+        snprintf(path, sizeof path, "store/%s", entry->d_name);
+        found = slurp(path);
+        race_text(number, false, text);
+        check(strcmp(found, text) == 0);
+        free(found);
+    }
+    closedir(directory);
+    for (unsigned number = 1; number < race->next; number++) {
+        unsigned fate = race->fate[number];
+
+        delivered += (fate & DELIVERED) != 0;
+        removed += (fate & CONFIRMED) != 0;
+        if ((fate & DELIVERED) != 0 && !here[number] && (fate & (REMOVED | ASKED)) == 0)
+            fail("number %u is lost", number);
+        if (here[number] && (fate & CONFIRMED) != 0 && (fate & RENAMED) == 0)
+            fail("number %u was removed, and is there", number);
+    }
+    printf("%ld sessions, %ld with QUIT; %ld messages retrieved, %ld refused, %ld cut off; %u delivered, "
+           "%u removed by clients, %u left\n", race->sessions, race->quits, race->whole, race->refused, race->cut,
+           delivered, removed, there);
+    check(removed > 0 && race->whole > 0 && race->refused > 0);
+    check(race->unready <= race->sessions / 100);
+}
+
+static void
+random_race(void)
+{
+    struct server s[2];         /* one store: there is no lock that they could hold */
+    pid_t pids[RACERS + 1];
+    uint64_t seed;
+    int64_t end;
+
+    race = mmap(NULL, sizeof *race, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    check(race != MAP_FAILED);
+    race->next = 1;
+    seed_dice();
+    seed = dice_state;
+    end = clock_ms() + random_seconds() * INT64_C(1000);
+    make_store(0);
+    for (int i = 0; i < CHANGING; i++) {
+        static char text[RACE_TEXT];
+        char path[64];
+
+        snprintf(path, sizeof path, "store/changing-%d", i);
+        race_text(race->next++, true, text);
+        put(path, text);
+    }
+    for (int i = 0; i < 2; i++)
+        s[i] = start_server("-d store 0");
+    for (int i = 0; i <= RACERS; i++) {
+        pids[i] = fork();
+        check(pids[i] >= 0);
+        if (pids[i] > 0)
+            continue;
+        dice_state = seed + (unsigned)i;
+        if (i == RACERS)
+            race_deliverer();
+        while (!race->over)
+            race_session(&s[dice(2)]);
+        exit(0);
+    }
+    while (clock_ms() < end && !race->over) {
+        siginfo_t ended = {.si_pid = 0};
+
+        waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT);
+        race->over = ended.si_pid != 0;         /* one of them has failed, and said why */
+        poll(NULL, 0, 100);
+    }
+    race->over = true;
+    for (int i = 0; i <= RACERS; i++)
+        check(wait_for(pids[i]) == 0);
+    for (int i = 0; i < 2; i++)
+        await(sessions_of(&s[i], NULL) == 0);
+    race_settle();
+    for (int i = 0; i < 2; i++) {
+        free(in_step(&s[i]));
+        end_server(&s[i]);
+    }
+}
+
+/* ---- The share of one address ------------------------------------------------------------------------ */
+
+/* Makes a network of our own, in which all addresses of 192.0.2.0/24 are this machine's, and some of IPv6. */
+static void
+make_network(void)
+{
+    static const char *const addresses[] = {"2001:db8::1", "2001:db8::2", "2001:db8::3", "fe80::1"};
+    struct ifreq request = {.ifr_flags = 0};
+    struct sockaddr_storage address;
+    int fd;
+
+    if (unshare(geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) != 0)
+        skip("no network of our own can be had here");
+    fd = socket(AF_INET, SOCK_DGRAM, 0);
+    check(fd >= 0);
+    strcpy(request.ifr_name, "lo");
+    check(ioctl(fd, SIOCGIFFLAGS, &request) == 0);
+    request.ifr_flags |= IFF_UP;
+    check(ioctl(fd, SIOCSIFFLAGS, &request) == 0);
+    strcpy(request.ifr_name, "lo:1");
+    socket_address(&address, "192.0.2.1", "0");
+    memcpy(&request.ifr_addr, &address, sizeof request.ifr_addr);
+    check(ioctl(fd, SIOCSIFADDR, &request) == 0);
+    socket_address(&address, "255.255.255.0", "0");
+    memcpy(&request.ifr_netmask, &address, sizeof request.ifr_netmask);
+    check(ioctl(fd, SIOCSIFNETMASK, &request) == 0);
+    close(fd);
+    fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    for (size_t i = 0; fd >= 0 && i < sizeof addresses / sizeof *addresses; i++) {
+        struct { struct in6_addr address; uint32_t prefix; int interface; } with = {  /* in6_ifreq of linux/ipv6.h */
+            .prefix = 64, .interface = (int)if_nametoindex("lo")
+        };
+
+        check(inet_pton(AF_INET6, addresses[i], &with.address) == 1);
+        check(ioctl(fd, SIOCSIFADDR, &with) == 0);
+    }
+    if (fd >= 0)
+        close(fd);
+    for (size_t i = 0; fd >= 0 && i < 3; i++) {
+        char port[8];
+
+        await((fd = occupy(addresses[i], port)) >= 0);  /* it takes the system a moment */
+        close(fd);
+    }
+}
+
+/* Connects to the server's address i from another one. */
+static struct client
+connect_from(const struct server *s, int i, const char *from)
+{
+    struct sockaddr_storage to, at;
+    socklen_t size = socket_address(&to, s->address[i], s->port[i]);
+    struct client c = {.fd = socket(to.ss_family, SOCK_STREAM, 0)};
+
+    check(c.fd >= 0);
+    socket_address(&at, from, "0");
+    check(bind(c.fd, (struct sockaddr *)&at, size) == 0);
+    check(connect(c.fd, (struct sockaddr *)&to, size) == 0);
+    return c;
+}
+
+#define SHARE_TAKEN "-ERR [SYS/TEMP] too many sessions from your address*"
+#define ALL_TAKEN "-ERR [SYS/TEMP] too many sessions,*"
+
+/* From one address: as many sessions as there may be, and then that refusal. */
+static void
+take_share(const struct server *s, int i, const char *from, struct client *c, int share, const char *refusal)
+{
+    struct client more;
+
+    for (int k = 0; k < share; k++) {
+        c[k] = connect_from(s, i, from);
+        expect(&c[k], "+OK*");
+    }
+    for (int k = 0; k < 5; k++) {
+        more = connect_from(s, i, from);
+        expect(&more, refusal);
+        expect_end(&more);
+    }
+}
+
+/*
+ * One address gets a quarter of the places, IPv4 and IPv6, and gets it back when its sessions end in whatever
+ * way; others still get in; and this machine gets what is left.
+ */
+static void
+shares(void)
+{
+    enum { PLACES = 18, SHARE = 4, OWN = 6 };
+    struct client a[SHARE], b[SHARE], v6[SHARE], own[OWN], more;
+    const int rounds = amount(10, 100);
+    struct usage before;
+    struct server s;
+    int at_ipv6, at_own;
+
+    make_network();
+    make_store(1);
+    s = start_server(has_ipv6() ? "-n 18 -d store -a 192.0.2.1 -a 127.0.0.1 -a 2001:db8::1 0"
+                                : "-n 18 -d store -a 192.0.2.1 -a 127.0.0.1 0");
+    at_own = 1;
+    at_ipv6 = s.count > 2 ? 2 : 0;
+    before = usage(&s);
+    for (int round = 0; round < rounds; round++) {
+        take_share(&s, 0, "192.0.2.7", a, SHARE, SHARE_TAKEN);
+        take_share(&s, 0, "192.0.2.8", b, SHARE, SHARE_TAKEN);
+        take_share(&s, at_ipv6, at_ipv6 > 0 ? "2001:db8::2" : "192.0.2.9", v6, SHARE, SHARE_TAKEN);
+        for (int k = 0; k < OWN; k++) {
+            own[k] = connect_from(&s, at_own, k == 0 ? "127.0.0.9" : "127.0.0.1");
+            expect(&own[k], "+OK*");
+        }
+        more = connect_from(&s, at_own, "127.0.0.1");
+        expect(&more, ALL_TAKEN);
+        expect_end(&more);
+        more = connect_from(&s, at_ipv6, at_ipv6 > 0 ? "2001:db8::3" : "192.0.2.10");
+        expect(&more, ALL_TAKEN);
+        expect_end(&more);
+
+        quit(&own[0]);                          /* this machine has no share to come up against */
+        await(sessions_of(&s, NULL) == PLACES - 1);
+        own[0] = connect_from(&s, at_own, "127.0.0.1");
+        expect(&own[0], "+OK*");
+
+        for (int k = 0; k < SHARE; k++) {       /* the share is free again, however they ended */
+            if ((round + k) % 3 == 0)
+                quit(&a[k]);
+            else if ((round + k) % 3 == 1)
+                reset(&a[k]);
+            else
+                hang_up(&a[k]);
+        }
+        await(sessions_of(&s, NULL) == PLACES - SHARE);
+        take_share(&s, 0, "192.0.2.7", a, SHARE, ALL_TAKEN);
+        for (int k = 0; k < SHARE; k++) {
+            ask(&b[k], "STAT", "+OK 1 30");
+            quit(&a[k]);
+            quit(&b[k]);
+            reset(&v6[k]);
+        }
+        for (int k = 0; k < OWN; k++)
+            hang_up(&own[k]);
+        await(sessions_of(&s, NULL) == 0);
+    }
+    take_share(&s, 0, "192.0.2.1", a, SHARE, SHARE_TAKEN);
+    take_share(&s, 0, "192.0.2.2", b, SHARE, SHARE_TAKEN);
+    take_share(&s, 0, "192.0.2.3", v6, SHARE, SHARE_TAKEN);
+    take_share(&s, 0, "192.0.2.4", own, SHARE, SHARE_TAKEN);
+    take_share(&s, 0, "192.0.2.5", own + SHARE, PLACES - 4 * SHARE, ALL_TAKEN);
+    for (int k = 0; k < SHARE; k++) {
+        quit(&a[k]);
+        quit(&b[k]);
+        quit(&v6[k]);
+        quit(&own[k]);
+    }
+    for (int k = SHARE; k < OWN; k++)
+        quit(&own[k]);
+    printf("%d rounds with %d addresses\n", rounds, at_ipv6 > 0 ? 8 : 7);
+    expect_usage(&s, &before);
+    end_server(&s);
+}
+
+/* An address that is good on one link alone, and so comes with the link. */
+static void
+link_address(void)
+{
+    struct sockaddr_storage to;
+    socklen_t size;
+    struct client c = {.fd = -1};
+    struct server s;
+
+    make_network();
+    if (!has_ipv6())
+        skip("there is no IPv6 here");
+    make_store(1);
+    s = start_server("-d store -a :: 0");
+    size = socket_address(&to, "fe80::1", s.port[0]);
+    ((struct sockaddr_in6 *)&to)->sin6_scope_id = if_nametoindex("lo");
+    for (int i = 0; i < 3; i++) {
+        c = (struct client){.fd = socket(AF_INET6, SOCK_STREAM, 0)};
+        await(connect(c.fd, (struct sockaddr *)&to, size) == 0);
+        expect(&c, "+OK*");
+        ask(&c, "STAT", "+OK 1 30");
+        quit(&c);
+    }
+    check(log_has("[fe80::1%"));
+    end_server(&s);
+}
+
+/* ---- All of them ------------------------------------------------------------------------------------- */
+
+static const struct load {
+    const char *name;
+    int seconds;                /* in which it must be over, in the check and at full size; the random ones */
+    int full_seconds;           /* have their own besides */
+    void (*run)(void);
+} loads[] = {
+    {"random steps of several sessions", 120, 300, random_steps},
+    {"random sessions beside each other", 120, 300, random_race},
+    {"sessions in a row", 120, 300, in_a_row},
+    {"500 sessions at once", 120, 300, at_once},
+    {"clients that are slow", 120, 120, slow_ones},
+    {"a login that is slow", 120, 120, slow_login},
+    {"lines that do not end", 120, 300, endless_lines},
+    {"100,000 commands at once", 120, 120, pipelined},
+    {"connections that are reset", 120, 300, resets},
+    {"more connections than places", 120, 120, flood},
+    {"SIGTERM in a flood", 120, 120, stopped_in_a_flood},
+    {"no more open files", 120, 120, few_files},
+    {"no more processes", 120, 120, no_processes},
+    {"a store that breaks", 120, 120, broken_stores},
+    {"a store that is filled", 120, 300, filled},
+    {"a disk that is full, or away", 120, 120, full_disk},
+    {"a log that is full", 120, 120, full_log},
+    {"several clients and the same mail", 120, 900, same_mail},
+    {"the share of one address", 120, 300, shares},
+    {"an address of one link", 120, 120, link_address},
+};
+
+enum { LOADS = sizeof loads / sizeof *loads, LOADS_AT_ONCE = 3 };
+
+/* Starts a case in its directory, as the head of a group of processes that ends with it. */
+static void
+start_load(struct run *run, int i)
+{
+    char directory[16];
+
+    snprintf(directory, sizeof directory, "%d", i);
+    fflush(stdout);
+    run->until = clock_ms() + (amount(loads[i].seconds, loads[i].full_seconds) + random_seconds()) * INT64_C(1000);
+    run->pid = fork();
+    check(run->pid >= 0);
+    if (run->pid == 0) {
+        signal(SIGTERM, SIG_DFL);
+        signal(SIGINT, SIG_DFL);
+        signal(SIGHUP, SIG_DFL);
+        setpgid(0, 0);
+        if (mkdir(directory, 0755) != 0 || chdir(directory) != 0)
+            _exit(127);
+        redirect(1, "report", O_WRONLY | O_CREAT | O_APPEND);
+        redirect(2, "report", O_WRONLY | O_CREAT | O_APPEND);
+        loads[i].run();
+        exit(0);
+    }
+    setpgid(run->pid, run->pid);
+}
+
+/* Ends the cases that are over, or have taken too long. Returns how many still run. */
+static int
+end_loads(struct run *runs)
+{
+    int running = 0;
+
+    for (int i = 0; i < LOADS; i++) {
+        siginfo_t ended = {.si_pid = 0};
+
+        if (runs[i].pid <= 0)
+            continue;
+        if (waitid(P_PID, (id_t)runs[i].pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0 &&
+            clock_ms() < runs[i].until && !stop_asked)
+            running++;
+        else
+            end_test(&runs[i]);
+    }
+    return running;
+}
+
+/* Says how a case went, with its figures. Returns whether it did not fail. */
+static bool
+tell_load(const struct run *run, int i)
+{
+    int code = WIFEXITED(run->status) ? WEXITSTATUS(run->status) : -1;
+    char directory[16];
+
+    printf("%s - %s\n", code == 0 ? "ok" : code == SKIPPED ? "skip" : "not ok", loads[i].name);
+    show(i, "report");
+    if (code < 0)
+        printf("    %s\n", stop_asked ? "it was ended" : "it took too long, or crashed");
+    if (code != 0 && code != SKIPPED)
+        show(i, "log");
+    fflush(stdout);
+    snprintf(directory, sizeof directory, "%d", i);
+    chmod(directory, 0755);
+    remove_tree(directory);
+    return code == 0 || code == SKIPPED;
+}
+
+/* Says whether a case was asked for. */
+static bool
+load_asked(int i, char **words)
+{
+    bool found = *words == NULL;
+
+    for (; *words != NULL; words++)
+        found = found || strstr(loads[i].name, *words) != NULL;
+    return found;
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct run runs[LOADS];
+    struct sigaction stop = {.sa_handler = note_stop};
+    const char *temporary = getenv("TMPDIR"), *name = getenv("SERVER");
+    char directory[1024], *server = realpath(name != NULL ? name : "./server", NULL);
+    int next = 0, told = 0;
+    bool good = true;
+
+    if (argc < 2 || (strcmp(argv[1], "quick") != 0 && strcmp(argv[1], "full") != 0)) {
+        fputs("usage: load quick|full [WORD...]\n", stderr);
+        return 2;
+    }
+    full = strcmp(argv[1], "full") == 0;
+    snprintf(directory, sizeof directory, "%s/load.XXXXXX", temporary != NULL ? temporary : "/tmp");
+    if (server == NULL || mkdtemp(directory) == NULL || chdir(directory) != 0) {
+        perror(server == NULL ? "the server" : directory);
+        return 1;
+    }
+    setenv("SERVER", server, 1);
+    free(server);
+    umask(022);
+    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGHUP, &stop, NULL);
+    while (told < LOADS && !stop_asked) {
+        int running = end_loads(runs);
+
+        for (; next < LOADS && running < LOADS_AT_ONCE; next++) {
+            if (!load_asked(next, argv + 2))
+                continue;
+            start_load(&runs[next], next);
+            running++;
+        }
+        for (int i = 0; i < next; i++) {        /* as they end: the long ones began first */
+            if (!runs[i].done || !load_asked(i, argv + 2))
+                continue;
+            good = tell_load(&runs[i], i) && good;
+            runs[i].done = false;
+        }
+        told = running == 0 && next == LOADS ? LOADS : 0;
+        poll(NULL, 0, 20);
+    }
+    end_loads(runs);
+    if (chdir("/") == 0)
+        remove_tree(directory);
+    return good && !stop_asked ? 0 : 1;
+}
