@@ -34,6 +34,9 @@
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define POP3_VERSION "1.0"
 #define POP3_PORT "5000"        /* 110 is POP3's own, but wants root */
@@ -186,6 +189,49 @@ struct pop3_stuffer {
 };
 
 /*
+ * Copies octets that travel as they are, and stops before one that does not, or already before one that may
+ * not. The octet before the first is at in[-1]. Returns how many it copied.
+ */
+static inline size_t
+pop3_copy_plain(const unsigned char *in, size_t length, unsigned char *to)
+{
+    const unsigned char *lf = memchr(in, '\n', length);
+    size_t run = in[-1] == '\n' ? 0 : lf != NULL ? (size_t)(lf - in) : length;
+
+    memcpy(to, in, run);
+    return run;
+}
+
+#ifdef __SSE2__
+/*
+ * The same, sixteen at a time. Only what must stop it does: a LF without a CR before it, a dot behind a LF. A
+ * file that has its lines in wire form then costs hardly more than a copy, any other a little less than above.
+ */
+static inline size_t
+pop3_copy_sse2(const unsigned char *in, size_t length, unsigned char *to)
+{
+    const __m128i cr = _mm_set1_epi8('\r'), lf = _mm_set1_epi8('\n'), dot = _mm_set1_epi8('.');
+    size_t run = 0;
+
+    for (; length - run >= 16; run += 16) {
+        const __m128i before = _mm_loadu_si128((const __m128i *)(const void *)(in + run - 1));
+        const __m128i octets = _mm_loadu_si128((const __m128i *)(const void *)(in + run));
+        const __m128i bare = _mm_andnot_si128(_mm_cmpeq_epi8(before, cr), _mm_cmpeq_epi8(octets, lf));
+        const __m128i dots = _mm_and_si128(_mm_cmpeq_epi8(before, lf), _mm_cmpeq_epi8(octets, dot));
+        const int stops = _mm_movemask_epi8(_mm_or_si128(bare, dots));
+
+        _mm_storeu_si128((__m128i *)(void *)(to + run), octets);    /* behind a stop it is written over */
+        if (stops != 0)
+            return run + (size_t)__builtin_ctz((unsigned)stops);
+    }
+    return run + pop3_copy_plain(in + run, length - run, to + run);
+}
+#define POP3_COPY pop3_copy_sse2
+#else
+#define POP3_COPY pop3_copy_plain
+#endif
+
+/*
  * Turns length octets of a file into what the wire carries: a LF without a CR before it becomes CRLF, a dot
  * at the start of a line is doubled, every other octet stays. A file may be handed over in pieces of any
  * size. out needs room for twice the length. Returns how many octets were written there.
@@ -195,29 +241,24 @@ pop3_stuff(struct pop3_stuffer *s, const unsigned char *in, size_t length, unsig
 {
     const unsigned char *end = in + length;
     unsigned char *to = out;
+    struct pop3_stuffer at = *s;    /* which a compiler can keep in registers */
 
     while (in < end) {
-        const unsigned char *lf = memchr(in, '\n', (size_t)(end - in));
-        size_t part = (size_t)((lf != NULL ? lf : end) - in);
-
-        if (part > 0) {
-            if (!s->in_line && *in == '.') {
-                *to++ = '.';
-                s->dots++;
-            }
-            memcpy(to, in, part);
-            to += part;
-            s->in_line = true;
-            s->after_cr = in[part - 1] == '\r';
-        }
-        if (lf == NULL)
-            break;
-        if (!s->after_cr)
+        if (*in == '\n' && !at.after_cr) {
             *to++ = '\r';
-        *to++ = '\n';
-        s->in_line = s->after_cr = false;
-        in = lf + 1;
+        } else if (*in == '.' && !at.in_line) {
+            *to++ = '.';
+            at.dots++;
+        }
+        *to++ = *in++;
+
+        size_t run = POP3_COPY(in, (size_t)(end - in), to);
+        in += run;
+        to += run;
+        at.in_line = in[-1] != '\n';
+        at.after_cr = in[-1] == '\r';
     }
+    *s = at;
     return (size_t)(to - out);
 }
 

@@ -89,7 +89,7 @@ enum {
     ADDRESSES = 16,             /* of -a */
     SECRET_MAX = 248,           /* octets of a name or a password that fits a command line */
     SETTLED_SECONDS = 3,        /* longer than the tick of any file system's clock (FAT's has 2) */
-    BLOCK = 64 * 1024,          /* octets of a file read at a time */
+    BLOCK = 120 * 1024,         /* octets of a file read at a time: with its CRs it fits two of loopback's segments */
     FEW = 32,                   /* messages: it takes no time to look at each for every session */
     SESSION_MEMORY = 64 * 1024 * 1024,  /* octets of address space, the libraries' too; far more than it takes */
     SESSION_MEMORY_EACH = 64,   /* and for each message */
@@ -456,7 +456,7 @@ stop_waits(void)
 static bool
 message_measure(struct message *m, const char *name, int file, bool may_stop)
 {
-    unsigned char block[BLOCK];
+    unsigned char block[64 * 1024];
     const char *flags = strstr(name, ":2,");
     struct hash hash;
     uint64_t offset = 0, bare = 0;

@@ -316,6 +316,69 @@ test_stuff(void)
     TRAVELS_AS("\xFF\xFE\n\x80", "\xFF\xFE\r\n\x80\r\n");
 }
 
+/* Says whether an octet of a file does not travel as it is. The one before it is in front of it. */
+static bool
+is_special(const unsigned char *octet)
+{
+    return (*octet == '\n' && octet[-1] != '\r') || (*octet == '.' && octet[-1] == '\n');
+}
+
+/* Says whether a copy is one of octets that travel as they are, and with wide of all of them but for fewer than sixteen. */
+static bool
+copies(size_t (*copy)(const unsigned char *, size_t, unsigned char *), const unsigned char *in, size_t length, bool wide)
+{
+    unsigned char out[256];
+    size_t run;
+
+    memset(out, '#', sizeof out);
+    run = copy(in, length, out);
+    for (size_t i = 0; i < run; i++)
+        if (out[i] != in[i] || is_special(in + i))
+            return false;
+    for (size_t i = length; i < sizeof out; i++)
+        if (out[i] != '#')      /* it may write more than it says, but no more than it could have */
+            return false;
+    return run <= length && (!wide || length - run < 16 || is_special(in + run));
+}
+
+/* Long texts, of which the octets that matter are many or few: every way to copy them, and all of it in pieces. */
+static void
+test_stuff_random(void)
+{
+    uint32_t random = 1;
+    int wrong = 0;
+
+    for (int n = 0; n < 20000 && wrong == 0; n++) {
+        struct text file = {0}, got = {0};
+        struct pop3_stuffer stuffer = {0};
+        const size_t length = 1 + (random >> 16) % 100;
+        const unsigned many = 4 + (unsigned)(n % 7) * 8;
+
+        while (file.length < length) {
+            random = random * 1664525 + 1013904223;
+            add(&file, (random >> 20) % many < 5 ? &"\r\n\r\n."[(random >> 20) % many] : "a", 1);
+        }
+        for (size_t i = 1; i < length; i++) {
+            wrong += !copies(pop3_copy_plain, file.octets + i, length - i, false);
+#ifdef __SSE2__
+            wrong += !copies(pop3_copy_sse2, file.octets + i, length - i, true);
+#endif
+        }
+        for (size_t done = 0, part; done < length; done += part) {
+            random = random * 1664525 + 1013904223;
+            part = 1 + (random >> 16) % (length - done);
+            got.length += pop3_stuff(&stuffer, file.octets + done, part, got.octets + got.length);
+        }
+        if (stuffer.in_line)
+            add(&got, "\r\n", 2);
+        add(&got, ".\r\n", 3);
+
+        struct text wire = plain_stuff(&file);
+        wrong += !same(&got, &wire);
+    }
+    CHECK(wrong == 0);
+}
+
 /* Says whether what comes over the wire is taken as file, wherever it is cut, and the wire up to its end. */
 static bool
 arrives_as(const char *wire, size_t wire_length, const char *file, size_t file_length)
@@ -945,6 +1008,7 @@ main(void)
     unit_case("a number is digits, up to a limit", test_number);
     unit_case("what is not a number", test_number_refused);
     unit_case("a file becomes what the wire carries", test_stuff);
+    unit_case("a file becomes what the wire carries, in every way", test_stuff_random);
     unit_case("what the wire carries becomes a file", test_unstuff);
     unit_case("what no proper server sends", test_unstuff_strange);
     unit_case("a message ends behind its dot", test_unstuff_stops);
