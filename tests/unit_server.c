@@ -437,7 +437,7 @@ test_names_sorted(void)
     for (int i = 0; i < 5000; i++) {
         unsigned k = dice(NASTY_NAMES);
 
-        CHECK(names_add(&names, nasty_names[k], k % 3 == 0 && i > 2500));
+        CHECK(names_add(&names, nasty_names[k], k % 3 == 0 && i > 2500 ? CHANGED : k % 2 == 0 ? REGULAR : NO_NEWS));
     }
     CHECK(names.count == 5000 && names_sort(&names));
     CHECK(names.count == NASTY_NAMES);
