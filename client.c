@@ -948,7 +948,7 @@ search_key(struct editor *e, uint32_t key)
             e->bell = true;
             return true;
         }
-        strcpy(e->query + length, e->part);
+        memcpy(e->query + length, e->part, strlen(e->part) + 1);
         search_from(e, e->found, true);
         return true;
     }
@@ -1745,8 +1745,8 @@ page_write(struct page *p, const char *text, size_t length)
     while (length > 0) {
         size_t part = length < 64 ? length : 64;
 
-        while (part < length && ((unsigned char)text[part] & 0xc0) == 0x80)
-            part--;
+        while (part < length && part > 60 && ((unsigned char)text[part] & 0xc0) == 0x80)
+            part--;             /* no character has more than four octets */
         fwrite(local, 1, local_text(p->to_local, text, part, local), p->out);
         text += part;
         length -= part;
@@ -2371,7 +2371,7 @@ html_link_end(struct html *h)
     size_t length, text_length;
 
     h->linked[h->linked_length] = '\0';
-    strcpy(link, h->link);
+    memcpy(link, h->link, sizeof link);
     h->link[0] = '\0';         /* what follows is not its text */
 
     const char *address = html_bare_address(link, &length), *text = html_bare_address(h->linked, &text_length);
@@ -2399,7 +2399,7 @@ html_link(struct html *h)
     value[length] = '\0';
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
         if (same_start(value, schemes[i], strlen(schemes[i])))
-            strcpy(h->link, value);
+            memcpy(h->link, value, sizeof h->link);
 }
 
 static void
@@ -2443,7 +2443,7 @@ html_tag(struct html *h)
             html_break(h, html_blocks[i].newlines);
     for (size_t i = 0; i < sizeof html_dropped / sizeof *html_dropped && !end; i++)
         if (strcmp(name, html_dropped[i]) == 0) {
-            strcpy(h->hidden, name);
+            snprintf(h->hidden, sizeof h->hidden, "%s", name);
             h->state = HTML_HIDDEN;
         }
 
@@ -2794,7 +2794,7 @@ transfer_quoted(struct transfer *t, const unsigned char *in, size_t length, unsi
         } else if (hex_value(c) >= 0 && t->count == 1) {
             t->held[t->count++] = (char)c;
         } else if (hex_value(c) >= 0 && t->held[1] != ' ') {
-            out[made++] = (unsigned char)(hex_value((unsigned char)t->held[1]) << 4 | hex_value(c));
+            out[made++] = (unsigned char)(hex_value((unsigned char)t->held[1]) * 16 + hex_value(c));
             t->count = 0;
         } else {
             memcpy(out + made, t->held, t->count);
@@ -3272,7 +3272,7 @@ part_field(struct part *p, const struct field *f)
         for (size_t i = 0; word[i] != '\0'; i++)
             word[i] = word[i] >= 'A' && word[i] <= 'Z' ? (char)(word[i] - 'A' + 'a') : word[i];
         if (strchr(word, '/') != NULL)
-            strcpy(p->type, word);
+            text_copy(word, p->type, sizeof p->type);
         parameter(value, "charset", p->charset, sizeof p->charset);
         if (p->name[0] == '\0')
             parameter(value, "name", p->name, sizeof p->name);
@@ -3286,7 +3286,7 @@ part_field(struct part *p, const struct field *f)
         copy_value(skip_comments(value), "; \t(", word, sizeof word);
         p->attachment = pop3_same_word(word, "attachment");
         if (parameter(value, "filename", name, sizeof name))
-            strcpy(p->name, name);
+            text_copy(name, p->name, sizeof p->name);
     } else if (!p->encoded && (value = field_value(f, "Content-Transfer-Encoding")) != NULL) {
         p->encoded = true;
         copy_value(skip_comments(value), "; \t(", word, sizeof word);

@@ -375,7 +375,7 @@ names_add(struct names *n, const char *name, enum news news)
 {
     size_t size = strlen(name) + 1;
 
-    if (n->room - n->used < size + 1) {
+    if (n->text == NULL || n->room - n->used < size + 1) {
         size_t room = n->room * 2 + size + 4096;
         char *text = realloc(n->text, room);
 
@@ -1031,7 +1031,6 @@ store_refresh(struct store *store, bool tell)
     whole = store->directory < 0 || store->watch < 0 || store->unreadable || fstat(store->directory, &directory) != 0 ||
             path.st_dev != directory.st_dev || path.st_ino != directory.st_ino ||
             !store_changes(store, &names);
-    done = true;
     if (whole) {
         names_free(&names);
         done = store_read(store, &names);
@@ -2204,7 +2203,7 @@ listen_on_each(struct listener *l, const struct settings *settings, bool one_por
     uint16_t port = (uint16_t)settings->port;
 
     for (int i = 0; i < (asked ? settings->address_count : 2); i++) {
-        union address address;
+        union address address = {.any = {.sa_family = AF_UNSPEC}};
         socklen_t length = sizeof address;
         char host[HOST_TEXT];
         int fd = listen_on(hosts[i], port);
@@ -2250,7 +2249,7 @@ tell_listening(const struct listener *l, const struct settings *settings)
     bool open = false;
 
     for (int i = 0; i < l->count; i++) {
-        union address address;
+        union address address = {.any = {.sa_family = AF_UNSPEC}};
         socklen_t length = sizeof address;
         char host[HOST_TEXT];
         int port;
@@ -2362,7 +2361,7 @@ static void
 accept_session(struct server *server, int listening)
 {
     const struct timespec pause = {.tv_sec = 0, .tv_nsec = 100 * 1000 * 1000};
-    union address address;
+    union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof address;
     struct child *place;
     const char *reason = "";
