@@ -14,16 +14,18 @@
  *      2  visible text         alone; all that comes from the network passes it
  *      3  the line editor      alone, but for the width of characters: octets in, a verdict out
  *      4  reading a message    alone, but for visible text: MIME, HTML, charsets, from a file to a page
- *      5  state                what the rest works with
- *      6  the terminal         its modes, what is shown on it, progress
- *      7  numbers              of messages, as lists and as sets
- *      8  saving messages      complete under a free name, or not at all
- *      9  the server           connecting, status lines, the lines behind them
- *     10  commands             one function each
- *     11  the loop, main
+ *      5  giving things up     alone: what a process that reads from strangers cannot do any more
+ *      6  state                what the rest works with
+ *      7  the terminal         its modes, what is shown on it, progress
+ *      8  numbers              of messages, as lists and as sets
+ *      9  saving messages      complete under a free name, or not at all
+ *     10  the server           connecting, status lines, the lines behind them
+ *     11  commands             one function each
+ *     12  the loop, main
  *
  * What keeps mail safe:
  *   - What the server sends reaches the screen through visible_text() alone: it cannot drive the terminal.
+ *   - A message is decoded for SHOW by a process that can do nothing else.
  *   - A message is saved under its name by save_end() when it is complete and on disk, or not at all.
  *   - QUIT, which removes what was marked, is sent for a typed QUIT and the end of the input, never for a
  *     signal; and a script's DELE is not sent for a message whose RETR failed.
@@ -48,6 +50,35 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SANITIZED 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+/* Giving things up takes the kernel's own headers, and the numbers of its calls on this machine. */
+#if defined __linux__ && defined __has_include && !defined POSIX_ONLY
+#if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#if defined __x86_64__ && !defined __ILP32__
+#define ARCHITECTURE AUDIT_ARCH_X86_64
+#elif defined __aarch64__ && defined __AARCH64EL__ && !defined __ILP32__
+#define ARCHITECTURE AUDIT_ARCH_AARCH64
+#elif defined __riscv && __riscv_xlen == 64
+#define ARCHITECTURE AUDIT_ARCH_RISCV64
+#endif
+#if defined ARCHITECTURE && defined SYS_landlock_restrict_self
+#define CONFINES 1
+#endif
+#endif
+#endif
 
 /* ---- 1. Settings ------------------------------------------------------------------------------------- */
 
@@ -1694,9 +1725,6 @@ enum page_text_kind { TEXT_FIXED, TEXT_FLOWED, TEXT_FLOWED_DELSP };     /* RFC 3
  */
 struct page {
     FILE *out;
-    bool utf8;                  /* the terminal reads it; else */
-    iconv_t to_local;           /* this makes what it reads; (iconv_t)-1: that is ASCII */
-    const volatile sig_atomic_t *stop;
     size_t columns;             /* 0: lines are as long as they are */
     unsigned bars;              /* before each line: how deep this message lies in others */
     enum page_text_kind kind;
@@ -1725,32 +1753,18 @@ struct page {
     size_t word_length, word_columns;
 };
 
-/* Says whether going on makes sense: nobody said stop, and the page can be written. */
+/* Says whether going on makes sense: the page can be written. */
 static bool
 page_open(const struct page *p)
 {
-    return !ferror(p->out) && (p->stop == NULL || !*p->stop);
+    return !ferror(p->out);
 }
 
 /* Writes visible text, whole characters, to the page. Everything that gets there comes this way. */
 static void
 page_write(struct page *p, const char *text, size_t length)
 {
-    char local[LOCAL_WORST * 64];
-
-    if (p->utf8) {
-        fwrite(text, 1, length, p->out);
-        return;
-    }
-    while (length > 0) {
-        size_t part = length < 64 ? length : 64;
-
-        while (part < length && part > 60 && ((unsigned char)text[part] & 0xc0) == 0x80)
-            part--;             /* no character has more than four octets */
-        fwrite(local, 1, local_text(p->to_local, text, part, local), p->out);
-        text += part;
-        length -= part;
-    }
+    fwrite(text, 1, length, p->out);
 }
 
 /* Returns the column at which a visible text ends that begins at another one. */
@@ -3750,12 +3764,11 @@ show_parts(struct show *s)
 }
 
 /*
- * Shows the message that a file holds, its line ends LF, to a page of so many columns (0: lines are not
- * wrapped) in the charset that a locale's terminal reads. Returns false, with errno set, when that went
- * wrong; EINTR says that *stop was set, which is looked at all along.
+ * Shows the message that a file holds, its line ends LF, as visible text in UTF-8, to a page of so many columns
+ * (0: lines are not wrapped). Returns false, with errno set, when that went wrong.
  */
 static bool
-show_message(int fd, FILE *out, unsigned columns, const char *codeset, const volatile sig_atomic_t *stop)
+show_message(int fd, FILE *out, unsigned columns)
 {
     struct show *s = calloc(1, sizeof *s);
     off_t size = lseek(fd, 0, SEEK_END);
@@ -3767,28 +3780,201 @@ show_message(int fd, FILE *out, unsigned columns, const char *codeset, const vol
     s->fd = fd;
     s->page.out = out;
     s->page.columns = columns < SHOW_COLUMNS ? columns : SHOW_COLUMNS;
-    s->page.stop = stop;
-    s->page.utf8 = pop3_same_word(codeset, "UTF-8");
-    s->page.to_local = s->page.utf8 ? (iconv_t)-1 : iconv_open(codeset, "UTF-8");
 
     parts_find(s, size);
     parts_choose(s);
     show_parts(s);
 
-    if (s->page.to_local != (iconv_t)-1)
-        iconv_close(s->page.to_local);
-
     int error = s->reader.error != 0 ? s->reader.error : s->header.error;
-    if (stop != NULL && *stop)
-        error = EINTR;
-    else if (ferror(out))
+    if (ferror(out))
         error = EIO;
     free(s);
     errno = error;
     return error == 0;
 }
 
-/* ---- 5. State ---------------------------------------------------------------------------------------- */
+/* ---- 5. Giving things up ----------------------------------------------------------------------------- */
+
+/*
+ * Whoever finds a mistake in what reads from the network has what this program has. So it gives up what it
+ * will not need, by means of the system that cannot be taken back. Where a system or a compiler's headers lack
+ * some of it, there is less of that, and nothing else changes.
+ *
+ *   - The process that decodes a message for SHOW reads files, for charsets, and writes to one pipe. It has no
+ *     other open file; no files of its own, sockets, programs or processes; bounded memory and time.
+ *   - A client that takes its commands from a script gives up programs, new sockets and connections, and all
+ *     files but those where messages are saved and where SHOW has its temporary ones.
+ *   - One at a terminal keeps all this: the pager is the person's own program, may be any, may be told to save
+ *     the page or to run a shell, and has only what its parent has.
+ *   - None leaves a core file, with mail and a password in it.
+ */
+
+#ifdef CONFINES
+
+/* The kinds of access to files that Landlock knows, by the version that brought them; reading is not among them. */
+enum {
+    TO_RUN = 1 << 0, TO_WRITE = 1 << 1, TO_REMOVE = 1 << 5, TO_MAKE_DIRECTORY = 1 << 7, TO_MAKE = 1 << 8,
+    TO_CHANGE = TO_RUN | TO_WRITE | (0x1ff << 4),       /* any of the first version */
+    TO_MOVE = 1 << 13,          /* 2: between directories */
+    TO_CUT = 1 << 14,           /* 3 */
+    TO_BIND_AND_CONNECT = 3     /* 4: by TCP */
+};
+
+/* What may be done all the same, below a directory. */
+struct granted {
+    const char *path;
+    uint64_t access;
+};
+
+/* Gives up all change of files and all TCP, but for what is granted. The list ends with a path of NULL. */
+static void
+give_up_files(const struct granted *granted)
+{
+    struct { uint64_t files, network; } all = {TO_CHANGE, 0};
+    int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, (long)LANDLOCK_CREATE_RULESET_VERSION), rules;
+
+    if (version < 1)
+        return;
+    all.files |= (version >= 2 ? TO_MOVE : 0) | (version >= 3 ? TO_CUT : 0);
+    all.network = version >= 4 ? TO_BIND_AND_CONNECT : 0;
+    rules = (int)syscall(SYS_landlock_create_ruleset, &all, version >= 4 ? sizeof all : sizeof all.files, 0L);
+    for (; rules >= 0 && granted->path != NULL; granted++) {
+        struct landlock_path_beneath_attr below = {.allowed_access = granted->access & all.files};
+
+        below.parent_fd = open(granted->path, O_PATH | O_CLOEXEC);
+        if (below.parent_fd >= 0) {
+            syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH, &below, 0L);
+            close(below.parent_fd);
+        }
+    }
+    if (rules >= 0) {
+        syscall(SYS_landlock_restrict_self, (long)rules, 0L);
+        close(rules);
+    }
+}
+
+/*
+ * Filters of system calls, as the small programs that the kernel runs before each: take the call's number, go
+ * through the list, and let it be done or fail as a call that the kernel does not have. With such a one every
+ * C library knows how to live; a filter that kills would kill after an innocent update of one, too.
+ */
+#define TAKE(what) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, what))
+#define LET BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)
+#define UNLESS(value, count) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, count)  /* skip so many */
+#define UNLESS_ANY(bits, count) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (uint32_t)(bits), 0, count)
+#define LET_CALL(number) UNLESS(number, 1), LET
+#define REFUSE_CALL(number) UNLESS(number, 1), REFUSE
+#define LET_CALL_WITHOUT(number, n, bits) UNLESS(number, 4), TAKE(args[n]), UNLESS_ANY(bits, 1), REFUSE, LET
+
+/* Of another architecture, or the second one that a 64-bit x86 has, there are no calls. */
+#define TAKE_NUMBER TAKE(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE, \
+    TAKE(nr), UNLESS_ANY(0x40000000, 1), REFUSE
+
+/* Gives up the calls that a filter refuses. */
+static void
+give_up_calls(const struct sock_filter *filter, size_t count)
+{
+    const struct sock_fprog program = {.len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)filter};
+
+    prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &program);
+}
+#endif
+
+/* What a client needs no more when it talks to its server and no person will want a pager. */
+static void
+give_up_for_script(const char *directory)
+{
+#ifdef CONFINES
+    static const struct sock_filter calls[] = {
+        TAKE_NUMBER,
+        REFUSE_CALL(SYS_socket), REFUSE_CALL(SYS_connect), REFUSE_CALL(SYS_execve), REFUSE_CALL(SYS_execveat),
+        REFUSE_CALL(SYS_process_vm_writev),
+#ifdef SYS_io_uring_setup
+        REFUSE_CALL(SYS_io_uring_setup),
+#endif
+        LET
+    };
+    const uint64_t files = TO_WRITE | TO_MAKE | TO_REMOVE | TO_CUT;
+    char parent[PATH_MAX];
+    struct granted granted[] = {{directory, files}, {P_tmpdir, files}, {NULL, 0}};
+
+    if (access(directory, F_OK) != 0) {         /* it will be made: where it will be, all that is one's own */
+        const char *slash = strrchr(directory, '/');
+
+        snprintf(parent, sizeof parent, "%.*s", slash != NULL ? (int)(slash - directory) + 1 : 1,
+                 slash != NULL ? directory : ".");
+        granted[0] = (struct granted){parent, files | TO_MAKE_DIRECTORY};
+    }
+    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
+    give_up_files(granted);
+    give_up_calls(calls, sizeof calls / sizeof *calls);
+#else
+    (void)directory;
+#endif
+}
+
+enum {
+    DISPLAY_SECONDS = 120,      /* of a processor's time for one message */
+    DISPLAY_MEMORY = 256 * 1024 * 1024
+};
+
+/* What the process needs no more that reads a message at descriptor 0 and writes a page to 1. */
+static void
+give_up_for_display(void)
+{
+    const struct rlimit none = {0, 0};
+#if defined CONFINES && !defined SANITIZED
+    static const struct sock_filter calls[] = {
+        TAKE_NUMBER,
+        LET_CALL_WITHOUT(SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC),
+#ifdef SYS_open
+        LET_CALL_WITHOUT(SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC),
+#endif
+        LET_CALL(SYS_read), LET_CALL(SYS_readv), LET_CALL(SYS_pread64), LET_CALL(SYS_lseek), LET_CALL(SYS_close),
+        LET_CALL(SYS_write), LET_CALL(SYS_writev),      /* what is open by now may be written to: the page */
+        LET_CALL(SYS_fstat), LET_CALL(SYS_newfstatat), LET_CALL(SYS_statx), LET_CALL(SYS_readlinkat),
+        LET_CALL(SYS_faccessat), LET_CALL(SYS_getdents64), LET_CALL(SYS_fcntl),
+        LET_CALL(SYS_brk), LET_CALL(SYS_mmap), LET_CALL(SYS_munmap), LET_CALL(SYS_mprotect), LET_CALL(SYS_mremap),
+        LET_CALL(SYS_madvise), LET_CALL(SYS_futex), LET_CALL(SYS_sched_yield), LET_CALL(SYS_getrandom),
+        LET_CALL(SYS_getpid), LET_CALL(SYS_gettid), LET_CALL(SYS_clock_gettime), LET_CALL(SYS_sigaltstack),
+        LET_CALL(SYS_rt_sigaction), LET_CALL(SYS_rt_sigprocmask), LET_CALL(SYS_rt_sigreturn),
+        LET_CALL(SYS_exit), LET_CALL(SYS_exit_group),
+        REFUSE
+    };
+#endif
+#ifdef CONFINES
+    static const struct granted nothing = {NULL, 0};
+
+    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
+    give_up_files(&nothing);
+#endif
+#ifdef SANITIZED                /* a sanitizer has memory and makes calls of its own, and something to say */
+    const int first = STDERR_FILENO + 1;
+#else
+    const int first = STDERR_FILENO;
+#endif
+    int more = -1;
+#ifdef SYS_close_range
+    more = (int)syscall(SYS_close_range, (long)first, (long)UINT_MAX, 0L);
+#endif
+    for (int fd = first; more != 0 && fd < 1024; fd++)
+        close(fd);
+    setrlimit(RLIMIT_CORE, &none);
+    setrlimit(RLIMIT_FSIZE, &none);
+#ifdef RLIMIT_NPROC
+    setrlimit(RLIMIT_NPROC, &none);
+#endif
+    setrlimit(RLIMIT_CPU, &(struct rlimit){DISPLAY_SECONDS, DISPLAY_SECONDS});
+#ifndef SANITIZED
+    setrlimit(RLIMIT_DATA, &(struct rlimit){DISPLAY_MEMORY, DISPLAY_MEMORY});
+#ifdef CONFINES
+    give_up_calls(calls, sizeof calls / sizeof *calls);
+#endif
+#endif
+}
+
+/* ---- 6. State ---------------------------------------------------------------------------------------- */
 
 /* Message numbers, in the order of a command or sorted, and their sizes where these are known. */
 struct numbers {
@@ -3874,7 +4060,7 @@ struct client {
 /* Set by signals, which are blocked but for the moments when somebody waits. */
 static volatile sig_atomic_t interrupted, resized;
 
-/* ---- 6. The terminal and the screen ------------------------------------------------------------------- */
+/* ---- 7. The terminal and the screen ------------------------------------------------------------------- */
 
 /*
  * The terminal's modes. At the prompt it is raw, for the line editor; while a command runs it is quiet: what
@@ -4166,7 +4352,7 @@ progress_end(struct client *c)
         free_row(c);
 }
 
-/* ---- 7. Numbers of messages -------------------------------------------------------------------------- */
+/* ---- 8. Numbers of messages -------------------------------------------------------------------------- */
 
 /* Adds a number to the end. Returns false when there is no memory. */
 static bool
@@ -4260,7 +4446,7 @@ numbers_free(struct numbers *n)
     *n = (struct numbers){.list = NULL};
 }
 
-/* ---- 8. Saving messages ------------------------------------------------------------------------------ */
+/* ---- 9. Saving messages ------------------------------------------------------------------------------ */
 
 static void
 saving_fail(struct saving *s)
@@ -4507,7 +4693,7 @@ save_received(struct client *c)
     if (r->count >= SYNCFS_LEAST && !r->busy) {
         int64_t began = wire_clock();
 
-        syscall(SYS_syncfs, r->directory);
+        syscall(SYS_syncfs, (long)r->directory);
         r->busy = wire_clock() - began > SYNCFS_MS;
     }
 #endif
@@ -4539,7 +4725,7 @@ save_another(struct client *c, struct saving *s, uint32_t number)
     save_begin(s, r->directory, number);
 }
 
-/* ---- 9. Talking to the server ------------------------------------------------------------------------ */
+/* ---- 10. Talking to the server ----------------------------------------------------------------------- */
 
 /* Ends a session that broke, and says why. Only QUIT removes mail: without it the marks are worth nothing. */
 static void
@@ -4848,7 +5034,7 @@ hang_up(struct client *c)
         end_command(c);
 }
 
-/* ---- 10. Commands ------------------------------------------------------------------------------------- */
+/* ---- 11. Commands ------------------------------------------------------------------------------------- */
 
 /* Reads the lines of a LIST, number and size, and shows them too if they were asked for. */
 struct listing {
@@ -5299,6 +5485,86 @@ is_longer(FILE *page, const struct winsize *size)
 }
 
 /*
+ * Writes what a display made to a page, in the terminal's charset. It comes from a process that a message may
+ * have got the better of: here too nothing but visible text passes.
+ */
+static void
+page_put(FILE *page, struct visible *v, iconv_t to_local, const char *octets, size_t length)
+{
+    char text[VISIBLE_ROOM(256)], local[LOCAL_WORST * sizeof text];
+
+    while (length > 0) {
+        size_t part = length < 256 ? length : 256, made = visible_text(v, octets, part, text);
+
+        if (to_local == (iconv_t)-1)
+            fwrite(text, 1, made, page);
+        else
+            fwrite(local, 1, local_text(to_local, text, made, local), page);
+        octets += part;
+        length -= part;
+    }
+}
+
+/*
+ * Decodes a message to a page, in a process that has nothing but these two: MIME, HTML and charsets are what
+ * is most likely to have a mistake in it. Returns whether all went well, having said if it did not; ^C is no
+ * mistake.
+ */
+static bool
+decode(struct client *c, int message, FILE *page, unsigned columns)
+{
+    struct visible v = {.count = 0};
+    char block[4096];
+    int pipes[2], status = 0;
+    pid_t pid;
+
+    if (pipe(pipes) != 0) {
+        fail(c, "no pipe for the display: %s", strerror(errno));
+        return false;
+    }
+    pid = fork();
+    if (pid == 0) {             /* all signals that the client notes stay blocked here: it says when to end */
+        FILE *out;
+
+        if (dup2(message, STDIN_FILENO) < 0 || dup2(pipes[1], STDOUT_FILENO) < 0)
+            _exit(EBADF);
+        give_up_for_display();
+        out = fdopen(STDOUT_FILENO, "w");
+        if (out == NULL || !show_message(STDIN_FILENO, out, columns) || fflush(out) != 0)
+            _exit(errno > 0 && errno < 126 ? errno : EIO);
+        _exit(0);
+    }
+    if (pid < 0)
+        fail(c, "no process for the display: %s", strerror(errno));
+    close(pipes[1]);
+    while (!interrupted) {
+        struct pollfd ready = {.fd = pipes[0], .events = POLLIN, .revents = 0};
+        ssize_t count = ppoll(&ready, 1, NULL, &c->mask) > 0 ? read(pipes[0], block, sizeof block) : -1;
+
+        if (count > 0)
+            page_put(page, &v, c->to_local, block, (size_t)count);
+        else if (count == 0 || errno != EINTR)
+            break;
+    }
+    close(pipes[0]);
+    fwrite(block, 1, visible_end(&v, block), page);
+    if (pid > 0 && interrupted)
+        kill(pid, SIGKILL);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || interrupted)
+        return false;
+    if (WIFSIGNALED(status))
+        fail(c, "the display was broken off by signal %d; the session goes on, and RETR saves the message",
+             WTERMSIG(status));
+    else if (status != 0)
+        fail(c, "the display is not complete: %s", strerror(WEXITSTATUS(status)));
+    else if (fflush(page) != 0 || ferror(page))
+        fail(c, "no room for the display: %s", strerror(errno));
+    else
+        return true;
+    return false;
+}
+
+/*
  * Displays a message that lies in a file: through a pager when the terminal is too short for it, else as it
  * is. ^C ends the display and, of several messages, those behind it. Returns whether it came.
  */
@@ -5308,7 +5574,6 @@ display(struct client *c, FILE *message)
     struct winsize size = {.ws_row = 0};
     bool terminal_out = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
     FILE *page = private_file();
-    sigset_t blocked;
     char block[4096];
     size_t count;
     bool good, enough;
@@ -5317,13 +5582,7 @@ display(struct client *c, FILE *message)
         fail(c, "no file for the display: %s", strerror(errno));
         return false;
     }
-    sigprocmask(SIG_SETMASK, &c->mask, &blocked);       /* this may take long: let ^C in */
-    good = show_message(fileno(message), page, terminal_out ? size.ws_col : 0, c->codeset, &interrupted) &&
-           fflush(page) == 0;
-    int error = errno;
-    sigprocmask(SIG_SETMASK, &blocked, NULL);
-    if (!good && !interrupted)
-        fail(c, "the display is not complete: %s", strerror(error));
+    good = decode(c, fileno(message), page, terminal_out ? size.ws_col : 0);
     if (good && c->at_terminal && terminal_out && is_longer(page, &size)) {
         run_pager(c, fileno(page));
     } else {
@@ -5613,7 +5872,7 @@ run(struct client *c, char *line, size_t length)
         do_plain(c, line, &typed);
 }
 
-/* ---- 11. The loop, and main -------------------------------------------------------------------------- */
+/* ---- 12. The loop, and main -------------------------------------------------------------------------- */
 
 /* For Tab: the lowest message number above one that was listed. The first time asks the server. */
 static size_t
@@ -6026,6 +6285,9 @@ main(int argc, char **argv)
     if (addresses != NULL)
         freeaddrinfo(addresses);
 
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    if (!c->at_terminal)
+        give_up_for_script(settings.directory);
     if (get_status(c, EVERY))
         converse(c);
     terminal_mode(AS_FOUND);

@@ -67,7 +67,6 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const unsigned widths[] = {0, 80, 40, 23};
-    volatile sig_atomic_t stop = 0;
     char *text = NULL;
     size_t length = 0;
 
@@ -80,8 +79,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     DEMAND(message != NULL && page != NULL);
     DEMAND(fwrite(data + 1, 1, size - 1, message) == size - 1 && fflush(message) == 0);
-    DEMAND(show_message(fileno(message), page, columns, latin ? "ISO-8859-1" : "UTF-8", &stop));
+    DEMAND(show_message(fileno(message), page, columns));
     fclose(page);
+    if (latin) {
+        char *utf8 = text;
+        iconv_t to_latin = iconv_open("ISO-8859-1", "UTF-8");
+        struct visible v = {.count = 0};
+
+        page = open_memstream(&text, &length);
+        DEMAND(page != NULL && to_latin != (iconv_t)-1);
+        page_put(page, &v, to_latin, utf8, strlen(utf8));
+        iconv_close(to_latin);
+        fclose(page);
+        free(utf8);
+    }
     fclose(message);
     if (latin)
         check_octets(text, length);

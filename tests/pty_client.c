@@ -1326,6 +1326,29 @@ test_command_fails(void)
     clean_up();
 }
 
+/* The pager is the person's own program: it may write files and run others, whatever the client gave up. */
+static void
+test_pager(void)
+{
+    char text[1024] = "Subject: many\n\n";
+
+    for (int i = 1; i <= 2 * SCREEN_ROWS; i++)
+        sprintf(text + strlen(text), "line %d\n", i);
+    enter();
+    put_file("store/3.eml", text);
+    setenv("PAGER", "cat >paged; sh -c 'echo it ran'", 1);
+    start_real(80);
+    type("SHOW 3 1\r");
+    CHECK(sees("it ran"));
+    CHECK(sees("one"));
+    CHECK(prompted());
+    CHECK(strstr(file_text("paged"), "Subject:  many\n\nline 1\nline 2\n") != NULL);
+    unsetenv("PAGER");
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
 int
 main(void)
 {
@@ -1369,6 +1392,7 @@ main(void)
     unit_case("terminal: one that takes no output", test_full);
     unit_case("terminal: ^Z and fg", test_suspend);
     unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
+    unit_case("a pager runs what it likes", test_pager);
     unit_case("-x: the command's standard error", test_command_says);
     unit_case("-x: the command is killed", test_command_killed);
     unit_case("-x: ^C is not for the command", test_command_interrupted);

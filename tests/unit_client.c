@@ -4,6 +4,8 @@
 #include "../pop3.h"
 
 #include <fcntl.h>
+#include <iconv.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 /* What saving does to the disk, in order: f an fsync() of a file, d of a directory, l a name given. */
@@ -33,17 +35,47 @@ noted_linkat(int from_directory, const char *from, int to_directory, const char 
     return note_on_disk('l', disk_refuses == 'l' ? -1 : linkat(from_directory, from, to_directory, to, flags));
 }
 
+/* What happens to who decodes a message, when it comes upon a charset. */
+static enum { ALL_IS_WELL, IT_CRASHES, IT_NEVER_ENDS, IT_TURNS_HOSTILE } decoding;
+
+static iconv_t
+noted_iconv_open(const char *to, const char *from)
+{
+    static volatile int *volatile nowhere;
+
+    if (decoding == IT_CRASHES)
+        *nowhere = 1;
+    while (decoding == IT_NEVER_ENDS)
+        ;
+    if (decoding == IT_TURNS_HOSTILE) {
+        bool confined = socket(AF_INET, SOCK_STREAM, 0) < 0 && fork() < 0;
+
+        if (write(STDOUT_FILENO, confined ? "confined" : "it is free", 8) < 0 ||
+            write(STDOUT_FILENO, "\033]0;I own you\a\xc2\x9b", 17) < 0)
+            _exit(1);
+    }
+    return iconv_open(to, from);
+}
+
+/* Where the system has its temporary files, for who grants that. */
+static const char *temporary = "no/such";
+
 #define fsync noted_fsync
 #define linkat noted_linkat
+#define iconv_open noted_iconv_open
+#undef P_tmpdir
+#define P_tmpdir temporary
 #define FUZZ_INCLUDED
 #include "fuzz_editor.c"
 #undef fsync
 #undef linkat
+#undef iconv_open
 
 #include "unit.h"
 
 #include <locale.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <wchar.h>
 
 /* ---- Visible text ------------------------------------------------------------------------------------ */
@@ -1038,6 +1070,7 @@ client_begin(void)
     client.settings = &test_settings;
     client.pipelining = -1;
     client.received.directory = -1;
+    client.to_local = (iconv_t)-1;
     client.noop_ms = 60 * 1000;
     client.spoke = wire_clock();
     sigprocmask(SIG_SETMASK, NULL, &client.mask);
@@ -1523,6 +1556,7 @@ test_progress(void)
 /* ---- Saving a message --------------------------------------------------------------------------------- */
 
 static char test_directory[PATH_MAX];
+static char program[PATH_MAX];  /* this one */
 
 /* Makes an empty directory and goes there. */
 static void
@@ -1887,10 +1921,262 @@ test_same_content(void)
     leave();
 }
 
-int
-main(void)
+/* ---- Giving things up --------------------------------------------------------------------------------- */
+
+/* Says why the rest of these cannot be tested here, NULL if it can. */
+static const char *
+no_confinement(void)
 {
+#ifndef CONFINES
+    return "the kernel's headers are not there, or know too little";
+#elif defined SANITIZED
+    return "a sanitizer makes calls of its own";
+#else
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0L, (long)LANDLOCK_CREATE_RULESET_VERSION) < 1)
+        return "the kernel has no Landlock";
+    return prctl(PR_GET_SECCOMP, 0L, 0L, 0L, 0L) != 0 ? "the kernel has no filters of system calls" : NULL;
+#endif
+}
+
+/* Tries what changes files in a directory that holds a, b and c. Adds a letter for each that succeeds. */
+static void
+try_files(char *done)
+{
+    char *end = done + strlen(done);
+
+    *end = open("a", O_WRONLY) >= 0 ? 'w' : '-';
+    *++end = open("new", O_RDWR | O_CREAT | O_EXCL, 0600) >= 0 ? 'c' : '-';
+    *++end = link("a", "link") == 0 ? 'l' : '-';
+    *++end = rename("a", "renamed") == 0 ? 'm' : '-';
+    *++end = unlink("b") == 0 ? 'u' : '-';
+    *++end = mkdir("directory", 0700) == 0 ? 'd' : '-';
+    *++end = symlink("a", "symbolic") == 0 ? 's' : '-';
+    *++end = open("c", O_RDONLY) >= 0 ? 'r' : '-';
+    *++end = ' ';
+    *++end = '\0';
+}
+
+/*
+ * The same for what has to do with others: sockets, connect() with one from before, to a port that listens; a
+ * signal for the parent, a process, the memory of the parent, and a program.
+ */
+static void
+try_others(char *done, pid_t parent, int fd, const struct sockaddr_in *address)
+{
+    char *end = done + strlen(done), *const echo[] = {"sh", "-c", "echo executed", NULL}, memory[64];
+    pid_t pid;
+
+    *end = socket(AF_INET, SOCK_STREAM, 0) >= 0 ? 't' : '-';
+    *++end = socket(AF_INET, SOCK_DGRAM, 0) >= 0 ? 'g' : '-';
+    *++end = socket(AF_UNIX, SOCK_STREAM, 0) >= 0 ? 'u' : '-';
+    *++end = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ? 'c' : '-';
+    *++end = kill(parent, 0) == 0 ? 'k' : '-';
+    if ((pid = fork()) == 0)
+        _exit(0);
+    *++end = pid > 0 ? 'f' : '-';
+    snprintf(memory, sizeof memory, "/proc/%ld/mem", (long)parent);
+    *++end = open(memory, O_RDONLY) >= 0 ? 'p' : '-';
+    *++end = '\0';
+    if (write(STDOUT_FILENO, done, strlen(done)) < 0)
+        _exit(1);
+    execv("/bin/sh", echo);
+    _exit(2);
+}
+
+/* Runs all that in a process that gave things up. Returns the letters. */
+static const char *
+try_confined(bool display, const char *directory)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    static char done[256];
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0), pipes[2], status;
+    ssize_t length = 0, count;
+    pid_t parent = getpid(), pid;
+
+    if (bind(listener, (struct sockaddr *)&address, size) != 0 || listen(listener, 1) != 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &size) != 0 || pipe(pipes) != 0)
+        return "no socket to try it with";
+    for (int i = 0; i < 9; i++) {
+        static const char *const names[] = {"inbox", "outside", "tmp"};
+        char name[32];
+
+        mkdir(names[i / 3], 0700);
+        snprintf(name, sizeof name, "%s/%c", names[i / 3], 'a' + i % 3);
+        put_file(name, "text\n");
+    }
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        int directories[] = {open("inbox", O_RDONLY), open("outside", O_RDONLY), open("tmp", O_RDONLY)};
+
+        dup2(pipes[1], STDOUT_FILENO);
+        done[0] = '\0';
+        temporary = "tmp";
+        if (display) {          /* which leaves nothing else open */
+            if (chdir("outside") != 0)
+                _exit(3);
+            dup2(fd, STDIN_FILENO);
+            give_up_for_display();
+            fd = STDIN_FILENO;
+            strcat(done, fcntl(STDERR_FILENO, F_GETFD) >= 0 || fcntl(listener, F_GETFD) >= 0 ? "open " : "");
+            try_files(done);
+            strcat(done, iconv_open("UTF-8", "KOI8-R") != (iconv_t)-1 ? "iconv " : "");
+            char *volatile much = malloc(DISPLAY_MEMORY), *volatile little = malloc(DISPLAY_MEMORY / 16);
+            strcat(done, much != NULL ? "much " : little != NULL ? "memory " : "");
+            free(much);
+            free(little);
+        } else {
+            give_up_for_script(directory);
+            for (int i = 0; i < 3; i++)
+                if (fchdir(directories[i]) == 0)
+                    try_files(done);
+        }
+        try_others(done, parent, fd, &address);
+    }
+    close(pipes[1]);
+    while ((count = read(pipes[0], done + length, sizeof done - 1 - (size_t)length)) > 0)
+        length += count;
+    done[length] = '\0';
+    close(pipes[0]);
+    close(listener);
+    close(fd);
+    waitpid(pid, &status, 0);
+    return done;
+}
+
+static bool
+confined(bool display, const char *directory, const char *expected)
+{
+    const char *done;
+
+    enter();
+    done = try_confined(display, directory);
+    if (strcmp(done, expected) != 0)
+        printf("    can: %s\n", done);
+    leave();
+    return strcmp(done, expected) == 0;
+}
+
+/* Reading and memory remain, and the one descriptor to write to. */
+static void
+test_display_confined(void)
+{
+    CHECK(confined(true, NULL, "-------r iconv memory -------"));
+}
+
+/* Files where messages are saved and where SHOW has its own, and processes for SHOW. */
+static void
+test_script_confined(void)
+{
+    CHECK(confined(false, "inbox", "wclmu--r -------r wclmu--r ----kf-"));
+    CHECK(confined(false, "outside", "-------r wclmu--r wclmu--r ----kf-"));
+    CHECK(confined(false, "inbox/to/come", "-------r -------r wclmu--r ----kf-"));
+    CHECK(confined(false, "inbox/new", "wclmud-r -------r wclmu--r ----kf-"));
+}
+
+/* SHOW of a message with a charset. */
+static void
+show_one(void)
+{
+    server_says("+OK\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n\301 letter\r\n.\r\n");
+    show_answered(&client, 1);
+}
+
+/* Whatever becomes of who decodes a message: it is said, and the session goes on. */
+static void
+test_decoder_crashes(void)
+{
+    client_begin();
+    decoding = IT_CRASHES;
+    show_one();
+    CHECK(client.failed && !client.over && strstr(complained(), "client: the display ") != NULL);
+    decoding = ALL_IS_WELL;
+    show_one();
+    CHECK(strstr(shown(), "\xd0\xb0 letter\n") != NULL && !client.over);
+    client_end();
+}
+
+/* ^C ends it. */
+static void
+test_decoder_hangs(void)
+{
+    const struct itimerval soon = {.it_value = {.tv_usec = 30 * 1000}};
+    const struct sigaction note = {.sa_handler = note_signal};
+
+    client_begin();
+    client.at_terminal = true;
+    sigaction(SIGALRM, &note, NULL);
+    decoding = IT_NEVER_ENDS;
+    setitimer(ITIMER_REAL, &soon, NULL);
+    show_one();
+    CHECK(interrupted == SIGALRM && strcmp(complained(), "") == 0);
+    CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);   /* it is no more */
+    interrupted = 0;
+    decoding = ALL_IS_WELL;
+    signal(SIGALRM, SIG_DFL);
+    show_one();
+    CHECK(strstr(shown(), "\xd0\xb0 letter\n") != NULL && !client.over);
+    client_end();
+}
+
+/* What it writes drives no terminal. */
+static void
+test_decoder_hostile(void)
+{
+    client_begin();
+    decoding = IT_TURNS_HOSTILE;
+    show_one();
+    decoding = ALL_IS_WELL;
+    CHECK(strstr(shown(), "^[]0;I own you^G") != NULL && strchr(shown(), '\033') == NULL &&
+          strstr(shown(), "\xc2\x9b") == NULL);
+    CHECK(no_confinement() != NULL || strstr(shown(), "confined") != NULL);
+    client_end();
+}
+
+/* A whole session: the crash is said, the commands behind it are carried out. */
+static void
+test_crash_in_session(void)
+{
+    static const char server[] =
+        "printf '+OK\\r\\n'\n"
+        "read show; printf '+OK\\r\\nContent-Type: text/plain; charset=koi8-r\\r\\n\\r\\n\\301\\r\\n.\\r\\n'\n"
+        "read stat; grep Seccomp: /proc/$PPID/status >now; printf '+OK 1 2\\r\\n'\n"
+        "read quit; printf '+OK bye\\r\\n'\n";
+    static char text[64 * 1024];        /* a sanitizer has a lot to say */
+    char command[2 * PATH_MAX];
+    FILE *script;
+    int status;
+
+    enter();
+    put_file("server", server);
+    put_file("typed", "SHOW 1\nSTAT\nQUIT\n");
+    snprintf(command, sizeof command, "'%s' client -x 'exec sh server' <typed 2>&1", program);
+    script = popen(command, "r");
+    if (CHECK(script != NULL)) {
+        size_t length = fread(text, 1, sizeof text - 1, script);
+
+        text[length] = '\0';
+        status = pclose(script);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+        if (!CHECK(strstr(text, "client: the display ") != NULL && strstr(text, "+OK 1 2\n+OK bye\n") != NULL))
+            printf("    %s\n", text);
+        CHECK(no_confinement() != NULL || file_is("now", "Seccomp:\t2\n"));
+    }
+    leave();
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "client") == 0) {   /* as the whole program, with a decoder that crashes */
+        decoding = IT_CRASHES;
+        temporary = "/tmp";
+        return client_main(argc - 1, argv + 1);
+    }
     signal(SIGPIPE, SIG_IGN);
+    if (realpath(argv[0], program) == NULL)
+        return 2;
     unit_case("editor: what hurt the editor once, or might", test_corpus);      /* before the directory changes */
     unit_case("editor: keys that move", test_moving);
     unit_case("editor: keys that change the line", test_changing);
@@ -1937,5 +2223,16 @@ main(void)
     unit_case("messages that the disk does not take", test_save_refused);
     unit_case("a name given without overwriting", test_link_as);
     unit_case("files that are the same", test_same_content);
+    unit_case("the display crashes", test_decoder_crashes);
+    unit_case("the display hangs", test_decoder_hangs);
+    unit_case("the display is in somebody else's hands", test_decoder_hostile);
+    unit_case("a session in which the display crashes", test_crash_in_session);
+    if (no_confinement() == NULL) {
+        unit_case("what the display gives up", test_display_confined);
+        unit_case("what a client with a script gives up", test_script_confined);
+    } else {
+        printf("skip - what the display gives up: %s\n", no_confinement());
+        printf("skip - what a client with a script gives up: %s\n", no_confinement());
+    }
     return unit_status;
 }
