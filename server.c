@@ -665,14 +665,18 @@ shared_free(void *memory, size_t size)
 }
 
 /*
- * Lets the parent write an index, or nobody: a session that runs wild cannot reach the others. Returns false,
- * with errno set, when the system does not do it.
+ * Lets the parent write an index, from this message and this octet of the names on, or nobody: a session that
+ * runs wild cannot reach the others. What stands before them is left alone, as it takes time for each page.
+ * Returns false, with errno set, when the system does not do it.
  */
 static bool
-index_protect(const struct index *x, int protection)
+index_protect(const struct index *x, size_t message, size_t name, int protection)
 {
-    return mprotect(x->messages, x->room * sizeof *x->messages + 1, protection) == 0 &&
-           mprotect(x->names, x->names_room + 1, protection) == 0 &&
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t from = message * sizeof *x->messages / page * page, names_from = name / page * page;
+
+    return mprotect((char *)x->messages + from, x->room * sizeof *x->messages + 1 - from, protection) == 0 &&
+           mprotect(x->names + names_from, x->names_room + 1 - names_from, protection) == 0 &&
            mprotect(x->order, x->order_room * sizeof *x->order + 1, protection) == 0;
 }
 
@@ -788,11 +792,13 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
     size_t next = 0, left_out = 0;
     bool unreadable = false;
 
-    if (!index_begin(&new, old, whole, names->count, names->used) || !index_protect(&new, PROT_READ | PROT_WRITE)) {
+    if (!index_begin(&new, old, whole, names->count, names->used) ||
+        !index_protect(&new, new.used, new.names_used, PROT_READ | PROT_WRITE)) {
         index_free(&new, old);
         errno = ENOMEM;
         return false;
     }
+    const size_t used = new.used, names_used = new.names_used;
     for (size_t i = 0; i < names->count; i++) {
         const struct name *name = &names->list[i];
         size_t place = index_find(old, next, name->text);
@@ -830,7 +836,7 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
         case FAILED: {
             int error = errno;
 
-            index_protect(&new, PROT_READ);
+            index_protect(&new, used, names_used, PROT_READ);
             index_free(&new, old);
             errno = error;
             return false;
@@ -843,7 +849,7 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
         index_keep(&new, old, next, old->count);
     if (left_out > 20)
         say("%s: left out %zu more", store->path, left_out - 20);
-    if (!index_protect(&new, PROT_READ))
+    if (!index_protect(&new, used, names_used, PROT_READ))
         say("%s: sessions can write to the index: %s", store->path, strerror(errno));
     index_free(old, &new);
     store->index = new;

@@ -148,7 +148,7 @@ name_at(const struct store *store, size_t i)
 static struct message *
 open_entry(struct store *store, size_t i)
 {
-    index_protect(&store->index, PROT_READ | PROT_WRITE);
+    index_protect(&store->index, 0, 0, PROT_READ | PROT_WRITE);
     return &store->index.messages[store->index.order[i]];
 }
 
@@ -726,11 +726,10 @@ test_index_reads_no_more(void)
     }
 }
 
-/* A session cannot write to what the others will inherit. */
-static void
-test_index_protected(void)
+/* Says whether a session that writes there is killed. */
+static bool
+is_protected(void *memory)
 {
-    struct store store = settled_store(3);
     int status = 0;
     pid_t child;
 
@@ -739,10 +738,35 @@ test_index_protected(void)
     if (child == 0) {
         signal(SIGSEGV, SIG_DFL);
         signal(SIGBUS, SIG_DFL);
-        store.index.messages[0].octets = 1;
+        *(volatile char *)memory = 1;
         _exit(0);
     }
-    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+    return CHECK(waitpid(child, &status, 0) == child) && WIFSIGNALED(status);
+}
+
+/* A session cannot write to what the others will inherit, old or new, however often it changed. */
+static void
+test_index_protected(void)
+{
+    enum { PAGE = 4096 };
+    struct store store = settled_store(300);
+    const struct index *x = &store.index;
+    char name[300];
+
+    for (int change = 0; change < 3; change++) {
+        for (size_t at = 0; at < x->used * sizeof *x->messages; at += PAGE)
+            CHECK(is_protected((char *)x->messages + at));
+        CHECK(is_protected(&x->messages[x->used - 1]));
+        for (size_t at = 0; at < x->names_used; at += PAGE)
+            CHECK(is_protected(x->names + at));
+        CHECK(is_protected(x->names + x->names_used - 1));
+        CHECK(is_protected(x->order));
+        for (int i = 0; i < 40; i++) {
+            snprintf(name, sizeof name, "store/%d-%0*d", change, 200, i);
+            write_text(name, "new\n");
+        }
+        CHECK(store_refresh(&store, false) && x->count == 340 + (size_t)change * 40);
+    }
     free_store(&store);
 }
 
