@@ -90,6 +90,7 @@ enum {
     SECRET_MAX = 248,           /* octets of a name or a password that fits a command line */
     SETTLED_SECONDS = 3,        /* longer than the tick of any file system's clock (FAT's has 2) */
     BLOCK = 120 * 1024,         /* octets of a file read at a time: with its CRs it fits two of loopback's segments */
+    MEASURED = 64 * 1024,       /* and when it is measured: on the stack, of which a fork has to copy what was used */
     FEW = 32,                   /* messages: it takes no time to look at each for every session */
     SESSION_MEMORY = 64 * 1024 * 1024,  /* octets of address space, the libraries' too; far more than it takes */
     SESSION_MEMORY_EACH = 64,   /* and for each message */
@@ -473,7 +474,7 @@ stop_waits(void)
 static bool
 message_measure(struct message *m, const char *name, int file, bool may_stop)
 {
-    unsigned char block[64 * 1024];
+    unsigned char block[MEASURED];
     const char *flags = strstr(name, ":2,");
     struct hash hash;
     uint64_t offset = 0, bare = 0;

@@ -21,7 +21,7 @@ enum {                          /* the bits of HEAD_FLAGS */
     ENDING = 96                 /* these two: how the client ends */
 };
 
-enum { MESSAGES = 11, LARGE = 70000 };
+enum { MESSAGES = 11, LARGE = BLOCK + 5000 };
 
 static struct mail {
     const char *name, *octets;
@@ -450,7 +450,7 @@ make_store(void)
     fill_store();
     for (size_t i = 0; i < MESSAGES; i++) {
         mail_to_wire(&mail[i]);
-        DEMAND(names_add(&names, mail[i].name, false));
+        DEMAND(names_add(&names, mail[i].name, NO_NEWS));
     }
     DEMAND(names_sort(&names) && store_index(&store, &names, true, true, &links));
     names_free(&names);

@@ -527,17 +527,17 @@ static void
 test_measure_blocks(void)
 {
     static const char *const border[] = {"\r\n", "x\n", "\n.", "\r.", "\n\n", "\r\r", "\n\r", "..", "x\r"};
-    static unsigned char text[2 * BLOCK + 2];
+    static unsigned char text[2 * MEASURED + 2];
 
     for (size_t i = 0; i < sizeof border / sizeof *border; i++) {
-        for (size_t length = BLOCK - 1; length <= BLOCK + 2; length++) {
+        for (size_t length = MEASURED - 1; length <= MEASURED + 2; length++) {
             memset(text, 'x', sizeof text);
-            memcpy(text + BLOCK - 1, border[i], 2);
-            text[BLOCK - 2] = (unsigned char)(i % 2 == 0 ? 'x' : '\n');
+            memcpy(text + MEASURED - 1, border[i], 2);
+            text[MEASURED - 2] = (unsigned char)(i % 2 == 0 ? 'x' : '\n');
             CHECK(measured(text, length));
         }
-        memcpy(text + 2 * BLOCK - 1, border[i], 2);
-        CHECK(measured(text, 2 * BLOCK));
+        memcpy(text + 2 * MEASURED - 1, border[i], 2);
+        CHECK(measured(text, 2 * MEASURED));
         CHECK(measured(text, sizeof text));
     }
 }
