@@ -44,6 +44,7 @@ enum {
     LINE = 76,                  /* characters of a line in the messages, as base64 has them */
     SMALL = 2048,               /* octets of a small message */
     MANY = 100000, SOME = 10000,    /* messages, at most */
+    SETTLE_SECONDS = 4,
     LIFE_SECONDS = 600,         /* of anything that is started from here */
     PATIENCE_SECONDS = 30       /* for an answer */
 };
@@ -196,6 +197,7 @@ make_stores(const char *work, size_t big)
     for (int i = 0; i < STORES; i++)
         make_store(work, stores[i].name, store_count(i), i == S_MIDDLE ? 1024 * 1024 : i >= S_LF ? big : SMALL,
                    stores[i].end);
+    sleep(SETTLE_SECONDS);      /* mail is not that new: a server may look twice at what has just been written */
 }
 
 /* ---- Servers to compare with: a process for each connection, and as little else as can be --------------- */
