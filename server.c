@@ -112,13 +112,19 @@ struct settings {
 /* Set by signals, which are blocked but for the moments when somebody waits. */
 static volatile sig_atomic_t stop_asked, child_ended;
 
-/* One message: which file it is, and what was found in it. Never written again once it is in an index. */
+/*
+ * One message: which file it is, and what was found in it. Never written again once it is in an index.
+ *
+ * Its file is the same as long as the times are, but two changes within one tick of a file system's clock leave
+ * the same times. So they are believed only when the index was brought up to date (store.refreshed) at or after
+ * the second from which a change must show (settles). Until then the content is read and compared.
+ */
 struct message {
     uint64_t device, inode, size;
     int64_t modified, changed;  /* nanoseconds since 1970 */
     uint64_t octets;            /* what RETR sends, before byte-stuffing */
     unsigned char id[16];       /* hash of name and content */
-    int64_t settles;            /* wire_clock's second from which a change must show in the times; 0: now */
+    int64_t settles;            /* on wire_clock, in seconds; 0: it always was */
     uint32_t name;              /* where in the index's names */
     bool linked;                /* has other names, through which it can change without our hearing */
 };
