@@ -164,6 +164,11 @@ fi
 check "every build at hand" sh tests/portable.sh
 check "the mail programs of others" sh tests/interop.sh
 check "the server under load and abuse" sh tests/load.sh
+if sh tests/faults.sh possible; then
+    check "every system call fails, and a kill at each" sh tests/faults.sh
+else
+    skip "faults of system calls"
+fi
 
 skips=
 [ $skipped -eq 0 ] || skips=", $skipped skipped"
