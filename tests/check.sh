@@ -145,12 +145,16 @@ fuzz() {
 
 # fuzz_all: two at a time, each as the one before it in its row is done. Fails when one found something.
 fuzz_all() {
-    good=true
-    for name in session editor stuff options; do fuzz $name; done &
-    for name in answers show passfile; do fuzz $name; done
+    for fuzzer in session editor stuff options; do fuzz $fuzzer; done &
+    for fuzzer in answers show passfile; do fuzz $fuzzer; done
     wait
-    for name in session editor stuff options answers show passfile; do
-        [ "$(cat "$build/fuzz_$name.status")" -eq 0 ] || { good=false; echo "fuzz_$name:"; tail -n 40 "$build/fuzz_$name.log"; }
+    good=true
+    for fuzzer in session editor stuff options answers show passfile; do
+        if [ "$(cat "$build/fuzz_$fuzzer.status")" -ne 0 ]; then
+            good=false
+            echo "fuzz_$fuzzer:"
+            tail -n 40 "$build/fuzz_$fuzzer.log"
+        fi
     done
     $good
 }

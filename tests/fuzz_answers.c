@@ -451,6 +451,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < SYSTEM_OPENS; i++)
         DEMAND(sys.open[i].file == NULL);
     judge_files(before);
+    DEMAND(sys.unsynced == 0 || sys.faulted != NULL);
     for (size_t i = 0; i < before; i++)
         DEMAND(sys.file[i].octets == old && system_find(i == 0 ? "1.eml" : i == 1 ? "2.eml" : "2-1.eml") < SYSTEM_FILES);
     peer_work();                /* what it sent last */

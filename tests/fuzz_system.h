@@ -52,7 +52,8 @@ struct system_stream {
     enum system_end end;
     unsigned char *out;
     size_t made, room;
-    size_t takes;               /* so many octets more, then writes fail */
+    size_t takes;               /* so many octets more, then writes fail, */
+    bool stalls;                /* or nobody reads them */
 };
 
 struct system_file {
@@ -62,6 +63,7 @@ struct system_file {
     mode_t mode;
     int changes_after;          /* the content and the times, at this look at it or read; 0: never */
     bool changed;               /* and that has been */
+    bool on_disk;               /* since the last write */
 };
 
 static struct {
@@ -76,6 +78,7 @@ static struct {
     struct { struct system_file *file; off_t at; } open[SYSTEM_OPENS];
     int fault_after, fault_error;       /* the call for a file that fails, 0: none, and how */
     const char *faulted;        /* its name, when it has */
+    size_t unsynced;            /* names that came or went, hidden ones not counted, and are not on disk */
     int stop_after, stop_signal;        /* the wait in which a signal comes, 0: none */
     volatile sig_atomic_t *stop;
     bool stopped;               /* it came, */
@@ -277,7 +280,7 @@ system_write(int fd, const void *octets, size_t length)
     length = system_piece(length);
     if (stream != NULL) {
         if (stream->takes == 0)
-            return system_error(EPIPE);
+            return system_error(stream->stalls ? EAGAIN : EPIPE);
         length = length < stream->takes ? length : stream->takes;
         stream->takes -= stream->takes == SIZE_MAX ? 0 : length;
         if (stream->room - stream->made < length) {
@@ -301,6 +304,7 @@ system_write(int fd, const void *octets, size_t length)
     }
     memcpy(file->own + file->size, octets, length);
     file->size += length;
+    file->on_disk = false;
     return (ssize_t)length;
 }
 
@@ -332,8 +336,10 @@ system_ppoll(struct pollfd *ready, nfds_t count, const struct timespec *time, co
         const struct system_stream *stream = system_stream(ready[i].fd);
 
         ready[i].revents = 0;
-        if (stream == NULL || (ready[i].events & POLLOUT) != 0)
+        if (stream == NULL || ((ready[i].events & POLLOUT) != 0 && (stream->takes > 0 || !stream->stalls)))
             ready[i].revents = ready[i].events;
+        else if ((ready[i].events & POLLIN) == 0)
+            continue;
         else if (stream->at < stream->have || stream->end != STREAM_STAYS)
             ready[i].revents = POLLIN;
         found += ready[i].revents != 0;
@@ -465,6 +471,7 @@ system_unlinkat(int directory, const char *name, int flags)
     DEMAND(!sys.entry[place].file->changed);
     if (system_fails("unlink"))
         return -1;
+    sys.unsynced += name[0] != '.';
     sys.entry[place].file = NULL;
     return 0;
 }
@@ -480,8 +487,10 @@ system_linkat(int from_directory, const char *from, int to_directory, const char
         return -1;
     if (system_find(to) < SYSTEM_FILES)
         return system_error(EEXIST);
+    DEMAND(sys.entry[place].file->on_disk);
     if (!system_name(to, sys.entry[place].file))
         return system_error(ENOSPC);
+    sys.unsynced++;
     if (move)
         sys.entry[place].file = NULL;
     return 0;
@@ -491,7 +500,13 @@ static inline int
 system_fsync(int fd)
 {
     DEMAND(fd >= SYSTEM_DIRECTORY);
-    return system_fails("fsync") ? -1 : 0;
+    if (system_fails("fsync"))
+        return -1;
+    if (fd == SYSTEM_DIRECTORY)
+        sys.unsynced = 0;
+    else
+        system_file(fd)->on_disk = true;
+    return 0;
 }
 
 static inline int
