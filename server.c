@@ -1597,7 +1597,7 @@ static void (*const handlers[POP3_VERBS])(struct session *, const struct request
  */
 
 #ifdef HAS_SECCOMP
-/* A call that is allowed where an argument, of which only these bits count, has this value. */
+/* A call that is allowed where an argument, of which only these bits count, has this value. It may have several. */
 struct permit {
     int call, argument;
     uint32_t bits, value;       /* bits 0: allowed whatever its arguments */
@@ -1610,7 +1610,9 @@ static const struct permit permits[] = {
     {SYS_clone, 5, (uint32_t)WHOLE, 0, true}, {SYS_kill, 5, (uint32_t)WHOLE, 0, true},
     {SYS_openat, 2, WRITING, 0, false}, {SYS_mmap, 2, PROT_EXEC, 0, false}, {SYS_mprotect, 2, PROT_EXEC, 0, false},
     {SYS_fcntl, 1, ~7u, 0, false},      /* none behind F_SETLKW */
-    {SYS_ioctl, 1, ~2u, TIOCOUTQ, false},   /* and TIOCGWINSZ, which musl asks of a standard output */
+    {SYS_ioctl, 1, ~2u, TIOCOUTQ, false},   /* and TIOCGWINSZ: musl asks whether a standard output is a terminal */
+    {SYS_ioctl, 1, (uint32_t)WHOLE, TCGETS, false}, {SYS_ioctl, 1, (uint32_t)WHOLE, 0x802c542a, false},
+                                        /* glibc does too, where it is a device; the second is TCGETS2, from 2.42 on */
 #ifdef SYS_open
     {SYS_open, 1, WRITING, 0, false},
 #endif
@@ -1637,6 +1639,7 @@ static const struct permit permits[] = {
     /* what a libc may ask for its own ends: glibc's qsort, for one, how much memory there is */
     ALLOW(sysinfo), ALLOW(uname), ALLOW(sched_yield), ALLOW(sched_getaffinity), ALLOW(set_robust_list),
     ALLOW(set_tid_address), ALLOW(sigaltstack), ALLOW(getppid), ALLOW(rseq),
+    {SYS_prctl, 0, (uint32_t)WHOLE, 0x53564d41, false},     /* PR_SET_VMA: to name the memory that malloc gets */
     /* and to give up more */
     {SYS_prctl, 0, (uint32_t)WHOLE, PR_SET_NO_NEW_PRIVS, false}, {SYS_prlimit64, 0, (uint32_t)WHOLE, 0, false},
     ALLOW(setrlimit), ALLOW(landlock_create_ruleset), ALLOW(landlock_add_rule), ALLOW(landlock_restrict_self),
@@ -1673,6 +1676,7 @@ wipe_stack(void)
 static NOT_INLINE void
 confine_calls(uint32_t *word)
 {
+    const struct sock_filter load_call = BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     struct sock_filter code[512], *at = code;
 
     if (getentropy(word, sizeof *word) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0) {
@@ -1684,7 +1688,7 @@ confine_calls(uint32_t *word)
     *at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
     *at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, HAS_SECCOMP, 1, 0);
     *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-    *at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    *at++ = load_call;
     for (const struct permit *p = permits; p < permits + sizeof permits / sizeof *permits; p++) {
         const uint32_t argument = (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)p->argument);
 
@@ -1692,10 +1696,11 @@ confine_calls(uint32_t *word)
         if (p->bits != 0) {
             *at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument);    /* its lower half */
             *at++ = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, p->bits);
-            *at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, p->parents ? *word : p->value, 1, 0);
-            *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+            *at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, p->parents ? *word : p->value, 0, 1);
         }
         *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        if (p->bits != 0)
+            *at++ = load_call;
     }
     *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 

@@ -619,6 +619,34 @@ test_zone(void)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* A libc goes about its business behind the wall: it asks whether a file is a terminal, and names its memory. */
+static void
+test_libc(void)
+{
+#ifdef HAS_SECCOMP
+    int status = -1;
+    pid_t pid;
+
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        FILE *device = fopen("/dev/null", "w");
+        uint32_t word;
+
+        confine_calls(&word);
+        if (device == NULL || fputs("listening\n", device) < 0 || fclose(device) != 0)
+            _exit(1);
+        ioctl(STDOUT_FILENO, TCGETS, outside);          /* before glibc 2.42 */
+        ioctl(STDOUT_FILENO, 0x802c542aUL, outside);    /* TCGETS2: since */
+        ioctl(STDOUT_FILENO, TIOCGWINSZ, outside);      /* musl */
+        prctl(0x53564d41, 0L, &word, sizeof word, "heap");
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+#endif
+}
+
 /* ---- Whose process it is ----------------------------------------------------------------------------- */
 
 static void
@@ -669,6 +697,7 @@ main(void)
     if ((walls_here & CALLS) != 0) {
         unit_case("calls: the wall alone", test_calls);
         unit_case("calls: the parent's word", test_word);
+        unit_case("calls: what a libc asks", test_libc);
     } else {
         puts("skip - calls: no seccomp here, or a sanitizer");
     }
