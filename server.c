@@ -1790,10 +1790,13 @@ landlock_version(void)
 static bool
 confine_files(const struct store *store)
 {
-    const int version = landlock_version(), rights = version < 2 ? 13 : version == 2 ? 14 : version < 5 ? 15 : 16;
+    const int version = landlock_version();
+    const int rights = version < 2 ? 13 : version < 3 ? 14 : version < 5 ? 15 : version < 9 ? 16 : 17;
     /* struct landlock_ruleset_attr, which grew: what a version does not know must be 0 there. */
     const struct { uint64_t files, network, scopes; } given_up = {
-        .files = (UINT64_C(1) << rights) - 1, .network = version < 4 ? 0 : 3, .scopes = version < 6 ? 0 : 3
+        .files = (UINT64_C(1) << rights) - 1,               /* sockets with a path too, from 9 on */
+        .network = version < 4 ? 0 : version < 10 ? 3 : 15, /* TCP, then UDP */
+        .scopes = version < 6 ? 0 : 3
     };
     const struct landlock_path_beneath_attr kept = {
         .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE, .parent_fd = store->directory

@@ -24,6 +24,7 @@ int server_main(int, char **);
 #include <arpa/inet.h>
 #include <ftw.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 
 /* ---- The deeds: each returns whether it could be done ------------------------------------------------ */
 
@@ -151,6 +152,25 @@ deed_bind(void)
 }
 
 static bool
+deed_send(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    return fd >= 0 && sendto(fd, "mail", 4, 0, (struct sockaddr *)&to, sizeof to) == 4;
+}
+
+static struct sockaddr_un local = {.sun_family = AF_UNIX};     /* a socket that another listens on */
+
+static bool
+deed_connect_local(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    return fd >= 0 && connect(fd, (struct sockaddr *)&local, sizeof local) == 0;
+}
+
+static bool
 deed_runnable(void)
 {
     return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
@@ -214,6 +234,7 @@ static const struct deed {
     {"execute", deed_execute, CALLS | FILES, 1},    {"fork", deed_fork, CALLS, 0},
     {"kill", deed_kill, CALLS | FILES, 6},          {"own-signal", deed_own_signal, CALLS, 0},
     {"connect", deed_connect, CALLS | FILES, 4},    {"bind", deed_bind, CALLS | FILES, 4},
+    {"send", deed_send, CALLS | FILES, 10},         {"connect-local", deed_connect_local, CALLS | FILES, 9},
     {"runnable", deed_runnable, CALLS, 0},          {"memory", deed_memory, LIMITS, 0},
     {"root", deed_root, CALLS, 0},                  {"word", deed_word, CALLS, 0},
 };
@@ -282,6 +303,7 @@ static void
 make_place(void)
 {
     char here[400];
+    int listening = socket(AF_UNIX, SOCK_STREAM, 0);
 
     umask(022);
     CHECK(mkdir("store", 0755) == 0);
@@ -293,6 +315,8 @@ make_place(void)
         snprintf(outside_directory, sizeof outside_directory, "%s/elsewhere", here);
         snprintf(outside, sizeof outside, "%s/elsewhere/file", here);
     }
+    snprintf(local.sun_path, sizeof local.sun_path, "elsewhere/socket");
+    CHECK(bind(listening, (struct sockaddr *)&local, sizeof local) == 0 && listen(listening, 9) == 0);
 }
 
 static int
