@@ -864,11 +864,17 @@ store_index(struct store *store, const struct names *names, bool whole, bool tel
     return true;
 }
 
-/* Says whether a name in the directory may be a message: dots hide what is being delivered, commas too. */
+/*
+ * Says whether a name in the directory may be a message: dots hide what is being delivered, commas too, and
+ * nmh's rcvstore writes into the folder as rcvstore and six more, before it gives a message its number.
+ */
 static bool
 name_is_message(const char *name)
 {
-    return name[0] != '.' && name[0] != ',';
+    static const char half[] = "rcvstore";
+
+    return name[0] != '.' && name[0] != ',' &&
+           (strncmp(name, half, sizeof half - 1) != 0 || strlen(name) != sizeof half - 1 + 6);
 }
 
 #ifdef HAS_INOTIFY
