@@ -1,22 +1,25 @@
 #!/bin/sh
 # interop.sh - the pair against programs that others wrote; the last line is "N passed, N failed, N skipped"
 #
-#   sh tests/interop.sh              all of them
+#   sh tests/interop.sh              all of them, and before the last line a table of what each of them did
 #   sh tests/interop.sh curl mutt    some
 #
 # Each foreign mail program fetches a store of messages that are hard to carry from our server, once without
-# a login and once with one, deleting what it fetched. Our client does the same with Dovecot, by TCP and by
-# TLS, and TLS is put in front of our server. What arrives is compared octet for octet: the octets are the
-# business of interop_mail.py, which knows as STEPS what a program may do to a message; what each of them
-# does, and which messages it cannot take, stands here beside the commands for it.
+# a login and once with one, deleting what it fetched. Our client does the same with other people's servers, by
+# TCP and by TLS (interop_servers.sh), and other programs listen in our server's place, or deliver into its
+# store (interop_under.sh). What arrives is compared octet for octet: the octets are the business of
+# interop_mail.py, which knows as STEPS what a program may do to a message; what each of them does, and which
+# messages it cannot take, stands here beside the commands for it.
 #
 # From the environment it takes SERVER and CLIENT (./server and ./client). It needs python3; any other
-# program that is not there is skipped. Nothing is written outside of a temporary directory.
+# program that is not there is skipped. Nothing is written outside of a temporary directory. Some programs
+# cannot be installed beside each other, or would start at once: root downloads these from Debian as they are
+# needed, and unpacks them where nobody else sees them.
 
 LC_ALL=C
 PATH=$PATH:/usr/sbin:/usr/bin/mh        # where Debian keeps Dovecot, and nmh
 export LC_ALL PATH
-unset CDPATH ALL_PROXY all_proxy FETCHMAILHOME MAIL MAILDIR MAILRC MBOX NETRC    # others' settings
+unset CDPATH DISPLAY ALL_PROXY all_proxy FETCHMAILHOME MAIL MAILDIR MAILRC MBOX NETRC    # others' settings
 umask 077
 
 top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
@@ -25,15 +28,18 @@ case ${CLIENT:=./client} in /*) ;; *) CLIENT=$top/$CLIENT ;; esac
 asked=" $* "
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/pop3-interop.XXXXXX") || exit 1
-server_pid= tunnel_pid= dovecot_pid=
-trap 'kill $server_pid $tunnel_pid $dovecot_pid 2>/dev/null; wait; cd /; rm -rf "$work"' 0
+server_pid= tunnel_pid= dovecot_pid= guest_pid= display_pid= helper_pids=
+trap 'kill $server_pid $tunnel_pid $dovecot_pid $display_pid $helper_pids 2>/dev/null
+    kill -9 $guest_pid 2>/dev/null; wait; cd /; rm -rf "$work"' 0
 trap 'exit 130' 1 2 15
 HOME=$work/home
-mkdir "$HOME"
+TMPDIR=$work/tmp                        # where a program may leave its socket
+mkdir "$HOME" "$TMPDIR"
+chmod 711 "$work"                       # some servers become another user
 
 # The program itself: what is called python3 may be a script that looks for it each time.
 python=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null)
-export HOME python
+export HOME TMPDIR python
 
 user=ann password='s3cret word'         # a blank is part of a password
 
@@ -51,6 +57,40 @@ not_ok() {
     for said in said log errors; do
         [ ! -s $said ] || tail -n 5 $said | tr -cd '\12\40-\176' | cut -c 1-200 | sed "s/^/    $said: /"
     done
+}
+
+# row TABLE PROGRAM VERSION LISTED FETCHED DELETED REMARKS: one line of a table, which is clients or servers.
+row() {
+    table=$1
+    shift
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$@" >>"$work/$table"
+}
+
+# show_table TABLE HEADING: prints it, each column as wide as what is in it.
+show_table() {
+    [ -s "$work/$1" ] || return 0
+    printf '\n%s\n\n' "$2"
+    {
+        printf 'program\tversion\tlisted\tfetched\tdeleted\tremarks\n'
+        cat "$work/$1"
+    } | awk -F '\t' '
+        { for (i = 1; i <= 6; i++) { cell[NR, i] = $i; if (length($i) > width[i]) width[i] = length($i) } }
+        END {
+            width[6] = 0
+            for (line = 1; line <= NR; line++) {
+                for (i = 1; i <= 6; i++)
+                    printf "| %-" width[i] "s ", cell[line, i]
+                print "|"
+                if (line == 1)
+                    print "| --- | --- | --- | --- | --- | --- |"
+            }
+        }'
+}
+
+# version_in COMMAND: prints the first version number that a command of the shell says.
+version_in() {
+    sh -c "$1" 2>&1 </dev/null | awk 'match($0, /[0-9]+([.][0-9]+)+[0-9A-Za-z~]*|[0-9][0-9][0-9][0-9]+/) {
+        print substr($0, RSTART, RLENGTH); exit }'
 }
 
 wanted() { case $asked in '  ' | *" $1 "*) ;; *) return 1 ;; esac; }
@@ -117,17 +157,21 @@ stop_server() {
     [ $ended -eq 0 ] && ! grep -q -e 'killed by signal' -e Sanitizer -e 'runtime error' log
 }
 
-# fetch NAME FUNCTION TEST STEPS [OMITTED REASON]: lets a program fetch the store, twice. The function gets
-# $host, $port, $user, $password, and $delete, which is yes or no, and is to put the messages into the
-# directory got, in files whose names are in the order of the messages. The program is there if TEST succeeds.
+# fetch NAME FUNCTION TEST VERSION STEPS REMARK [OMITTED]: lets a program fetch the store, twice. The function
+# gets $host, $port, $user, $password, and $delete, which is yes or no, and is to put the messages into the
+# directory got, in files whose names are in the order of the messages; and where the program shows sizes, a
+# line "n octets" for each into the file listing. The program is there if TEST succeeds; the command VERSION
+# says its version. Without the messages OMITTED, for which the remark has the reason.
 fetch() {
-    name=$1 function=$2 test=$3 steps=$4 omitted=$5 without=${5:+, without $5 ($6)}
+    name=$1 function=$2 test=$3 version=$4 steps=$5 remark=$6 omitted=$7 without=${7:+, without $7}
     wanted "$name" || return
     if ! there "$test"; then
         skip "$name" "not there ($test)"
+        row clients "$name" '' '' '' '' 'not there'
         return
     fi
     host=127.0.0.1
+    version=$(version_in "$version")
     for delete in no yes; do
         fresh $omitted
         if [ $delete = yes ]; then
@@ -140,12 +184,17 @@ fetch() {
         status=$?
         stop_server
         judge $?
+        [ $delete = yes ] || fetched=$cell
     done
+    case $fetched in FAILED) listed=FAILED ;; *) listed=$([ -s listing ] && echo sizes || echo count) ;; esac
+    [ "$cell" = FAILED ] || cell=yes
+    row clients "$name" "$version" "$listed" "$fetched" "$cell" "$remark"
 }
 
-# judge STATUS: says how the program did, the server having ended with that status.
+# judge STATUS: says how the program did, the server having ended with that status, and leaves in $cell how
+# many messages arrived, of how many.
 judge() {
-    what=$without
+    what=$without cell=FAILED
     [ $delete = no ] || what=", with a login, then removed$without"
     if [ "$1" -ne 0 ]; then
         not_ok "$name" "the server did not end well$what"
@@ -153,12 +202,15 @@ judge() {
         not_ok "$name" "it ended with status $status$what"
     elif ! result=$(mail compare mail got $steps); then
         not_ok "$name" "$result$what"
+    elif [ -f listing ] && ! wrong=$(mail sizes mail listing); then
+        not_ok "$name" "it lists $wrong$what"
     elif [ $delete = no ] && ! diff -r mail store >/dev/null; then
         not_ok "$name" "the store is not what it was$what"
     elif [ $delete = yes ] && [ "$(ls -A store)" ]; then
         not_ok "$name" "left in the store: $(echo $(ls -A store))$what"
     else
         ok "$name" "$result$what"
+        cell="${result%% *} of $(ls ../messages | wc -l)"
     fi
 }
 
@@ -174,15 +226,18 @@ yes_or_no() { if [ $delete = yes ]; then echo "$1"; else echo "$2"; fi; }
 
 # ---- The programs ---------------------------------------------------------------------------------------
 
-# curl writes what it gets, but an empty message as a blank line. It takes all of them in one session, and
-# then needs another to delete them, for which it asks with a command of ours in place of RETR.
+# curl writes what it gets, but an empty message as a blank line. It lists them in one session, takes all of
+# them in another, and then needs a third to delete them, for which it asks with a command of ours in place of
+# RETR.
 get_curl() {
-    count=$(ls mail | wc -l)
     address="pop3://$host:$port"
+    $limit curl -sS --user "$user:$password" -o listing "$address/" || return
+    count=$(wc -l <listing)
     $limit curl -sS --user "$user:$password" -o 'got/#1' "$address/[1-$count]" || return
     [ $delete = no ] || $limit curl -sS --user "$user:$password" -X DELE --head "$address/[1-$count]"
 }
-fetch curl get_curl 'curl --version | grep pop3' line-if-empty
+fetch curl get_curl 'curl --version | grep pop3' 'curl --version' line-if-empty \
+    'an empty message arrives as a blank line'
 
 # Python's poplib hands out lines without their ends, and refuses those of more than 2,048 octets. This is
 # also where the other commands are tried: what they say must agree with what was fetched.
@@ -195,6 +250,8 @@ assert {"TOP", "UIDL", "USER", "PIPELINING", "RESP-CODES"} <= set(pop.capa())
 pop.user(user)
 pop.pass_(password)
 count, octets = pop.stat()
+with open("listing", "wb") as file:
+    file.write(b"\n".join(pop.list()[1] + [b""]))
 sizes = [tuple(map(int, line.split())) for line in pop.list()[1]]
 ids = [line.split() for line in pop.uidl()[1]]
 assert len(sizes) == len(ids) == len({name for _, name in ids}) == count
@@ -219,7 +276,7 @@ pop.noop()
 pop.quit()
 EOF
 }
-fetch poplib get_poplib true '' long-line 'poplib refuses it'
+fetch 'Python poplib' get_poplib true "$python --version" '' 'refuses long-line (over 2,048 octets)' long-line
 
 # mpop delivers lines that end in LF, behind a Received field of its own.
 get_mpop() {
@@ -239,7 +296,7 @@ received_header on
 EOF
     $limit mpop -C config --quiet ours
 }
-fetch mpop get_mpop 'mpop --version' 'drop=Received lf'
+fetch mpop get_mpop 'mpop --version' 'mpop --version' 'drop=Received lf' 'adds Received; LF'
 
 # fetchmail hands messages to a command as they came (by default it would take out each CR), without a first
 # line as in an mbox. For it a header goes to the first blank line, which is added if there is none. A dot at
@@ -257,8 +314,9 @@ poll $host protocol pop3 port $port auth password no dns bad-header accept:
 EOF
     $limit fetchmail --fetchmailrc config --pidfile "$PWD/pid"
 }
-fetch fetchmail get_fetchmail 'fetchmail --version' 'drop-from end-header' 'dot-first empty long-line' \
-    'fetchmail alters them'
+fetch fetchmail get_fetchmail 'fetchmail --version' 'fetchmail --version' 'drop-from end-header' \
+    'alters dot-first, empty and long-line; ends each header, drops a first line as in an mbox' \
+    'dot-first empty long-line'
 
 # getmail is written with poplib, so it refuses long lines as well, and with Python's email, for which a CR
 # alone ends a line too, and a first line as in an mbox goes. It puts a Return-Path in front, and a blank line
@@ -284,8 +342,10 @@ delete = $(yes_or_no true false)
 EOF
     $limit getmail --getmaildir "$PWD"
 }
-fetch getmail get_getmail 'getmail --version' 'drop=Return-Path lf cr-is-lf drop-from split-header' long-line \
-    'poplib refuses it'
+fetch getmail6 get_getmail 'getmail --version' 'getmail --version' \
+    'drop=Return-Path lf cr-is-lf drop-from split-header' \
+    'refuses long-line; adds Return-Path, ends each header, drops a first line as in an mbox; LF, for CR too' \
+    long-line
 
 # Perl's Net::POP3 hands out lines that end in LF.
 get_net_pop3() {
@@ -295,6 +355,10 @@ use Net::POP3;
 my ($host, $port, $user, $password, $delete) = @ARGV;
 my $pop = Net::POP3->new($host, Port => $port, Timeout => 20) or die "no connection";
 my $count = $pop->login($user, $password) or die $pop->message;
+my $sizes = $pop->list or die $pop->message;
+open my $listing, ">", "listing" or die;
+print $listing "$_ $sizes->{$_}\n" for sort { $a <=> $b } keys %$sizes;
+close $listing or die;
 for my $n (1 .. $count) {
     my $lines = $pop->get($n) or die $pop->message;
     open my $file, ">:raw", "got/$n" or die;
@@ -305,7 +369,7 @@ for my $n (1 .. $count) {
 $pop->quit or die;
 EOF
 }
-fetch Net::POP3 get_net_pop3 'perl -MNet::POP3 -e 1' lf
+fetch 'Perl Net::POP3' get_net_pop3 'perl -MNet::POP3 -e 1' 'perl -MNet::POP3 -e "print Net::POP3->VERSION"' lf LF
 
 # Perl's Mail::POP3Client writes to a file what it gets.
 get_mail_pop3client() {
@@ -315,6 +379,9 @@ use Mail::POP3Client;
 my ($host, $port, $user, $password, $delete) = @ARGV;
 my $pop = Mail::POP3Client->new(HOST => $host, PORT => $port, USER => $user, PASSWORD => $password,
                                 AUTH_MODE => "PASS", TIMEOUT => 20) or die "no connection";
+open my $listing, ">", "listing" or die;
+print $listing "$_\n" for $pop->List;
+close $listing or die;
 for my $n (1 .. $pop->Count) {
     open my $file, ">:raw", "got/$n" or die;
     $pop->HeadAndBodyToFile($file, $n) or die $pop->Message;
@@ -324,7 +391,8 @@ for my $n (1 .. $pop->Count) {
 $pop->Close or die;
 EOF
 }
-fetch Mail::POP3Client get_mail_pop3client 'perl -MMail::POP3Client -e 1' ''
+fetch 'Perl Mail::POP3Client' get_mail_pop3client 'perl -MMail::POP3Client -e 1' \
+    'perl -MMail::POP3Client -e "print Mail::POP3Client->VERSION"' '' ''
 
 # Ruby's net/pop hands out what it gets.
 get_net_pop() {
@@ -336,15 +404,17 @@ Net::POP3.start(host, port.to_i, user, password) do |pop|
     text = mail.pop
     raise "#{text.bytesize} octets, LIST says #{mail.length}" if text.bytesize != mail.length
     File.binwrite("got/#{mail.number}", text)
+    File.write("listing", "#{mail.number} #{mail.length}\n", mode: "a")
     mail.delete if delete == "yes"
   end
 end
 EOF
 }
-fetch net/pop get_net_pop "ruby -r net/pop -e 1" ''
+fetch 'Ruby net/pop' get_net_pop 'ruby -r net/pop -e 1' 'ruby -r net/pop -e "puts Net::POP3::VERSION"' '' ''
 
-# mutt, on a terminal that nobody sees, pipes each message to a command. It reads lines to a NUL, writes them
-# with LF, and has a blank line between the header, a first line as in an mbox included, and what follows.
+# mutt and neomutt, on a terminal that nobody sees, pipe each message to a command. They read lines to a NUL,
+# write them with LF, and have a blank line between the header, a first line as in an mbox included, and what
+# follows.
 get_mutt() {
     cat >config <<EOF
 set pop_user="$user" pop_pass="$password" pop_authenticators=user pop_reconnect=no
@@ -354,9 +424,31 @@ set delete=yes quit=yes wait_key=no sleep_time=0 folder="$PWD" tmpdir="$PWD"
 push "<tag-pattern>~A<enter><tag-prefix><pipe-message>../sink<enter>$(
     yes_or_no '<tag-prefix><delete-message>' '')<quit>"
 EOF
-    $limit "$python" "$top/tests/interop_mail.py" terminal mutt -n -F config -f "pop://$user@$host:$port"
+    $limit "$python" "$top/tests/interop_mail.py" terminal '' '' \
+        ${1:-mutt} -n -F config -f "pop://$user@$host:$port"
 }
-fetch mutt get_mutt 'mutt -v | grep +USE_POP' 'lf cut-at-nul split-header-after-from'
+get_neomutt() { get_mutt neomutt; }
+fetch mutt get_mutt 'mutt -v | grep +USE_POP' 'mutt -v' 'lf cut-at-nul split-header-after-from' \
+    'cuts a line at a NUL, ends each header; LF'
+fetch neomutt get_neomutt 'neomutt -v' 'neomutt -v' 'lf cut-at-nul split-header-after-from' \
+    'cuts a line at a NUL, ends each header; LF'
+
+# alpine does as well, but leaves the header as it is. It asks for the password before it takes the keys that
+# it was given.
+get_alpine() {
+    cat >pinerc <<EOF
+last-version-used=99.99
+sort-key=arrival
+user-domain=example.org
+feature-list=enable-aggregate-command-set,enable-unix-pipe-cmd,quit-without-confirm,
+    expunge-without-confirm-everywhere,disable-password-caching,disable-password-file-saving
+EOF
+    cp ../sink s
+    $limit "$python" "$top/tests/interop_mail.py" terminal 'ENTER PASSWORD:' "$password" \
+        alpine -p pinerc -I "i,;,a,a,|,^W,^T,.,/,s,CR$(yes_or_no ,a,d ''),q" \
+        -f "{$host:$port/pop3/user=$user/notls}inbox"
+}
+fetch alpine get_alpine 'alpine -v' 'alpine -v' 'lf cut-at-nul' 'cuts a line at a NUL; LF'
 
 # nmh's inc reads lines to a NUL as well, gives up at one of more than 65,371 octets, and writes LF.
 get_inc() {
@@ -366,7 +458,8 @@ get_inc() {
     MH=$PWD/profile MHCONTEXT=$PWD/context $limit inc -host $host -port $port -user $user \
         $(yes_or_no -truncate -notruncate) -nochangecur -noaudit
 }
-fetch inc get_inc 'command -v inc' 'lf cut-at-nul' long-line 'inc refuses it'
+fetch 'nmh inc' get_inc 'command -v inc' 'MH=/dev/null inc -version' 'lf cut-at-nul' \
+    'refuses long-line (over 65,371 octets); cuts a line at a NUL; LF' long-line
 
 # s-nail copies into a Maildir what it would write to an mbox: with LF, no CR before it, a blank line between
 # header and body and at the end, and lines quoted that begin with "From ".
@@ -379,7 +472,103 @@ get_s_nail() {
     $limit s-nail -:/ -# -S v15-compat -S noheader -S pop3-auth=plain -S pop3-no-apop \
         -f "pop3://$user:s3cret%20word@$host:$port" <commands
 }
-fetch s-nail get_s_nail 's-nail --version' 'lf no-cr-at-end split-header quote-from blank-last'
+fetch s-nail get_s_nail 's-nail --version' 's-nail --version' 'lf no-cr-at-end split-header quote-from blank-last' \
+    'writes as into an mbox: "From " quoted, each header ended, a blank line at the end, no CR before it; LF'
+
+# ---- Those with windows, on a screen that nobody sees ---------------------------------------------------
+
+# with_screen COMMAND...: runs it with DISPLAY set.
+with_screen() {
+    Xvfb -displayfd 3 -screen 0 800x600x24 -nolisten tcp -noreset 3>display 2>/dev/null &
+    display_pid=$!
+    wait_for test -s display
+    DISPLAY=:$(cat display)
+    export DISPLAY
+    "$@"
+    ended=$?
+    kill $display_pid
+    wait $display_pid
+    display_pid=
+    unset DISPLAY
+    return $ended
+}
+
+# descent NAME: the files of sylpheed and claws-mail, of one descent, which read them alike, in that directory.
+descent() {
+    mkdir -p "$1" Mail/inbox Mail/sent Mail/draft Mail/queue Mail/trash
+    cat >"$1/accountrc" <<EOF
+[Account: 1]
+account_name=ours
+is_default=1
+name=Ann
+address=ann@example.org
+protocol=0
+receive_server=$host
+smtp_server=$host
+user_id=$user
+password=$password
+set_popport=1
+pop_port=$port
+ssl_pop=0
+use_apop_auth=0
+remove_mail=$(yes_or_no 1 0)
+message_leave_time=0
+message_leave_hour=0
+receive_at_getall=1
+receive_at_get_all=1
+filter_on_recv=0
+filter_on_receive=0
+inbox=$2
+EOF
+    cat >"$1/folderlist.xml" <<EOF
+<?xml version="1.0" encoding="UTF-8"?>
+<folderlist>
+<folder type="mh" name="Mailbox" path="$PWD/Mail">
+<folderitem type="inbox" name="inbox" path="inbox" mtime="0" new="0" unread="0" total="0" />
+</folder>
+</folderlist>
+EOF
+    cat >"$1/${1#.}rc" <<EOF
+[Common]
+config_version=1
+autochk_newmail=0
+autocheck_new_messages=0
+auto_update_check=0
+receive_dialog_mode=2
+no_receive_error_panel=1
+EOF
+}
+
+# receive COMMAND: lets it receive into the folder, and asks it to end when the session has.
+receive() {
+    HOME=$PWD $limit "$1" --receive-all &
+    helper_pids=$!
+    wait_for grep '[0-9]: quit' log
+    HOME=$PWD $limit "$1" --exit
+    ended=$?
+    kill $helper_pids 2>/dev/null
+    wait $helper_pids
+    helper_pids=
+    mv Mail/inbox/[0-9]* got
+    return $ended
+}
+
+get_sylpheed() {
+    descent .sylpheed-2.0 inbox
+    mv .sylpheed-2.0/sylpheed-2.0rc .sylpheed-2.0/sylpheedrc
+    with_screen receive sylpheed
+}
+
+get_claws_mail() {
+    descent .claws-mail '#mh/Mailbox/inbox'
+    mv .claws-mail/claws-mailrc .claws-mail/clawsrc
+    with_screen receive claws-mail
+}
+
+fetch sylpheed get_sylpheed 'command -v sylpheed && command -v Xvfb' 'sylpheed --version' 'lf cut-at-nul-and-end' \
+    'takes no empty message; loses what follows a NUL in a line, and the line end; LF' empty
+fetch claws-mail get_claws_mail 'command -v claws-mail && command -v Xvfb' 'claws-mail --version' 'any-order lf' \
+    'takes no empty message; leaves the dots at the start of dot-first doubled; LF' 'dot-first empty'
 
 # ---- What else a mail program relies on -----------------------------------------------------------------
 
@@ -664,5 +853,8 @@ stunnel='stunnel -version && openssl version'
 check stunnel 'curl gets all messages' "$stunnel && curl --version | grep pop3s" curl_by_tls
 check stunnel 'our client gets and removes all' "$stunnel" client_by_tls
 
+show_table clients "Mail programs, fetching from our server:"
+show_table servers "Mail servers, as our client finds them:"
+echo
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]

@@ -4,7 +4,9 @@
     interop_mail.py compare WANTED GOT STEP...
         prints how many messages GOT has, and exits with 0, when each file there is the message of WANTED
         that has its place, after the steps; otherwise prints where they differ first, and exits with 1
-    interop_mail.py terminal COMMAND...       runs a program that wants a terminal, on one that nobody sees
+    interop_mail.py sizes WANTED LISTING      prints what is wrong in a listing, lines of numbers and sizes
+    interop_mail.py terminal PROMPT ANSWER COMMAND...
+        runs a program that wants a terminal, on one that nobody sees, and types the answer at the prompt
     interop_mail.py port                      prints a port of 127.0.0.1 that is free
 
 Nothing here knows how the server or the client do it: what a message looks like on its way is written down
@@ -108,6 +110,7 @@ STEPS = {
     "cr-is-lf": lambda m: re.sub(rb"\r\n?", b"\n", m),              # a CR alone is a line end as well
     "no-cr-at-end": lambda m: re.sub(rb"\r+\n", b"\n", m),          # CRs before a line end are dropped
     "cut-at-nul": lambda m: re.sub(rb"\0[^\n]*", b"", m),           # a line goes to its first NUL
+    "cut-at-nul-and-end": lambda m: re.sub(rb"\0[^\n]*\n?", b"", m),  # and goes on with the next line
     "split-header": split_header,
     "split-header-after-from": lambda m: split_from(m)[0] + split_header(split_from(m)[1]),
     "end-header": end_header,
@@ -132,13 +135,17 @@ def natural(name):
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def read_all(directory):
     """Returns the content of each file below a directory, in the order of their names."""
     found = [os.path.join(where, name) for where, _, names in os.walk(directory) for name in names]
     result = []
     for path in sorted(found, key=lambda path: natural(os.path.basename(path))):
-        with open(path, "rb") as file:
-            result.append(file.read())
+        result.append(read(path))
     return result
 
 
@@ -149,31 +156,72 @@ def difference(wanted, got):
             f"{got[at:at + 40]!r} instead of {wanted[at:at + 40]!r}")
 
 
+def after(octets, steps):
+    """Returns what a file's message is when it was sent and the steps are done."""
+    octets = on_the_wire(octets)
+    for step in steps:
+        if not step.startswith("drop="):
+            octets = STEPS[step](octets)
+    return octets
+
+
+def in_order_of(wanted, arrived):
+    """Returns what arrived with what is as wanted in its place, and the rest where there is room."""
+    rest = list(arrived)
+    places = [rest.pop(rest.index(octets)) if octets in rest else None for octets in wanted]
+    return [(rest.pop(0) if rest else b"") if octets is None else octets for octets in places] + rest
+
+
 def compare(wanted, got, *steps):
     names = sorted(os.listdir(wanted), key=natural)
     arrived = read_all(got)
     bad = []
+    unordered = "any-order" in steps
+    steps = [step for step in steps if step != "any-order"]
     if len(arrived) != len(names):
         bad.append(f"{len(arrived)} messages instead of {len(names)}")
-    for name, octets in zip(names, arrived):
-        with open(os.path.join(wanted, name), "rb") as file:
-            expected = on_the_wire(file.read())
-        for step in steps:
-            if step.startswith("drop="):
-                octets = drop_field(step[len("drop="):], octets)
-            else:
-                expected = STEPS[step](expected)
+    dropped = [step[len("drop="):] for step in steps if step.startswith("drop=")]
+    for field in dropped:
+        arrived = [drop_field(field, octets) for octets in arrived]
+    wanted = [after(read(os.path.join(wanted, name)), steps) for name in names]
+    if unordered:
+        arrived = in_order_of(wanted, arrived)
+    for name, expected, octets in zip(names, wanted, arrived):
         if octets != expected:
             bad.append(f"{name}: {difference(expected, octets)}")
     print("\n".join(bad) or f"{len(names)} messages")
     return 1 if bad else 0
 
 
+def sizes(wanted, listing):
+    """Compares the lines of a listing, each a number and a size, with what RETR sends."""
+    expected = [(n, len(on_the_wire(read(os.path.join(wanted, name)))))
+                for n, name in enumerate(sorted(os.listdir(wanted), key=natural), 1)]
+    listed = [tuple(map(int, line.split())) for line in read(listing).splitlines()]
+    bad = [f"{one} instead of {other}" for one, other in zip(listed, expected) if one != other]
+    if len(listed) != len(expected):
+        bad.append(f"{len(listed)} sizes instead of {len(expected)}")
+    print("\n".join(bad))
+    return 1 if bad else 0
+
+
 # ---- Small help for the shell ----------------------------------------------------------------------------
 
-def terminal(*command):
+def terminal(prompt, answer, *command):
+    shown, answered = b"", prompt == ""
+
+    def look(terminal):
+        nonlocal shown, answered
+        octets = os.read(terminal, 4096)
+        if not answered:
+            shown += octets
+            if prompt.encode() in shown:
+                os.write(terminal, answer.encode() + b"\n")
+                answered = True
+        return octets
+
     os.environ["TERM"] = "vt100"
-    return os.waitstatus_to_exitcode(pty.spawn(command))
+    return os.waitstatus_to_exitcode(pty.spawn(command, look))
 
 
 def port():
@@ -182,4 +230,5 @@ def port():
 
 
 if __name__ == "__main__":
-    sys.exit({"make": make, "compare": compare, "terminal": terminal, "port": port}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit({"make": make, "compare": compare, "sizes": sizes, "terminal": terminal, "port": port}
+             [sys.argv[1]](*sys.argv[2:]))
