@@ -573,20 +573,20 @@ fetch claws-mail get_claws_mail 'command -v claws-mail && command -v Xvfb' 'claw
 # ---- What else a mail program relies on -----------------------------------------------------------------
 
 # check NAME WHAT TEST FUNCTION: one thing more, if TEST succeeds. The function prints what is wrong, if
-# anything is.
+# anything is. Returns whether it was tried, and all was well.
 check() {
     wanted "$1" || return
     if ! there "$3"; then
         skip "$1" "$2: not there ($3)"
-        return
+        return 1
     fi
     fresh
     $4 >wrong </dev/null
     if [ -s wrong ]; then
         not_ok "$1" "$2: $(cat wrong)"
-    else
-        ok "$1" "$2"
+        return 1
     fi
+    ok "$1" "$2"
 }
 
 # curl says 67 for a login that was refused.
@@ -629,229 +629,8 @@ unique_ids() {
 }
 check mpop 'after a restart it fetches what is new, no more' 'mpop --version' unique_ids
 
-# ---- Our client, and Dovecot ----------------------------------------------------------------------------
-
-# talk COMMANDS ARGUMENT...: lets our client say these lines. Prints what is wrong when it is not content.
-talk() {
-    printf "$1" >commands
-    shift
-    $limit "$CLIENT" -d got "$@" <commands >said 2>errors
-    status=$?
-    [ $status -eq 0 ] || echo "the client ended with status $status"
-    ! grep -e Sanitizer -e 'runtime error' errors
-}
-
-# s_client PORT OPTION...: prints the command by which our client talks TLS to this machine.
-s_client() {
-    tls=$1
-    shift
-    echo "openssl s_client -quiet -verify_return_error -connect 127.0.0.1:$tls $*"
-}
-
-# Who we say that we are, for TLS.
-if openssl version >/dev/null 2>&1; then
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
-        -addext subjectAltName=IP:127.0.0.1 -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
-fi
-trusted="-CAfile $work/cert.pem -verify_ip 127.0.0.1"
-
-# start_dovecot: on the store as a Maildir, at $port, and with TLS at $tls_port. A normal user can run all of
-# it; root runs it as nobody, because it serves no mail of root's.
-start_dovecot() {
-    mkdir Maildir Maildir/cur Maildir/new Maildir/tmp run
-    number=1000
-    for message in mail/*; do
-        number=$((number + 1))
-        cp "$message" "Maildir/cur/$number.${message#mail/}:2,S"
-    done
-    cp "$work/cert.pem" "$work/key.pem" .
-    as=
-    who=$(id -un)
-    if [ "$(id -u)" -eq 0 ]; then
-        who=nobody
-        as="setpriv --reuid=$who --regid=$(id -g $who) --clear-groups"
-        chmod 711 "$work"
-        chown -R $who .
-    fi
-    for attempt in 1 2 3; do    # a port that was free may be taken meanwhile
-        port=$(mail port) tls_port=$(mail port)
-        dovecot_config >dovecot.conf
-        chmod a+r dovecot.conf
-        $server_limit $as dovecot -F -c "$PWD/dovecot.conf" 2>said &
-        dovecot_pid=$!
-        wait_for grep 'starting up' log && return
-        stop_dovecot
-    done
-    return 1
-}
-
-dovecot_config() {
-    cat <<EOF
-base_dir = $PWD/run
-state_dir = $PWD/run
-log_path = $PWD/log
-protocols = pop3
-listen = 127.0.0.1
-default_internal_user = $who
-default_internal_group = $(id -gn "$who")
-default_login_user = $who
-auth_failure_delay = 0
-disable_plaintext_auth = no
-ssl = yes
-ssl_cert = <$PWD/cert.pem
-ssl_key = <$PWD/key.pem
-mail_location = maildir:$PWD/Maildir
-passdb {
-  driver = static
-  args = password=secret
-}
-userdb {
-  driver = static
-  args = uid=$(id -u "$who") gid=$(id -g "$who") home=$PWD
-}
-service anvil {
-  chroot =
-}
-service pop3-login {
-  chroot =
-  inet_listener pop3 {
-    port = $port
-  }
-  inet_listener pop3s {
-    port = $tls_port
-  }
-}
-EOF
-}
-
-stop_dovecot() {
-    kill $dovecot_pid 2>/dev/null
-    wait $dovecot_pid
-    dovecot_pid=
-}
-
-# with_dovecot FUNCTION: runs it beside a Dovecot of its own. A dot with which a message begins Dovecot does
-# not double, so that message is left out.
-with_dovecot() {
-    rm mail/dot-first
-    if start_dovecot; then
-        $1
-    else
-        echo 'Dovecot does not start'
-    fi
-    stop_dovecot
-}
-
-# same_octets: Dovecot sends a message as our server does, but an empty one as a blank line.
-same_octets() { mail compare mail got line-if-empty lf >result || cat result; }
-
-# only_left NAME...: prints what is wrong unless the Maildir holds these and no others.
-only_left() {
-    names=$(ls Maildir/cur | sed 's/^[0-9]*\.//; s/:2,.*//')
-    [ "$(echo $names)" = "$*" ] || echo "left in the Maildir:" $names
-}
-
-# sizes_differ COUNT: prints what is wrong unless the client said so often that a size was not what it got.
-sizes_differ() {
-    said_so=$(grep -c 'the server said' errors)
-    [ "$said_so" -eq "$1" ] || echo "the client noticed $said_so sizes that differ, not $1"
-}
-
-# Out of its sizes Dovecot leaves the line end that it adds to a last line without one, and to nothing at all.
-whole_session() {
-    talk "user $user\npass secret\ncapa\nstat\nlist\nuidl\nlist 1\nuidl 1\ntop 1 1\nnoop\nretr *\nquit\n" \
-        127.0.0.1 $port
-    sizes_differ 4
-    same_octets
-    only_left $(ls mail)
-}
-
-some_removed() {
-    set -- mail/*
-    talk "USER $user\nPASS secret\nDELE *\nRSET\nDELE 2 4-$#\nQUIT\n" 127.0.0.1 $port
-    only_left 1.eml 3.eml
-}
-
-all_removed_by_tls() {
-    talk "user $user\npass secret\nretr *\ndele *\nquit\n" -x "$(s_client $tls_port $trusted)"
-    same_octets
-    only_left
-}
-
-# refused PASSWORD ARGUMENT...: prints what is wrong unless the client ends with 1 and nothing has changed.
-refused() {
-    said_password=$1
-    shift
-    talk "user $user\npass $said_password\nretr *\ndele *\nquit\n" "$@" >result
-    [ "$(cat result)" = 'the client ended with status 1' ] || echo "not refused: $(cat result)"
-    [ ! "$(ls got)" ] || echo 'it saved' $(ls got)
-    only_left $(ls mail)
-}
-
-refused_password() { refused wrong 127.0.0.1 $port; }
-refused_certificate() { refused secret -x "$(s_client $tls_port)"; }
-refused_name() { refused secret -x "$(s_client $tls_port $trusted -verify_hostname other.example)"; }
-
-# From 2.4 on its settings have other names.
-dovecot='dovecot --version | grep "^2[.]3" && openssl version'
-check dovecot 'our client gets all messages, without dot-first (Dovecot alters it)' "$dovecot" \
-    'with_dovecot whole_session'
-check dovecot 'our client removes some' "$dovecot" 'with_dovecot some_removed'
-check dovecot 'our client gets and removes all by TLS' "$dovecot" 'with_dovecot all_removed_by_tls'
-check dovecot 'a wrong password loses nothing' "$dovecot" 'with_dovecot refused_password'
-check dovecot 'no mail by TLS without a trusted certificate' "$dovecot" 'with_dovecot refused_certificate'
-check dovecot 'no mail by TLS under another name' "$dovecot" 'with_dovecot refused_name'
-
-# ---- TLS before our server ------------------------------------------------------------------------------
-
-# stunnel runs a "server -i" for each connection. It says in its log which port it got.
-start_tunnel() {
-    echo "$user:$password" >passfile
-    cat >stunnel.conf <<EOF
-foreground = yes
-pid =
-syslog = no
-debug = info
-[pop3s]
-accept = 127.0.0.1:0
-cert = $work/cert.pem
-key = $work/key.pem
-exec = $SERVER
-execArgs = server -i -d store -p passfile
-EOF
-    $server_limit stunnel stunnel.conf 2>log >said &
-    tunnel_pid=$!
-    wait_for grep 'bound to 127' log
-    tls_port=$(sed -n 's/.*bound to 127.0.0.1://p' log)
-}
-
-stop_tunnel() {
-    kill $tunnel_pid
-    wait $tunnel_pid
-    tunnel_pid=
-    ! grep -e 'killed by signal' -e Sanitizer -e 'runtime error' log
-}
-
-curl_by_tls() {
-    start_tunnel || echo 'stunnel does not start'
-    $limit curl -sS --cacert "$work/cert.pem" --user "$user:$password" -o 'got/#1' \
-        "pop3s://127.0.0.1:$tls_port/[1-$(ls mail | wc -l)]" >said 2>&1 || echo "curl ended with status $?"
-    stop_tunnel
-    mail compare mail got line-if-empty >result || cat result
-}
-
-client_by_tls() {
-    start_tunnel || echo 'stunnel does not start'
-    talk "user $user\npass $password\nretr *\ndele *\nquit\n" -x "$(s_client $tls_port $trusted)"
-    stop_tunnel
-    sizes_differ 0
-    mail compare mail got lf >result || cat result
-    [ ! "$(ls -A store)" ] || echo 'left in the store:' $(ls -A store)
-}
-
-stunnel='stunnel -version && openssl version'
-check stunnel 'curl gets all messages' "$stunnel && curl --version | grep pop3s" curl_by_tls
-check stunnel 'our client gets and removes all' "$stunnel" client_by_tls
+. "$top/tests/interop_servers.sh"
+. "$top/tests/interop_under.sh"
 
 show_table clients "Mail programs, fetching from our server:"
 show_table servers "Mail servers, as our client finds them:"

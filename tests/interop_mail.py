@@ -8,6 +8,8 @@
     interop_mail.py terminal PROMPT ANSWER COMMAND...
         runs a program that wants a terminal, on one that nobody sees, and types the answer at the prompt
     interop_mail.py port                      prints a port of 127.0.0.1 that is free
+    interop_mail.py greets PORT               exits with 0 if a POP3 server answers there
+    interop_mail.py wire FROM TO              writes the messages of a directory as RETR sends them, 1 to n
 
 Nothing here knows how the server or the client do it: what a message looks like on its way is written down
 once more, from RFC 1939 and the README.
@@ -74,7 +76,10 @@ def make(directory):
 
 def on_the_wire(octets):
     """Returns a file's message as RETR sends it, byte-stuffing undone."""
-    octets = re.sub(rb"(?<!\r)\n", b"\r\n", octets)
+    return ended(re.sub(rb"(?<!\r)\n", b"\r\n", octets))
+
+
+def ended(octets):
     return octets if octets == b"" or octets.endswith(b"\n") else octets + b"\r\n"
 
 
@@ -104,7 +109,9 @@ def end_header(octets):
     return octets if re.search(rb"(?m)^\r?\n", octets) else octets + b"\r\n"
 
 
-# The steps, in the words of interop.sh; what it names is done in that order to what RETR sends.
+# The steps, in the words of interop.sh; what it names is done in that order to what RETR sends. Three more are
+# done elsewhere: "drop=FIELD", "any-order", and "lf-for-itself", for a server that puts a CR before each LF,
+# whether there is one or not.
 STEPS = {
     "lf": lambda m: m.replace(b"\r\n", b"\n"),                      # LF as the line end
     "cr-is-lf": lambda m: re.sub(rb"\r\n?", b"\n", m),              # a CR alone is a line end as well
@@ -158,9 +165,9 @@ def difference(wanted, got):
 
 def after(octets, steps):
     """Returns what a file's message is when it was sent and the steps are done."""
-    octets = on_the_wire(octets)
+    octets = ended(octets.replace(b"\n", b"\r\n")) if "lf-for-itself" in steps else on_the_wire(octets)
     for step in steps:
-        if not step.startswith("drop="):
+        if step in STEPS:
             octets = STEPS[step](octets)
     return octets
 
@@ -176,15 +183,13 @@ def compare(wanted, got, *steps):
     names = sorted(os.listdir(wanted), key=natural)
     arrived = read_all(got)
     bad = []
-    unordered = "any-order" in steps
-    steps = [step for step in steps if step != "any-order"]
     if len(arrived) != len(names):
         bad.append(f"{len(arrived)} messages instead of {len(names)}")
-    dropped = [step[len("drop="):] for step in steps if step.startswith("drop=")]
-    for field in dropped:
-        arrived = [drop_field(field, octets) for octets in arrived]
+    for step in steps:
+        if step.startswith("drop="):
+            arrived = [drop_field(step[len("drop="):], octets) for octets in arrived]
     wanted = [after(read(os.path.join(wanted, name)), steps) for name in names]
-    if unordered:
+    if "any-order" in steps:
         arrived = in_order_of(wanted, arrived)
     for name, expected, octets in zip(names, wanted, arrived):
         if octets != expected:
@@ -229,6 +234,18 @@ def port():
         print(listening.getsockname()[1])
 
 
+def greets(port):
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=5) as server:
+        return 0 if server.recv(4).startswith(b"+OK") else 1
+
+
+def wire(mail, to):
+    for n, name in enumerate(sorted(os.listdir(mail), key=natural), 1):
+        with open(os.path.join(to, f"{n}."), "wb") as file:
+            file.write(on_the_wire(read(os.path.join(mail, name))))
+
+
 if __name__ == "__main__":
-    sys.exit({"make": make, "compare": compare, "sizes": sizes, "terminal": terminal, "port": port}
+    sys.exit({"make": make, "compare": compare, "sizes": sizes, "terminal": terminal, "port": port,
+              "greets": greets, "wire": wire}
              [sys.argv[1]](*sys.argv[2:]))

@@ -1,0 +1,513 @@
+# interop_servers.sh - our client and the servers of others: a part of interop.sh, and read by it
+#
+# Each server gets the messages that are hard to carry, in the way in which it keeps mail. Our client lists and
+# fetches all of them, and removes some; where the server has TLS, it fetches and removes them all by that.
+# What a server does to a message that ours does not stands beside the commands for it.
+
+# ---- What our client does -------------------------------------------------------------------------------
+
+# talk COMMANDS ARGUMENT...: lets our client say these lines. Prints what is wrong when it is not content.
+talk() {
+    printf "$1" >commands
+    shift
+    $limit "$CLIENT" -d got "$@" <commands >said 2>errors
+    status=$?
+    [ $status -eq 0 ] || echo "the client ended with status $status"
+    ! grep -e Sanitizer -e 'runtime error' errors
+}
+
+# s_client PORT OPTION...: prints the command by which our client talks TLS to this machine.
+s_client() {
+    tls=$1
+    shift
+    echo "openssl s_client -quiet -verify_return_error -connect 127.0.0.1:$tls $*"
+}
+
+# Who we say that we are, for TLS, and who says so.
+if openssl version >/dev/null 2>&1; then
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
+fi
+trusted="-CAfile $work/cert.pem -verify_ip 127.0.0.1"
+
+# same_octets: prints what is wrong unless all messages arrived.
+same_octets() { mail compare mail got $steps lf >result || cat result; }
+
+# only_left NAME...: prints what is wrong unless the server still has these messages and no others.
+only_left() {
+    names=$(left_$server)
+    [ "$(echo $names)" = "$*" ] || echo "left on the server:" $names
+}
+
+# sizes_differ COUNT: prints what is wrong unless the client said so often that a size was not what it got.
+sizes_differ() {
+    said_so=$(grep -c 'the server [a-z]* .*message [0-9]* .*[0-9] octets' errors)
+    [ "$said_so" -eq "$1" ] || echo "the client noticed $said_so sizes that differ, not $1"
+}
+
+# The password of $user on all of them; there is no blank in it, for those that would stop there.
+login="user $user\npass secret\n"
+
+whole_session() {
+    talk "${login}${capa}stat\nlist\nlist 1\ntop 1 1\nnoop\nretr *\nquit\n" 127.0.0.1 $port
+    sizes_differ $differ
+    same_octets
+    only_left $(ls mail)
+}
+
+# A server may number the messages as it likes: the two that stay are known by their size.
+some_removed() {
+    talk "${login}list\nuidl\nuidl 1\nquit\n" 127.0.0.1 $port
+    numbers=$(awk '/^[0-9]+ [0-9]+$/ && $2 != 1325 && $2 != 1672 { print $1 }' said)
+    talk "${login}DELE *\nRSET\nDELE $(echo $numbers)\nQUIT\n" 127.0.0.1 $port
+    only_left 1.eml 3.eml
+}
+
+all_removed_by_tls() {
+    talk "${login}list\nretr *\ndele *\nquit\n" -x "$(s_client $tls_port $trusted $s_client_too)"
+    sizes_differ $differ
+    same_octets
+    only_left
+}
+
+# refused PASSWORD ARGUMENT...: prints what is wrong unless the client ends with 1 and nothing has changed.
+refused() {
+    said_password=$1
+    shift
+    talk "user $user\npass $said_password\nretr *\ndele *\nquit\n" "$@" >result
+    [ "$(cat result)" = 'the client ended with status 1' ] || echo "not refused: $(cat result)"
+    [ ! "$(ls got)" ] || echo 'it saved' $(ls got)
+    only_left $(ls mail)
+}
+
+refused_password() { refused wrong 127.0.0.1 $port; }
+refused_certificate() { refused secret -x "$(s_client $tls_port)"; }
+refused_name() { refused secret -x "$(s_client $tls_port $trusted -verify_hostname other.example)"; }
+
+# beside FUNCTION: runs it while the server runs.
+beside() {
+    for message in $altered; do
+        rm "mail/$message"
+    done
+    if start_$server; then
+        $1
+    else
+        echo "$server does not start"
+    fi
+    stop_$server
+}
+
+# against NAME PROGRAM VERSION TEST REMARK: our client and a server, which has the functions start_NAME, that
+# sets $port and $tls_port, stop_NAME, and left_NAME, that prints the names of the messages it has. Of these it
+# alters $altered, in the others it does $steps, and $differ sizes are not what it sends. Without $tls it has none;
+# to openssl s_client $s_client_too is said.
+against() {
+    server=$1 program=$2 version=$3 test=$4 remark=$5 without=${altered:+, without $altered}
+    wanted $server || return
+    if ! there "$test"; then
+        skip $server "not there ($test)"
+        row servers "$program" '' '' '' '' 'not there'
+        return
+    fi
+    all=$(ls "$work/messages" | wc -l)
+    count=$((all - $(echo $altered | wc -w)))
+    fetched="$count of $all" listed="$((count - differ)) of $all" deleted=yes
+    check $server "our client gets all messages$without" true 'beside whole_session' || fetched=FAILED listed=FAILED
+    check $server 'our client removes some' true 'beside some_removed' || deleted=FAILED
+    check $server 'a wrong password loses nothing' true 'beside refused_password' || deleted=FAILED
+    row servers "$program" "$version" "$listed" "$fetched" $deleted "$remark"
+    if [ ! "$tls" ]; then
+        row servers "$program, TLS" "$version" '' '' '' 'it has no TLS'
+    elif check $server "our client gets and removes all by TLS$without" 'openssl version' 'beside all_removed_by_tls'; then
+        row servers "$program, TLS" "$version" "$listed" "$fetched" yes "by openssl s_client$tls_remark"
+    else
+        row servers "$program, TLS" "$version" FAILED FAILED FAILED ''
+    fi
+}
+
+# maildir OWNER: makes one of the messages; left_in_maildir prints the names of those that are there.
+maildir() {
+    mkdir Maildir Maildir/cur Maildir/new Maildir/tmp
+    number=1000
+    for message in mail/*; do
+        number=$((number + 1))
+        cp "$message" "Maildir/cur/$number.${message#mail/}:2,S"
+    done
+    chown -R "$1" Maildir
+}
+
+left_in_maildir() { ls Maildir/cur | sed 's/^[0-9]*\.//; s/[:,].*//'; }
+
+# ---- Dovecot --------------------------------------------------------------------------------------------
+
+# start_dovecot: a normal user can run all of it; root runs it as nobody, because it serves no mail of root's.
+start_dovecot() {
+    mkdir run
+    cp "$work/cert.pem" "$work/key.pem" .
+    as=
+    who=$(id -un)
+    if [ "$(id -u)" -eq 0 ]; then
+        who=nobody
+        as="setpriv --reuid=$who --regid=$(id -g $who) --clear-groups"
+    fi
+    maildir "$who"
+    [ ! "$as" ] || chown -R $who .
+    for attempt in 1 2 3; do    # a port that was free may be taken meanwhile
+        port=$(mail port) tls_port=$(mail port)
+        dovecot_config >dovecot.conf
+        chmod a+r dovecot.conf
+        $server_limit $as dovecot -F -c "$PWD/dovecot.conf" 2>said &
+        dovecot_pid=$!
+        wait_for grep 'starting up' log && return
+        stop_dovecot
+    done
+    return 1
+}
+
+dovecot_config() {
+    cat <<EOF
+base_dir = $PWD/run
+state_dir = $PWD/run
+log_path = $PWD/log
+protocols = pop3
+listen = 127.0.0.1
+default_internal_user = $who
+default_internal_group = $(id -gn "$who")
+default_login_user = $who
+auth_failure_delay = 0
+disable_plaintext_auth = no
+ssl = yes
+ssl_cert = <$PWD/cert.pem
+ssl_key = <$PWD/key.pem
+mail_location = maildir:$PWD/Maildir
+passdb {
+  driver = static
+  args = password=secret
+}
+userdb {
+  driver = static
+  args = uid=$(id -u "$who") gid=$(id -g "$who") home=$PWD
+}
+service anvil {
+  chroot =
+}
+service pop3-login {
+  chroot =
+  inet_listener pop3 {
+    port = $port
+  }
+  inet_listener pop3s {
+    port = $tls_port
+  }
+}
+EOF
+}
+
+stop_dovecot() {
+    kill $dovecot_pid 2>/dev/null
+    wait $dovecot_pid
+    dovecot_pid=
+}
+
+left_dovecot() { left_in_maildir; }
+
+# stunnel, as the command of -x, in place of openssl s_client.
+by_stunnel() {
+    cat >stunnel.conf <<EOF
+client = yes
+connect = 127.0.0.1:$tls_port
+CAfile = $work/cert.pem
+verifyChain = yes
+checkIP = 127.0.0.1
+syslog = no
+EOF
+    talk "${login}retr *\ndele *\nquit\n" -x "stunnel stunnel.conf"
+    same_octets
+    only_left
+}
+
+# From 2.4 on its settings have other names. It does not double a dot with which a message begins. An empty
+# message it sends as a blank line; out of its sizes it leaves the line end that it adds to a last line without
+# one, and to nothing at all.
+dovecot='dovecot --version | grep "^2[.]3" && openssl version'
+s_client_too= tls_remark=
+altered=dot-first steps=line-if-empty differ=4 tls=yes capa='capa\n'
+against dovecot Dovecot "$(version_in 'dovecot --version')" "$dovecot" \
+    'does not stuff the first line of a message; 4 sizes lack the line end that it adds'
+check dovecot 'our client gets and removes all through stunnel' "$dovecot && stunnel -version" 'beside by_stunnel'
+check dovecot 'no mail by TLS without a trusted certificate' "$dovecot" 'beside refused_certificate'
+check dovecot 'no mail by TLS under another name' "$dovecot" 'beside refused_name'
+
+# ---- Programs that Debian would not install here ---------------------------------------------------------
+
+# Its POP3 servers shut each other out, and one that is installed is started, and listens to everybody. So each
+# of these is unpacked into directories of its own, which then lie above those of the machine, but only for
+# the processes that are started there (overlayfs, in a mount namespace). These have process numbers of their
+# own as well: when the first one ends, all end.
+
+above='usr etc var run'
+guest_uid=60001                 # of $user there; the next one is that of the server itself
+
+# guest NAME PACKAGE...: unpacks what apt would install for the first package, the others standing in for what
+# it wants, and says who is known there. Leaves in $version what it is, or in $why_not why it is not there.
+guest() {
+    guest=$work/guests/$1 why_not= version=
+    shift
+    if [ "$(id -u)" -ne 0 ]; then
+        why_not='needs root, who can unpack it for itself'
+    elif ! there 'apt-get --version && dpkg --version && unshare --version'; then
+        why_not='needs apt, dpkg and unshare'
+    elif ! (umask 022; unpack "$@") >"$work/guest.log" 2>&1; then
+        why_not="cannot be downloaded here ($(grep -v '^W:' "$work/guest.log" | tail -n 1 | cut -c 1-100))"
+    elif ! (in_guest true) >"$work/guest.log" 2>&1; then
+        why_not="cannot be mounted here ($(tail -n 1 "$work/guest.log"))"
+    else
+        version=$(cat "$guest/version")
+    fi
+    [ ! "$why_not" ]
+}
+
+unpack() {
+    mkdir -p "$guest/debs/partial" "$guest/all/lib" || return
+    for directory in $above; do
+        mkdir "$guest/$directory" "$guest/.$directory" || return
+    done
+    mkdir "$guest/usr/lib"
+    DEBIAN_FRONTEND=noninteractive ${limit:+timeout --foreground -k 9 120} apt-get install -qq -y \
+        --no-install-recommends --download-only -o Dir::Cache::archives="$guest/debs" -o Debug::NoLocking=1 \
+        -o Acquire::Retries=0 -o Acquire::http::Timeout=20 "$@" || return
+    dpkg-deb -f "$guest/debs/$1"_*.deb Version >"$guest/version" || return
+    sed -i 's/^[0-9]*://; s/-[^-]*$//' "$guest/version"
+    for package in "$guest"/debs/*.deb; do
+        dpkg -x "$package" "$guest/all" || return
+    done
+    cp -a "$guest/all/lib/." "$guest/usr/lib"
+    for directory in $above; do
+        [ ! -d "$guest/all/$directory" ] || cp -a "$guest/all/$directory/." "$guest/$directory" || return
+    done
+    rm -rf "$guest/debs" "$guest/all"
+    next=$guest_uid
+    for who in $user cyrus spop3d sshd; do
+        echo "$who:x:$next:$next::$work/now:/bin/sh" >>"$guest/users"
+        echo "$who:x:$next:" >>"$guest/groups"
+        next=$((next + 1))
+    done
+    echo "$user:$(openssl passwd -6 secret):20000::::::" | cat - /etc/shadow >"$guest/etc/shadow"
+    chmod 600 "$guest/etc/shadow"
+    cat "$guest/users" /etc/passwd >"$guest/etc/passwd"
+    cat "$guest/groups" /etc/group >"$guest/etc/group"
+}
+
+# in_guest COMMAND...: becomes the command, there.
+in_guest() {
+    exec unshare --mount --pid --fork --kill-child --mount-proc sh -c '
+        guest=$1
+        for directory in '"$above"'; do
+            mount -t overlay -o "lowerdir=/$directory,upperdir=$guest/$directory,workdir=$guest/.$directory" \
+                overlay "/$directory" || exit
+        done
+        shift
+        exec "$@"' in_guest "$guest" "$@"
+}
+
+# start_guest FUNCTION: chooses $port and $tls_port, runs there the commands of the shell that the function
+# prints, and returns whether somebody answers.
+start_guest() {
+    chmod 755 .
+    for attempt in 1 2 3; do
+        port=$(mail port) tls_port=$(mail port)
+        (umask 022; $1 >start)
+        in_guest ${limit:+timeout 90} sh start >log 2>&1 &
+        guest_pid=$!
+        wait_for mail greets $port && return
+        stop_guest
+    done
+    return 1
+}
+
+stop_guest() {
+    kill -9 $guest_pid
+    wait $guest_pid 2>/dev/null
+    guest_pid=
+}
+
+# guest_server NAME PROGRAM REMARK PACKAGE...: unpacks it and lets our client talk to it.
+guest_server() {
+    wanted $1 || return
+    name=$1 program=$2 remark=$3
+    shift 3
+    if guest $name "$@"; then
+        against $name "$program" "$version" true "$remark"
+    else
+        skip $name "$why_not"
+        row servers "$program" '' '' '' '' "$why_not"
+    fi
+    rm -rf "$guest"
+}
+
+# ---- Courier --------------------------------------------------------------------------------------------
+
+# Its own start scripts go to the background; this is what they start.
+start_courier() {
+    maildir $guest_uid
+    start_guest courier_start
+}
+
+courier_start() {
+    cat "$work/cert.pem" "$work/key.pem" >both.pem
+    cat <<EOF
+set -a
+. /etc/courier/authdaemonrc
+mkdir -p \$authdaemonvar
+/usr/lib/courier/courier-authlib/authdaemond &
+. /etc/courier/pop3d-ssl
+. /etc/courier/pop3d
+TLS_CERTFILE=$PWD/both.pem
+login='/usr/lib/courier/courier/courierpop3login /usr/lib/courier/courier/courierpop3d Maildir'
+tcpd='couriertcpd -address=127.0.0.1 -nodnslookup -noidentlookup'
+\$tcpd $tls_port /usr/bin/couriertls -server -tcpd \$login &
+exec \$tcpd $port \$login
+EOF
+}
+
+stop_courier() { stop_guest; }
+left_courier() { left_in_maildir; }
+
+altered=dot-first steps='lf-for-itself line-if-empty' differ=4 tls=yes capa='capa\n'
+guest_server courier Courier \
+    'does not stuff the first line of a message; 4 sizes lack the line end that it adds; puts a CR before each LF' \
+    courier-pop courier-authdaemon msmtp-mta
+
+# ---- Cyrus ----------------------------------------------------------------------------------------------
+
+# Mail lies in a spool of its own, with CRLF; what is put there by hand is taken in by "reconstruct". The
+# mailbox is made at the first login.
+start_cyrus() {
+    start_guest cyrus_start || return
+    talk "${login}quit\n" 127.0.0.1 $port
+    mail wire mail "spool/user/$user"
+    chown -R $((guest_uid + 1)) spool
+    touch filled
+    wait_for test -e reconstructed
+}
+
+cyrus_start() {
+    rm -rf conf spool
+    mkdir conf spool
+    cp "$work/cert.pem" "$work/key.pem" .
+    cat >imapd.conf <<EOF
+configdirectory: $PWD/conf
+proc_path: $PWD/conf/proc
+mboxname_lockpath: $PWD/conf/lock
+defaultpartition: default
+partition-default: $PWD/spool
+mailbox_legacy_dirs: yes
+autocreate_quota: 0
+autocreate_users: anyone
+allowplaintext: yes
+sasl_mech_list: PLAIN
+sasl_pwcheck_method: auxprop
+sasl_auxprop_plugin: sasldb
+sasl_sasldb_path: $PWD/sasldb
+expunge_mode: immediate
+tls_server_cert: $PWD/cert.pem
+tls_server_key: $PWD/key.pem
+EOF
+    cat >cyrus.conf <<EOF
+START {
+    recover cmd="/usr/sbin/cyrus ctl_cyrusdb -C $PWD/imapd.conf -r"
+}
+SERVICES {
+    pop3 cmd="/usr/lib/cyrus/bin/pop3d -C $PWD/imapd.conf" listen="127.0.0.1:$port"
+    pop3s cmd="/usr/lib/cyrus/bin/pop3d -s -C $PWD/imapd.conf" listen="127.0.0.1:$tls_port"
+}
+EOF
+    cat <<EOF
+echo secret | saslpasswd2 -p -c -f $PWD/sasldb $user
+chown -R cyrus .
+cyrmaster -C $PWD/imapd.conf -M $PWD/cyrus.conf -p $PWD/pid &
+until test -e filled; do
+    sleep 0.1
+done
+setpriv --reuid=cyrus --regid=cyrus --clear-groups cyrus reconstruct -C $PWD/imapd.conf user/$user
+touch reconstructed
+wait
+EOF
+}
+
+stop_cyrus() { stop_guest; }
+
+# Its files go some time later; the number that it gave a message is the end of the unique-id.
+left_cyrus() {
+    printf "${login}uidl\nquit\n" | $limit "$CLIENT" 127.0.0.1 $port >uids
+    number=0
+    for message in mail/*; do
+        number=$((number + 1))
+        ! grep -q "^[0-9]* .*[.]$number\$" uids || echo "${message#mail/}"
+    done
+}
+
+# At the end it closes the connection without a word of TLS, for which openssl has an option, or ends with 1.
+s_client_too=-ignore_unexpected_eof tls_remark=' -ignore_unexpected_eof'
+altered='empty nul octets' steps= differ=0 tls=yes capa='capa\n'
+guest_server cyrus Cyrus 'loses what follows a NUL in a line, and passes over an empty file' \
+    cyrus-pop3d cyrus-common sasl2-bin libsasl2-modules-db msmtp-mta
+
+s_client_too= tls_remark=
+
+# ---- solid-pop3d ----------------------------------------------------------------------------------------
+
+# It is started for each connection, and wants to be given the socket itself.
+start_solid() {
+    maildir $guest_uid
+    start_guest solid_start
+}
+
+solid_start() {
+    printf '<Global>\nMailDropName "Maildir"\nMailDropType maildir\n</Global>\n' >spop3d.conf
+    echo "exec systemd-socket-activate --inetd -a -l 127.0.0.1:$port /usr/sbin/solid-pop3d -f $PWD/spop3d.conf"
+}
+
+stop_solid() { stop_guest; }
+left_solid() { left_in_maildir; }
+
+altered='cr-end dot-no-end no-end' steps='any-order lf-for-itself' differ=0 tls= capa=
+guest_server solid solid-pop3d \
+    'no maildrop in which a last line has no line end; puts a CR before each LF' \
+    solid-pop3d
+
+# ---- GNU Mailutils --------------------------------------------------------------------------------------
+
+start_mailutils() {
+    maildir $guest_uid
+    start_guest mailutils_start
+}
+
+mailutils_start() {
+    cp "$work/cert.pem" "$work/key.pem" .
+    chmod 600 key.pem
+    cat >pop3d.conf <<EOF
+mode daemon;
+foreground yes;
+pidfile $PWD/pid;
+auth { authentication "generic:system"; authorization "system"; };
+mailbox { mailbox-pattern "maildir:$PWD/Maildir"; mailbox-type maildir; };
+mandatory-locking { enable no; };
+logging { syslog no; };
+tcp-wrappers { enable no; };
+server 127.0.0.1:$port { tls-mode no; };
+server 127.0.0.1:$tls_port {
+    tls-mode connection;
+    tls { ssl-certificate-file $PWD/cert.pem; ssl-key-file $PWD/key.pem; };
+};
+EOF
+    echo "exec pop3d --config-file=$PWD/pop3d.conf"
+}
+
+stop_mailutils() { stop_guest; }
+left_mailutils() { left_in_maildir; }
+
+altered='crlf dot-first empty from-first header-only no-blank' steps=lf-for-itself differ=3 tls=yes capa='capa\n'
+guest_server mailutils 'GNU Mailutils' \
+    'changes a header that is not as it should be, does not stuff a first line, 3 sizes lack the line end it adds' \
+    mailutils-pop3d
