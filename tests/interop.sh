@@ -99,7 +99,7 @@ wanted() { case $asked in '  ' | *" $1 "*) ;; *) return 1 ;; esac; }
 # a signal on once, and to the program alone.)
 limit= server_limit=
 if timeout --foreground -k 9 9 true >/dev/null 2>&1; then
-    limit='timeout --foreground -k 9 30' server_limit='timeout --foreground -k 9 90'
+    limit='timeout --foreground -k 9 30' server_limit='timeout --foreground -k 9 200'
 fi
 
 mail() { "$python" "$top/tests/interop_mail.py" "$@"; }
@@ -212,6 +212,103 @@ judge() {
         ok "$name" "$result$what"
         cell="${result%% *} of $(ls ../messages | wc -l)"
     fi
+}
+
+# ---- Programs that Debian would not install here ---------------------------------------------------------
+
+# POP3 servers shut each other out there, and a server that is installed is started, and listens to everybody. So
+# each of these is unpacked into directories of its own, which then lie above those of the machine, but only
+# for the processes that are started there (overlayfs, in a mount namespace). These have process numbers of
+# their own as well: when the first one ends, all end.
+
+above='usr etc var run'
+guest_uid=60001                 # of $user there; the next one is that of the server itself
+
+# guest NAME PACKAGE...: unpacks what apt would install for the first package, the others standing in for what
+# it wants, and says who is known there. Leaves in $version what it is, or in $why_not why it is not there.
+guest() {
+    guest=$work/guests/$1 why_not= version=
+    shift
+    if [ "$(id -u)" -ne 0 ]; then
+        why_not='needs root, who can unpack it for itself'
+    elif ! there 'apt-get --version && dpkg --version && unshare --version'; then
+        why_not='needs apt, dpkg and unshare'
+    elif ! (umask 022; unpack "$@") >"$work/guest.log" 2>&1; then
+        why_not="cannot be downloaded here ($(grep -v '^W:' "$work/guest.log" | tail -n 1 | cut -c 1-100))"
+    elif ! (in_guest true) >"$work/guest.log" 2>&1; then
+        why_not="cannot be mounted here ($(tail -n 1 "$work/guest.log"))"
+    else
+        version=$(cat "$guest/version")
+    fi
+    [ ! "$why_not" ]
+}
+
+# empty_guest: makes the directories of $guest, with nothing in them.
+empty_guest() {
+    for directory in $above; do
+        mkdir -p "$guest/$directory" "$guest/.$directory" || return
+    done
+}
+
+unpack() {
+    empty_guest && mkdir -p "$guest/debs/partial" "$guest/all/lib" "$guest/usr/lib" || return
+    DEBIAN_FRONTEND=noninteractive ${limit:+timeout --foreground -k 9 120} apt-get install -qq -y \
+        --no-install-recommends --download-only -o Dir::Cache::archives="$guest/debs" -o Debug::NoLocking=1 \
+        -o Acquire::Retries=0 -o Acquire::http::Timeout=20 "$@" || return
+    dpkg-deb -f "$guest/debs/$1"_*.deb Version >"$guest/version" || return
+    sed -i 's/^[0-9]*://; s/-[^-]*$//' "$guest/version"
+    for package in "$guest"/debs/*.deb; do
+        dpkg -x "$package" "$guest/all" || return
+    done
+    cp -a "$guest/all/lib/." "$guest/usr/lib"
+    for directory in $above; do
+        [ ! -d "$guest/all/$directory" ] || cp -a "$guest/all/$directory/." "$guest/$directory" || return
+    done
+    rm -rf "$guest/debs" "$guest/all"
+    next=$guest_uid
+    for who in $user cyrus spop3d sshd; do
+        echo "$who:x:$next:$next::$work/now:/bin/sh" >>"$guest/users"
+        echo "$who:x:$next:" >>"$guest/groups"
+        next=$((next + 1))
+    done
+    echo "$user:$(openssl passwd -6 secret):20000::::::" | cat - /etc/shadow >"$guest/etc/shadow"
+    chmod 600 "$guest/etc/shadow"
+    cat "$guest/users" /etc/passwd >"$guest/etc/passwd"
+    cat "$guest/groups" /etc/group >"$guest/etc/group"
+}
+
+# in_guest COMMAND...: becomes the command, there.
+in_guest() {
+    exec unshare --mount --pid --fork --kill-child --mount-proc sh -c '
+        guest=$1
+        for directory in '"$above"'; do
+            mount -t overlay -o "lowerdir=/$directory,upperdir=$guest/$directory,workdir=$guest/.$directory" \
+                overlay "/$directory" || exit
+        done
+        shift
+        exec "$@"' in_guest "$guest" "$@"
+}
+
+# start_guest FUNCTION: chooses $port and $tls_port, runs there the commands of the shell that the function
+# prints, and returns whether somebody answers.
+start_guest() {
+    chmod 755 .
+    for attempt in 1 2 3; do
+        port=$(mail port) tls_port=$(mail port)
+        (umask 022; $1 >start)
+        in_guest ${limit:+timeout 200} sh start >log 2>&1 &
+        guest_pid=$!
+        mail greets $port && return
+        ! kill -0 $guest_pid 2>/dev/null || break
+        stop_guest
+    done
+    return 1
+}
+
+stop_guest() {
+    kill -9 $guest_pid 2>/dev/null
+    wait $guest_pid 2>/dev/null
+    guest_pid=
 }
 
 # A program that delivers to a command hands each message to this one.
@@ -458,7 +555,8 @@ get_inc() {
     MH=$PWD/profile MHCONTEXT=$PWD/context $limit inc -host $host -port $port -user $user \
         $(yes_or_no -truncate -notruncate) -nochangecur -noaudit
 }
-fetch 'nmh inc' get_inc 'command -v inc' 'MH=/dev/null inc -version' 'lf cut-at-nul' \
+fetch 'nmh inc' get_inc 'command -v inc' \
+    'echo "Path: mh" >"$HOME/profile" && MH=$HOME/profile inc -version' 'lf cut-at-nul' \
     'refuses long-line (over 65,371 octets); cuts a line at a NUL; LF' long-line
 
 # s-nail copies into a Maildir what it would write to an mbox: with LF, no CR before it, a blank line between
@@ -565,12 +663,92 @@ get_claws_mail() {
     with_screen receive claws-mail
 }
 
+# Thunderbird runs without a screen. It has no command to fetch mail: a script of ours that lies in its directory,
+# for nobody but itself, gives it the password and asks it to. It delivers into a Maildir, behind fields of its
+# own. No other address than ours is asked for anything.
+get_thunderbird() {
+    guest=$work/guests/thunderbird
+    (umask 022; empty_guest; mkdir -p "$guest/usr/lib/thunderbird" "$guest/usr/share/thunderbird/defaults/pref")
+    cat >"$guest/usr/share/thunderbird/defaults/pref/autoconfig.js" <<'EOF'
+// The first line is passed over.
+pref("general.config.filename", "ours.cfg");
+pref("general.config.obscure_value", 0);
+pref("general.config.sandbox_enabled", false);
+EOF
+    cat >"$guest/usr/lib/thunderbird/ours.cfg" <<'EOF'
+// The first line is passed over.
+const { setTimeout } = ChromeUtils.importESModule("resource://gre/modules/Timer.sys.mjs");
+const end = () => Services.startup.quit(Ci.nsIAppStartup.eForceQuit);
+const fetchMail = async () => {
+  const [user, password] = [Services.env.get("OUR_USER"), Services.env.get("OUR_PASSWORD")];
+  const { MailServices } = ChromeUtils.importESModule("resource:///modules/MailServices.sys.mjs");
+  const login = Cc["@mozilla.org/login-manager/loginInfo;1"].createInstance(Ci.nsILoginInfo);
+  login.init("mailbox://127.0.0.1", null, "mailbox://127.0.0.1", user, password, "", "");
+  await Services.logins.addLoginAsync(login);
+  const server = MailServices.accounts.findServer(user, "127.0.0.1", "pop3");
+  MailServices.pop3.GetNewMail(null, {
+    QueryInterface: ChromeUtils.generateQI(["nsIUrlListener"]),
+    OnStartRunningUrl() {},
+    OnStopRunningUrl() { setTimeout(end, 500); },
+  }, server.rootFolder.getChildNamed("Inbox"), server);
+};
+Services.obs.addObserver(() => setTimeout(() => fetchMail().catch(end), 500), "mail-startup-done");
+EOF
+    mkdir profile
+    cat >profile/prefs.js <<EOF
+user_pref("mail.accountmanager.accounts", "account1");
+user_pref("mail.accountmanager.defaultaccount", "account1");
+user_pref("mail.account.account1.identities", "id1");
+user_pref("mail.account.account1.server", "server1");
+user_pref("mail.identity.id1.useremail", "ann@example.org");
+user_pref("mail.identity.id1.valid", true);
+user_pref("mail.server.server1.type", "pop3");
+user_pref("mail.server.server1.hostname", "$host");
+user_pref("mail.server.server1.port", $port);
+user_pref("mail.server.server1.userName", "$user");
+user_pref("mail.server.server1.socketType", 0);
+user_pref("mail.server.server1.authMethod", 3);
+user_pref("mail.server.server1.leave_on_server", $(yes_or_no false true));
+user_pref("mail.server.server1.check_new_mail", false);
+user_pref("mail.server.server1.login_at_startup", false);
+user_pref("mail.server.server1.storeContractID", "@mozilla.org/msgstore/maildirstore;1");
+user_pref("app.update.enabled", false);
+user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("mailnews.start_page.enabled", false);
+user_pref("network.proxy.type", 1);
+user_pref("network.proxy.http", "127.0.0.1");
+user_pref("network.proxy.http_port", 1);
+user_pref("network.proxy.ssl", "127.0.0.1");
+user_pref("network.proxy.ssl_port", 1);
+EOF
+    (in_guest env MOZ_HEADLESS=1 OUR_USER="$user" OUR_PASSWORD="$password" HOME="$PWD" ${limit:+timeout 150} \
+        /usr/lib/thunderbird/thunderbird-bin -profile "$PWD/profile")
+    ended=$?
+    for message in profile/Mail/127.0.0.1/Inbox/cur/*; do
+        number=${message##*Q}   # the number of the file follows a Q
+        mv "$message" "got/${number%%.*}"
+    done
+    rm -rf "$guest"
+    return $ended
+}
+
 fetch sylpheed get_sylpheed 'command -v sylpheed && command -v Xvfb' 'sylpheed --version' 'lf cut-at-nul-and-end' \
     'takes no empty message; loses what follows a NUL in a line, and the line end; LF' empty
 fetch claws-mail get_claws_mail 'command -v claws-mail && command -v Xvfb' 'claws-mail --version' 'any-order lf' \
     'takes no empty message; leaves the dots at the start of dot-first doubled; LF' 'dot-first empty'
 
+fetch Thunderbird get_thunderbird \
+    'test -x /usr/lib/thunderbird/thunderbird-bin && test $(id -u) = 0 && unshare --mount --pid --fork true' \
+    'thunderbird --version' 'drop=X-Account-Key drop=X-UIDL drop=X-Mozilla-Status drop=X-Mozilla-Status2
+    drop=X-Mozilla-Keys lf' 'adds five X- fields; LF'
+
 # ---- What else a mail program relies on -----------------------------------------------------------------
+
+# arrived STEP...: prints what is wrong unless all messages are there, after the steps.
+arrived() { right mail compare mail got "$@"; }
+
+# right COMMAND...: prints what the command says if it fails.
+right() { "$@" >result 2>&1 || { cat result; echo "$1 $2: failed"; }; }
 
 # check NAME WHAT TEST FUNCTION: one thing more, if TEST succeeds. The function prints what is wrong, if
 # anything is. Returns whether it was tried, and all was well.
@@ -605,7 +783,7 @@ ipv6() {
     start_server -a ::1
     get_curl >said 2>&1 || echo "curl ended with status $?"
     stop_server || echo 'the server did not end well'
-    mail compare mail got line-if-empty >result || cat result
+    arrived line-if-empty
 }
 check curl 'all messages over IPv6' 'curl --version | grep pop3 && grep " lo$" /proc/net/if_inet6' ipv6
 
@@ -625,15 +803,18 @@ unique_ids() {
     rm -rf mail
     mkdir mail
     cp store/cr mail
-    mail compare mail got drop=Received lf >result || cat result
+    arrived drop=Received lf
 }
 check mpop 'after a restart it fetches what is new, no more' 'mpop --version' unique_ids
 
 . "$top/tests/interop_servers.sh"
 . "$top/tests/interop_under.sh"
 
-show_table clients "Mail programs, fetching from our server:"
-show_table servers "Mail servers, as our client finds them:"
+show_table clients "Mail programs, with our server. Listed: all sizes that the program shows are right, or, where it shows
+none, it found how many messages there are. Fetched octet for octet, but for what the remarks say (LF: as the
+line end). Messages that are missing are left out for the reason there."
+show_table servers "Mail servers, with our client. Listed: the sizes that are those of what is sent. Fetched and deleted as above."
+show_table under "Programs that start our server for each connection, with curl and our client."
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]

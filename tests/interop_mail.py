@@ -8,18 +8,28 @@
     interop_mail.py terminal PROMPT ANSWER COMMAND...
         runs a program that wants a terminal, on one that nobody sees, and types the answer at the prompt
     interop_mail.py port                      prints a port of 127.0.0.1 that is free
-    interop_mail.py greets PORT               exits with 0 if a POP3 server answers there
+    interop_mail.py greets PORT               exits with 0 once a server for POP3 or ssh answers there
+    interop_mail.py breaks_off PORT USER PASSWORD
+        logs in there, marks the first message, and goes away; exits with 0 if that was answered
+    interop_mail.py ended PROGRAM ARGUMENT    exits with 0 once no process runs that program with that argument
+    interop_mail.py deliver FIRST LAST COMMAND...
+        hands each message of that number to the command, on its standard input
+    interop_mail.py delivered COUNT GOT       prints what is wrong unless all are there, once each, and whole
+    interop_mail.py whole GOT                 prints what is wrong unless those that are there are whole
     interop_mail.py wire FROM TO              writes the messages of a directory as RETR sends them, 1 to n
 
 Nothing here knows how the server or the client do it: what a message looks like on its way is written down
 once more, from RFC 1939 and the README.
 """
 
+import glob
 import os
 import pty
 import re
 import socket
+import subprocess
 import sys
+import time
 
 
 # ---- The messages ----------------------------------------------------------------------------------------
@@ -76,10 +86,10 @@ def make(directory):
 
 def on_the_wire(octets):
     """Returns a file's message as RETR sends it, byte-stuffing undone."""
-    return ended(re.sub(rb"(?<!\r)\n", b"\r\n", octets))
+    return with_end(re.sub(rb"(?<!\r)\n", b"\r\n", octets))
 
 
-def ended(octets):
+def with_end(octets):
     return octets if octets == b"" or octets.endswith(b"\n") else octets + b"\r\n"
 
 
@@ -165,7 +175,7 @@ def difference(wanted, got):
 
 def after(octets, steps):
     """Returns what a file's message is when it was sent and the steps are done."""
-    octets = ended(octets.replace(b"\n", b"\r\n")) if "lf-for-itself" in steps else on_the_wire(octets)
+    octets = with_end(octets.replace(b"\n", b"\r\n")) if "lf-for-itself" in steps else on_the_wire(octets)
     for step in steps:
         if step in STEPS:
             octets = STEPS[step](octets)
@@ -210,6 +220,51 @@ def sizes(wanted, listing):
     return 1 if bad else 0
 
 
+# ---- Delivery --------------------------------------------------------------------------------------------
+
+def numbered(n):
+    """Returns the header and the body of a message that is known by its number, now and then a large one."""
+    lines = (n * 7919 % 40) if n % 10 else 4000
+    header = f"From: Ann Example <ann@example.org>\nSubject: {n}\n"
+    return header.encode(), b"".join(b"%d %d %s\n" % (n, line, b"." * (line % 80)) for line in range(lines)) + b".\n"
+
+
+def deliver(first, last, *command):
+    for n in range(int(first), int(last) + 1):
+        subprocess.run(command, input=b"\n".join(numbered(n)), check=True, timeout=30)
+
+
+def bad_ones(got):
+    """Returns the numbers of the whole messages there, and says of each of the others what it is."""
+    numbers, bad = [], []
+    for octets in read_all(got):
+        found = re.search(rb"(?m)^Subject: ([0-9]+)$", octets)
+        n = int(found.group(1)) if found else 0
+        header, body = numbered(n)
+        if found and octets.endswith(b"\n\n" + body) and octets.count(b"Subject:") == 1:
+            numbers.append(n)
+        else:
+            bad.append(f"message {n} is not whole: {len(octets)} octets, its end is {octets[-40:]!r}")
+    return numbers, bad
+
+
+def whole(got):
+    numbers, bad = bad_ones(got)
+    print("\n".join(bad))
+    return 1 if bad else 0
+
+
+def delivered(count, got):
+    numbers, bad = bad_ones(got)
+    wanted = set(range(1, int(count) + 1))
+    if lost := sorted(wanted - set(numbers)):
+        bad.append(f"lost: {lost}")
+    if twice := sorted(n for n in set(numbers) if numbers.count(n) > 1):
+        bad.append(f"twice: {twice}")
+    print("\n".join(bad))
+    return 1 if bad else 0
+
+
 # ---- Small help for the shell ----------------------------------------------------------------------------
 
 def terminal(prompt, answer, *command):
@@ -234,9 +289,50 @@ def port():
         print(listening.getsockname()[1])
 
 
+def once(condition):
+    """Waits until it holds, ten seconds at most. Returns the status to exit with."""
+    end = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > end:
+            return 1
+        time.sleep(0.05)
+    return 0
+
+
 def greets(port):
-    with socket.create_connection(("127.0.0.1", int(port)), timeout=5) as server:
-        return 0 if server.recv(4).startswith(b"+OK") else 1
+    def greeting():
+        try:
+            with socket.create_connection(("127.0.0.1", int(port)), timeout=5) as server:
+                return server.recv(4)[:3] in (b"+OK", b"SSH")
+        except OSError:
+            return False
+
+    return once(greeting)
+
+
+def breaks_off(port, user, password):
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=20) as server:
+        answers = server.makefile("rb")
+        said = answers.readline()
+        for command in f"USER {user}", f"PASS {password}", "DELE 1":
+            server.sendall(command.encode() + b"\r\n")
+            said = answers.readline()
+        answers.close()
+        return 0 if said.startswith(b"+OK") else 1
+
+
+def ended(program, argument):
+    def gone():
+        for process in glob.glob("/proc/[0-9]*/cmdline"):
+            try:
+                command = read(process).decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if command[0] == program and argument in command:
+                return False
+        return True
+
+    return once(gone)
 
 
 def wire(mail, to):
@@ -246,6 +342,6 @@ def wire(mail, to):
 
 
 if __name__ == "__main__":
-    sys.exit({"make": make, "compare": compare, "sizes": sizes, "terminal": terminal, "port": port,
-              "greets": greets, "wire": wire}
-             [sys.argv[1]](*sys.argv[2:]))
+    sys.exit({"make": make, "compare": compare, "sizes": sizes, "wire": wire, "terminal": terminal, "port": port,
+              "greets": greets, "breaks_off": breaks_off, "ended": ended, "deliver": deliver,
+              "delivered": delivered, "whole": whole}[sys.argv[1]](*sys.argv[2:]))

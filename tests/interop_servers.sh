@@ -25,13 +25,20 @@ s_client() {
 
 # Who we say that we are, for TLS, and who says so.
 if openssl version >/dev/null 2>&1; then
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
-        -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
+    (
+        cd "$work" || exit
+        new_key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+        openssl req -x509 $new_key -days 2 -subj '/CN=an authority of ours' -keyout authority.key -out authority.pem
+        openssl req -new $new_key -subj /CN=localhost -keyout key.pem -out request.pem
+        echo 'subjectAltName = DNS:localhost, IP:127.0.0.1' >names
+        openssl x509 -req -in request.pem -CA authority.pem -CAkey authority.key -set_serial 1 -days 2 \
+            -extfile names -out cert.pem
+    ) >/dev/null 2>&1
 fi
-trusted="-CAfile $work/cert.pem -verify_ip 127.0.0.1"
+trusted="-CAfile $work/authority.pem -verify_ip 127.0.0.1"
 
 # same_octets: prints what is wrong unless all messages arrived.
-same_octets() { mail compare mail got $steps lf >result || cat result; }
+same_octets() { arrived $steps lf; }
 
 # only_left NAME...: prints what is wrong unless the server still has these messages and no others.
 only_left() {
@@ -216,7 +223,7 @@ by_stunnel() {
     cat >stunnel.conf <<EOF
 client = yes
 connect = 127.0.0.1:$tls_port
-CAfile = $work/cert.pem
+CAfile = $work/authority.pem
 verifyChain = yes
 checkIP = 127.0.0.1
 syslog = no
@@ -238,98 +245,7 @@ check dovecot 'our client gets and removes all through stunnel' "$dovecot && stu
 check dovecot 'no mail by TLS without a trusted certificate' "$dovecot" 'beside refused_certificate'
 check dovecot 'no mail by TLS under another name' "$dovecot" 'beside refused_name'
 
-# ---- Programs that Debian would not install here ---------------------------------------------------------
-
-# Its POP3 servers shut each other out, and one that is installed is started, and listens to everybody. So each
-# of these is unpacked into directories of its own, which then lie above those of the machine, but only for
-# the processes that are started there (overlayfs, in a mount namespace). These have process numbers of their
-# own as well: when the first one ends, all end.
-
-above='usr etc var run'
-guest_uid=60001                 # of $user there; the next one is that of the server itself
-
-# guest NAME PACKAGE...: unpacks what apt would install for the first package, the others standing in for what
-# it wants, and says who is known there. Leaves in $version what it is, or in $why_not why it is not there.
-guest() {
-    guest=$work/guests/$1 why_not= version=
-    shift
-    if [ "$(id -u)" -ne 0 ]; then
-        why_not='needs root, who can unpack it for itself'
-    elif ! there 'apt-get --version && dpkg --version && unshare --version'; then
-        why_not='needs apt, dpkg and unshare'
-    elif ! (umask 022; unpack "$@") >"$work/guest.log" 2>&1; then
-        why_not="cannot be downloaded here ($(grep -v '^W:' "$work/guest.log" | tail -n 1 | cut -c 1-100))"
-    elif ! (in_guest true) >"$work/guest.log" 2>&1; then
-        why_not="cannot be mounted here ($(tail -n 1 "$work/guest.log"))"
-    else
-        version=$(cat "$guest/version")
-    fi
-    [ ! "$why_not" ]
-}
-
-unpack() {
-    mkdir -p "$guest/debs/partial" "$guest/all/lib" || return
-    for directory in $above; do
-        mkdir "$guest/$directory" "$guest/.$directory" || return
-    done
-    mkdir "$guest/usr/lib"
-    DEBIAN_FRONTEND=noninteractive ${limit:+timeout --foreground -k 9 120} apt-get install -qq -y \
-        --no-install-recommends --download-only -o Dir::Cache::archives="$guest/debs" -o Debug::NoLocking=1 \
-        -o Acquire::Retries=0 -o Acquire::http::Timeout=20 "$@" || return
-    dpkg-deb -f "$guest/debs/$1"_*.deb Version >"$guest/version" || return
-    sed -i 's/^[0-9]*://; s/-[^-]*$//' "$guest/version"
-    for package in "$guest"/debs/*.deb; do
-        dpkg -x "$package" "$guest/all" || return
-    done
-    cp -a "$guest/all/lib/." "$guest/usr/lib"
-    for directory in $above; do
-        [ ! -d "$guest/all/$directory" ] || cp -a "$guest/all/$directory/." "$guest/$directory" || return
-    done
-    rm -rf "$guest/debs" "$guest/all"
-    next=$guest_uid
-    for who in $user cyrus spop3d sshd; do
-        echo "$who:x:$next:$next::$work/now:/bin/sh" >>"$guest/users"
-        echo "$who:x:$next:" >>"$guest/groups"
-        next=$((next + 1))
-    done
-    echo "$user:$(openssl passwd -6 secret):20000::::::" | cat - /etc/shadow >"$guest/etc/shadow"
-    chmod 600 "$guest/etc/shadow"
-    cat "$guest/users" /etc/passwd >"$guest/etc/passwd"
-    cat "$guest/groups" /etc/group >"$guest/etc/group"
-}
-
-# in_guest COMMAND...: becomes the command, there.
-in_guest() {
-    exec unshare --mount --pid --fork --kill-child --mount-proc sh -c '
-        guest=$1
-        for directory in '"$above"'; do
-            mount -t overlay -o "lowerdir=/$directory,upperdir=$guest/$directory,workdir=$guest/.$directory" \
-                overlay "/$directory" || exit
-        done
-        shift
-        exec "$@"' in_guest "$guest" "$@"
-}
-
-# start_guest FUNCTION: chooses $port and $tls_port, runs there the commands of the shell that the function
-# prints, and returns whether somebody answers.
-start_guest() {
-    chmod 755 .
-    for attempt in 1 2 3; do
-        port=$(mail port) tls_port=$(mail port)
-        (umask 022; $1 >start)
-        in_guest ${limit:+timeout 90} sh start >log 2>&1 &
-        guest_pid=$!
-        wait_for mail greets $port && return
-        stop_guest
-    done
-    return 1
-}
-
-stop_guest() {
-    kill -9 $guest_pid
-    wait $guest_pid 2>/dev/null
-    guest_pid=
-}
+# ---- Those that Debian would not install here -----------------------------------------------------------
 
 # guest_server NAME PROGRAM REMARK PACKAGE...: unpacks it and lets our client talk to it.
 guest_server() {

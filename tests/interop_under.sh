@@ -1,6 +1,157 @@
-# ---- TLS before our server ------------------------------------------------------------------------------
+# interop_under.sh - our server under the programs of others: a part of interop.sh, and read by it
+#
+# Somebody else listens, and starts a "server -i" for each connection. Through each of them curl fetches all
+# messages, our client removes them, and a client that goes away in the middle removes nothing. After that,
+# mail is delivered by others into a store that is being emptied.
 
-# stunnel runs a "server -i" for each connection. It says in its log which port it got.
+# ---- Who listens ----------------------------------------------------------------------------------------
+
+# ours: prints the command that serves one session.
+ours() { echo "$SERVER -i -d $PWD/store -p $PWD/passfile"; }
+
+# listen FUNCTION: chooses $port, runs the function, which becomes the program that listens there, and returns
+# whether our server answers.
+listen() {
+    for attempt in 1 2 3; do
+        port=$(mail port)
+        $1 >log 2>&1 &
+        tunnel_pid=$!
+        mail greets $port && return
+        ! kill -0 $tunnel_pid 2>/dev/null || break
+        stop_listening
+    done
+    return 1
+}
+
+stop_listening() {
+    kill $tunnel_pid 2>/dev/null
+    wait $tunnel_pid 2>/dev/null
+    tunnel_pid=
+}
+
+# through FUNCTION: runs it while $under listens. Prints what is wrong.
+through() {
+    echo "$user:$password" >passfile
+    if start_$under; then
+        $1
+    else
+        echo "$under does not start"
+    fi
+    stop_$under
+    ! grep -e 'killed by signal' -e Sanitizer -e 'runtime error' log
+}
+
+by_curl() {
+    host=127.0.0.1 delete=no
+    get_curl >said 2>&1 || echo "curl ended with status $?"
+    arrived line-if-empty
+    right mail sizes mail listing
+}
+
+# all_removed ARGUMENT...: our client, with these, fetches and removes all. Prints what is wrong.
+all_removed() {
+    talk "user $user\npass $password\nlist\nretr *\ndele *\nquit\n" "$@"
+    sizes_differ 0
+    arrived lf
+    [ ! "$(ls -A store)" ] || echo 'left in the store:' $(ls -A store)
+}
+
+by_client() { all_removed 127.0.0.1 $port; }
+
+# A session that ended without QUIT has carried out nothing once its process is gone.
+gone_away() {
+    mail breaks_off $port "$user" "$password" || echo 'the session did not go as it should'
+    mail ended "$SERVER" "$PWD/store" || echo 'our server does not end'
+    diff -r mail store >/dev/null || echo 'the store is not what it was'
+}
+
+# under NAME PROGRAM VERSION TEST REMARK: our server, started by a program that has the functions start_NAME,
+# which sets $port, and stop_NAME. What our server says may be in the file log.
+under() {
+    under=$1
+    wanted $under || return
+    if ! there "$4"; then
+        skip $under "not there ($4)"
+        row under "$2" '' '' '' '' 'not there'
+        return
+    fi
+    count=$(ls "$work/messages" | wc -l)
+    listed=sizes fetched="$count of $count" deleted=yes
+    check $under 'curl lists and gets all messages' 'curl --version | grep pop3' 'through by_curl' ||
+        listed=FAILED fetched=FAILED
+    check $under 'our client removes all' true 'through by_client' || deleted=FAILED
+    check $under 'a client that goes away removes nothing' true 'through gone_away' || deleted=FAILED
+    row under "$2" "$3" "$listed" "$fetched" $deleted "$5"
+}
+
+# socat hands over a socket of its own for both ways, two pipes, or, with nofork, the connection itself.
+socat_listens() {
+    exec $server_limit socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" "EXEC:$(ours)$handed_over"
+}
+
+start_socat() { listen socat_listens; }
+stop_socat() { stop_listening; }
+
+for handed_over in '' ,pipes ,nofork; do
+    under socat "socat EXEC$handed_over" "$(version_in 'socat -V')" 'socat -V' ''
+done
+
+# As a unit with Accept=yes would: the connection is standard input and output.
+systemd_listens() { exec $server_limit systemd-socket-activate --inetd -a -l "127.0.0.1:$port" $(ours); }
+start_systemd() { listen systemd_listens; }
+stop_systemd() { stop_listening; }
+under systemd systemd-socket-activate "$(version_in 'systemctl --version')" 'systemd-socket-activate --version' \
+    '--inetd -a'
+
+# Both inetds hand over the connection as standard error as well.
+start_openbsd_inetd() { start_guest openbsd_inetd_start; }
+openbsd_inetd_start() {
+    echo "127.0.0.1:$port stream tcp nowait root $SERVER $(ours)" >inetd.conf
+    echo "exec inetd -i $PWD/inetd.conf"
+}
+
+start_xinetd() { start_guest xinetd_start; }
+xinetd_start() {
+    cat >xinetd.conf <<EOF
+service pop3
+{
+    type = UNLISTED
+    bind = 127.0.0.1
+    port = $port
+    socket_type = stream
+    protocol = tcp
+    wait = no
+    user = root
+    server = $SERVER
+    server_args = -i -d $PWD/store -p $PWD/passfile
+}
+EOF
+    echo "exec xinetd -dontfork -f $PWD/xinetd.conf"
+}
+
+stop_openbsd_inetd() { stop_guest; }
+stop_xinetd() { stop_guest; }
+
+# guest_under NAME PROGRAM PACKAGE...: unpacks it and lets it listen.
+guest_under() {
+    wanted $1 || return
+    name=$1 program=$2
+    shift 2
+    if guest $name "$@"; then
+        under $name "$program" "$version" true ''
+    else
+        skip $name "$why_not"
+        row under "$program" '' '' '' '' "$why_not"
+    fi
+    rm -rf "$guest"
+}
+
+guest_under openbsd_inetd 'OpenBSD inetd' openbsd-inetd
+guest_under xinetd xinetd xinetd
+
+# ---- TLS and ssh ----------------------------------------------------------------------------------------
+
+# stunnel says in its log which port it got.
 start_tunnel() {
     echo "$user:$password" >passfile
     cat >stunnel.conf <<EOF
@@ -30,22 +181,198 @@ stop_tunnel() {
 
 curl_by_tls() {
     start_tunnel || echo 'stunnel does not start'
-    $limit curl -sS --cacert "$work/cert.pem" --user "$user:$password" -o 'got/#1' \
-        "pop3s://127.0.0.1:$tls_port/[1-$(ls mail | wc -l)]" >said 2>&1 || echo "curl ended with status $?"
+    $limit curl -sS --cacert "$work/authority.pem" --user "$user:$password" -o 'got/#1' \
+        "pop3s://localhost:$tls_port/[1-$(ls mail | wc -l)]" >said 2>&1 || echo "curl ended with status $?"
     stop_tunnel
-    mail compare mail got line-if-empty >result || cat result
+    arrived line-if-empty
 }
 
 client_by_tls() {
     start_tunnel || echo 'stunnel does not start'
-    talk "user $user\npass $password\nretr *\ndele *\nquit\n" -x "$(s_client $tls_port $trusted)"
+    all_removed -x "$(s_client $tls_port $trusted)"
     stop_tunnel
-    sizes_differ 0
-    mail compare mail got lf >result || cat result
-    [ ! "$(ls -A store)" ] || echo 'left in the store:' $(ls -A store)
+}
+
+# broken_off ARGUMENT...: our client marks all messages, and is ended by a signal. Prints what is wrong.
+broken_off() {
+    mkfifo typed
+    $limit "$CLIENT" -d got "$@" <typed >said 2>errors &
+    helper_pids=$!
+    exec 4>typed
+    printf "user $user\npass $password\ndele *\nnoop\n" >&4
+    wait_for grep ' marked, 0 failed' said || echo 'the messages were not marked'
+    kill $helper_pids
+    wait $helper_pids           # the end of what is typed would be QUIT, so that comes later
+    exec 4>&-
+    helper_pids=
+    diff -r mail store >/dev/null || echo 'the store is not what it was'
+}
+
+broken_off_by_tls() {
+    start_tunnel || echo 'stunnel does not start'
+    broken_off -x "$(s_client $tls_port $trusted)"
+    stop_tunnel
 }
 
 stunnel='stunnel -version && openssl version'
-check stunnel 'curl gets all messages' "$stunnel && curl --version | grep pop3s" curl_by_tls
-check stunnel 'our client gets and removes all' "$stunnel" client_by_tls
+if wanted stunnel; then
+    listed=sizes fetched="$(ls "$work/messages" | wc -l)" deleted=yes
+    fetched="$fetched of $fetched"
+    check stunnel 'curl gets all messages' "$stunnel && curl --version | grep pop3s" curl_by_tls || fetched=FAILED
+    check stunnel 'our client gets and removes all' "$stunnel" client_by_tls || listed=FAILED deleted=FAILED
+    check stunnel 'a client that is ended removes nothing' "$stunnel" broken_off_by_tls || deleted=FAILED
+    if there "$stunnel"; then
+        row under stunnel "$(version_in 'stunnel -version')" $listed "$fetched" $deleted 'a certificate of a CA, checked'
+    else
+        row under stunnel '' '' '' '' 'not there'
+    fi
+fi
 
+# An sshd with keys of its own, and a user there who has our server, and the store, at home.
+start_sshd() {
+    start_guest sshd_start
+}
+
+sshd_start() {
+    ssh-keygen -q -t ed25519 -N '' -f host_key
+    ssh-keygen -q -t ed25519 -N '' -f user_key
+    echo "[127.0.0.1]:$port $(cat host_key.pub)" >known_hosts
+    cat >sshd_config <<EOF
+ListenAddress 127.0.0.1:$port
+HostKey $PWD/host_key
+AuthorizedKeysFile $PWD/user_key.pub
+StrictModes no
+UsePAM no
+PidFile none
+EOF
+    cp "$SERVER" server
+    chmod 755 server
+    chown -R $guest_uid store
+    cat <<EOF
+mkdir -p /run/sshd
+exec /usr/sbin/sshd -D -e -f $PWD/sshd_config
+EOF
+}
+
+by_ssh() {
+    start_sshd || echo 'sshd does not start'
+    $1 -x "ssh -F none -i $PWD/user_key -o IdentitiesOnly=yes -o UserKnownHostsFile=$PWD/known_hosts \
+        -o BatchMode=yes -p $port $user@127.0.0.1 ./server -i -d store"
+    stop_guest
+}
+
+if wanted ssh; then
+    if ! there 'ssh -V && ssh-keygen -?; command -v ssh-keygen'; then
+        skip ssh 'not there (ssh)'
+        row under ssh '' '' '' '' 'not there'
+    elif ! guest ssh openssh-server; then
+        skip ssh "$why_not"
+        row under ssh '' '' '' '' "$why_not"
+    else
+        listed=sizes fetched="$(ls "$work/messages" | wc -l)" deleted=yes
+        fetched="$fetched of $fetched"
+        check ssh 'our client gets and removes all' true 'by_ssh all_removed' ||
+            listed=FAILED fetched=FAILED deleted=FAILED
+        check ssh 'a client that is ended removes nothing' true 'by_ssh broken_off' || deleted=FAILED
+        row under ssh "$version" $listed "$fetched" $deleted "client -x 'ssh host ./server -i -d store'"
+    fi
+    rm -rf "$guest"
+fi
+
+# ---- Delivery -------------------------------------------------------------------------------------------
+
+# delivered COUNT COMMAND...: lets two at once deliver messages by that command, each numbered and of a content
+# that is known, while our client fetches and removes what it finds, session after session, and another one only
+# looks. Prints what is wrong unless each message arrived once, whole, and nothing else did.
+delivered() {
+    count=$1
+    shift
+    start_server
+    mail deliver 1 $((count / 2)) "$@" 2>delivery.1 &
+    helper_pids=$!
+    mail deliver $((count / 2 + 1)) $count "$@" 2>delivery.2 &
+    helper_pids="$helper_pids $!"
+    (
+        session=0
+        while [ ! -e over ]; do
+            session=$((session + 1))
+            printf 'retr *\nquit\n' | $limit "$CLIENT" -d "looked/$session" 127.0.0.1 $port >/dev/null 2>&1
+        done
+    ) &
+    looking=$!
+    sessions=0 some=0
+    for last in no yes; do
+        while [ $last = yes ] || kill -0 $helper_pids 2>/dev/null; do
+            sessions=$((sessions + 1))
+            printf 'retr *\ndele *\nquit\n' |
+                $limit "$CLIENT" -d "got/$sessions" 127.0.0.1 $port >said 2>errors || cat errors
+            [ ! -d got/$sessions ] || some=$((some + 1))
+            [ $last = no ] || break
+        done
+        [ $last = yes ] || wait $helper_pids || cat delivery.1 delivery.2
+    done
+    touch over
+    wait $looking
+    helper_pids=
+    stop_server || echo 'the server did not end well'
+    [ $some -gt 2 ] || echo "only $some sessions found anything"
+    right mail delivered $count got
+    [ ! -d looked ] || right mail whole looked
+    [ ! "$(ls store/)" ] || echo 'left in the store:' $(ls store/)
+}
+
+# into_maildir COUNT COMMAND...: the same, into a Maildir, whose "new" our server serves.
+into_maildir() {
+    mkdir Maildir Maildir/cur Maildir/new Maildir/tmp
+    [ ! "$as" ] || chown -R nobody .
+    rm -rf store
+    ln -s Maildir/new store
+    delivered "$@"
+}
+
+by_procmail() {
+    as=
+    : >procmailrc
+    into_maildir 300 procmail "DEFAULT=$PWD/Maildir/" "$PWD/procmailrc"
+}
+
+by_maildrop() {
+    as=
+    echo "to \"$PWD/Maildir\"" >filter
+    into_maildir 300 maildrop ./filter
+}
+
+by_dovecot_lda() {
+    mkdir run
+    cat >lda.conf <<EOF
+mail_location = maildir:$PWD/Maildir
+log_path = $PWD/lda.log
+base_dir = $PWD/run
+state_dir = $PWD/run
+EOF
+    chmod 644 lda.conf
+    as=
+    if [ "$(id -u)" -eq 0 ]; then
+        as="setpriv --reuid=nobody --regid=$(id -g nobody) --clear-groups"
+        chmod 755 .
+    fi
+    into_maildir 100 $as env HOME="$PWD" USER="$(${as:-command} id -un)" $dovecot_lda -c "$PWD/lda.conf"
+}
+
+by_rcvstore() {
+    echo "Path: $PWD/mh" >profile
+    mkdir mh mh/inbox
+    rm -rf store
+    ln -s mh/inbox store
+    MH=$PWD/profile MHCONTEXT=$PWD/context
+    export MH MHCONTEXT
+    delivered 300 "$rcvstore" +inbox
+    unset MH MHCONTEXT
+}
+
+dovecot_lda=/usr/lib/dovecot/dovecot-lda rcvstore=/usr/lib/mh/rcvstore
+while_sessions='delivers, two at once, while sessions run: none lost, half or twice'
+check procmail "$while_sessions" 'procmail -v' by_procmail
+check maildrop "$while_sessions" 'maildrop -v' by_maildrop
+check dovecot-lda "$while_sessions" "test -x $dovecot_lda && setpriv --version" by_dovecot_lda
+check rcvstore "$while_sessions, in an MH folder" "test -x $rcvstore" by_rcvstore
