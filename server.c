@@ -1665,7 +1665,7 @@ wipe_registers(void)
     syscall(SYS_getpid, 0L, 0L, 0L, 0L, 0L, 0L);
 }
 
-/* And what the functions that its caller called have left on the stack: a fork copies that memory. */
+/* And what the functions that its caller called have left on the stack, confine_calls() foremost. */
 static NOT_INLINE void
 wipe_stack(void)
 {
@@ -1738,12 +1738,15 @@ end_with(const uint32_t *word, pid_t pid)
         syscall(SYS_kill, (long)pid, (long)SIGTERM, 0L, 0L, 0L, (long)*word);
 }
 
-/* Takes the word from a session. */
-static void
+/* Takes the word from a session: where it is kept, and where the frame of fork_with() was. */
+static NOT_INLINE void
 forget(uint32_t *word)
 {
+    char frame[512];
+
+    explicit_bzero(frame, sizeof frame);
+    wipe_registers();
     *word = 0;
-    wipe_stack();
 }
 #else
 static void
@@ -1804,8 +1807,12 @@ confine_files(const struct store *store)
         .network = version < 4 ? 0 : version < 10 ? 3 : 15, /* TCP, then UDP */
         .scopes = version < 6 ? 0 : 3
     };
+    /* At each open() the kernel asks whether truncate() would be allowed, up to the root if it is not: half of
+     * what Landlock costs. What may be removed may as well be emptied, and seccomp allows no such call. */
+    const uint64_t truncate = version < 3 ? 0 : UINT64_C(1) << 14;
     const struct landlock_path_beneath_attr kept = {
-        .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE, .parent_fd = store->directory
+        .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | truncate,
+        .parent_fd = store->directory
     };
     int rules;
     bool done;

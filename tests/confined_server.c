@@ -228,7 +228,7 @@ static const struct deed {
     {"read", deed_read, FILES, 1},                  {"list", deed_list, FILES, 1},
     {"remove", deed_remove, FILES, 1},              {"write", deed_write, CALLS | FILES, 1},
     {"create", deed_create, CALLS | FILES, 1},      {"create-to-read", deed_create_to_read, CALLS | FILES, 1},
-    {"truncate", deed_truncate, CALLS | FILES, 3},  {"rename", deed_rename, CALLS | FILES, 1},
+    {"truncate", deed_truncate, CALLS, 0},           {"rename", deed_rename, CALLS | FILES, 1},
     {"link", deed_link, CALLS | FILES, 1},          {"symlink", deed_symlink, CALLS | FILES, 1},
     {"mkdir", deed_mkdir, CALLS | FILES, 1},        {"chmod", deed_chmod, CALLS, 0},
     {"execute", deed_execute, CALLS | FILES, 1},    {"fork", deed_fork, CALLS, 0},
