@@ -810,11 +810,11 @@ check mpop 'after a restart it fetches what is new, no more' 'mpop --version' un
 . "$top/tests/interop_servers.sh"
 . "$top/tests/interop_under.sh"
 
-show_table clients "Mail programs, with our server. Listed: all sizes that the program shows are right, or, where it shows
-none, it found how many messages there are. Fetched octet for octet, but for what the remarks say (LF: as the
-line end). Messages that are missing are left out for the reason there."
-show_table servers "Mail servers, with our client. Listed: the sizes that are those of what is sent. Fetched and deleted as above."
-show_table under "Programs that start our server for each connection, with curl and our client."
+show_table clients 'Mail programs, with our server. Listed: the sizes that it shows, all right, or, where it shows none, how
+many messages there are. Fetched: octet for octet, but for what the remarks say (LF: that as the line end), and
+without the messages that they name.'
+show_table servers 'Mail servers, with our client. Listed: so many sizes are those of what is sent. Fetched: as above.'
+show_table under 'Programs that start our server for each connection, with curl and our client.'
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]

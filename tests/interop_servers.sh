@@ -125,7 +125,8 @@ against() {
     row servers "$program" "$version" "$listed" "$fetched" $deleted "$remark"
     if [ ! "$tls" ]; then
         row servers "$program, TLS" "$version" '' '' '' 'it has no TLS'
-    elif check $server "our client gets and removes all by TLS$without" 'openssl version' 'beside all_removed_by_tls'; then
+    elif check $server "our client gets and removes all by TLS$without" 'openssl version' \
+        'beside all_removed_by_tls'; then
         row servers "$program, TLS" "$version" "$listed" "$fetched" yes "by openssl s_client$tls_remark"
     else
         row servers "$program, TLS" "$version" FAILED FAILED FAILED ''

@@ -222,7 +222,8 @@ if wanted stunnel; then
     check stunnel 'our client gets and removes all' "$stunnel" client_by_tls || listed=FAILED deleted=FAILED
     check stunnel 'a client that is ended removes nothing' "$stunnel" broken_off_by_tls || deleted=FAILED
     if there "$stunnel"; then
-        row under stunnel "$(version_in 'stunnel -version')" $listed "$fetched" $deleted 'a certificate of a CA, checked'
+        row under stunnel "$(version_in 'stunnel -version')" $listed "$fetched" $deleted \
+            'a certificate of an authority, checked'
     else
         row under stunnel '' '' '' '' 'not there'
     fi
