@@ -195,7 +195,7 @@ static const struct call {
     {.number = SYS_prlimit64, .name = "prlimit64", .errors = {EPERM, EINVAL}},
     {.number = SYS_setrlimit, .name = "setrlimit", .errors = {EPERM, EINVAL}},
     {.number = 317, .name = "seccomp", .errors = {ENOSYS, EINVAL, EACCES, ENOMEM}},
-    {.number = 444, .name = "landlock_create_ruleset", .errors = {ENOSYS, EOPNOTSUPP, ENOMEM, EMFILE}},
+    {.number = 444, .name = "landlock_create_ruleset", .errors = {ENOSYS, EOPNOTSUPP, EPERM, ENOMEM, EMFILE}},
     {.number = 445, .name = "landlock_add_rule", .errors = {EINVAL, ENOMEM}},
     {.number = 446, .name = "landlock_restrict_self", .errors = {EPERM, E2BIG, ENOMEM}},
     {.number = SYS_setuid, .name = "setuid", .errors = {EAGAIN, EPERM, ENOMEM}},
