@@ -1106,7 +1106,10 @@ filled(void)
     for (int i = 1; i <= count; i++)
         expect(&c, "+OK*");
     deliver("late", "late\n");                  /* nobody has seen it: it stays */
-    quit(&c);
+    send_text(&c, "QUIT\r\n");
+    check(poll(&(struct pollfd){.fd = c.fd, .events = POLLIN}, 1, 10 * PATIENCE) == 1);     /* a disk may take long */
+    expect(&c, "+OK*");
+    expect_end(&c);
     c = greeted(&s);
     ask(&c, "STAT", "+OK 1 6");
     quit(&c);
