@@ -1598,6 +1598,7 @@ static void (*const handlers[POP3_VERBS])(struct session *, const struct request
  *             to inherit; so the parent sets it, once, for itself as well. What it alone must do, fork and
  *             signal its sessions, passes with a word in an argument that the system does not look at. The
  *             word is made at random, and a session has forgotten it when it reads its first octet.
+ *             (A call younger than Landlock does not exist: a later libc tries it, and then the older one.)
  *
  * Where the system lacks one of them the server does without, and says so when it starts.
  */
@@ -1708,7 +1709,9 @@ confine_calls(uint32_t *word)
         if (p->bits != 0)
             *at++ = load_call;
     }
+    *at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, SYS_landlock_restrict_self, 1, 0);
     *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
 
     const struct sock_fprog program = {.len = (unsigned short)(at - code), .filter = code};
     if (prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &program, 0L, 0L) != 0)
@@ -1900,7 +1903,7 @@ tell_confinement(bool calls)
     else if (version > 0)
         say("a session can reach no files but the store's (Landlock %d); other calls are open: no seccomp here", version);
     else if (calls)
-        say("a session can write to no file and connect to nobody (seccomp), but read all: no Landlock here");
+        say("a session can write to no file and connect to nobody (seccomp), but read and remove all: no Landlock here");
     else
         say("a session can do all that its user can: neither seccomp nor Landlock here");
     if (geteuid() == 0)
