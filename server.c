@@ -151,6 +151,7 @@ struct store {
     int watch;                  /* an inotify descriptor that tells of every change, or -1 */
     int64_t refreshed;          /* wire_clock's second when all known changes were in the index */
     bool unreadable;            /* a file could not be read then, and is not in the index */
+    int landlock;               /* the version that keeps sessions to the directory, 0: none */
     struct index index;
 };
 
@@ -1803,7 +1804,7 @@ landlock_version(void)
 static bool
 confine_files(const struct store *store)
 {
-    const int version = landlock_version();
+    const int version = store->landlock;
     const int rights = version < 2 ? 13 : version < 3 ? 14 : version < 5 ? 15 : version < 9 ? 16 : 17;
     /* struct landlock_ruleset_attr, which grew: what a version does not know must be 0 there. */
     const struct { uint64_t files, network, scopes; } given_up = {
@@ -1821,8 +1822,8 @@ confine_files(const struct store *store)
     int rules;
     bool done;
 
-    if (version <= 0)
-        return version == 0;
+    if (version == 0)
+        return true;
     rules = (int)syscall(SYS_landlock_create_ruleset, &given_up, sizeof given_up, 0L);
     done = rules >= 0 && syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH, &kept, 0L) == 0 &&
            prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0 &&
@@ -1892,12 +1893,10 @@ become_owner(const char *path)
     return true;
 }
 
-/* Says how far the sessions are confined. */
+/* Says how far the sessions are confined, with the version of Landlock, or 0. */
 static void
-tell_confinement(bool calls)
+tell_confinement(bool calls, int version)
 {
-    int version = landlock_version();
-
     if (calls && version > 0)
         say("a session can read and remove mail in the store, and nothing else (seccomp, Landlock %d)", version);
     else if (version > 0)
@@ -2738,9 +2737,14 @@ main(int argc, char **argv)
     catch_signals(&server.mask, settings.inetd);    /* until now they end the program at once, however long the store is */
     say("%s: %zu message%s, %" PRIu64 " octets", store.path, store.index.count, plural(store.index.count),
         store.index.octets);
+    store.landlock = landlock_version();
+    if (store.landlock < 0) {
+        say("cannot ask for Landlock, which keeps sessions to the store: %s", strerror(errno));
+        return 1;
+    }
     confine_calls(&server.word);
     wipe_stack();
-    tell_confinement(server.word != 0);
+    tell_confinement(server.word != 0, store.landlock);
 
     if (settings.inetd) {
         forget(&server.word);

@@ -490,7 +490,9 @@ behind(const struct deed *deed, int wall)
     fflush(stdout);
     pid = fork();
     if (pid == 0) {
-        struct store store = {.path = "store", .directory = open("store", O_RDONLY | O_DIRECTORY)};
+        struct store store = {
+            .path = "store", .directory = open("store", O_RDONLY | O_DIRECTORY), .landlock = landlock_version()
+        };
         uint32_t word;
         bool built;
 

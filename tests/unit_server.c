@@ -60,7 +60,7 @@ unit_fsync(int file)
     return fcntl(file, F_GETFD) < 0 || sync_error != 0 ? -1 : 0;
 }
 
-#ifdef __linux__
+#ifdef HAS_INOTIFY
 #undef inotify_init1
 int inotify_init1(int flags);
 
