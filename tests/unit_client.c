@@ -2058,11 +2058,23 @@ confined(bool display, const char *directory, const char *expected)
     return strcmp(done, expected) == 0;
 }
 
+/* Says whether this C library finds a charset that is not its own. */
+static bool
+has_charsets(void)
+{
+    iconv_t charset = iconv_open("UTF-8", "KOI8-R");
+
+    if (charset == (iconv_t)-1)
+        return false;
+    iconv_close(charset);
+    return true;
+}
+
 /* Reading and memory remain, and the one descriptor to write to. */
 static void
 test_display_confined(void)
 {
-    CHECK(confined(true, NULL, "-------r iconv memory -------"));
+    CHECK(confined(true, NULL, has_charsets() ? "-------r iconv memory -------" : "-------r memory -------"));
 }
 
 /* Files where messages are saved and where SHOW has its own, and processes for SHOW. */
@@ -2083,6 +2095,13 @@ show_one(void)
     show_answered(&client, 1);
 }
 
+/* Says whether that message was shown, as far as its charset is known here, and the session goes on. */
+static bool
+one_is_shown(void)
+{
+    return strstr(shown(), has_charsets() ? "\n\xd0\xb0 letter\n" : "\n\\xc1 letter\n") != NULL && !client.over;
+}
+
 /* Whatever becomes of who decodes a message: it is said, and the session goes on. */
 static void
 test_decoder_crashes(void)
@@ -2093,7 +2112,7 @@ test_decoder_crashes(void)
     CHECK(client.failed && !client.over && strstr(complained(), "client: the display ") != NULL);
     decoding = ALL_IS_WELL;
     show_one();
-    CHECK(strstr(shown(), "\xd0\xb0 letter\n") != NULL && !client.over);
+    CHECK(one_is_shown());
     client_end();
 }
 
@@ -2116,7 +2135,7 @@ test_decoder_hangs(void)
     decoding = ALL_IS_WELL;
     signal(SIGALRM, SIG_DFL);
     show_one();
-    CHECK(strstr(shown(), "\xd0\xb0 letter\n") != NULL && !client.over);
+    CHECK(one_is_shown());
     client_end();
 }
 
