@@ -5515,8 +5515,8 @@ decode(struct client *c, int message, FILE *page, unsigned columns)
 {
     struct visible v = {.count = 0};
     char block[4096];
-    int pipes[2], status = 0;
-    pid_t pid;
+    int pipes[2], status = 0, error = 0;
+    pid_t pid, ended;
 
     if (pipe(pipes) != 0) {
         fail(c, "no pipe for the display: %s", strerror(errno));
@@ -5537,22 +5537,32 @@ decode(struct client *c, int message, FILE *page, unsigned columns)
     if (pid < 0)
         fail(c, "no process for the display: %s", strerror(errno));
     close(pipes[1]);
-    while (!interrupted) {
+    while (error == 0 && !interrupted) {
         struct pollfd ready = {.fd = pipes[0], .events = POLLIN, .revents = 0};
         ssize_t count = ppoll(&ready, 1, NULL, &c->mask) > 0 ? read(pipes[0], block, sizeof block) : -1;
 
         if (count > 0)
             page_put(page, &v, c->to_local, block, (size_t)count);
-        else if (count == 0 || errno != EINTR)
+        else if (count == 0)
             break;
+        else if (errno != EINTR && errno != EAGAIN)
+            error = errno;
     }
     close(pipes[0]);
     fwrite(block, 1, visible_end(&v, block), page);
-    if (pid > 0 && interrupted)
-        kill(pid, SIGKILL);
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || interrupted)
+    if (pid < 0)
         return false;
-    if (WIFSIGNALED(status))
+    if (error != 0 || interrupted)
+        kill(pid, SIGKILL);
+    while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+        continue;
+    if (ended < 0 && error == 0)
+        error = errno;
+    if (interrupted)
+        return false;
+    if (error != 0)
+        fail(c, "the display is not complete: %s", strerror(error));
+    else if (WIFSIGNALED(status))
         fail(c, "the display was broken off by signal %d; the session goes on, and RETR saves the message",
              WTERMSIG(status));
     else if (status != 0)

@@ -36,7 +36,7 @@ noted_linkat(int from_directory, const char *from, int to_directory, const char 
 }
 
 /* What happens to who decodes a message, when it comes upon a charset. */
-static enum { ALL_IS_WELL, IT_CRASHES, IT_NEVER_ENDS, IT_TURNS_HOSTILE } decoding;
+static enum { ALL_IS_WELL, IT_CRASHES, IT_NEVER_ENDS, IT_TURNS_HOSTILE, IT_CANNOT_BE_READ } decoding;
 
 static iconv_t
 noted_iconv_open(const char *to, const char *from)
@@ -45,7 +45,7 @@ noted_iconv_open(const char *to, const char *from)
 
     if (decoding == IT_CRASHES)
         *nowhere = 1;
-    while (decoding == IT_NEVER_ENDS)
+    while (decoding == IT_NEVER_ENDS || decoding == IT_CANNOT_BE_READ)
         ;
     if (decoding == IT_TURNS_HOSTILE) {
         bool confined = socket(AF_INET, SOCK_STREAM, 0) < 0 && fork() < 0;
@@ -57,12 +57,27 @@ noted_iconv_open(const char *to, const char *from)
     return iconv_open(to, from);
 }
 
+/* Makes a pipe, or one that gives an error in place of what is written to it. */
+static int
+noted_pipe(int *pipes)
+{
+    int result = pipe(pipes), directory;
+
+    if (decoding == IT_CANNOT_BE_READ && result == 0) {
+        directory = open("/", O_RDONLY);
+        dup2(directory, pipes[0]);
+        close(directory);
+    }
+    return result;
+}
+
 /* Where the system has its temporary files, for who grants that. */
 static const char *temporary = "no/such";
 
 #define fsync noted_fsync
 #define linkat noted_linkat
 #define iconv_open noted_iconv_open
+#define pipe noted_pipe
 #undef P_tmpdir
 #define P_tmpdir temporary
 #define FUZZ_INCLUDED
@@ -70,6 +85,7 @@ static const char *temporary = "no/such";
 #undef fsync
 #undef linkat
 #undef iconv_open
+#undef pipe
 
 #include "unit.h"
 
@@ -2139,6 +2155,22 @@ test_decoder_hangs(void)
     client_end();
 }
 
+/* What cannot be had from it is missed. */
+static void
+test_decoder_unread(void)
+{
+    client_begin();
+    decoding = IT_CANNOT_BE_READ;
+    show_one();
+    CHECK(client.failed && !client.over &&
+          strcmp(complained(), "client: the display is not complete: Is a directory\n") == 0);
+    CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+    decoding = ALL_IS_WELL;
+    show_one();
+    CHECK(one_is_shown());
+    client_end();
+}
+
 /* What it writes drives no terminal. */
 static void
 test_decoder_hostile(void)
@@ -2244,6 +2276,7 @@ main(int argc, char **argv)
     unit_case("files that are the same", test_same_content);
     unit_case("the display crashes", test_decoder_crashes);
     unit_case("the display hangs", test_decoder_hangs);
+    unit_case("the display cannot be read", test_decoder_unread);
     unit_case("the display is in somebody else's hands", test_decoder_hostile);
     unit_case("a session in which the display crashes", test_crash_in_session);
     if (no_confinement() == NULL) {
