@@ -12,17 +12,20 @@ int server_main(int, char **);
 #include "../server.c"
 #undef main
 
-/* Octets that somebody made, in memory of exactly their size. */
+/* Octets that somebody made. */
 struct octets {
     unsigned char *at;
-    size_t length;
+    size_t length, room;
 };
 
 static void
 octets_add(struct octets *o, const void *more, size_t length)
 {
-    o->at = realloc(o->at, o->length + length + 1);
-    DEMAND(o->at != NULL);
+    if (o->room - o->length <= length) {
+        o->room = 2 * (o->length + length) + 64;
+        o->at = realloc(o->at, o->room);
+        DEMAND(o->at != NULL);
+    }
     if (length > 0)
         memcpy(o->at + o->length, more, length);
     o->length += length;
@@ -40,7 +43,7 @@ octets_same(const struct octets *a, const struct octets *b)
 static struct octets
 plain_wire(const uint8_t *file, size_t size, bool stuffed)
 {
-    struct octets wire = {NULL, 0};
+    struct octets wire = {.at = NULL};
 
     for (size_t i = 0; i < size; i++) {
         if (stuffed && file[i] == '.' && (i == 0 || file[i - 1] == '\n'))
@@ -58,7 +61,7 @@ plain_wire(const uint8_t *file, size_t size, bool stuffed)
 static struct octets
 plain_lines(const uint8_t *in, size_t size, size_t *used)
 {
-    struct octets lines = {NULL, 0};
+    struct octets lines = {.at = NULL};
     size_t at = 0;
 
     *used = 0;
@@ -121,7 +124,7 @@ measure(struct message *m, const uint8_t *file, size_t size, uint32_t seed, bool
 static struct octets
 stuff(const uint8_t *file, size_t size, uint32_t *dice, uint64_t *octets)
 {
-    struct octets out = {NULL, 0};
+    struct octets out = {.at = NULL};
     struct pop3_stuffer s = {.dots = 0};
     size_t at = 0;
 
@@ -147,7 +150,7 @@ stuff(const uint8_t *file, size_t size, uint32_t *dice, uint64_t *octets)
 static struct octets
 unstuff(const uint8_t *in, size_t size, uint32_t *dice, size_t *used, uint64_t *octets)
 {
-    struct octets out = {NULL, 0};
+    struct octets out = {.at = NULL};
     struct pop3_unstuffer u = {.octets = 0};
     size_t at = 0;
 
