@@ -274,7 +274,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         else
             client_read_options(&client, &settings, count, word);
     }
-    fwrite(sys.stream[1].out, 1, sys.stream[1].made, options_err);
+    if (sys.stream[1].made > 0)
+        fwrite(sys.stream[1].out, 1, sys.stream[1].made, options_err);
     fclose(options_out);
     fclose(options_err);
     DEMAND(ended_with == promise.status);
