@@ -6,6 +6,8 @@
  * server makes right answers of these: the first line says +, - or * (for a "+ "), the rest is the message. Any other sends
  * them as they are.
  *
+ * SHOW gets all that the server said in place of the decoded message, as if that had taken its decoder over.
+ *
  * What must hold: only visible text is shown. A file is under its name only if its message came whole, and it
  * holds just that; none is overwritten, and nothing else is left. What an honest server sent whole is saved.
  * QUIT is not sent after a signal, and no DELE by a script for what is not saved. The exit status is right.
@@ -152,6 +154,8 @@ peer_work(void)
         else if (peer.cut > peer.length)
             peer.cut = peer.length;     /* enough is enough */
     }
+    sys.stream[SYSTEM_STREAMS - 1].in = peer.sent;      /* the process that decodes a message is not believed either */
+    sys.stream[SYSTEM_STREAMS - 1].have = peer.length;
     in->in = peer.sent;
     in->have = peer.length < peer.cut ? peer.length : peer.cut;
     in->end = in->have == peer.cut || quit ? STREAM_ENDS : peer.next == NULL && !peer.honest ? peer.ending : in->end;
@@ -401,6 +405,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sys.stop_after = data[HEAD_STOP];
     sys.stop_signal = (data[HEAD_MORE] & WITH_SIGTERM) != 0 ? SIGTERM : SIGINT;
     sys.before_wait = peer_work;
+    sys.forks = true;
     if ((data[HEAD_FLAGS] & WITH_FILES) != 0) {
         system_add("1.eml", old, sizeof old - 1);
         system_add("2.eml", old, 0);

@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@
 /* Descriptors. Below the first of these they are the real system's. */
 enum {
     SYSTEM_STREAM = 1000,       /* and the next ones */
-    SYSTEM_STREAMS = 5,
+    SYSTEM_STREAMS = 6,         /* the last is what a child process says, if there may be one */
     SYSTEM_DIRECTORY = 1010,
     SYSTEM_OPEN = 1100,         /* and the next ones */
     SYSTEM_OPENS = 128,
@@ -83,6 +84,7 @@ static struct {
     volatile sig_atomic_t *stop;
     bool stopped;               /* it came, */
     size_t made_before;         /* when so much had been written to the second stream */
+    bool forks;                 /* a child there is, in name: it says what its stream holds, and ends well */
     void (*before_wait)(void);  /* what the other side does while the program waits */
     int slept;                  /* seconds in waits for nothing */
     void (*log)(const char *octets, size_t length);    /* takes what is written to standard error */
@@ -516,6 +518,28 @@ system_shutdown(int fd, int how)
     return 0;
 }
 
+static inline int
+system_pipe(int ends[2])
+{
+    ends[0] = ends[1] = SYSTEM_STREAM + SYSTEM_STREAMS - 1;
+    sys.stream[SYSTEM_STREAMS - 1].at = 0;
+    return 0;
+}
+
+static inline pid_t
+system_fork(void)
+{
+    return sys.forks ? 4711 : system_error(EAGAIN);
+}
+
+static inline pid_t
+system_waitpid(pid_t process, int *status, int options)
+{
+    (void)options;
+    *status = 0;
+    return sys.forks ? process : system_error(ECHILD);
+}
+
 /* A call of which nothing is to come. Not inline: a compiler must think that it may do what it is to do. */
 static int __attribute__((noinline, unused))
 system_refuses(int first, ...)
@@ -564,6 +588,9 @@ system_call(long number, ...)
 #define linkat(...) system_linkat(__VA_ARGS__)
 #define fsync(...) system_fsync(__VA_ARGS__)
 #define shutdown(...) system_shutdown(__VA_ARGS__)
+#define pipe(...) system_pipe(__VA_ARGS__)
+#define fork() system_fork()
+#define waitpid(...) system_waitpid(__VA_ARGS__)
 
 /* No terminal, nothing that a stream holds for its reader, no other process, no confinement of this one. */
 #define isatty(...) system_refuses(__VA_ARGS__)
@@ -571,7 +598,6 @@ system_call(long number, ...)
 #define ioctl(...) system_refuses(__VA_ARGS__)
 #define prctl(...) system_refuses(__VA_ARGS__)
 #define setrlimit(...) system_refuses(__VA_ARGS__)
-#define fork() system_refuses(0)
 #define kill(...) system_refuses(__VA_ARGS__)
 
 #endif
