@@ -1263,8 +1263,6 @@ send_message(struct session *s, const struct message *m, int file, struct top *t
     if (s->wire.error != 0)
         return false;           /* the client went: that says nothing of the message */
     octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
-    if (s->wire.error != 0)
-        return false;
     if (!more && (top != NULL || octets == m->octets))
         error = message_unchanged(s->store, m, file) ? 0 : errno;
     if (error != 0) {
