@@ -3934,7 +3934,8 @@ give_up_for_display(void)
         LET_CALL(SYS_read), LET_CALL(SYS_readv), LET_CALL(SYS_pread64), LET_CALL(SYS_lseek), LET_CALL(SYS_close),
         LET_CALL(SYS_write), LET_CALL(SYS_writev),      /* what is open by now may be written to: the page */
         LET_CALL(SYS_fstat), LET_CALL(SYS_newfstatat), LET_CALL(SYS_statx), LET_CALL(SYS_readlinkat),
-        LET_CALL(SYS_faccessat), LET_CALL(SYS_getdents64), LET_CALL(SYS_fcntl),
+        LET_CALL(SYS_faccessat), LET_CALL(SYS_getdents64),
+        LET_CALL_WITHOUT(SYS_fcntl, 1, ~7u),            /* none behind F_SETLKW: a pipe can have anybody signalled */
         LET_CALL(SYS_brk), LET_CALL(SYS_mmap), LET_CALL(SYS_munmap), LET_CALL(SYS_mprotect), LET_CALL(SYS_mremap),
         LET_CALL(SYS_madvise), LET_CALL(SYS_futex), LET_CALL(SYS_sched_yield), LET_CALL(SYS_getrandom),
         LET_CALL(SYS_getpid), LET_CALL(SYS_gettid), LET_CALL(SYS_clock_gettime), LET_CALL(SYS_sigaltstack),

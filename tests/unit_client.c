@@ -1974,7 +1974,7 @@ try_files(char *done)
 
 /*
  * The same for what has to do with others: sockets, connect() with one from before, to a port that listens; a
- * signal for the parent, a process, the memory of the parent, and a program.
+ * signal for the parent, sent or asked of the pipe, a process, the memory of the parent, and a program.
  */
 static void
 try_others(char *done, pid_t parent, int fd, const struct sockaddr_in *address)
@@ -1986,7 +1986,7 @@ try_others(char *done, pid_t parent, int fd, const struct sockaddr_in *address)
     *++end = socket(AF_INET, SOCK_DGRAM, 0) >= 0 ? 'g' : '-';
     *++end = socket(AF_UNIX, SOCK_STREAM, 0) >= 0 ? 'u' : '-';
     *++end = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ? 'c' : '-';
-    *++end = kill(parent, 0) == 0 ? 'k' : '-';
+    *++end = kill(parent, 0) == 0 || fcntl(STDOUT_FILENO, F_SETOWN, parent) == 0 ? 'k' : '-';
     if ((pid = fork()) == 0)
         _exit(0);
     *++end = pid > 0 ? 'f' : '-';
