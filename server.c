@@ -2455,7 +2455,7 @@ static void
 serve_connections(struct server *server)
 {
     const struct timespec moment = {.tv_sec = 0, .tv_nsec = 5 * 1000 * 1000};
-    sigset_t mask = server->mask;
+    sigset_t mask = server->mask, blocked;
     struct pollfd ready[ADDRESSES];
     int count = 0;
 
@@ -2479,6 +2479,8 @@ serve_connections(struct server *server)
     for (size_t i = 0; i < server->settings->sessions; i++)
         if (server->children[i].pid > 0)
             end_with(&server->word, server->children[i].pid);
+    sigprocmask(SIG_SETMASK, &server->mask, &blocked);  /* the one that was only seen waiting is no second one */
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
     stop_asked = 0;
     for (reap(server); server->live > 0 && !stop_asked; reap(server))
         ppoll(NULL, 0, NULL, &server->mask);

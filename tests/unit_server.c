@@ -1313,6 +1313,39 @@ test_open_to_all(void)
 
 /* ---- All of them ------------------------------------------------------------------------------------- */
 
+/* A session that takes its time to end, as one in QUIT does, is waited for, whenever the signal to stop came. */
+static void
+test_stop_waits(void)
+{
+    int status = -1;
+    pid_t pid;
+
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        struct settings settings = {.sessions = 1};
+        struct store store = new_store();
+        struct child child = {.pid = 0};
+        struct server server = {.settings = &settings, .store = &store, .children = &child, .live = 1};
+
+        redirect_log(-1);
+        catch_signals(&server.mask, false);
+        child.pid = fork();
+        if (child.pid == 0) {
+            const struct timespec while_removing = {.tv_sec = 0, .tv_nsec = 200 * 1000 * 1000};
+
+            while (!stop_waits())
+                continue;
+            nanosleep(&while_removing, NULL);
+            _exit(0);
+        }
+        raise(SIGTERM);         /* as if it came while a connection was accepted */
+        serve_connections(&server);
+        _exit(server.live == 0 ? 0 : 1);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void
 run_cases(void)
 {
@@ -1342,6 +1375,7 @@ run_cases(void)
     unit_case("secrets are compared", test_same_secret);
     unit_case("twins have different unique-ids", test_twins);
     unit_case("every command is answered", test_answers);
+    unit_case("who stops waits for its sessions", test_stop_waits);
     unit_case("QUIT has removals written to disk", test_quit_syncs);
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);
     unit_case("a login has its time", test_login_deadline);
