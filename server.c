@@ -2432,6 +2432,8 @@ accept_session(struct server *server, int listening)
             close(server->listener.sockets[i]);
         if (server->store->watch >= 0)
             close(server->store->watch);
+        close(STDIN_FILENO);        /* a terminal, maybe, or somebody's pipe: not a session's to read or write */
+        close(STDOUT_FILENO);
         _exit(serve(server->settings, server->store, peer, connection, connection, &server->mask));
     }
     if (pid < 0) {

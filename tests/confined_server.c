@@ -133,6 +133,13 @@ deed_own_signal(void)
     return fcntl(STDERR_FILENO, F_SETOWN, getppid()) == 0;
 }
 
+/* To use what the server was started with. Where deeds are done alone, it is there. */
+static bool
+deed_standard(void)
+{
+    return write(STDOUT_FILENO, "", 0) == 0 || read(STDIN_FILENO, outside, 0) == 0;
+}
+
 static bool
 deed_connect(void)
 {
@@ -237,6 +244,7 @@ static const struct deed {
     {"send", deed_send, CALLS | FILES, 10},         {"connect-local", deed_connect_local, CALLS | FILES, 9},
     {"runnable", deed_runnable, CALLS, 0},          {"memory", deed_memory, LIMITS, 0},
     {"root", deed_root, CALLS, 0},                  {"word", deed_word, CALLS, 0},
+    {"standard", deed_standard, 0, 0},
 };
 
 enum { DEEDS = sizeof deeds / sizeof *deeds };
@@ -448,6 +456,8 @@ test_work(void)
     struct served s = start();
     char answer[4096];
 
+    talk(&s, "NOOP standard\r\nQUIT\r\n", answer, sizeof answer);
+    CHECK(strstr(answer, "-ERR") != NULL);      /* it has no standard input and output of the server's */
     talk(&s, "RETR 2\r\nTOP 1 0\r\nUIDL\r\nDELE 2\r\nQUIT\r\n", answer, sizeof answer);
     CHECK(strstr(answer, "two\r\n.\r\n") != NULL);
     CHECK(strstr(answer, "1 message removed, 1 left") != NULL);
