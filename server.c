@@ -672,6 +672,20 @@ shared_free(void *memory, size_t size)
         munmap(memory, size + 1);
 }
 
+/* The word of section 6, with which the parent may make shared memory writable; NULL, or 0: none is asked for. */
+static const uint32_t *parents_word;
+
+/* Changes the protection of memory, as mprotect() does. */
+static int
+protect(void *memory, size_t size, int protection)
+{
+#ifdef HAS_SECCOMP
+    if ((protection & PROT_WRITE) != 0 && parents_word != NULL && *parents_word != 0)
+        return (int)syscall(SYS_mprotect, memory, size, (long)protection, 0L, 0L, (long)*parents_word);
+#endif
+    return mprotect(memory, size, protection);
+}
+
 /*
  * Lets the parent write an index, from this message and this octet of the names on, or nobody: a session that
  * runs wild cannot reach the others. What stands before them is left alone, as it takes time for each page.
@@ -683,9 +697,9 @@ index_protect(const struct index *x, size_t message, size_t name, int protection
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const size_t from = message * sizeof *x->messages / page * page, names_from = name / page * page;
 
-    return mprotect((char *)x->messages + from, x->room * sizeof *x->messages + 1 - from, protection) == 0 &&
-           mprotect(x->names + names_from, x->names_room + 1 - names_from, protection) == 0 &&
-           mprotect(x->order, x->order_room * sizeof *x->order + 1, protection) == 0;
+    return protect((char *)x->messages + from, x->room * sizeof *x->messages + 1 - from, protection) == 0 &&
+           protect(x->names + names_from, x->names_room + 1 - names_from, protection) == 0 &&
+           protect(x->order, x->order_room * sizeof *x->order + 1, protection) == 0;
 }
 
 /* Returns message i of the order, 0 the first. */
@@ -1594,8 +1608,8 @@ static void (*const handlers[POP3_VERBS])(struct session *, const struct request
  *             which may be another tomorrow; that takes too little time to measure.
  *   seccomp   any system call but those of a short list ends the process: with those, nothing can be
  *             executed, connected to, created or written to. A filter costs half a fork to set, and nothing
- *             to inherit; so the parent sets it, once, for itself as well. What it alone must do, fork and
- *             signal its sessions, passes with a word in an argument that the system does not look at. The
+ *             to inherit; so the parent sets it, once, for itself as well. What it alone must do, fork,
+ *             signal its sessions and write to the index that they share, passes with a word in an argument that the system does not look at. The
  *             word is made at random, and a session has forgotten it when it reads its first octet.
  *             (A call younger than Landlock does not exist: a later libc tries it, and then the older one.)
  *
@@ -1614,7 +1628,13 @@ enum { WHOLE = -1, WRITING = O_ACCMODE | O_CREAT | O_TRUNC };
 
 static const struct permit permits[] = {
     {SYS_clone, 5, (uint32_t)WHOLE, 0, true}, {SYS_kill, 5, (uint32_t)WHOLE, 0, true},
-    {SYS_openat, 2, WRITING, 0, false}, {SYS_mmap, 2, PROT_EXEC, 0, false}, {SYS_mprotect, 2, PROT_EXEC, 0, false},
+    {SYS_openat, 2, WRITING, 0, false}, {SYS_mmap, 2, PROT_EXEC, 0, false},
+#ifdef __GLIBC__                        /* what is shared stays as it is: it is the parent's and all sessions' */
+    {SYS_mprotect, 2, PROT_EXEC | PROT_WRITE, 0, false}, {SYS_mprotect, 5, (uint32_t)WHOLE, 0, true},
+#else                                   /* another libc's malloc() makes memory writable bit by bit */
+    {SYS_mprotect, 2, PROT_EXEC, 0, false},
+#endif
+    {SYS_madvise, 2, ~14u, 0, false},   /* to give memory back, and huge pages; not to empty what is shared */
     {SYS_fcntl, 1, ~7u, 0, false},      /* none behind F_SETLKW */
     {SYS_ioctl, 1, ~2u, TIOCOUTQ, false},   /* and TIOCGWINSZ: musl asks whether a standard output is a terminal */
     {SYS_ioctl, 1, (uint32_t)WHOLE, TCGETS, false}, {SYS_ioctl, 1, (uint32_t)WHOLE, 0x802c542a, false},
@@ -1638,7 +1658,7 @@ static const struct permit permits[] = {
     ALLOW(stat), ALLOW(lstat),
 #endif
     /* memory, time, signals, the end */
-    ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW(brk), ALLOW(getrandom), ALLOW(futex), ALLOW(clock_gettime),
+    ALLOW(munmap), ALLOW(mremap), ALLOW(brk), ALLOW(getrandom), ALLOW(futex), ALLOW(clock_gettime),
     ALLOW(gettimeofday), ALLOW(nanosleep), ALLOW(clock_nanosleep), ALLOW(restart_syscall), ALLOW(rt_sigaction),
     ALLOW(rt_sigprocmask), ALLOW(rt_sigpending), ALLOW(rt_sigreturn), ALLOW(wait4), ALLOW(getpid), ALLOW(gettid),
     ALLOW(getuid), ALLOW(geteuid), ALLOW(exit), ALLOW(exit_group),
@@ -1740,11 +1760,11 @@ end_with(const uint32_t *word, pid_t pid)
         syscall(SYS_kill, (long)pid, (long)SIGTERM, 0L, 0L, 0L, (long)*word);
 }
 
-/* Takes the word from a session: where it is kept, and where the frame of fork_with() was. */
+/* Takes the word from a session: where it is kept, and where the frames of fork_with() and protect() were. */
 static NOT_INLINE void
 forget(uint32_t *word)
 {
-    char frame[512];
+    char frame[4 * 1024];
 
     explicit_bzero(frame, sizeof frame);
     wipe_registers();
@@ -2745,6 +2765,7 @@ main(int argc, char **argv)
         return 1;
     }
     confine_calls(&server.word);
+    parents_word = &server.word;
     wipe_stack();
     tell_confinement(server.word != 0, store.landlock);
 

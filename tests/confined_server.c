@@ -133,6 +133,24 @@ deed_own_signal(void)
     return fcntl(STDERR_FILENO, F_SETOWN, getppid()) == 0;
 }
 
+/* To write to memory that is shared with the parent and all sessions, or to empty it. (Other libcs' malloc() needs that.) */
+static bool
+deed_shared(void)
+{
+    void *memory = shared_memory(4096);
+
+    return memory != NULL && mprotect(memory, 4096, PROT_READ) == 0 &&
+           mprotect(memory, 4096, PROT_READ | PROT_WRITE) == 0;
+}
+
+static bool
+deed_empty_shared(void)
+{
+    void *memory = shared_memory(4096);
+
+    return memory != NULL && mprotect(memory, 4096, PROT_READ) == 0 && madvise(memory, 4096, MADV_REMOVE) == 0;
+}
+
 /* To use what the server was started with. Where deeds are done alone, it is there. */
 static bool
 deed_standard(void)
@@ -243,8 +261,11 @@ static const struct deed {
     {"connect", deed_connect, CALLS | FILES, 4},    {"bind", deed_bind, CALLS | FILES, 4},
     {"send", deed_send, CALLS | FILES, 10},         {"connect-local", deed_connect_local, CALLS | FILES, 9},
     {"runnable", deed_runnable, CALLS, 0},          {"memory", deed_memory, LIMITS, 0},
+#ifdef __GLIBC__
+    {"shared", deed_shared, CALLS, 0},
+#endif
+    {"empty-shared", deed_empty_shared, CALLS, 0},   {"standard", deed_standard, 0, 0},
     {"root", deed_root, CALLS, 0},                  {"word", deed_word, CALLS, 0},
-    {"standard", deed_standard, 0, 0},
 };
 
 enum { DEEDS = sizeof deeds / sizeof *deeds };
@@ -433,6 +454,7 @@ test_session(void)
         if (!kept_off(&deeds[i], CALLS | FILES | LIMITS))
             continue;
         snprintf(text, sizeof text, "NOOP %s\r\nQUIT\r\n", deeds[i].name);
+        put_file("store/1", "one\n");       /* so that the parent has just used its word, for the index */
         talk(&s, text, answer, sizeof answer);
 
         char *greeting_end = strchr(answer, '\n');
