@@ -1635,7 +1635,7 @@ static const struct permit permits[] = {
     {SYS_mprotect, 2, PROT_EXEC, 0, false},
 #endif
     {SYS_madvise, 2, ~14u, 0, false},   /* to give memory back, and huge pages; not to empty what is shared */
-    {SYS_fcntl, 1, ~7u, 0, false},      /* none behind F_SETLKW */
+    {SYS_fcntl, 1, ~3u, 0, false},      /* none behind F_GETFL: a log that is appended to stays so */
     {SYS_ioctl, 1, ~2u, TIOCOUTQ, false},   /* and TIOCGWINSZ: musl asks whether a standard output is a terminal */
     {SYS_ioctl, 1, (uint32_t)WHOLE, TCGETS, false}, {SYS_ioctl, 1, (uint32_t)WHOLE, 0x802c542a, false},
                                         /* glibc does too, where it is a device; the second is TCGETS2, from 2.42 on */

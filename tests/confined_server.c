@@ -158,6 +158,13 @@ deed_standard(void)
     return write(STDOUT_FILENO, "", 0) == 0 || read(STDIN_FILENO, outside, 0) == 0;
 }
 
+/* To have the log written over in place of appended to. */
+static bool
+deed_flags(void)
+{
+    return fcntl(STDERR_FILENO, F_SETFL, 0) == 0;
+}
+
 static bool
 deed_connect(void)
 {
@@ -265,6 +272,7 @@ static const struct deed {
     {"shared", deed_shared, CALLS, 0},
 #endif
     {"empty-shared", deed_empty_shared, CALLS, 0},   {"standard", deed_standard, 0, 0},
+    {"flags", deed_flags, CALLS, 0},
     {"root", deed_root, CALLS, 0},                  {"word", deed_word, CALLS, 0},
 };
 
