@@ -1076,6 +1076,8 @@ store_refresh(struct store *store, bool tell)
                                       store_index(store, &names, whole, tell || !whole, &new_links));
 
     int error = errno;
+    if (done && whole && names.count == store->index.count)
+        store->unreadable = false;      /* the file is gone, or can be read again */
     names_free(&names);
     if (done)
         store->refreshed = now;

@@ -1313,6 +1313,28 @@ test_open_to_all(void)
 
 /* ---- All of them ------------------------------------------------------------------------------------- */
 
+#ifdef F_SETLEASE
+/* When a file that could not be read is gone, the store is watched again as it was before. */
+static void
+test_unreadable_gone(void)
+{
+    struct store store = settled_store(3);
+    int back = redirect_log(-1), lease = open("store/2", O_RDWR);
+
+    signal(SIGIO, SIG_IGN);
+    if (store.watch >= 0 && lease >= 0 && fcntl(lease, F_SETLEASE, F_WRLCK) == 0) {
+        store_close(&store);
+        store.refreshed = INT64_MIN;
+        CHECK(store_refresh(&store, false) && store.unreadable && store.index.count == 2);
+        CHECK(unlink("store/2") == 0);
+        CHECK(store_refresh(&store, false) && !store.unreadable && store.index.count == 2);
+    }
+    close(lease);
+    redirect_log(back);
+    free_store(&store);
+}
+#endif
+
 /* A session that takes its time to end, as one in QUIT does, is waited for, whenever the signal to stop came. */
 static void
 test_stop_waits(void)
@@ -1375,6 +1397,9 @@ run_cases(void)
     unit_case("secrets are compared", test_same_secret);
     unit_case("twins have different unique-ids", test_twins);
     unit_case("every command is answered", test_answers);
+#ifdef F_SETLEASE
+    unit_case("a file that could not be read is gone", test_unreadable_gone);
+#endif
     unit_case("who stops waits for its sessions", test_stop_waits);
     unit_case("QUIT has removals written to disk", test_quit_syncs);
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);
