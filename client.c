@@ -6112,12 +6112,13 @@ static const char help[] =
 static _Noreturn void __attribute__((format(printf, 2, 3)))
 misused(struct client *c, const char *format, ...)
 {
+    char text[512];
     va_list arguments;
 
     va_start(arguments, format);
-    complain_list(c, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    fputs(usage, stderr);
+    warn(c, "%s; --help lists what there is", text);
     exit(2);
 }
 
@@ -6159,13 +6160,15 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         }
     }
     if (settings->command != NULL && optind < argc)
-        misused(c, "-x takes the place of a host: what is %s?", argv[optind]);
+        misused(c, "-x takes the place of a host, and %s is one", argv[optind]);
     if (optind < argc)
         settings->host = argv[optind++];
+    if (settings->host[strspn(settings->host, "0123456789")] == '\0')
+        misused(c, "a host comes first, then the port, and %s is no host", settings->host);
     if (optind < argc)
         settings->port = argv[optind++];
     if (optind < argc)
-        misused(c, "a host and a port are enough: what is %s?", argv[optind]);
+        misused(c, "a host and a port are enough, and %s is one more", argv[optind]);
     if (!pop3_number(settings->port, 65535, &port) || port == 0)
         misused(c, "a port is a number from 1 to 65535, not %s", settings->port);
 }
@@ -6278,10 +6281,13 @@ main(int argc, char **argv)
     wire_open(&c->errors, STDIN_FILENO, open_again(STDERR_FILENO));
     read_options(c, &settings, argc, argv);
     if (settings.command == NULL) {
+        const char *colon = strchr(settings.host, ':');
         int error = getaddrinfo(settings.host, settings.port, &hints, &addresses);
 
         if (error != 0) {
-            fail(c, "no address for %s: %s", settings.host, gai_strerror(error));
+            fail(c, "no address for %s: %s%s", settings.host, gai_strerror(error),
+                 colon != NULL && colon == strrchr(settings.host, ':') ?
+                 "; the port is a word of its own: localhost 5000" : "");
             return 1;
         }
     }

@@ -2543,7 +2543,7 @@ misused(const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    say("%s; server --help lists what there is", text);
+    say("%s; --help lists what there is", text);
     exit(2);
 }
 
@@ -2626,7 +2626,7 @@ read_options(struct settings *settings, int argc, char **argv)
     if (!pop3_number(port, 65535, &settings->port))
         misused("a port is a number from 0 to 65535, not %s", port);
     if (optind < argc)
-        misused("one port is enough: what is %s?", argv[optind]);
+        misused("one port is enough, and %s is one more", argv[optind]);
 }
 
 /* Reads the file with the name and the password. Returns false, having said why, when it will not do. */
@@ -2646,7 +2646,7 @@ read_passfile(struct settings *settings)
     else
         count = -1;
     if (count < 0) {
-        say("%s: %s", settings->passfile, strerror(errno));
+        say("%s: %s; -p names the file that holds name:password", settings->passfile, strerror(errno));
         return false;
     }
     close(file);
