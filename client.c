@@ -6281,8 +6281,10 @@ main(int argc, char **argv)
     wire_open(&c->errors, STDIN_FILENO, open_again(STDERR_FILENO));
     read_options(c, &settings, argc, argv);
     if (settings.command == NULL) {
+        /* This machine is where it is, whether or not something knows its name. */
+        const char *host = strcasecmp(settings.host, "localhost") == 0 ? NULL : settings.host;
         const char *colon = strchr(settings.host, ':');
-        int error = getaddrinfo(settings.host, settings.port, &hints, &addresses);
+        int error = getaddrinfo(host, settings.port, &hints, &addresses);
 
         if (error != 0) {
             fail(c, "no address for %s: %s%s", settings.host, gai_strerror(error),
