@@ -38,10 +38,12 @@ check: test
 bench: all
 	@CC='$(CC)' sh tests/bench.sh
 
+# With -f a server that runs is replaced: it goes on as it was until it is started anew.
 install: all
 	mkdir -p $(DESTDIR)$(PREFIX)/bin
-	cp server $(DESTDIR)$(PREFIX)/bin/pop3-server
-	cp client $(DESTDIR)$(PREFIX)/bin/pop3-client
+	cp -f server $(DESTDIR)$(PREFIX)/bin/pop3-server
+	cp -f client $(DESTDIR)$(PREFIX)/bin/pop3-client
+	chmod 755 $(DESTDIR)$(PREFIX)/bin/pop3-server $(DESTDIR)$(PREFIX)/bin/pop3-client
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/pop3-server $(DESTDIR)$(PREFIX)/bin/pop3-client
