@@ -1353,7 +1353,13 @@ int
 main(void)
 {
     const char *client = getenv("CLIENT"), *server = getenv("SERVER"), *base = getenv("TMPDIR");
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
 
+    if (master < 0 && (errno == ENODEV || errno == ENOENT)) {
+        puts("skip - all: no pseudo-terminals here, is /dev/pts mounted?");
+        return 0;
+    }
+    close(master);
     if (realpath(client != NULL ? client : "./client", client_path) == NULL)
         give_up("the client");
     if (realpath(server != NULL ? server : "./server", server_path) == NULL)
