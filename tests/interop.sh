@@ -541,7 +541,7 @@ feature-list=enable-aggregate-command-set,enable-unix-pipe-cmd,quit-without-conf
     expunge-without-confirm-everywhere,disable-password-caching,disable-password-file-saving
 EOF
     cp ../sink s
-    $limit "$python" "$top/tests/interop_mail.py" terminal 'ENTER PASSWORD:' "$password" \
+    SHELL=/bin/sh $limit "$python" "$top/tests/interop_mail.py" terminal 'ENTER PASSWORD:' "$password" \
         alpine -p pinerc -I "i,;,a,a,|,^W,^T,.,/,s,CR$(yes_or_no ,a,d ''),q" \
         -f "{$host:$port/pop3/user=$user/notls}inbox"
 }
