@@ -5861,7 +5861,8 @@ run(struct client *c, char *line, size_t length)
     bool several = (typed.verb == POP3_RETR || typed.verb == POP3_DELE) && typed.count > 0;
     uint64_t number;
 
-    if (several && c->at_terminal && typed.count == 1 && typed.argument[0][0] != '*' && strchr(typed.argument[0], '-') == NULL &&
+    if (several && c->at_terminal && typed.count == 1 && typed.argument[0][0] != '*' &&
+        strchr(typed.argument[0], '-') == NULL &&
         !pop3_number(typed.argument[0], UINT32_MAX, &number))
         several = false;        /* let the server say what is wrong with it */
 

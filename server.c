@@ -1607,12 +1607,13 @@ static void (*const handlers[POP3_VERBS])(struct session *, const struct request
  *
  *   Landlock  of the file system, a session can read and remove in the store, and nothing else; it cannot
  *             connect, nor signal another process. Each session builds it on the store that it has open,
- *             which may be another tomorrow; that takes too little time to measure.
+ *             which may be another tomorrow; that costs next to nothing but at each open().
  *   seccomp   any system call but those of a short list ends the process: with those, nothing can be
  *             executed, connected to, created or written to. A filter costs half a fork to set, and nothing
  *             to inherit; so the parent sets it, once, for itself as well. What it alone must do, fork,
- *             signal its sessions and write to the index that they share, passes with a word in an argument that the system does not look at. The
- *             word is made at random, and a session has forgotten it when it reads its first octet.
+ *             signal its sessions and write to the index that they share, passes with a word in an argument
+ *             that the system does not look at. The word is made at random, and a session has forgotten it
+ *             when it reads its first octet.
  *             (A call younger than Landlock does not exist: a later libc tries it, and then the older one.)
  *
  * Where the system lacks one of them the server does without, and says so when it starts.
@@ -1862,13 +1863,12 @@ static bool
 confine_resources(const struct index *x)
 {
     const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
-
     bool done = setrlimit(RLIMIT_NPROC, &none) == 0;
 
     done = setrlimit(RLIMIT_CORE, &none) == 0 && done;
 #ifndef SANITIZED
-    const uint64_t memory = SESSION_MEMORY + x->room * sizeof *x->messages + x->names_room + x->order_room * sizeof *x->order +
-                            x->count * SESSION_MEMORY_EACH;
+    const uint64_t memory = SESSION_MEMORY + x->count * SESSION_MEMORY_EACH + x->room * sizeof *x->messages +
+                            x->names_room + x->order_room * sizeof *x->order;
     const struct rlimit limit = {.rlim_cur = (rlim_t)memory, .rlim_max = (rlim_t)memory};
 
     done = setrlimit(RLIMIT_AS, &limit) == 0 && done;
@@ -2758,7 +2758,8 @@ main(int argc, char **argv)
         say("%s: %s; -d names the directory with the messages", store.path, strerror(errno));
         return 1;
     }
-    catch_signals(&server.mask, settings.inetd);    /* until now they end the program at once, however long the store is */
+    /* Until now they end the program at once, however long the store is. */
+    catch_signals(&server.mask, settings.inetd);
     say("%s: %zu message%s, %" PRIu64 " octets", store.path, store.index.count, plural(store.index.count),
         store.index.octets);
     store.landlock = landlock_version();
