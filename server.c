@@ -53,6 +53,7 @@
 #include <sys/syscall.h>
 #ifdef SYS_landlock_restrict_self
 #define HAS_LANDLOCK 1
+#define HAS_CLOSE_RANGE 1
 #endif
 #endif
 #endif
@@ -2454,8 +2455,6 @@ accept_session(struct server *server, int listening)
             close(server->listener.sockets[i]);
         if (server->store->watch >= 0)
             close(server->store->watch);
-        close(STDIN_FILENO);        /* a terminal, maybe, or somebody's pipe: not a session's to read or write */
-        close(STDOUT_FILENO);
         _exit(serve(server->settings, server->store, peer, connection, connection, &server->mask));
     }
     if (pid < 0) {
@@ -2706,17 +2705,41 @@ catch_signals(sigset_t *mask, bool inetd)
         sigdelset(mask, numbers[i]);
 }
 
-/* Sees to it that 0, 1 and 2 are open, so that no connection ever gets one of these numbers. */
+/*
+ * Sees to it that 0, 1 and 2 are open, so that no connection ever gets one of these numbers, and nothing else,
+ * which whoever started the server had open and every session would hold.
+ */
 static void
 open_standard_files(void)
 {
     int fd;
 
+#ifdef HAS_CLOSE_RANGE
+    syscall(SYS_close_range, (long)STDERR_FILENO + 1, (long)INT_MAX, 0L);
+#endif
     do
         fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd > STDERR_FILENO)
         close(fd);
+}
+
+/*
+ * Leaves standard input and output, for nothing more is read or said there: a terminal, maybe, or somebody's
+ * pipe, and no session's to use. Each number is free for a moment, and the next file that is opened has it.
+ */
+static void
+leave_standard_files(void)
+{
+    int null = open("/dev/null", O_RDONLY);
+
+    if (null < 0)
+        return;                 /* better somebody's than a connection's */
+    close(null);
+    for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++) {
+        close(fd);
+        open("/dev/null", O_RDONLY);
+    }
 }
 
 /* Says whether standard error is the connection itself, as inetd has it: then nothing may be said there. */
@@ -2784,6 +2807,7 @@ main(int argc, char **argv)
         return 1;
     }
     tell_listening(&server.listener, &settings);
+    leave_standard_files();
     serve_connections(&server);
     free(server.children);
     return 0;
