@@ -1102,12 +1102,14 @@ editor_complete(struct editor *e)
     struct candidates c;
     char common[EDITOR_CANDIDATE] = "";
     size_t count = 0, same = 0, had;
+    bool blank;                 /* follows the cursor; one with an accent on it is none */
 
     if (!candidates_start(e, &c)) {
         e->bell = true;
         return;
     }
     had = strlen(c.prefix);
+    blank = pop3_is_blank(e->text[e->cursor]) && text_next(e->text, e->cursor) == e->cursor + 1;
     while (candidates_next(e, &c)) {
         if (count++ == 0) {
             memcpy(common, c.text, sizeof common);
@@ -1118,11 +1120,11 @@ editor_complete(struct editor *e)
     }
     e->list = count > 1 && e->did == COMPLETED;
     e->bell = count != 1 && same <= had;
-    if (count == 1 && !pop3_is_blank(e->text[e->cursor]))
+    if (count == 1 && !blank)
         common[same++] = ' ';
     if (same > had)
         editor_insert(e, common + had, same - had, COMPLETED);
-    if (count == 1 && pop3_is_blank(e->text[e->cursor]))
+    if (count == 1 && blank)
         e->cursor++;
     e->doing = COMPLETED;
 }
@@ -6164,6 +6166,8 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         misused(c, "-x takes the place of a host, and %s is one", argv[optind]);
     if (optind < argc)
         settings->host = argv[optind++];
+    if (settings->host[0] == '\0')
+        misused(c, "a host is a name or an address, and this one is empty");
     if (settings->host[strspn(settings->host, "0123456789")] == '\0')
         misused(c, "a host comes first, then the port, and %s is no host", settings->host);
     if (optind < argc)

@@ -170,6 +170,8 @@ promise_read(struct promise *p, bool server, int count, char **word)
     } else {
         if (p->operands > 0 && p->value['x'] != NULL)
             promise_end(p, 2, p->operand[0]);
+        if (p->operands > 0 && p->operand[0][strspn(p->operand[0], "0123456789")] == '\0')
+            promise_end(p, 2, p->operand[0]);   /* a port, or nothing, in the place of the host */
         if (p->operands > 2)
             promise_end(p, 2, p->operand[2]);
         if (p->operands > 1 && !in_range(p->operand[1], 1, 65535))
