@@ -41,6 +41,7 @@
 #if defined __linux__ && !defined POSIX_ONLY
 #define HAS_INOTIFY 1
 #include <sys/inotify.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #if defined __has_include
 #if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
@@ -50,10 +51,8 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #ifdef SYS_landlock_restrict_self
 #define HAS_LANDLOCK 1
-#define HAS_CLOSE_RANGE 1
 #endif
 #endif
 #endif
@@ -2714,7 +2713,7 @@ open_standard_files(void)
 {
     int fd;
 
-#ifdef HAS_CLOSE_RANGE
+#if defined HAS_INOTIFY && defined SYS_close_range
     syscall(SYS_close_range, (long)STDERR_FILENO + 1, (long)INT_MAX, 0L);
 #endif
     do
