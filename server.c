@@ -152,6 +152,7 @@ struct store {
     int64_t refreshed;          /* wire_clock's second when all known changes were in the index */
     bool unreadable;            /* a file could not be read then, and is not in the index */
     int landlock;               /* the version that keeps sessions to the directory, 0: none */
+    int rules;                  /* of it, on this directory, for the sessions to take on; or -1 */
     struct index index;
 };
 
@@ -978,7 +979,9 @@ store_close(struct store *store)
         close(store->directory);
     if (store->watch >= 0)
         close(store->watch);
-    store->directory = store->watch = -1;
+    if (store->rules >= 0)
+        close(store->rules);
+    store->directory = store->watch = store->rules = -1;
 }
 
 /* Opens the directory, and reads all its names. The watch comes first: no change falls between the two. */
@@ -1606,8 +1609,8 @@ static void (*const handlers[POP3_VERBS])(struct session *, const struct request
  * A message that is made to break the server must find nothing to do with it. Two walls, each good alone:
  *
  *   Landlock  of the file system, a session can read and remove in the store, and nothing else; it cannot
- *             connect, nor signal another process. Each session builds it on the store that it has open,
- *             which may be another tomorrow; that costs next to nothing but at each open().
+ *             connect, nor signal another process. The parent makes the rules for the directory that it has
+ *             open, which may be another tomorrow; each session takes them on, not the parent.
  *   seccomp   any system call but those of a short list ends the process: with those, nothing can be
  *             executed, connected to, created or written to. A filter costs half a fork to set, and nothing
  *             to inherit; so the parent sets it, once, for itself as well. What it alone must do, fork,
@@ -1821,9 +1824,12 @@ landlock_version(void)
 }
 
 #ifdef HAS_LANDLOCK
-/* Keeps this process to reading and removing in the store. Returns false, with errno set, when that failed. */
+/*
+ * Makes the rules by which a session can read and remove in the store's directory, and nothing else, if they
+ * are not made. Returns false, with errno set, when that failed.
+ */
 static bool
-confine_files(const struct store *store)
+confine_prepare(struct store *store)
 {
     const int version = store->landlock;
     const int rights = version < 2 ? 13 : version < 3 ? 14 : version < 5 ? 15 : version < 9 ? 16 : 17;
@@ -1840,18 +1846,25 @@ confine_files(const struct store *store)
         .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | truncate,
         .parent_fd = store->directory
     };
-    int rules;
-    bool done;
 
-    if (version == 0)
+    if (version == 0 || store->rules >= 0)
         return true;
-    rules = (int)syscall(SYS_landlock_create_ruleset, &given_up, sizeof given_up, 0L);
-    done = rules >= 0 && syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH, &kept, 0L) == 0 &&
-           prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0 &&
-           syscall(SYS_landlock_restrict_self, (long)rules, 0L) == 0;
-    if (rules >= 0)
-        close_quietly(rules);
-    return done;
+    store->rules = (int)syscall(SYS_landlock_create_ruleset, &given_up, sizeof given_up, 0L);
+    if (store->rules >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0 &&
+        syscall(SYS_landlock_add_rule, (long)store->rules, (long)LANDLOCK_RULE_PATH_BENEATH, &kept, 0L) == 0)
+        return true;
+    if (store->rules >= 0)
+        close_quietly(store->rules);
+    store->rules = -1;
+    return false;
+}
+
+/* Keeps this process to these rules, which it will never add to. Returns false, with errno set, when that failed. */
+static bool
+confine_files(const struct store *store)
+{
+    return store->landlock == 0 ||
+           (syscall(SYS_landlock_restrict_self, (long)store->rules, 0L) == 0 && close(store->rules) == 0);
 }
 
 /*
@@ -1887,6 +1900,13 @@ confine_session(const struct store *store)
     return confine_files(store);
 }
 #else
+static bool
+confine_prepare(struct store *store)
+{
+    (void)store;
+    return true;
+}
+
 static bool
 confine_session(const struct store *store)
 {
@@ -2495,6 +2515,11 @@ serve_connections(struct server *server)
         if (child_ended)
             reap(server);
     }
+    if (!confine_prepare(server->store)) {
+        say("cannot confine a session: %s", strerror(errno));
+        refuse(server, connection, peer, "too busy, try again later");
+        return;
+    }
 
     for (int i = 0; i < server->listener.count; i++)
         close(server->listener.sockets[i]);
@@ -2757,7 +2782,7 @@ main(int argc, char **argv)
     struct settings settings = {
         .directory = "mail", .sessions = SESSIONS, .idle_seconds = IDLE_SECONDS
     };
-    struct store store = {.directory = -1, .watch = -1, .refreshed = INT64_MIN};
+    struct store store = {.directory = -1, .watch = -1, .rules = -1, .refreshed = INT64_MIN};
     struct server server = {.settings = &settings, .store = &store};
     union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof address;
@@ -2794,6 +2819,10 @@ main(int argc, char **argv)
     wipe_stack();
     tell_confinement(server.word != 0, store.landlock);
 
+    if (!confine_prepare(&store)) {
+        say("cannot confine a session: %s", strerror(errno));
+        return 1;
+    }
     if (settings.inetd) {
         forget(&server.word);
         getpeername(STDIN_FILENO, &address.any, &length);   /* where it is a socket */

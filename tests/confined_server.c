@@ -538,7 +538,8 @@ behind(const struct deed *deed, int wall)
     pid = fork();
     if (pid == 0) {
         struct store store = {
-            .path = "store", .directory = open("store", O_RDONLY | O_DIRECTORY), .landlock = landlock_version()
+            .path = "store", .directory = open("store", O_RDONLY | O_DIRECTORY), .rules = -1,
+            .landlock = landlock_version()
         };
         uint32_t word;
         bool built;
@@ -548,7 +549,7 @@ behind(const struct deed *deed, int wall)
             built = word != 0;
             forget(&word);
         } else {
-            built = confine_session(&store);
+            built = confine_prepare(&store) && confine_session(&store);
         }
         if (!built)
             _exit(2);

@@ -38,7 +38,7 @@ static struct mail {
 #undef MAIL
 };
 
-static struct store store = {.path = "store", .directory = SYSTEM_DIRECTORY, .watch = -1};
+static struct store store = {.path = "store", .directory = SYSTEM_DIRECTORY, .watch = -1, .rules = -1};
 static bool ids_seen;
 
 /* ---- The model --------------------------------------------------------------------------------------- */

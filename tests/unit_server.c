@@ -125,7 +125,7 @@ empty_store(void)
 static struct store
 new_store(void)
 {
-    return (struct store){.path = "store", .directory = -1, .watch = -1, .refreshed = INT64_MIN};
+    return (struct store){.path = "store", .directory = -1, .watch = -1, .rules = -1, .refreshed = INT64_MIN};
 }
 
 static void
