@@ -11,8 +11,8 @@
  * What may fail, and who notices:
  *   - The client vanishes: a read or a write in the wire fails, wire.error is set, and session_run() leaves
  *     its loop before another command is looked at. Nothing is removed: only do_quit() removes.
- *   - A file changes under a session: store_open_message() compares it with its entry in the index before
- *     +OK, send_message() again before the final dot, store_remove() again before it is removed.
+ *   - A file changes under a session: retrieve() compares it with its entry in the index before +OK,
+ *     message_send() again before the final dot, store_remove() again before it is removed.
  *   - A session crashes or is killed: the parent sees it in reap() and goes on.
  *   - A stranger takes a session over: it gave up, in serve(), all that it does not need to read and remove
  *     mail in the store, before it read the first octet.
@@ -171,6 +171,11 @@ struct session {
     size_t marked;
     uint64_t marked_octets;
     uint32_t *twins;            /* for each message, how many before it have its unique-id; NULL: not known */
+
+    const struct message *begun;    /* whose first octets are in the block, not looked at yet, or NULL */
+    int file;                   /* where its others are */
+    size_t length;              /* how many are in the block */
+    size_t next;                /* the message, from 0 on, that may be wanted next; 0: nobody knows */
 
     bool stale;                 /* a file was not as the index says */
     size_t retrieved, topped, removed;
@@ -563,6 +568,13 @@ close_quietly(int file)
     errno = error;
 }
 
+/* Opens the file that has this name now, whatever it is. Returns its descriptor, or -1 with errno set. */
+static int
+store_open(const struct store *store, const char *name)
+{
+    return openat(store->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 /*
  * Opens a file of the store and measures it. One that is written to meanwhile gets an entry that fits no state
  * of it: whoever asks for it is told so, and it is measured again.
@@ -570,7 +582,7 @@ close_quietly(int file)
 static enum finding
 store_measure(const struct store *store, const char *name, struct message *found)
 {
-    int file = openat(store->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int file = store_open(store, name);
     struct stat status;
     bool measured = false;
 
@@ -1094,20 +1106,6 @@ store_refresh(struct store *store, bool tell)
     return done;
 }
 
-/* Opens a message. Returns its descriptor, or -1 with errno set: ESTALE when it is not what the index says. */
-static int
-store_open_message(const struct store *store, const struct message *m)
-{
-    int file = openat(store->directory, store->index.names + m->name,
-                      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-
-    if (file >= 0 && !message_unchanged(store, m, file)) {
-        close_quietly(file);
-        return -1;
-    }
-    return file;
-}
-
 /*
  * Removes a message that is still what the index says. Returns true when it is gone, also when somebody else
  * removed it; else false with errno set. (Between the look and the removal another file can get the name; no
@@ -1116,11 +1114,15 @@ store_open_message(const struct store *store, const struct message *m)
 static bool
 store_remove(const struct store *store, const struct message *m)
 {
-    int file = store_open_message(store, m);
+    int file = store_open(store, store->index.names + m->name);
+    bool unchanged;
 
     if (file < 0)
         return errno == ENOENT;
-    close(file);
+    unchanged = message_unchanged(store, m, file);
+    close_quietly(file);
+    if (!unchanged)
+        return false;
     return unlinkat(store->directory, store->index.names + m->name, 0) == 0 || errno == ENOENT;
 }
 
@@ -1246,29 +1248,85 @@ say_unsent(const struct session *s, const struct message *m, int error)
         error == ESTALE ? "it was changed since the session began" : strerror(error));
 }
 
+/* Closes the message that was begun, if one was. */
+static void
+message_end(struct session *s)
+{
+    if (s->begun != NULL)
+        close_quietly(s->file);
+    s->begun = NULL;
+}
+
 /*
- * Sends a message, byte-stuffed, and the final dot; with top only that much of it. A message that proves
- * changed, shorter or unreadable ends the connection instead, so that what comes whole to the client is
- * whole. Returns whether it was sent.
+ * Opens a message and reads its first octets into the block; all of them, where they fit. Returns false, with
+ * errno set, when that cannot be done. Whether they are still the message's is seen when they are wanted.
  */
 static bool
-send_message(struct session *s, const struct message *m, int file, struct top *top)
+message_begin(struct session *s, const struct message *m)
 {
+    const size_t wanted = m->size < BLOCK ? (size_t)m->size : BLOCK;
+    ssize_t count = 1;
+
+    message_end(s);
+    s->file = store_open(s->store, s->store->index.names + m->name);
+    if (s->file < 0)
+        return false;
+    s->begun = m;
+    for (s->length = 0; s->length < wanted && count != 0; s->length += count > 0 ? (size_t)count : 0) {
+        count = read(s->file, s->block + s->length, wanted - s->length);
+        if (count < 0 && errno != EINTR) {
+            message_end(s);
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * While the client is busy with a message, begins the one behind it: most take them in their order and wait
+ * for each. Where the system does not tell of changes, it might not tell of them in an open file either.
+ */
+static void
+message_ahead(struct session *s)
+{
+    const size_t next = s->next;
+
+    s->next = 0;
+    if (next > 0 && next < s->store->index.count && !s->deleted[next] && s->store->watch >= 0)
+        message_begin(s, index_at(&s->store->index, next));
+}
+
+/*
+ * Says whether a message that was begun ahead is as it was: its file has not lost its name either, which
+ * changes its ctime. A file whose times may not show a change is begun anew.
+ */
+static bool
+message_is_ahead(const struct session *s, const struct message *m)
+{
+    struct message now = {0};
+    struct stat status;
+
+    if (s->begun != m || fstat(s->file, &status) != 0)
+        return false;
+    message_identify(&now, &status);
+    return message_same(&now, m) && m->settles <= s->store->refreshed;
+}
+
+/*
+ * Sends the message that was begun, byte-stuffed, and the final dot; with top only that much of it. One that
+ * proves changed, shorter or unreadable ends the connection instead, so that what comes whole to the client
+ * is whole. Returns whether it was sent.
+ */
+static bool
+message_send(struct session *s, struct top *top)
+{
+    const struct message *m = s->begun;
     struct pop3_stuffer stuffer = {.dots = 0};
     uint64_t left = m->size, octets = 0;
-    bool more = left > 0;
-    int error = ESTALE;
+    ssize_t count = (ssize_t)s->length;
+    int error = 0;
 
-    while (more && s->wire.error == 0) {
-        ssize_t count = read(file, s->block, left < BLOCK ? (size_t)left : BLOCK);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            error = errno;
-        if (count <= 0)
-            break;
-
+    while (count > 0) {
         size_t part = top != NULL ? top_part(top, s->block, (size_t)count) : (size_t)count;
         /* Room for the last line's end and the dot as well: they go out in one write with their message. */
         unsigned char *room = wire_room(&s->wire, 2 * part + 5);
@@ -1277,13 +1335,21 @@ send_message(struct session *s, const struct message *m, int file, struct top *t
         wire_added(&s->wire, stuffed);
         octets += stuffed;
         left -= (uint64_t)count;
-        more = left > 0 && part == (size_t)count;
+        if (s->wire.error != 0)
+            return false;       /* the client went: that says nothing of the message */
+        if (left == 0 || part < (size_t)count)
+            break;
+        do
+            count = read(s->file, s->block, left < BLOCK ? (size_t)left : BLOCK);
+        while (count < 0 && errno == EINTR);
     }
-    if (s->wire.error != 0)
-        return false;           /* the client went: that says nothing of the message */
     octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
-    if (!more && (top != NULL || octets == m->octets))
-        error = message_unchanged(s->store, m, file) ? 0 : errno;
+    if (count < 0)
+        error = errno;
+    else if ((count == 0 && left > 0) || (top == NULL && octets != m->octets))
+        error = ESTALE;
+    else if (left < m->size - s->length && !message_unchanged(s->store, m, s->file))
+        error = errno;          /* (those in the block were read before the file was looked at) */
     if (error != 0) {
         s->stale = true;
         say_unsent(s, m, error);
@@ -1359,32 +1425,34 @@ do_list(struct session *s, const struct request *r)
     }
 }
 
-/* RETR and TOP: opens the message, if it is what it was when the session began, and sends it. */
+/* RETR and TOP: begins the message, if that was not done ahead, and sends it if it is as the session found it. */
 static void
 retrieve(struct session *s, const struct request *r, struct top *top)
 {
-    int file = store_open_message(s->store, r->message);
+    const struct message *m = r->message;
 
-    if (file < 0 && (errno == ENOENT || errno == ESTALE || errno == ELOOP || errno == ENXIO)) {
-        s->stale = s->stale || errno == ESTALE;
-        no(s, "message %" PRIu64 " is gone or was changed since this session began", r->number);
-        return;
-    }
-    if (file < 0) {
-        say_unsent(s, r->message, errno);
-        no(s, "[SYS/TEMP] message %" PRIu64 " cannot be read at the moment", r->number);
+    s->next = (size_t)r->number;
+    if (!message_is_ahead(s, m) && !(message_begin(s, m) && message_unchanged(s->store, m, s->file))) {
+        if (errno == ENOENT || errno == ESTALE || errno == ELOOP || errno == ENXIO) {
+            s->stale = s->stale || errno == ESTALE;
+            no(s, "message %" PRIu64 " is gone or was changed since this session began", r->number);
+        } else {
+            say_unsent(s, m, errno);
+            no(s, "[SYS/TEMP] message %" PRIu64 " cannot be read at the moment", r->number);
+        }
+        message_end(s);
         return;
     }
     if (top != NULL)
         ok(s, "the header and %" PRIu64 " line%s", r->lines, plural(r->lines));
     else
-        ok(s, "%" PRIu64 " octets", r->message->octets);
-    if (send_message(s, r->message, file, top)) {
+        ok(s, "%" PRIu64 " octets", m->octets);
+    if (message_send(s, top)) {
         s->topped += top != NULL;
         s->retrieved += top == NULL;
-        s->retrieved_octets += top == NULL ? r->message->octets : 0;
+        s->retrieved_octets += top == NULL ? m->octets : 0;
     }
-    close(file);
+    message_end(s);
 }
 
 static void
@@ -2069,6 +2137,8 @@ session_run(struct session *s)
         char *line;
         size_t length;
 
+        if (s->next > 0 && w->in_start == w->in_end && wire_flush(w))
+            message_ahead(s);
         switch (wire_line(w, POP3_COMMAND_MAX, &line, &length)) {
         case WIRE_LINE:
             obey(s, line, length);
@@ -2466,6 +2536,11 @@ accept_session(struct server *server, int listening)
         refuse(server, connection, peer, "the mail cannot be read at the moment");
         return;
     }
+    if (!confine_prepare(server->store)) {
+        say("cannot confine a session: %s", strerror(errno));
+        refuse(server, connection, peer, "too busy, try again later");
+        return;
+    }
 
     pid = fork_with(&server->word);
     if (pid == 0) {
@@ -2514,11 +2589,6 @@ serve_connections(struct server *server)
                     accept_session(server, server->listener.sockets[i]);
         if (child_ended)
             reap(server);
-    }
-    if (!confine_prepare(server->store)) {
-        say("cannot confine a session: %s", strerror(errno));
-        refuse(server, connection, peer, "too busy, try again later");
-        return;
     }
 
     for (int i = 0; i < server->listener.count; i++)

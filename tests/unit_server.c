@@ -156,11 +156,13 @@ open_entry(struct store *store, size_t i)
 static bool
 can_open(const struct store *store, size_t i)
 {
-    int file = store_open_message(store, index_at(&store->index, i));
+    const struct message *m = index_at(&store->index, i);
+    int file = store_open(store, store->index.names + m->name);
+    bool unchanged = file >= 0 && message_unchanged(store, m, file);
 
     if (file >= 0)
-        close(file);
-    return file >= 0;
+        close_quietly(file);
+    return unchanged;
 }
 
 /* Holds a session as serve() does, and frees what the end of a process would. Returns its exit status. */
@@ -176,6 +178,7 @@ run_session(const struct settings *settings, const struct store *store, int sock
     s->began = wire_clock();
     wire_open(&s->wire, socket, socket);
     status = session_run(s);
+    message_end(s);
     free(s->deleted);
     free(s->twins);
     free(s);
@@ -1091,6 +1094,90 @@ test_answers(void)
     free_store(&store);
 }
 
+/* What happens to message 2 while the client is busy with message 1, and whether it can still be had. */
+static const struct meanwhile {
+    const char *command;
+    bool ahead, sent;
+} meanwhiles[] = {
+    {"true", true, true},
+    {"rm store/2", false, false},
+    {"mv store/2 store/.2", false, false},
+    {"mv store/2 store/.2; cp -p store/.2 store/2", false, false},
+    {"printf 'texT\\n' >.new; mv .new store/2", false, false},
+    {"printf 'texT\\n' >store/2; touch -r store/1 store/2", false, false},
+    {"echo more >>store/2", false, false},
+    {": >store/2", false, false},
+    {"rm store/2; mkfifo store/2", false, false},
+    {"rm store/2; ln -s 1 store/2", false, false},
+    {"chmod 600 store/2", false, true},
+    {"ln store/2 .link; rm .link", false, true},
+};
+
+/* A message that was begun before it was asked for is what it would be if it were opened only then. */
+static void
+test_ahead(void)
+{
+    struct settings settings = {.idle_seconds = 5};
+    int back = redirect_log(-1), ends[2];
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    for (size_t i = 0; i < sizeof meanwhiles / sizeof *meanwhiles; i++) {
+        const struct meanwhile *meanwhile = &meanwhiles[i];
+        struct store store = settled_store(3);
+        struct session *s = calloc(1, sizeof *s);
+        bool deleted[3] = {false, false, true};
+        struct message now = {0};
+        struct stat status;
+        char first[] = "RETR 1", second[] = "RETR 2", other[] = "RETR 1";
+        int free_number = dup(ends[0]);
+
+        close(free_number);
+        s->settings = &settings;
+        s->store = &store;
+        s->deleted = deleted;
+        s->state = IN_TRANS;
+        wire_open(&s->wire, ends[0], ends[0]);
+        obey(s, first, strlen(first));
+        CHECK(s->begun == NULL && s->next == 1);
+        message_ahead(s);
+        CHECK((s->begun == index_at(&store.index, 1)) == (store.watch >= 0));
+        CHECK(message_is_ahead(s, index_at(&store.index, 1)) == (store.watch >= 0));
+        CHECK(!message_is_ahead(s, index_at(&store.index, 0)));
+        do {                    /* until the file system's clock has ticked: before, a message is not settled */
+            write_text(".tick", "");
+            CHECK(stat(".tick", &status) == 0);
+            message_identify(&now, &status);
+        } while (now.changed == index_at(&store.index, 1)->changed);
+
+        CHECK(system(meanwhile->command) == 0);
+        unit_check(message_is_ahead(s, index_at(&store.index, 1)) == (meanwhile->ahead && store.watch >= 0),
+                   meanwhile->command, __FILE__, __LINE__);
+        s->wire.out_end = 0;
+        obey(s, second, strlen(second));
+        s->wire.output[s->wire.out_end] = '\0';
+        unit_check(strcmp((char *)s->wire.output, meanwhile->sent ? "+OK 6 octets\r\ntext\r\n.\r\n" :
+                          "-ERR message 2 is gone or was changed since this session began\r\n") == 0,
+                   meanwhile->command, __FILE__, __LINE__);
+        CHECK(s->begun == NULL && s->next == 2);
+        message_ahead(s);
+        CHECK(s->begun == NULL);                /* message 3 is marked */
+        s->next = 3;
+        message_ahead(s);
+        CHECK(s->begun == NULL);                /* there is no message 4 */
+        s->next = 1;
+        message_ahead(s);
+        open_entry(&store, 1)->settles = INT64_MAX;         /* its times may not show a change */
+        CHECK(!message_is_ahead(s, index_at(&store.index, 1)));
+        obey(s, other, strlen(other));
+        CHECK(s->begun == NULL && dup(ends[0]) == free_number && close(free_number) == 0);
+        free(s);
+        free_store(&store);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    redirect_log(back);
+}
+
 /* Removals are on disk before QUIT is answered, and asked for once. */
 static void
 test_quit_syncs(void)
@@ -1401,6 +1488,7 @@ run_cases(void)
     unit_case("a file that could not be read is gone", test_unreadable_gone);
 #endif
     unit_case("who stops waits for its sessions", test_stop_waits);
+    unit_case("a message that is begun ahead", test_ahead);
     unit_case("QUIT has removals written to disk", test_quit_syncs);
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);
     unit_case("a login has its time", test_login_deadline);
