@@ -167,7 +167,7 @@ struct session {
     int tries, mistakes;
     const char *end;            /* why the session is over, or NULL */
 
-    bool *deleted;              /* for each message, whether it is marked; behind the session itself */
+    bool *deleted;              /* for each message, whether it is marked; NULL: none ever was */
     size_t marked;
     uint64_t marked_octets;
     uint32_t *twins;            /* for each message, how many before it have its unique-id; NULL: not known */
@@ -187,6 +187,85 @@ struct session {
 
 /* ---- 2. Saying things -------------------------------------------------------------------------------- */
 
+/* Writes a number at to, which has room for 20 digits. Returns the place behind it. */
+static char *
+put_number(char *to, uint64_t number)
+{
+    char digits[20];
+    size_t count = 0;
+
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    while (count > 0)
+        *to++ = digits[--count];
+    return to;
+}
+
+/* Writes an octet at to as two digits. Returns the place behind them. */
+static char *
+put_hex(char *to, unsigned char octet)
+{
+    *to++ = "0123456789abcdef"[octet >> 4];
+    *to++ = "0123456789abcdef"[octet & 15];
+    return to;
+}
+
+/*
+ * Writes a text as vsnprintf() does, cut where the room ends. Of its conversions it knows %s and those of
+ * numbers without a sign, %u %lu %llu %zu. Returns the length of what it wrote.
+ *
+ * printf itself lies, with its tables, all over a libc: of the time of a short session, a fortieth went into
+ * mapping the pages of it that a few answers need.
+ */
+static size_t
+put_format_list(char *to, size_t room, const char *format, va_list arguments)
+{
+    char *const start = to, *const end = to + room - 1;
+
+    for (; *format != '\0'; format++) {
+        char digits[20];
+        const char *text = format;
+        size_t length = 1;
+
+        if (*format == '%') {
+            const char *size = ++format;
+
+            format += strspn(format, "lz");
+            if (*format == 's') {
+                text = va_arg(arguments, const char *);
+                length = strlen(text);
+            } else {
+                uint64_t number = *size == 'z' ? va_arg(arguments, size_t) :
+                                  *size != 'l' ? va_arg(arguments, unsigned) :
+                                  size[1] != 'l' ? va_arg(arguments, unsigned long) :
+                                  va_arg(arguments, unsigned long long);
+
+                text = digits;
+                length = (size_t)(put_number(digits, number) - digits);
+            }
+        }
+        if (length > (size_t)(end - to))
+            length = (size_t)(end - to);
+        memcpy(to, text, length);
+        to += length;
+    }
+    *to = '\0';
+    return (size_t)(to - start);
+}
+
+static size_t __attribute__((format(printf, 3, 4)))
+put_format(char *to, size_t room, const char *format, ...)
+{
+    va_list arguments;
+    size_t length;
+
+    va_start(arguments, format);
+    length = put_format_list(to, room, format, arguments);
+    va_end(arguments);
+    return length;
+}
+
 /*
  * Writes one line to standard error, with everything but printable ASCII made visible, since parts of it
  * come from strangers. A log that nobody reads any more costs its lines, never a session's time.
@@ -200,17 +279,21 @@ say(const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    put_format_list(text, sizeof text, format, arguments);
     va_end(arguments);
 
-    length = (size_t)snprintf(line, sizeof line, "server: ");
+    length = put_format(line, sizeof line, "server: ");
     for (const char *from = text; *from != '\0' && length < sizeof line - 6; from++) {
         unsigned char c = (unsigned char)*from;
 
-        if (c >= 0x20 && c < 0x7f)
+        if (c >= 0x20 && c < 0x7f) {
             line[length++] = (char)c;
-        else
-            length += (size_t)snprintf(line + length, 5, "\\x%02x", c);
+        } else {
+            line[length++] = '\\';
+            line[length++] = 'x';
+            put_hex(line + length, c);
+            length += 2;
+        }
     }
     line[length++] = '\n';
     if (poll(&log, 1, 0) == 1 && (log.revents & POLLOUT) != 0)
@@ -700,6 +783,18 @@ protect(void *memory, size_t size, int protection)
 }
 
 /*
+ * Returns how many octets the messages of an index have, to the end of their last page. The names follow, in
+ * the same mapping: each mapping costs a fork some time.
+ */
+static size_t
+index_names_at(const struct index *x)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    return (x->room * sizeof *x->messages + page - 1) / page * page;
+}
+
+/*
  * Lets the parent write an index, from this message and this octet of the names on, or nobody: a session that
  * runs wild cannot reach the others. What stands before them is left alone, as it takes time for each page.
  * Returns false, with errno set, when the system does not do it.
@@ -710,7 +805,7 @@ index_protect(const struct index *x, size_t message, size_t name, int protection
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const size_t from = message * sizeof *x->messages / page * page, names_from = name / page * page;
 
-    return protect((char *)x->messages + from, x->room * sizeof *x->messages + 1 - from, protection) == 0 &&
+    return protect((char *)x->messages + from, index_names_at(x) - from, protection) == 0 &&
            protect(x->names + names_from, x->names_room + 1 - names_from, protection) == 0 &&
            protect(x->order, x->order_room * sizeof *x->order + 1, protection) == 0;
 }
@@ -795,12 +890,12 @@ index_begin(struct index *x, const struct index *old, bool whole, size_t count, 
         x->used = x->names_used = 0;
         x->room = (kept + count) + (kept + count) / 4 + 64;
         x->names_room = (whole ? 0 : old->names_used) + names + names / 4 + 4096;
-        x->messages = shared_memory(x->room * sizeof *x->messages);
-        x->names = x->names_room < UINT32_MAX ? shared_memory(x->names_room) : NULL;
+        x->messages = x->names_room < UINT32_MAX ? shared_memory(index_names_at(x) + x->names_room) : NULL;
+        x->names = x->messages == NULL ? NULL : (char *)x->messages + index_names_at(x);
         if (whole)
             x->octets = x->linked = 0;
     }
-    return x->order != NULL && x->messages != NULL && x->names != NULL;
+    return x->order != NULL && x->messages != NULL;
 }
 
 /* Frees of one index what another does not use. */
@@ -809,9 +904,7 @@ index_free(struct index *x, const struct index *in_use)
 {
     shared_free(x->order, x->order_room * sizeof *x->order);
     if (x->messages != in_use->messages)
-        shared_free(x->messages, x->room * sizeof *x->messages);
-    if (x->names != in_use->names)
-        shared_free(x->names, x->names_room);
+        shared_free(x->messages, index_names_at(x) + x->names_room);
 }
 
 /*
@@ -939,7 +1032,7 @@ store_watch(struct store *store)
 static bool
 store_changes(const struct store *store, struct names *names)
 {
-    union { struct inotify_event event; char octets[4096]; } events;
+    union { struct inotify_event event; char octets[1024]; } events; 
     const uint32_t lost = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF;
     ssize_t length;
 
@@ -1139,16 +1232,13 @@ store_sync(const struct store *store)
 static void __attribute__((format(printf, 2, 3)))
 reply(struct session *s, const char *format, ...)
 {
-    const size_t room = POP3_STATUS_MAX - 2;
     char *line = (char *)wire_room(&s->wire, POP3_STATUS_MAX);
     va_list arguments;
     size_t length;
 
     va_start(arguments, format);
-    length = (size_t)vsnprintf(line, room, format, arguments);
+    length = put_format_list(line, POP3_STATUS_MAX - 2, format, arguments);
     va_end(arguments);
-    if (length >= room)
-        length = room - 1;
     memcpy(line + length, "\r\n", 2);
     wire_added(&s->wire, length + 2);
 }
@@ -1164,30 +1254,22 @@ mistake(struct session *s, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(reason, sizeof reason, format, arguments);
+    put_format_list(reason, sizeof reason, format, arguments);
     va_end(arguments);
 
     if (++s->mistakes < MISTAKES) {
         no(s, "%s", reason);
     } else {
-        no(s, "%s; that was mistake %d in a row, goodbye", reason, MISTAKES);
+        no(s, "%s; that was mistake %u in a row, goodbye", reason, (unsigned)MISTAKES);
         s->end = "error (too many mistakes)";
     }
 }
 
-/* Writes a number at to, which has room for 20 digits. Returns the place behind it. */
-static char *
-put_number(char *to, uint64_t number)
+/* Says whether message i is marked as deleted. */
+static bool
+is_deleted(const struct session *s, size_t i)
 {
-    char digits[20];
-    size_t count = 0;
-
-    do
-        digits[count++] = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
-    while (count > 0)
-        *to++ = digits[--count];
-    return to;
+    return s->deleted != NULL && s->deleted[i];
 }
 
 /* Writes a message's unique-id at to, which has room for 48 octets. Returns the place behind it. */
@@ -1196,10 +1278,8 @@ put_id(char *to, const struct session *s, size_t i)
 {
     const struct message *m = index_at(&s->store->index, i);
 
-    for (size_t k = 0; k < sizeof m->id; k++) {
-        *to++ = "0123456789abcdef"[m->id[k] >> 4];
-        *to++ = "0123456789abcdef"[m->id[k] & 15];
-    }
+    for (size_t k = 0; k < sizeof m->id; k++)
+        to = put_hex(to, m->id[k]);
     if (s->twins[i] > 0) {
         *to++ = '-';
         to = put_number(to, (uint64_t)s->twins[i] + 1);
@@ -1292,7 +1372,7 @@ message_ahead(struct session *s)
     const size_t next = s->next;
 
     s->next = 0;
-    if (next > 0 && next < s->store->index.count && !s->deleted[next] && s->store->watch >= 0)
+    if (next > 0 && next < s->store->index.count && !is_deleted(s, next) && s->store->watch >= 0)
         message_begin(s, index_at(&s->store->index, next));
 }
 
@@ -1392,7 +1472,7 @@ static void
 list(struct session *s, char *(*put)(char *to, const struct session *s, size_t i))
 {
     for (size_t i = 0; i < s->store->index.count && s->wire.error == 0; i++) {
-        if (s->deleted[i])
+        if (is_deleted(s, i))
             continue;
 
         char *line = (char *)wire_room(&s->wire, 128), *to = put_number(line, i + 1);
@@ -1465,6 +1545,13 @@ do_retr(struct session *s, const struct request *r)
 static void
 do_dele(struct session *s, const struct request *r)
 {
+    if (s->deleted == NULL)
+        s->deleted = calloc(s->store->index.count, sizeof *s->deleted);
+    if (s->deleted == NULL) {
+        say("%s: no marks: %s", s->peer, strerror(ENOMEM));
+        no(s, "[SYS/TEMP] out of memory");
+        return;
+    }
     s->deleted[r->number - 1] = true;
     s->marked++;
     s->marked_octets += r->message->octets;
@@ -1543,7 +1630,8 @@ static void
 do_rset(struct session *s, const struct request *r)
 {
     (void)r;
-    memset(s->deleted, 0, s->store->index.count * sizeof *s->deleted);
+    free(s->deleted);
+    s->deleted = NULL;
     s->marked = 0;
     s->marked_octets = 0;
     ok(s, "%zu message%s, none marked", s->store->index.count, plural(s->store->index.count));
@@ -1553,7 +1641,7 @@ do_rset(struct session *s, const struct request *r)
 static void
 do_user(struct session *s, const struct request *r)
 {
-    snprintf(s->user, sizeof s->user, "%s", r->argument);
+    put_format(s->user, sizeof s->user, "%s", r->argument);
     ok(s, "and the password?");
 }
 
@@ -1639,7 +1727,7 @@ do_quit(struct session *s, const struct request *r)
     s->wire.mask = NULL;        /* from here on no signal ends the session before its answer */
     s->wire.stop = NULL;
     for (size_t i = 0; i < x->count && s->marked > 0; i++) {
-        if (!s->deleted[i])
+        if (!is_deleted(s, i))
             continue;
         if (store_remove(s->store, index_at(x, i))) {
             s->removed++;
@@ -1752,6 +1840,9 @@ static const struct permit permits[] = {
 #define NOT_INLINE
 #endif
 
+/* memset(), which no compiler leaves out because nobody looks at what it did. */
+static void *(*const volatile set_octets)(void *, int, size_t) = memset;
+
 /* Wipes what calls have left in the registers of system calls. */
 static void
 wipe_registers(void)
@@ -1765,7 +1856,7 @@ wipe_stack(void)
 {
     char frames[6 * 1024];
 
-    explicit_bzero(frames, sizeof frames);
+    set_octets(frames, 0, sizeof frames);
     wipe_registers();
 }
 
@@ -1840,7 +1931,7 @@ forget(uint32_t *word)
 {
     char frame[4 * 1024];
 
-    explicit_bzero(frame, sizeof frame);
+    set_octets(frame, 0, sizeof frame);
     wipe_registers();
     *word = 0;
 }
@@ -2003,12 +2094,12 @@ become_owner(const char *path)
 
 /* Says how far the sessions are confined, with the version of Landlock, or 0. */
 static void
-tell_confinement(bool calls, int version)
+tell_confinement(bool calls, unsigned version)
 {
     if (calls && version > 0)
-        say("a session can read and remove mail in the store, and nothing else (seccomp, Landlock %d)", version);
+        say("a session can read and remove mail in the store, and nothing else (seccomp, Landlock %u)", version);
     else if (version > 0)
-        say("a session can reach no files but the store's (Landlock %d); other calls are open: no seccomp here", version);
+        say("a session can reach no files but the store's (Landlock %u); other calls are open: no seccomp here", version);
     else if (calls)
         say("a session can write to no file and connect to nobody (seccomp), but read and remove all: no Landlock here");
     else
@@ -2036,7 +2127,7 @@ understand(struct session *s, const struct pop3_request *typed, struct request *
         mistake(s, "a message number is digits, from 1 on");
     else if (r->number > count)
         mistake(s, "no message %" PRIu64 ", there %s %zu", r->number, count == 1 ? "is" : "are", count);
-    else if (s->deleted[r->number - 1])
+    else if (is_deleted(s, (size_t)r->number - 1))
         mistake(s, "message %" PRIu64 " is marked as deleted", r->number);
     else if (typed->count > 1 && !pop3_number(typed->argument[1], UINT32_MAX, &r->lines))
         mistake(s, "a number of lines is digits, up to %" PRIu32, UINT32_MAX);
@@ -2090,7 +2181,7 @@ wire_reason(int error, char room[100])
     case EBADMSG:
         return "error (message changed or unreadable)";
     default:
-        snprintf(room, 100, "error (%s)", strerror(error));
+        put_format(room, 100, "error (%s)", strerror(error));
         return room;
     }
 }
@@ -2144,7 +2235,7 @@ session_run(struct session *s)
             obey(s, line, length);
             break;
         case WIRE_LINE_TOO_LONG:
-            mistake(s, "a command has at most %d octets", POP3_COMMAND_MAX);
+            mistake(s, "a command has at most %u octets", (unsigned)POP3_COMMAND_MAX);
             break;
         case WIRE_NO_LINE:
             break;
@@ -2154,8 +2245,8 @@ session_run(struct session *s)
     if (!unheard)
         session_part(s);
 
-    int64_t tenths = (wire_clock() - s->began + 50) / 100;
-    say("%s: %s%s%s retr=%zu/%" PRIu64 " top=%zu del=%zu left=%zu %" PRId64 ".%" PRId64 " s", s->peer,
+    uint64_t tenths = (uint64_t)(wire_clock() - s->began + 50) / 100;
+    say("%s: %s%s%s retr=%zu/%" PRIu64 " top=%zu del=%zu left=%zu %" PRIu64 ".%" PRIu64 " s", s->peer,
         s->end != NULL ? s->end : "", s->end != NULL && unheard ? ", its answer unheard: " : "",
         unheard ? wire_reason(w->error, reason) : "", s->retrieved, s->retrieved_octets, s->topped, s->removed,
         x->count - s->removed, tenths / 10, tenths % 10);
@@ -2170,11 +2261,11 @@ static int
 serve(const struct settings *settings, const struct store *store, const char *peer, int in, int out,
       const sigset_t *mask)
 {
-    /* Not from the heap, which would clear all of it: so a page is taken when it is first used. */
-    struct session *s = mmap(NULL, sizeof *s + store->index.count * sizeof *s->deleted, PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* The one of this process. Memory that nobody touched costs nothing; a mapping of its own would. */
+    static struct session session;
+    struct session *s = &session;
 
-    if (s == MAP_FAILED || !confine_session(store)) {
+    if (!confine_session(store)) {
         const char *sorry = "-ERR [SYS/TEMP] out of resources, try again later\r\n";
 
         say("%s: cannot start a session: %s", peer, strerror(errno));
@@ -2184,9 +2275,8 @@ serve(const struct settings *settings, const struct store *store, const char *pe
     }
     s->settings = settings;
     s->store = store;
-    s->deleted = (bool *)(s + 1);
     s->began = wire_clock();
-    snprintf(s->peer, sizeof s->peer, "%s", peer);
+    put_format(s->peer, sizeof s->peer, "%s", peer);
     wire_open(&s->wire, in, out);
     s->wire.mask = mask;
     s->wire.stop = &stop_asked;
@@ -2266,12 +2356,16 @@ enum { ZONE_TEXT = 12, HOST_TEXT = INET6_ADDRSTRLEN + ZONE_TEXT };
 static int
 address_text(const union address *address, char host[HOST_TEXT])
 {
-    if (address->any.sa_family == AF_INET && inet_ntop(AF_INET, &address->v4.sin_addr, host, HOST_TEXT) != NULL)
+    if (address->any.sa_family == AF_INET) {
+        const uint32_t a = ntohl(address->v4.sin_addr.s_addr);
+
+        put_format(host, HOST_TEXT, "%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
         return ntohs(address->v4.sin_port);
+    }
     if (address->any.sa_family != AF_INET6 || inet_ntop(AF_INET6, &address->v6.sin6_addr, host, HOST_TEXT) == NULL)
         return -1;
     if (address->v6.sin6_scope_id != 0)
-        snprintf(host + strlen(host), ZONE_TEXT, "%%%" PRIu32, address->v6.sin6_scope_id);
+        put_format(host + strlen(host), ZONE_TEXT, "%s%" PRIu32, "%", address->v6.sin6_scope_id);
     return ntohs(address->v6.sin6_port);
 }
 
@@ -2283,9 +2377,9 @@ peer_text(char *text, size_t room, const union address *address)
     int port = address_text(address, host);
 
     if (port < 0)
-        snprintf(text, room, "standard input");
+        put_format(text, room, "standard input");
     else
-        snprintf(text, room, address->any.sa_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host, port);
+        put_format(text, room, address->any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
 }
 
 /* Says whether only this machine can come from, or to, an address. */
@@ -2425,7 +2519,8 @@ reap(struct server *server)
     int status;
     pid_t pid;
 
-    child_ended = 0;
+    if (child_ended)
+        child_ended = 0;        /* (a page that is not written to need not be copied after a fork) */
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         for (size_t i = 0; i < server->settings->sessions; i++) {
             struct child *child = &server->children[i];
@@ -2435,7 +2530,7 @@ reap(struct server *server)
             if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STALE)
                 store_close(server->store);
             if (WIFSIGNALED(status))
-                say("%s: session killed by signal %d%s", child->peer, WTERMSIG(status),
+                say("%s: session killed by signal %u%s", child->peer, (unsigned)WTERMSIG(status),
                     WTERMSIG(status) == SIGSYS ? ", for a call that no session makes" : "");
             child->pid = 0;
             server->live--;
@@ -2452,7 +2547,7 @@ static void
 refuse(struct server *server, int connection, const char *peer, const char *reason)
 {
     char line[POP3_STATUS_MAX], unread[4096];
-    int length = snprintf(line, sizeof line, "-ERR [SYS/TEMP] %s\r\n", reason);
+    size_t length = put_format(line, sizeof line, "-ERR [SYS/TEMP] %s\r\n", reason);
     int64_t now = wire_clock() / 1000;
 
     if (now == server->refused_second) {
@@ -2464,11 +2559,24 @@ refuse(struct server *server, int connection, const char *peer, const char *reas
         server->refused_second = now;
         server->refused = 0;
     }
-    if (send(connection, line, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+    if (send(connection, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
         shutdown(connection, SHUT_WR);
     for (int i = 0; i < 16 && recv(connection, unread, sizeof unread, MSG_DONTWAIT) > 0; i++)
         continue;               /* what is unread when it is closed would take the answer away */
     close(connection);
+}
+
+/* Returns zeroed memory that a fork leaves out, where it can: no page of it is copied, no session sees it. Or NULL. */
+static void *
+parents_memory(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+#ifdef MADV_DONTFORK
+    if (memory != MAP_FAILED)
+        madvise(memory, size, MADV_DONTFORK);
+#endif
+    return memory == MAP_FAILED ? NULL : memory;
 }
 
 /* Notes in a free place who a session is for. Returns NULL when it may not be, with the reason. */
@@ -2753,8 +2861,8 @@ read_passfile(struct settings *settings)
     if (length == sizeof text - 1 || strlen(text) != length || end[strspn(end, "\r\n")] != '\0' || colon == NULL ||
         colon >= end || colon == text || colon + 1 == end || (size_t)(colon - text) > SECRET_MAX ||
         (size_t)(end - colon - 1) > SECRET_MAX || strcspn(text, " \t") < (size_t)(colon - text)) {
-        say("%s: must hold one line name:password, the name without blanks, each of at most %d octets",
-            settings->passfile, SECRET_MAX);
+        say("%s: must hold one line name:password, the name without blanks, each of at most %u octets",
+            settings->passfile, (unsigned)SECRET_MAX);
         return false;
     }
     memcpy(settings->name, text, (size_t)(colon - text));
@@ -2887,7 +2995,7 @@ main(int argc, char **argv)
     confine_calls(&server.word);
     parents_word = &server.word;
     wipe_stack();
-    tell_confinement(server.word != 0, store.landlock);
+    tell_confinement(server.word != 0, (unsigned)store.landlock);
 
     if (!confine_prepare(&store)) {
         say("cannot confine a session: %s", strerror(errno));
@@ -2899,7 +3007,7 @@ main(int argc, char **argv)
         peer_text(peer, sizeof peer, &address);
         return serve(&settings, &store, peer, STDIN_FILENO, STDOUT_FILENO, &server.mask) == 1;
     }
-    server.children = calloc((size_t)settings.sessions, sizeof *server.children);
+    server.children = parents_memory((size_t)settings.sessions * sizeof *server.children);
     if (server.children == NULL) {
         say("no memory for %" PRIu64 " sessions; -n sets how many", settings.sessions);
         return 1;
@@ -2907,6 +3015,5 @@ main(int argc, char **argv)
     tell_listening(&server.listener, &settings);
     leave_standard_files();
     serve_connections(&server);
-    free(server.children);
     return 0;
 }

@@ -38,7 +38,7 @@ static struct mail {
 #undef MAIL
 };
 
-static struct store store = {.path = "store", .directory = SYSTEM_DIRECTORY, .watch = -1, .rules = -1};
+static struct store store = {.path = "store", .directory = SYSTEM_DIRECTORY, .watch = 0, .rules = -1};
 static bool ids_seen;
 
 /* ---- The model --------------------------------------------------------------------------------------- */
@@ -467,7 +467,6 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
         with_login = {.idle_seconds = 600, .passfile = "passfile", .name = "alice", .password = " open: sesame "};
     static const int errors[] = {EIO, EACCES, ESTALE, EINTR, ENFILE};
     static struct session s;
-    static bool deleted[MESSAGES];
     struct system_stream *in = &sys.stream[0], *out = &sys.stream[1];
     int64_t begun;
 
@@ -492,10 +491,8 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     out->stalls = in->end == STREAM_STAYS;
 
     memset(&s, 0, offsetof(struct session, wire));
-    memset(deleted, 0, sizeof deleted);
     s.settings = (head[HEAD_FLAGS] & WITH_LOGIN) != 0 ? &with_login : &open_house;
     s.store = &store;
-    s.deleted = deleted;
     s.began = wire_clock();
     snprintf(s.peer, sizeof s.peer, "fuzzer");
     wire_open(&s.wire, SYSTEM_STREAM, SYSTEM_STREAM + 1);
@@ -506,6 +503,8 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     begun = sys.now;
     session_run(&s);
     free(s.twins);
+    free(s.deleted);
+    message_end(&s);
     for (size_t i = 0; i < SYSTEM_OPENS; i++)
         DEMAND(sys.open[i].file == NULL);
     int64_t seconds = (sys.now - begun) / 1000;

@@ -174,7 +174,6 @@ run_session(const struct settings *settings, const struct store *store, int sock
 
     s->settings = settings;
     s->store = store;
-    s->deleted = calloc(store->index.count + 1, sizeof *s->deleted);
     s->began = wire_clock();
     wire_open(&s->wire, socket, socket);
     status = session_run(s);
@@ -920,6 +919,28 @@ test_put_number(void)
     }
 }
 
+/* It writes what printf would, into as much room, and not an octet more. */
+static void
+test_put_format(void)
+{
+#define SAME(...) \
+    CHECK(put_format(made, room, __VA_ARGS__) == strlen(made) && made[room] == 'x' && \
+          (snprintf(wanted, room, __VA_ARGS__), strcmp(wanted, made) == 0))
+    char wanted[80], made[80];
+
+    for (size_t room = 1; room < sizeof made; room++) {
+        memset(made, 'x', sizeof made);
+        SAME("plain");
+        SAME("%s", "");
+        SAME("%s|%s", "a", "%s%u");
+        SAME("%u %u", 0u, UINT_MAX);
+        SAME("%lu %llu", ULONG_MAX, ULLONG_MAX);
+        SAME("%zu.%" PRIu64 "!", (size_t)-1, UINT64_MAX);
+        SAME("%u%s%zu%s", 1u, "", (size_t)2, ".");
+    }
+#undef SAME
+}
+
 /* A status line is cut where it must end, and ends with CRLF all the same. */
 static void
 test_long_answers(void)
@@ -1125,7 +1146,7 @@ test_ahead(void)
         const struct meanwhile *meanwhile = &meanwhiles[i];
         struct store store = settled_store(3);
         struct session *s = calloc(1, sizeof *s);
-        bool deleted[3] = {false, false, true};
+        char marked[] = "DELE 3";
         struct message now = {0};
         struct stat status;
         char first[] = "RETR 1", second[] = "RETR 2", other[] = "RETR 1";
@@ -1134,9 +1155,9 @@ test_ahead(void)
         close(free_number);
         s->settings = &settings;
         s->store = &store;
-        s->deleted = deleted;
         s->state = IN_TRANS;
         wire_open(&s->wire, ends[0], ends[0]);
+        obey(s, marked, strlen(marked));
         obey(s, first, strlen(first));
         CHECK(s->begun == NULL && s->next == 1);
         message_ahead(s);
@@ -1170,6 +1191,7 @@ test_ahead(void)
         CHECK(!message_is_ahead(s, index_at(&store.index, 1)));
         obey(s, other, strlen(other));
         CHECK(s->begun == NULL && dup(ends[0]) == free_number && close(free_number) == 0);
+        free(s->deleted);
         free(s);
         free_store(&store);
     }
@@ -1478,6 +1500,7 @@ run_cases(void)
     unit_case("a change that nobody told and the times do not show", test_unsettled_not_told);
     unit_case("times are believed after a while", test_settles);
     unit_case("numbers", test_put_number);
+    unit_case("what printf would write", test_put_format);
     unit_case("a status line has an end", test_long_answers);
     unit_case("TOP in pieces", test_top);
     unit_case("each command has a handler of its own", test_handlers);
