@@ -91,6 +91,7 @@ enum {
     SETTLED_SECONDS = 3,        /* longer than the tick of any file system's clock (FAT's has 2) */
     BLOCK = 120 * 1024,         /* octets of a file read at a time: with its CRs it fits two of loopback's segments */
     MEASURED = 64 * 1024,       /* and when it is measured: on the stack, of which a fork has to copy what was used */
+    HANDFUL = 64 * 1024,        /* octets of answers that are sent while further commands are answered */
     FEW = 32,                   /* messages: it takes no time to look at each for every session */
     SESSION_MEMORY = 64 * 1024 * 1024,  /* octets of address space, the libraries' too; far more than it takes */
     SESSION_MEMORY_EACH = 64,   /* and for each message */
@@ -2233,6 +2234,8 @@ session_run(struct session *s)
         switch (wire_line(w, POP3_COMMAND_MAX, &line, &length)) {
         case WIRE_LINE:
             obey(s, line, length);
+            if (w->out_end >= HANDFUL)
+                wire_flush(w);  /* the client has something to do meanwhile */
             break;
         case WIRE_LINE_TOO_LONG:
             mistake(s, "a command has at most %u octets", (unsigned)POP3_COMMAND_MAX);
