@@ -6247,6 +6247,7 @@ connect_wires(struct client *c, const struct addrinfo *addresses)
         return false;
 
     wire_open(&c->server, in, out);
+    wire_be_brief(&c->server);
     c->server.mask = &c->mask;
     c->server.stop = &interrupted;
     c->server.idle_ms = ANSWER_SECONDS * 1000;

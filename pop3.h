@@ -31,6 +31,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -340,6 +341,7 @@ pop3_unstuff(struct pop3_unstuffer *u, const unsigned char *in, size_t length, u
 enum {
     WIRE_INPUT = 64 * 1024,
     WIRE_OUTPUT = 256 * 1024,
+    WIRE_MOMENT_MS = 10,        /* a wait that is over so soon is none that must be watched */
     WIRE_MOVES = 16,            /* reads or writes that need not wait, until signals are let in */
     WIRE_CLOSED = -1            /* as an error: the other side ended the connection */
 };
@@ -355,6 +357,7 @@ enum {
 struct wire {
     int in, out;
     bool socket;                /* out is one: it can be written to without blocking */
+    bool brief;                 /* in is one, of which a read blocks for WIRE_MOMENT_MS at most */
     int error;                  /* 0, WIRE_CLOSED, ETIMEDOUT, EINTR (stopped) or another errno */
     int idle_ms;                /* the longest wait in which no octet moves */
     int64_t deadline;           /* on wire_clock, when all of it must be over; 0: never */
@@ -388,6 +391,7 @@ wire_open(struct wire *w, int in, int out)
     w->in = in;
     w->out = out;
     w->socket = getsockopt(out, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+    w->brief = false;
     w->error = 0;
     w->idle_ms = INT_MAX;
     w->deadline = 0;
@@ -395,6 +399,18 @@ wire_open(struct wire *w, int in, int out)
     w->stop = NULL;
     w->moves = 0;
     w->in_start = w->in_end = w->out_end = 0;
+}
+
+/*
+ * Has a read wait for a moment itself, where it can: most of what is waited for comes by then, and one call is
+ * enough. It is not for a descriptor that others go on to use, for they would get that too.
+ */
+static inline void
+wire_be_brief(struct wire *w)
+{
+    const struct timeval moment = {.tv_sec = 0, .tv_usec = WIRE_MOMENT_MS * 1000};
+
+    w->brief = setsockopt(w->in, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof moment) == 0;
 }
 
 /* Notes an error if it is the first. Returns false, for the caller to pass on. */
@@ -441,6 +457,16 @@ wire_stops(struct wire *w)
     return ++w->moves % WIRE_MOVES == 0 ? wire_stopped(w) : w->stop != NULL && *w->stop != 0;
 }
 
+/* Says whether the deadline has passed, and notes it as the error. */
+static inline bool
+wire_late(struct wire *w)
+{
+    if (w->deadline == 0 || wire_clock() < w->deadline)
+        return false;
+    wire_fail(w, ETIMEDOUT);
+    return true;
+}
+
 /*
  * Waits until a descriptor is ready for POLLIN or POLLOUT. Returns false, with the error noted, when it was
  * idle for too long, the deadline has passed or a signal said stop. A peer that slowly takes what the
@@ -449,7 +475,7 @@ wire_stops(struct wire *w)
 static inline bool
 wire_wait(struct wire *w, int fd, short events)
 {
-    int64_t now = wire_clock(), limit = now + w->idle_ms, slice = 10;
+    int64_t now = wire_clock(), limit = now + w->idle_ms, slice = WIRE_MOMENT_MS;
     int untaken = -1;
 
     while (!wire_stops(w)) {
@@ -536,9 +562,11 @@ wire_fill(struct wire *w)
     }
     if (w->in_end == WIRE_INPUT)
         return wire_fail(w, EMSGSIZE);
-    for (;;) {
-        if (!wire_wait(w, w->in, POLLIN))
+    for (bool wait = !w->brief;; wait = true) {
+        if (wait && !wire_wait(w, w->in, POLLIN))
             return false;
+        if (!wait && (wire_late(w) || wire_stops(w)))
+            return wire_fail(w, EINTR);
 
         ssize_t count = read(w->in, w->input + w->in_end, WIRE_INPUT - w->in_end);
         if (count > 0) {

@@ -174,8 +174,8 @@ struct session {
     uint32_t *twins;            /* for each message, how many before it have its unique-id; NULL: not known */
 
     const struct message *begun;    /* whose first octets are in the block, not looked at yet, or NULL */
-    int file;                   /* where its others are */
-    size_t length;              /* how many are in the block */
+    int file;                   /* of the message that was begun last, or -1 */
+    size_t length;              /* how many octets of it are in the block */
     size_t next;                /* the message, from 0 on, that may be wanted next; 0: nobody knows */
 
     bool stale;                 /* a file was not as the index says */
@@ -1329,12 +1329,13 @@ say_unsent(const struct session *s, const struct message *m, int error)
         error == ESTALE ? "it was changed since the session began" : strerror(error));
 }
 
-/* Closes the message that was begun, if one was. */
+/* Closes the message that was begun last, if one was. */
 static void
 message_end(struct session *s)
 {
-    if (s->begun != NULL)
+    if (s->file >= 0)
         close_quietly(s->file);
+    s->file = -1;
     s->begun = NULL;
 }
 
@@ -1372,6 +1373,7 @@ message_ahead(struct session *s)
 {
     const size_t next = s->next;
 
+    message_end(s);
     s->next = 0;
     if (next > 0 && next < s->store->index.count && !is_deleted(s, next) && s->store->watch >= 0)
         message_begin(s, index_at(&s->store->index, next));
@@ -1533,7 +1535,7 @@ retrieve(struct session *s, const struct request *r, struct top *top)
         s->retrieved += top == NULL;
         s->retrieved_octets += top == NULL ? m->octets : 0;
     }
-    message_end(s);
+    s->begun = NULL;            /* its file is closed when the answer is on its way */
 }
 
 static void
@@ -2216,6 +2218,7 @@ session_run(struct session *s)
     bool unheard;
 
     say("%s: session starts", s->peer);
+    s->file = -1;
     w->idle_ms = (int)s->settings->idle_seconds * 1000;
     if (s->settings->passfile == NULL) {
         s->state = IN_TRANS;
@@ -2281,6 +2284,7 @@ serve(const struct settings *settings, const struct store *store, const char *pe
     s->began = wire_clock();
     put_format(s->peer, sizeof s->peer, "%s", peer);
     wire_open(&s->wire, in, out);
+    wire_be_brief(&s->wire);
     s->wire.mask = mask;
     s->wire.stop = &stop_asked;
     return session_run(s);

@@ -375,7 +375,7 @@ ready_client(const struct settings *settings, const uint8_t *head)
     wire_open(&c->screen, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
     wire_open(&c->errors, SYSTEM_STREAM + 2, SYSTEM_STREAM + 4);
     c->received.directory = -1;
-    c->server.socket = (head[HEAD_MORE] & ON_SOCKET) != 0;
+    c->server.socket = c->server.brief = sys.stream[0].brief = (head[HEAD_MORE] & ON_SOCKET) != 0;
     c->server.idle_ms = ANSWER_SECONDS * 1000;
     c->server.stop = c->screen.stop = c->errors.stop = &interrupted;
     sigemptyset(&c->mask);

@@ -496,7 +496,7 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     s.began = wire_clock();
     snprintf(s.peer, sizeof s.peer, "fuzzer");
     wire_open(&s.wire, SYSTEM_STREAM, SYSTEM_STREAM + 1);
-    s.wire.socket = (head[HEAD_FLAGS] & ON_SOCKET) != 0;
+    s.wire.socket = s.wire.brief = in->brief = (head[HEAD_FLAGS] & ON_SOCKET) != 0;
     s.wire.stop = &stop_asked;
     store.refreshed = (head[HEAD_FLAGS] & UNSETTLED) != 0 ? INT64_MIN : INT64_MAX;
 

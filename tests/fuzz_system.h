@@ -51,6 +51,7 @@ struct system_stream {
     const unsigned char *in;
     size_t at, have;
     enum system_end end;
+    bool brief;                 /* a read that has to wait gives up soon */
     unsigned char *out;
     size_t made, room;
     size_t takes;               /* so many octets more, then writes fail, */
@@ -250,7 +251,11 @@ system_read(int fd, void *buffer, size_t length)
 
         DEMAND(length > 0);
         if (left == 0) {
-            DEMAND(stream->end != STREAM_STAYS);        /* it would block */
+            if (stream->end == STREAM_STAYS) {
+                DEMAND(stream->brief);                  /* it would block */
+                sys.now += 10;
+                return system_error(EAGAIN);
+            }
             return stream->end == STREAM_ENDS ? 0 : system_error(ECONNRESET);
         }
         length = system_piece(length < left ? length : left);

@@ -1435,6 +1435,29 @@ test_stop_busy(void)
     hang_up(&c);
 }
 
+/* So is one that always has something to read, and nothing to answer: a line that does not end. */
+static void
+test_stop_flooded(void)
+{
+    static char line[64 * 1024];
+    struct server s;
+    struct client c;
+    pid_t flood;
+
+    make_store(0);
+    s = start_server("-d store 0");
+    c = greeted(&s);
+    memset(line, 'x', sizeof line);
+    flood = fork();
+    while (flood == 0)
+        if (write(c.fd, line, sizeof line) < 0)
+            _exit(0);
+    check(flood > 0);
+    stop_server(&s);
+    hang_up(&c);
+    check(wait_for(flood) == 0);
+}
+
 /*
  * Who is inside QUIT gets it done and answered. The second message is new and so long that the server,
  * which compares it once more before it goes, needs a while for that: the signal comes in between.
@@ -2537,6 +2560,7 @@ static const struct test {
     {"a message that is removed on its way", test_gone_on_its_way},
     {"SIGTERM and SIGINT", test_stop},
     {"SIGTERM and a client that takes nothing", test_stop_busy},
+    {"SIGTERM and a line that does not end", test_stop_flooded},
     {"SIGTERM inside QUIT", test_stop_in_quit},
     {"a session that is killed or hangs", test_killed},
     {"a server that is killed leaves its port", test_server_killed},

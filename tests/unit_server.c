@@ -176,6 +176,7 @@ run_session(const struct settings *settings, const struct store *store, int sock
     s->store = store;
     s->began = wire_clock();
     wire_open(&s->wire, socket, socket);
+    wire_be_brief(&s->wire);
     status = session_run(s);
     message_end(s);
     free(s->deleted);
@@ -1156,6 +1157,7 @@ test_ahead(void)
         s->settings = &settings;
         s->store = &store;
         s->state = IN_TRANS;
+        s->file = -1;
         wire_open(&s->wire, ends[0], ends[0]);
         obey(s, marked, strlen(marked));
         obey(s, first, strlen(first));
@@ -1190,7 +1192,9 @@ test_ahead(void)
         open_entry(&store, 1)->settles = INT64_MAX;         /* its times may not show a change */
         CHECK(!message_is_ahead(s, index_at(&store.index, 1)));
         obey(s, other, strlen(other));
-        CHECK(s->begun == NULL && dup(ends[0]) == free_number && close(free_number) == 0);
+        message_ahead(s);
+        message_end(s);
+        CHECK(dup(ends[0]) == free_number && close(free_number) == 0);
         free(s->deleted);
         free(s);
         free_store(&store);
@@ -1241,18 +1245,26 @@ test_quit_slow(void)
 
 /* ---- 6. A session ------------------------------------------------------------------------------------ */
 
-/* A client that logs in or not, and says nothing for 80 seconds of a clock that goes 100 times as fast. */
+enum slow { SILENT, BUSY, LOGGED_IN };
+
+/*
+ * A client that logs in or not, and says nothing for 80 seconds of a clock that goes 100 times as fast, or an
+ * octet in each tenth of one, so that its server never waits for long.
+ */
 static _Noreturn void
-slow_client(int socket, bool login)
+slow_client(int socket, enum slow kind)
 {
     char answers[1000];
-    const char *commands = login ? "USER me\r\nPASS secret\r\n" : "USER me\r\n";
+    const char *commands = kind == LOGGED_IN ? "USER me\r\nPASS secret\r\n" : "USER me\r\n";
     struct pollfd over = {.fd = -1};
     ssize_t length = 0, count;
 
     if (write(socket, commands, strlen(commands)) < 0)
         _exit(1);
-    poll(&over, 1, 800);
+    for (int i = 0; i < (kind == BUSY ? 800 : 0); i++)
+        if (poll(&over, 1, 1) < 0 || write(socket, "x", 1) < 0)
+            _exit(2);
+    poll(&over, 1, kind == BUSY ? 0 : 800);
     if (write(socket, "STAT\r\nQUIT\r\n", 12) < 0)
         _exit(2);
     shutdown(socket, SHUT_WR);
@@ -1269,7 +1281,7 @@ test_login_deadline(void)
     struct settings settings = {.idle_seconds = 600, .passfile = "x", .name = "me", .password = "secret"};
     struct store store = settled_store(1);
 
-    for (int login = 0; login < 2; login++) {
+    for (enum slow kind = SILENT; kind <= LOGGED_IN; kind++) {
         int pair[2], status = -1, back = redirect_log(-1);
         pid_t client;
 
@@ -1278,7 +1290,7 @@ test_login_deadline(void)
         client = fork();
         if (client == 0) {
             close(pair[1]);
-            slow_client(pair[0], login == 1);
+            slow_client(pair[0], kind);
         }
         close(pair[0]);
         clock_gettime(CLOCK_MONOTONIC, &clock_from);
@@ -1287,8 +1299,8 @@ test_login_deadline(void)
         clock_speed = 1;
         close(pair[1]);
         CHECK(waitpid(client, &status, 0) == client);
-        CHECK((status == 0) == (login == 1));
-        CHECK((strstr(logged(), "idle") != NULL) == (login == 0));
+        CHECK((status == 0) == (kind == LOGGED_IN));
+        CHECK((strstr(logged(), "idle") != NULL) == (kind != LOGGED_IN));
         redirect_log(back);
     }
     free_store(&store);
