@@ -2951,6 +2951,17 @@ leave_standard_files(void)
     }
 }
 
+/* Has a log that is a file only be added to, whatever a session would like; 2>>file says the same. */
+static void
+protect_log(void)
+{
+    struct stat log;
+    int flags = fcntl(STDERR_FILENO, F_GETFL);
+
+    if (flags >= 0 && fstat(STDERR_FILENO, &log) == 0 && S_ISREG(log.st_mode))
+        fcntl(STDERR_FILENO, F_SETFL, flags | O_APPEND);
+}
+
 /* Says whether standard error is the connection itself, as inetd has it: then nothing may be said there. */
 static bool
 stderr_is_stdout(void)
@@ -2978,6 +2989,7 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (settings.inetd && stderr_is_stdout())
         dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+    protect_log();
     if (settings.passfile != NULL && !read_passfile(&settings))
         return 1;
     if (!settings.inetd && !listen_on_all(&server.listener, &settings))

@@ -172,6 +172,14 @@ deed_flags(void)
     return fcntl(STDERR_FILENO, F_SETFL, 0) == 0;
 }
 
+/* To write over what was logged already. Where deeds are done alone, standard error is somebody else's. */
+static bool
+deed_log(void)
+{
+    return lseek(STDERR_FILENO, 0, SEEK_SET) == 0 && write(STDERR_FILENO, "\n", 1) == 1 &&
+           lseek(STDERR_FILENO, 0, SEEK_CUR) == 1;
+}
+
 static bool
 deed_connect(void)
 {
@@ -279,7 +287,7 @@ static const struct deed {
     {"shared", deed_shared, CALLS, 0},
 #endif
     {"empty-shared", deed_empty_shared, CALLS, 0},   {"standard", deed_standard, 0, 0},
-    {"flags", deed_flags, CALLS, 0},
+    {"flags", deed_flags, CALLS, 0},                {"log", deed_log, 0, 0},
     {"root", deed_root, CALLS, 0},                  {"word", deed_word, CALLS, 0},
 };
 
@@ -495,6 +503,8 @@ test_work(void)
 
     talk(&s, "NOOP standard\r\nQUIT\r\n", answer, sizeof answer);
     CHECK(strstr(answer, "-ERR") != NULL);      /* it has no standard input and output of the server's */
+    talk(&s, "NOOP log\r\nQUIT\r\n", answer, sizeof answer);
+    CHECK(strstr(answer, "-ERR") != NULL);      /* and can only add to the log */
     talk(&s, "RETR 2\r\nTOP 1 0\r\nUIDL\r\nDELE 2\r\nQUIT\r\n", answer, sizeof answer);
     CHECK(strstr(answer, "two\r\n.\r\n") != NULL);
     CHECK(strstr(answer, "1 message removed, 1 left") != NULL);
