@@ -1425,14 +1425,14 @@ message_send(struct session *s, struct top *top)
         do
             count = read(s->file, s->block, left < BLOCK ? (size_t)left : BLOCK);
         while (count < 0 && errno == EINTR);
+        error = count < 0 ? errno : 0;
     }
     octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
-    if (count < 0)
-        error = errno;
-    else if ((count == 0 && left > 0) || (top == NULL && octets != m->octets))
+    if (error == 0 && ((count == 0 && left > 0) || (top == NULL && octets != m->octets)))
         error = ESTALE;
-    else if (left < m->size - s->length && !message_unchanged(s->store, m, s->file))
-        error = errno;          /* (those in the block were read before the file was looked at) */
+    /* Those that came in the block were read before the file was looked at. */
+    if (error == 0 && left < m->size - s->length && !message_unchanged(s->store, m, s->file))
+        error = errno;
     if (error != 0) {
         s->stale = true;
         say_unsent(s, m, error);
