@@ -1341,7 +1341,8 @@ message_end(struct session *s)
 
 /*
  * Opens a message and reads its first octets into the block; all of them, where they fit. Returns false, with
- * errno set, when that cannot be done. Whether they are still the message's is seen when they are wanted.
+ * errno set, when that cannot be done. Whether they are still the message's is seen when they are wanted. (What
+ * has the name may be a pipe by now, which is somebody else's to read: pread takes nothing out of one.)
  */
 static bool
 message_begin(struct session *s, const struct message *m)
@@ -1355,8 +1356,10 @@ message_begin(struct session *s, const struct message *m)
         return false;
     s->begun = m;
     for (s->length = 0; s->length < wanted && count != 0; s->length += count > 0 ? (size_t)count : 0) {
-        count = read(s->file, s->block + s->length, wanted - s->length);
+        count = pread(s->file, s->block + s->length, wanted - s->length, (off_t)s->length);
         if (count < 0 && errno != EINTR) {
+            if (errno == EISDIR || errno == ESPIPE)
+                errno = ESTALE;
             message_end(s);
             return false;
         }
@@ -1423,7 +1426,7 @@ message_send(struct session *s, struct top *top)
         if (left == 0 || part < (size_t)count)
             break;
         do
-            count = read(s->file, s->block, left < BLOCK ? (size_t)left : BLOCK);
+            count = pread(s->file, s->block, left < BLOCK ? (size_t)left : BLOCK, (off_t)(m->size - left));
         while (count < 0 && errno == EINTR);
         error = count < 0 ? errno : 0;
     }

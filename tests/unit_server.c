@@ -1116,6 +1116,29 @@ test_answers(void)
     free_store(&store);
 }
 
+/* A message's name that a pipe has got is no message, and what waits in the pipe is for another program. */
+static void
+test_pipe_in_place(void)
+{
+    struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(2);
+    int back = redirect_log(-1), pipe;
+    char waits[8] = "";
+
+    CHECK(unlink("store/2") == 0 && mkfifo("store/2", 0600) == 0);
+    pipe = open("store/2", O_RDWR | O_NONBLOCK);
+    for (int i = 0; i < 2; i++) {       /* empty, and not: also while the client is busy with message 1 */
+        CHECK(i == 0 || write(pipe, "precious", 8) == 8);
+        CHECK(strstr(hold_session(&settings, &store, "RETR 1\r\nRETR 2\r\nQUIT\r\n"),
+                     "\r\n-ERR message 2 is gone or was changed") != NULL);
+        CHECK(hold_session(&settings, &store, "RETR 1\r\n") != NULL);
+        CHECK(i == 0 || (read(pipe, waits, 8) == 8 && memcmp(waits, "precious", 8) == 0));
+    }
+    close(pipe);
+    free_store(&store);
+    redirect_log(back);
+}
+
 /* What happens to message 2 while the client is busy with message 1, and whether it can still be had. */
 static const struct meanwhile {
     const char *command;
@@ -1130,6 +1153,7 @@ static const struct meanwhile {
     {"echo more >>store/2", false, false},
     {": >store/2", false, false},
     {"rm store/2; mkfifo store/2", false, false},
+    {"rm store/2; mkdir store/2", false, false},
     {"rm store/2; ln -s 1 store/2", false, false},
     {"chmod 600 store/2", false, true},
     {"ln store/2 .link; rm .link", false, true},
@@ -1524,6 +1548,7 @@ run_cases(void)
 #endif
     unit_case("who stops waits for its sessions", test_stop_waits);
     unit_case("a message that is begun ahead", test_ahead);
+    unit_case("a pipe in a message's place", test_pipe_in_place);
     unit_case("QUIT has removals written to disk", test_quit_syncs);
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);
     unit_case("a login has its time", test_login_deadline);
