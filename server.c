@@ -2287,7 +2287,8 @@ serve(const struct settings *settings, const struct store *store, const char *pe
     s->began = wire_clock();
     put_format(s->peer, sizeof s->peer, "%s", peer);
     wire_open(&s->wire, in, out);
-    wire_be_brief(&s->wire);
+    if (!settings->inetd)
+        wire_be_brief(&s->wire);        /* nobody else's, who might read on where this session ends */
     s->wire.mask = mask;
     s->wire.stop = &stop_asked;
     return session_run(s);

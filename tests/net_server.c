@@ -35,6 +35,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -1550,6 +1551,34 @@ test_server_killed(void)
     stop_server(&again);
 }
 
+/* A socket that -i is given belongs to who gives it, and may be read on behind the session: it is left as it was. */
+static void
+test_inetd_socket(void)
+{
+    struct timeval before, after;
+    socklen_t size = sizeof before;
+    int pair[2];
+    pid_t pid;
+
+    make_store(1);
+    check(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    check(getsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &before, &size) == 0);
+    pid = fork();
+    if (pid == 0) {
+        redirect(2, "err", O_WRONLY | O_CREAT | O_TRUNC);
+        if (dup2(pair[1], 0) != 0 || dup2(pair[1], 1) != 1)
+            _exit(127);
+        close(pair[0]);
+        exec_server("-i -d store");
+    }
+    check(write(pair[0], "QUIT\r\n", 6) == 6 && shutdown(pair[0], SHUT_WR) == 0);
+    check(pid > 0 && wait_for(pid) == 0);
+    check(getsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &after, &size) == 0);
+    check(after.tv_sec == before.tv_sec && after.tv_usec == before.tv_usec);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* Says whether this system closes all descriptors behind one, as Linux does from 5.9 on. */
 static bool
 can_close_range(void)
@@ -2561,6 +2590,7 @@ static const struct test {
     {"SIGTERM and SIGINT", test_stop},
     {"SIGTERM and a client that takes nothing", test_stop_busy},
     {"SIGTERM and a line that does not end", test_stop_flooded},
+    {"-i leaves its socket as it was", test_inetd_socket},
     {"SIGTERM inside QUIT", test_stop_in_quit},
     {"a session that is killed or hangs", test_killed},
     {"a server that is killed leaves its port", test_server_killed},
