@@ -11,8 +11,9 @@
  * What may fail, and who notices:
  *   - The client vanishes: a read or a write in the wire fails, wire.error is set, and session_run() leaves
  *     its loop before another command is looked at. Nothing is removed: only do_quit() removes.
- *   - A file changes under a session: retrieve() compares it with its entry in the index before +OK,
- *     message_send() again before the final dot, store_remove() again before it is removed.
+ *   - A file changes under a session: retrieve() reads its beginning, then compares it with its entry in the
+ *     index before +OK; message_send() compares one that goes on again, before the final dot, and
+ *     store_remove() each before it is removed.
  *   - A session crashes or is killed: the parent sees it in reap() and goes on.
  *   - A stranger takes a session over: it gave up, in serve(), all that it does not need to read and remove
  *     mail in the store, before it read the first octet.
