@@ -565,7 +565,9 @@ wire_fill(struct wire *w)
     for (bool wait = !w->brief;; wait = true) {
         if (wait && !wire_wait(w, w->in, POLLIN))
             return false;
-        if (!wait && (wire_late(w) || wire_stops(w)))
+        if (!wait && wire_late(w))
+            return false;
+        if (!wait && wire_stops(w))
             return wire_fail(w, EINTR);
 
         ssize_t count = read(w->in, w->input + w->in_end, WIRE_INPUT - w->in_end);

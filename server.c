@@ -1817,6 +1817,9 @@ static const struct permit permits[] = {
     ALLOW(read), ALLOW(write), ALLOW(writev), ALLOW(sendto), ALLOW(recvfrom), ALLOW(ppoll), ALLOW(shutdown),
     ALLOW(close), ALLOW(accept), ALLOW(accept4), ALLOW(setsockopt), ALLOW(getsockopt), ALLOW(getsockname),
     ALLOW(getpeername),
+#ifdef SYS_close_range
+    ALLOW(close_range),
+#endif
 #ifdef SYS_poll
     ALLOW(poll),
 #endif
@@ -2623,6 +2626,38 @@ find_place(struct server *server, const union address *peer, const char **reason
     return place;
 }
 
+/*
+ * Closes in a session all that the parent has open and the session does not need, and what was left open in
+ * whoever started the server. (That stays open in the parent: a lock may hang on it.)
+ */
+static void
+leave_descriptors(const struct server *server, int connection)
+{
+    const struct store *store = server->store;
+
+#if defined HAS_INOTIFY && defined SYS_close_range
+    const int kept[] = {store->directory, store->rules, connection};
+    long from = STDERR_FILENO + 1, next;
+    bool done = true;
+
+    do {
+        next = INT_MAX;
+        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+            if (kept[i] >= from && kept[i] < next)
+                next = kept[i];
+        if (from < next)
+            done = syscall(SYS_close_range, from, next < INT_MAX ? next - 1 : next, 0L) == 0 && done;
+        from = next < INT_MAX ? next + 1 : next;
+    } while (next < INT_MAX);
+    if (done)
+        return;
+#endif
+    for (int i = 0; i < server->listener.count; i++)
+        close(server->listener.sockets[i]);
+    if (store->watch >= 0)
+        close(store->watch);
+}
+
 /* Accepts a connection, if it is still there, and starts its session on the store as it is now. */
 static void
 accept_session(struct server *server, int listening)
@@ -2665,10 +2700,7 @@ accept_session(struct server *server, int listening)
     pid = fork_with(&server->word);
     if (pid == 0) {
         forget(&server->word);
-        for (int i = 0; i < server->listener.count; i++)
-            close(server->listener.sockets[i]);
-        if (server->store->watch >= 0)
-            close(server->store->watch);
+        leave_descriptors(server, connection);
         _exit(serve(server->settings, server->store, peer, connection, connection, &server->mask));
     }
     if (pid < 0) {
@@ -2919,18 +2951,12 @@ catch_signals(sigset_t *mask, bool inetd)
         sigdelset(mask, numbers[i]);
 }
 
-/*
- * Sees to it that 0, 1 and 2 are open, so that no connection ever gets one of these numbers, and nothing else,
- * which whoever started the server had open and every session would hold.
- */
+/* Sees to it that 0, 1 and 2 are open, so that no connection ever gets one of these numbers. */
 static void
 open_standard_files(void)
 {
     int fd;
 
-#if defined HAS_INOTIFY && defined SYS_close_range
-    syscall(SYS_close_range, (long)STDERR_FILENO + 1, (long)INT_MAX, 0L);
-#endif
     do
         fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= STDERR_FILENO);

@@ -1579,7 +1579,7 @@ test_inetd_socket(void)
     close(pair[1]);
 }
 
-/* Says whether this system closes all descriptors behind one, as Linux does from 5.9 on. */
+/* Says whether this system closes a range of descriptors, as Linux does from 5.9 on. */
 static bool
 can_close_range(void)
 {
@@ -1595,6 +1595,7 @@ test_open_files(void)
 {
     struct server s;
     struct client a, b;
+    char path[64];
     pid_t pid;
 
     if (!has_proc())
@@ -1612,6 +1613,8 @@ test_open_files(void)
     check(count_open(pid, "/dev/null") >= 2);
     if (count_open(s.pid, "anon_inode:inotify") > 0 && can_close_range())
         check(count_open(pid, "") == 5);        /* 0, 1, the log, the connection, the store; no message */
+    snprintf(path, sizeof path, "/proc/%d/fd/1000", (int)s.pid);
+    check(exists(path));                        /* it may be a lock, held for as long as the server runs */
     b = greeted(&s);
     await(count_open(s.pid, "socket:") == s.count);     /* it may greet before its parent let go */
     quit(&a);
