@@ -4651,7 +4651,8 @@ tell_saved(struct client *c, const struct saving *s)
     if (s->status != NULL)
         show_line(c, s->status, strlen(s->status));
     if (s->error != 0) {
-        fail(c, "message %" PRIu32 " is not saved: %s: %s", s->number, directory, strerror(s->error));
+        fail(c, "message %" PRIu32 " is not saved: %s: %s; -d names another directory", s->number, directory,
+             strerror(s->error));
         return;
     }
     *(s->had_it ? &c->tally.had : &c->tally.done) += 1;
@@ -5241,7 +5242,7 @@ read_numbers(struct client *c, const char *arguments, struct numbers *list)
         uint64_t first = 0, last = 0;
         bool all = strcmp(word, "*") == 0;
 
-        if (!all && (!read_range(word, &first, &last) || first == 0)) {
+        if (!all && (!read_range(word, &first, &last) || (first == 0 && strchr(word, '-') != NULL))) {
             fail(c, "%s is no message number, range such as 2-5, or *; nothing was sent", word);
             good = false;
         } else if (first > last) {
@@ -5264,7 +5265,7 @@ read_numbers(struct client *c, const char *arguments, struct numbers *list)
         }
     }
     if (good && list->count == 0)
-        tell(c, "there is no message");
+        tell(c, c->marked.count > 0 ? "all of them are marked; RSET unmarks them" : "there is no message");
     numbers_free(&seen);
     return good;
 }
@@ -5365,7 +5366,8 @@ retr_answered(struct client *c, uint32_t number)
         show_line(c, c->status, strlen(c->status));
 
     if (!get_body(c, &u, take_to_file, &saving)) {
-        saving.error = EPROTO;  /* and lost() has said so */
+        fail(c, "message %" PRIu32 " is not saved", number);
+        saving.error = EPROTO;  /* and lost() has said why */
         save_end(&saving, 1);
         free(saving.status);
         return;
@@ -5661,7 +5663,9 @@ do_several(struct client *c, enum action action, const char *arguments)
         size_t kept = 0;
 
         for (size_t i = 0; i < list.count; i++) {
-            if (c->any_unsaved || numbers_have(&c->unsaved, list.list[i].number))
+            if (c->any_unsaved)
+                fail(c, "message %" PRIu32 " is not marked: an earlier RETR was not understood", list.list[i].number);
+            else if (numbers_have(&c->unsaved, list.list[i].number))
                 fail(c, "message %" PRIu32 " may not be saved, so it is not marked", list.list[i].number);
             else
                 list.list[kept++] = list.list[i];
@@ -6033,6 +6037,8 @@ read_line(struct client *c, char *text, size_t *length)
         }
         key = take_key(c);
         if (key < 0) {
+            if (c->keys.error > 0)
+                fail(c, "the commands cannot be read: %s", strerror(c->keys.error));
             if (input_broke(c))
                 interrupted = SIGHUP;
             break;

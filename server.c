@@ -2133,7 +2133,7 @@ understand(struct session *s, const struct pop3_request *typed, struct request *
     *r = (struct request){.argument = typed->argument[0]};
     if (!command->on_message || typed->count == 0)
         return true;
-    if (!pop3_number(typed->argument[0], UINT32_MAX, &r->number) || r->number == 0)
+    if (!pop3_number(typed->argument[0], UINT64_MAX, &r->number) || r->number == 0)
         mistake(s, "a message number is digits, from 1 on");
     else if (r->number > count)
         mistake(s, "no message %" PRIu64 ", there %s %zu", r->number, count == 1 ? "is" : "are", count);
@@ -2753,6 +2753,8 @@ serve_connections(struct server *server)
     stop_asked = 0;
     for (reap(server); server->live > 0 && !stop_asked; reap(server))
         ppoll(NULL, 0, NULL, &server->mask);
+    if (server->refused > 0)
+        say("%" PRIu64 " more refused", server->refused);
     say("stopped");
 }
 
@@ -2833,6 +2835,8 @@ read_options(struct settings *settings, int argc, char **argv)
             option_address(settings, optarg);
             break;
         case 'd':
+            if (*optarg == '\0')
+                misused("-d names a directory, and this one has no name");
             settings->directory = optarg;
             break;
         case 'h':

@@ -110,6 +110,8 @@ promise_server_value(struct promise *p, char option, const char *value)
             promise_end(p, 2, value);
         p->address[p->addresses++] = value;
     }
+    if (option == 'd' && value[0] == '\0')
+        promise_end(p, 2, "-d");
     if (option == 'n' && !in_range(value, 1, 100000))
         promise_end(p, 2, "-n");
     if (option == 't' && !in_range(value, 1, 1000000))
