@@ -178,7 +178,7 @@ peer_work(void)
 
 /* ---- What is judged ---------------------------------------------------------------------------------- */
 
-/* Text that can do nothing but be read. */
+/* Text that can do nothing but be read. A signal may have cut off a part of it, a character in two as well. */
 static void
 demand_visible(const unsigned char *s, size_t length, bool latin)
 {
@@ -196,6 +196,11 @@ demand_visible(const unsigned char *s, size_t length, bool latin)
         }
         DEMAND(a >= 0xc2 && a <= 0xf4);
         c = a & (0x3fU >> more);
+        for (int k = 1; k <= more && sys.stopped; k++)
+            if (i + (size_t)k > length || (s[i + (size_t)k - 1] & 0xc0) != 0x80)
+                more = -1;
+        if (more < 0)
+            continue;
         for (; more > 0; more--) {
             DEMAND(i < length && (s[i] & 0xc0) == 0x80);
             c = c << 6 | (s[i++] & 0x3fU);
@@ -246,8 +251,8 @@ came_whole(const struct system_file *file)
     return false;
 }
 
-/* Returns the number of a name n.eml or n-m.eml, 0 if it is none. */
-static uint32_t
+/* Returns the number of a name n.eml or n-m.eml, UINT32_MAX if it has too many digits, -1 if it is no such name. */
+static int64_t
 name_number(const char *name)
 {
     unsigned n = 0, m = 1;
@@ -258,7 +263,7 @@ name_number(const char *name)
     used = 0;
     if (sscanf(name, "%9u-%9u.eml%n", &n, &m, &used) == 2 && used > 0 && name[used] == '\0' && m > 0)
         return n;
-    return sscanf(name, "%10[0-9].eml%n", (char[16]){0}, &used) == 1 ? UINT32_MAX : 0;
+    return sscanf(name, "%10[0-9].eml%n", (char[16]){0}, &used) == 1 ? (int64_t)UINT32_MAX : -1;
 }
 
 /* Says whether a line is a command for one message, by its number, as the client writes it. */
@@ -272,7 +277,7 @@ is_for_message(const char *line, const char *verb, unsigned long *number)
         return false;
     *number = strtoul(line + length + 1, NULL, 10);
     snprintf(again, sizeof again, "%s %lu", verb, *number);
-    return strcmp(again, line) == 0 && *number > 0;
+    return strcmp(again, line) == 0;
 }
 
 /* Says whether a line is a command of POP3; any other may be an answer to a "+ ". */
@@ -294,7 +299,8 @@ judge_files(size_t before)
 {
     for (size_t i = 0; i < SYSTEM_FILES; i++) {
         const struct system_file *file = sys.entry[i].file;
-        unsigned long number = 0, wanted = 0;
+        unsigned long number = 0;
+        int64_t wanted;
         bool asked = false;
 
         if (file == NULL || (size_t)(file - sys.file) < before)
@@ -304,9 +310,9 @@ judge_files(size_t before)
             continue;
         }
         wanted = name_number(sys.entry[i].name);
-        DEMAND(wanted > 0);
+        DEMAND(wanted >= 0);
         for (size_t k = 0; k < peer.commands && !asked; k++)
-            asked = is_for_message(peer.command[k].line, "RETR", &number) && (number == wanted || wanted == UINT32_MAX);
+            asked = is_for_message(peer.command[k].line, "RETR", &number) && ((int64_t)number == wanted || wanted == UINT32_MAX);
         DEMAND(asked);
         DEMAND(came_whole(file) || (sys.faulted != NULL && strcmp(sys.faulted, "unlink") == 0));
     }
@@ -330,7 +336,7 @@ judge_script(int status)
         quit = quit || (strcasecmp(line, "QUIT") == 0 && whole);
         if (is_for_message(line, "RETR", &number) && whole && peer.command[i].ok) {
             for (size_t k = 0; k < SYSTEM_FILES && !found; k++)
-                found = sys.entry[k].file != NULL && (name_number(sys.entry[k].name) == number || number > 999999999) &&
+                found = sys.entry[k].file != NULL && (name_number(sys.entry[k].name) == (int64_t)number || number > 999999999) &&
                         is_message_of(sys.entry[k].file, peer.sent + peer.command[i].message,
                                       peer.command[i].end - peer.command[i].message);
             DEMAND(found);
