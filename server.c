@@ -3018,6 +3018,7 @@ main(int argc, char **argv)
     union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof address;
     char peer[sizeof server.children->peer];
+    const bool closed = fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0;
 
     open_standard_files();
     read_options(&settings, argc, argv);
@@ -3025,6 +3026,10 @@ main(int argc, char **argv)
     if (settings.inetd && stderr_is_stdout())
         dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
     protect_log();
+    if (settings.inetd && closed) {
+        say("-i talks on standard input and output, and one of them is closed");
+        return 1;
+    }
     if (settings.passfile != NULL && !read_passfile(&settings))
         return 1;
     if (!settings.inetd && !listen_on_all(&server.listener, &settings))
