@@ -617,23 +617,21 @@ message_measure(struct message *m, const char *name, int file, bool may_stop)
 static bool
 message_unchanged(const struct store *store, const struct message *m, int file)
 {
+    struct message before = {0}, now, after = {0};
     struct stat status;
-    struct message now = {0};
-    bool believed = m->settles <= store->refreshed;
 
     if (fstat(file, &status) != 0)
         return false;
-    message_identify(&now, &status);
-    if (now.changed != m->changed) {
-        now.changed = m->changed;
-        believed = false;
-    }
+    message_identify(&before, &status);
+    now = before;
+    now.changed = m->changed;
     if (message_same(&now, m)) {
-        if (believed)
+        if (before.changed == m->changed && m->settles <= store->refreshed)
             return true;
-        if (!message_measure(&now, store->index.names + m->name, file, false))
+        if (!message_measure(&now, store->index.names + m->name, file, false) || fstat(file, &status) != 0)
             return false;
-        if (now.octets == m->octets && memcmp(now.id, m->id, sizeof now.id) == 0)
+        message_identify(&after, &status);      /* it may be long, and changed where it was read already */
+        if (message_same(&after, &before) && now.octets == m->octets && memcmp(now.id, m->id, sizeof now.id) == 0)
             return true;
     }
     errno = ESTALE;

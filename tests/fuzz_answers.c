@@ -196,15 +196,11 @@ demand_visible(const unsigned char *s, size_t length, bool latin)
         }
         DEMAND(a >= 0xc2 && a <= 0xf4);
         c = a & (0x3fU >> more);
-        for (int k = 1; k <= more && sys.stopped; k++)
-            if (i + (size_t)k > length || (s[i + (size_t)k - 1] & 0xc0) != 0x80)
-                more = -1;
-        if (more < 0)
-            continue;
-        for (; more > 0; more--) {
-            DEMAND(i < length && (s[i] & 0xc0) == 0x80);
+        for (; more > 0 && i < length && (s[i] & 0xc0) == 0x80; more--)
             c = c << 6 | (s[i++] & 0x3fU);
-        }
+        DEMAND(more == 0 || sys.stopped);
+        if (more > 0)
+            continue;
         DEMAND(c >= 0xa0 && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff));
         DEMAND(c != 0x61c && c != 0x200e && c != 0x200f && !(c >= 0x2028 && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069));
     }
