@@ -631,6 +631,7 @@ message_unchanged(const struct store *store, const struct message *m, int file)
         if (!message_measure(&now, store->index.names + m->name, file, false) || fstat(file, &status) != 0)
             return false;
         message_identify(&after, &status);      /* it may be long, and changed where it was read already */
+        after.changed = before.changed;         /* but may have lost its name to another session meanwhile */
         if (message_same(&after, &before) && now.octets == m->octets && memcmp(now.id, m->id, sizeof now.id) == 0)
             return true;
     }
@@ -2649,6 +2650,8 @@ leave_descriptors(const struct server *server, int connection)
     } while (next < INT_MAX);
     if (done)
         return;
+#else
+    (void)connection;
 #endif
     for (int i = 0; i < server->listener.count; i++)
         close(server->listener.sockets[i]);
@@ -2953,6 +2956,12 @@ catch_signals(sigset_t *mask, bool inetd)
         sigdelset(mask, numbers[i]);
 }
 
+static bool
+is_closed(int fd)
+{
+    return fcntl(fd, F_GETFD) < 0 && errno == EBADF;
+}
+
 /* Sees to it that 0, 1 and 2 are open, so that no connection ever gets one of these numbers. */
 static void
 open_standard_files(void)
@@ -3016,7 +3025,7 @@ main(int argc, char **argv)
     union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof address;
     char peer[sizeof server.children->peer];
-    const bool closed = fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0;
+    const bool closed = is_closed(STDIN_FILENO) || is_closed(STDOUT_FILENO);
 
     open_standard_files();
     read_options(&settings, argc, argv);
