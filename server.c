@@ -154,7 +154,7 @@ struct store {
     int64_t refreshed;          /* wire_clock's second when all known changes were in the index */
     bool unreadable;            /* a file could not be read then, and is not in the index */
     int landlock;               /* the version that keeps sessions to the directory, 0: none */
-    int rules;                  /* of it, on this directory, for the sessions to take on; or -1 */
+    int rules;                  /* a descriptor: Landlock's rules for this directory, which sessions take on; or -1 */
     struct index index;
 };
 
@@ -2627,7 +2627,8 @@ find_place(struct server *server, const union address *peer, const char **reason
 
 /*
  * Closes in a session all that the parent has open and the session does not need, and what was left open in
- * whoever started the server. (That stays open in the parent: a lock may hang on it.)
+ * whoever started the server; on a system without close_range, only the former. (The parent keeps what it was
+ * given: a lock may hang on it.)
  */
 static void
 leave_descriptors(const struct server *server, int connection)
