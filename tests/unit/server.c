@@ -626,7 +626,7 @@ change_store(void)
             write_text("store/.tmp", text);
         break;
     case 4:
-        if (no_watch && link(path, "outside") == 0)     /* not told of: net_server has a test of it */
+        if (no_watch && link(path, "outside") == 0)     /* not told of: live/server_store has a test of it */
             unlink("outside");
         break;
     case 5:
