@@ -3,6 +3,8 @@
  */
 #include "net.h"
 
+#include <sys/ioctl.h>
+
 /* ---- Sessions ---------------------------------------------------------------------------------------- */
 
 static void
@@ -169,6 +171,209 @@ test_changed_and_gone(void)
     expect_end(&c);
     check(exists("store/2") && !exists("store/3") && exists("store/4"));
     await(log_has("quit retr=0/0 top=0 del=2 left=2"));
+    stop_server(&s);
+}
+
+/* ---- A message that another program renames ---------------------------------------------------------- */
+
+/* Makes messages 1 to 3, starts a server and a session. */
+static struct server
+start_session(struct client *c)
+{
+    struct server s;
+
+    make_store(3);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    *c = greeted(&s);
+    return s;
+}
+
+static void
+expect_retrieved(struct client *c, int number, int message)
+{
+    char command[32];
+
+    snprintf(command, sizeof command, "RETR %d\r\n", number);
+    send_text(c, command);
+    expect_message(c, message);
+}
+
+/* The inode tells: under another name a message is the same one, for RETR, TOP and QUIT. */
+static void
+test_renamed(void)
+{
+    struct client c;
+    struct server s = start_session(&c);
+
+    check(rename("store/1", "store/1:2,S") == 0);
+    check(rename("store/2", "store/another") == 0);
+    expect_retrieved(&c, 1, 1);
+    ask(&c, "TOP 2 0", "+OK*");
+    expect_body(&c, "Subject: message\r\n\r\n");
+    ask(&c, "DELE 1", "+OK*");
+    ask(&c, "DELE 2", "+OK*");
+    check(rename("store/1:2,S", "store/1:2,RS") == 0);
+    ask(&c, "QUIT", "+OK 2 messages*");
+    expect_end(&c);
+    check(!exists("store/1") && !exists("store/1:2,S") && !exists("store/1:2,RS"));
+    check(!exists("store/another") && exists("store/3"));
+    stop_server(&s);
+}
+
+/* A Maildir's message moves from new to cur when another program has seen it. */
+static void
+test_renamed_in_maildir(void)
+{
+    struct server s;
+    struct client c;
+
+    check(mkdir("store", 0755) == 0 && mkdir("store/new", 0755) == 0 && mkdir("store/cur", 0755) == 0);
+    check(mkdir("store/tmp", 0755) == 0);
+    put("store/new/1.host", "a\n");
+    put("store/cur/2.host:2,", "b\n");
+    s = start_server("-a 127.0.0.1 -d store 0");
+    c = greeted(&s);
+    ask(&c, "STAT", "+OK 2 6");
+    check(rename("store/new/1.host", "store/cur/1.host:2,S") == 0);
+    check(rename("store/cur/2.host:2,", "store/cur/2.host:2,FS") == 0);
+    ask(&c, "RETR 1", "+OK 3*");
+    expect_body(&c, "a\r\n");
+    ask(&c, "RETR 2", "+OK 3*");
+    expect_body(&c, "b\r\n");
+    ask(&c, "DELE 1", "+OK*");
+    ask(&c, "DELE 2", "+OK*");
+    ask(&c, "QUIT", "+OK 2 messages*");
+    expect_end(&c);
+    check(!exists("store/cur/1.host:2,S") && !exists("store/cur/2.host:2,FS"));
+    c = greeted(&s);
+    ask(&c, "STAT", "+OK 0 0");
+    quit(&c);
+    stop_server(&s);
+}
+
+/* Under a name that no message has, it is gone: not sent, and not removed. */
+static void
+test_hidden(void)
+{
+    static const char *const names[] = {"store/.x", "store/,x", "elsewhere"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct client c;
+        struct server s = start_session(&c);
+
+        check(rename("store/1", names[i]) == 0);
+        ask(&c, "RETR 1", "-ERR*");
+        ask(&c, "TOP 1 0", "-ERR*");
+        expect_retrieved(&c, 2, 2);
+        ask(&c, "DELE 1", "+OK*");
+        ask(&c, "QUIT", "+OK*");
+        expect_end(&c);
+        check(exists(names[i]) && exists("store/2") && exists("store/3"));
+        stop_server(&s);
+        remove_tree("store");
+    }
+}
+
+/* Names that changed places, and one that took another's: each number is still its message. */
+static void
+test_swapped(void)
+{
+    struct client c;
+    struct server s = start_session(&c);
+
+    check(rename("store/1", "store/.t") == 0 && rename("store/2", "store/1") == 0);
+    check(rename("store/.t", "store/2") == 0);
+    expect_retrieved(&c, 1, 1);
+    expect_retrieved(&c, 2, 2);
+    ask(&c, "DELE 1", "+OK*");
+    ask(&c, "QUIT", "+OK 1 message*");
+    expect_end(&c);
+    check(!exists("store/2") && file_has("store/1", "00000002"));
+    stop_server(&s);
+    remove_tree("store");
+
+    s = start_session(&c);
+    check(rename("store/1", "store/2") == 0);
+    expect_retrieved(&c, 1, 1);
+    ask(&c, "RETR 2", "-ERR*");
+    ask(&c, "DELE 2", "+OK*");
+    send_text(&c, "QUIT\r\n");
+    take_rest(&c);
+    hang_up(&c);
+    check(file_has("store/2", "00000001"));     /* message 2 is gone; this is message 1 */
+    stop_server(&s);
+    remove_tree("store");
+
+    s = start_session(&c);
+    check(rename("store/1", "store/2") == 0);
+    ask(&c, "DELE 1", "+OK*");
+    ask(&c, "QUIT", "+OK*");
+    expect_end(&c);
+    check(!exists("store/1") && !exists("store/2") && exists("store/3"));
+    stop_server(&s);
+}
+
+/* A hard link is another message: removing one name leaves the other, whatever happens to either. */
+static void
+test_linked(void)
+{
+    struct server s;
+    struct client c;
+
+    make_store(2);
+    check(link("store/1", "store/9") == 0);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    c = greeted(&s);
+    ask(&c, "STAT", "+OK 3 90");
+    ask(&c, "DELE 1", "+OK*");
+    ask(&c, "QUIT", "+OK 1 message*");
+    expect_end(&c);
+    check(!exists("store/1") && exists("store/9"));
+
+    check(link("store/9", "store/1") == 0);
+    c = greeted(&s);
+    ask(&c, "STAT", "+OK 3 90");
+    ask(&c, "DELE 1", "+OK*");
+    check(unlink("store/1") == 0);
+    ask(&c, "QUIT", "+OK*");
+    expect_end(&c);
+    check(exists("store/9"));
+    stop_server(&s);
+}
+
+/* Renamed and written to is changed: refused and kept. */
+static void
+test_renamed_and_changed(void)
+{
+    struct client c;
+    struct server s = start_session(&c);
+
+    check(rename("store/1", "store/1:2,S") == 0);
+    change_in_place("store/1:2,S");
+    ask(&c, "RETR 1", "-ERR*");
+    ask(&c, "DELE 1", "+OK*");
+    ask(&c, "QUIT", "-ERR*");
+    expect_end(&c);
+    check(exists("store/1:2,S"));
+    stop_server(&s);
+}
+
+/* A FIFO or a device in a message's place is refused at once: opening it must not wait for a writer. */
+static void
+test_fifo_in_place(void)
+{
+    struct client c;
+    struct server s = start_session(&c);
+
+    check(unlink("store/1") == 0 && mkfifo("store/1", 0600) == 0);
+    ask(&c, "RETR 1", "-ERR*");
+    ask(&c, "TOP 1 0", "-ERR*");
+    ask(&c, "DELE 1", "+OK*");
+    expect_retrieved(&c, 2, 2);
+    send_text(&c, "QUIT\r\n");
+    take_rest(&c);
+    hang_up(&c);
+    check(exists("store/1"));
     stop_server(&s);
 }
 
@@ -562,6 +767,8 @@ test_one_too_many(void)
         expect(&more, "-ERR [SYS/TEMP]*");
         expect_end(&more);
     }
+    await(log_has("-n"));                       /* the log has the reason, the client the advice */
+    check(!log_has("later"));
     for (int i = 0; i < 3; i++)
         ask(&c[i], "STAT", "+OK 1 30");
     quit(&c[1]);
@@ -831,6 +1038,92 @@ test_half_closed(void)
     stop_server(&s);
 }
 
+/* ---- -i on pipes ------------------------------------------------------------------------------------- */
+
+/* Starts "server -i" on two pipes. Returns the process; commands go to *to, answers come from *from. */
+static pid_t
+start_inetd(const char *options, int *to, int *from)
+{
+    int in[2], out[2];
+    pid_t pid;
+
+    check(pipe(in) == 0 && pipe(out) == 0);
+    pid = fork();
+    if (pid == 0) {
+        redirect(2, "log", O_WRONLY | O_CREAT | O_APPEND);
+        if (dup2(in[0], 0) != 0 || dup2(out[1], 1) != 1)
+            _exit(127);
+        close(in[0]);
+        close(in[1]);
+        close(out[0]);
+        close(out[1]);
+        exec_server(options);
+    }
+    check(pid > 0);
+    close(in[0]);
+    close(out[1]);
+    *to = in[1];
+    *from = out[0];
+    return pid;
+}
+
+/* Returns how many bytes are in a pipe. */
+static int
+in_pipe(int fd)
+{
+    int count = -1;
+
+    check(ioctl(fd, FIONREAD, &count) == 0);
+    return count;
+}
+
+/* What comes after a line that is too long, once the server has read that, is not a command. */
+static void
+test_long_line_in_pieces(void)
+{
+    static const char rest[] = "DELE 1\r\nQUIT\r\n";
+    char line[300], answers[1024];
+    size_t length = 0;
+    ssize_t count;
+    int to, from;
+    pid_t pid;
+
+    make_store(1);
+    memset(line, 'x', sizeof line);
+    pid = start_inetd("-i -d store", &to, &from);
+    for (size_t i = 0; i < 3; i++) {
+        check(write(to, line, sizeof line) == (ssize_t)sizeof line);
+        await(in_pipe(to) == 0);
+    }
+    check(write(to, rest, sizeof rest - 1) == (ssize_t)sizeof rest - 1);
+    close(to);
+    while ((count = read(from, answers + length, sizeof answers - 1 - length)) > 0)
+        length += (size_t)count;
+    answers[length] = '\0';
+    close(from);
+    check(wait_for(pid) == 0 && exists("store/1"));
+    check(strstr(answers, "\r\n-ERR") != NULL && strstr(answers, "marked") == NULL);
+}
+
+/* A pipe that nobody empties does not hold a session for ever: it is idle like any other. */
+static void
+test_full_pipe(void)
+{
+    static const char commands[] = "DELE 2\r\nRETR 1\r\nQUIT\r\n";
+    int to, from;
+    pid_t pid;
+
+    make_store(0);
+    make_big("store/1", MIB);
+    put("store/2", "x\n");
+    pid = start_inetd("-i -t 1 -d store", &to, &from);
+    check(write(to, commands, sizeof commands - 1) == (ssize_t)sizeof commands - 1);
+    wait_for(pid);
+    check(log_has("idle retr=0/0") && exists("store/2"));
+    close(to);
+    close(from);
+}
+
 /* ---- Pipelining -------------------------------------------------------------------------------------- */
 
 static void
@@ -971,6 +1264,15 @@ static const struct test tests[] = {
     {"a message that was removed is gone", test_deleted, 0},
     {"a message that two remove", test_deleted_twice, 0},
     {"a session sees the store as it was", test_snapshot, 0},
+    {"a message that is renamed", test_renamed, 0},
+    {"a message that is renamed in a Maildir", test_renamed_in_maildir, 0},
+    {"a message that is renamed to no message's name", test_hidden, 0},
+    {"messages that take each other's names", test_swapped, 0},
+    {"a message with two names", test_linked, 0},
+    {"a message that is renamed and changed", test_renamed_and_changed, 0},
+    {"a FIFO in a message's place", test_fifo_in_place, 0},
+    {"-i: a line that is too long, in pieces", test_long_line_in_pieces, 0},
+    {"-i: a pipe that is full", test_full_pipe, 0},
     {"a message that changed is refused and stays", test_changed, 0},
     {"marked messages of every fate", test_changed_and_gone, 0},
     {"a message that is cut short on its way", test_cut_short, 0},

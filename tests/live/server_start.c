@@ -3,6 +3,8 @@
  */
 #include "net.h"
 
+#include <sys/resource.h>
+
 /* ---- The command line -------------------------------------------------------------------------------- */
 
 static void
@@ -277,6 +279,164 @@ test_log_stuck(void)
     close(log);
 }
 
+/* Under a limit for the size of files, and on a full disk, log lines are lost. Nothing else happens. */
+static void
+use_limited_log(void)
+{
+    struct server s = start_server("-v -d store 0");
+    struct client c;
+
+    for (int i = 0; i < 60; i++) {
+        c = greeted(&s);
+        send_text(&c, "RETR 1\r\n");
+        expect_message(&c, 1);
+        ask(&c, i == 59 ? "DELE 1" : "NOOP", "+OK*");
+        quit(&c);
+    }
+    check(!exists("store/1"));
+    stop_server(&s);
+}
+
+static void
+test_log_limited(void)
+{
+    const struct rlimit limit = {2048, 2048};
+    struct stat status;
+
+    make_store(1);
+    check(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    use_limited_log();
+    check(stat("log", &status) == 0 && status.st_size <= 2048);
+}
+
+static void
+test_log_full(void)
+{
+    if (!exists("/dev/full"))
+        skip("there is no /dev/full here");
+    make_store(1);
+    check(symlink("/dev/full", "log") == 0);
+    use_limited_log();
+}
+
+/* A log goes to a pipe whose reader has gone. */
+static void
+test_log_closed(void)
+{
+    struct server s;
+    struct client c;
+    int log;
+
+    make_store(1);
+    check(mkfifo("log", 0600) == 0);
+    log = open("log", O_RDONLY | O_NONBLOCK);
+    check(log >= 0);
+    s = start_server("-d store 0");
+    close(log);
+    for (int i = 0; i < 3; i++) {
+        c = greeted(&s);
+        quit(&c);
+    }
+    stop_server(&s);
+}
+
+/* Returns true if a line starts with the time in UTC, as 2026-11-29T19:43:02Z, and a blank. */
+static bool
+starts_with_time(const char *line)
+{
+    static const char form[] = "dddd-dd-ddTdd:dd:ddZ ";
+
+    for (const char *f = form; *f != '\0'; f++, line++)
+        if (*f == 'd' ? *line < '0' || *line > '9' : *line != *f)
+            return false;
+    return true;
+}
+
+/* Holds a session, and returns how many of the lines about it start with the time, or with any digit. */
+static void
+count_times(int *lines, int *times)
+{
+    struct server s = start_server("-a 127.0.0.1 -d store 0");
+    struct client c = greeted(&s);
+    char *text, *rest = NULL;
+
+    quit(&c);
+    await(log_has(" quit "));
+    stop_server(&s);
+    text = slurp("log");
+    *lines = *times = 0;
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+        if (strstr(line, "127.0.0.1:") == NULL)
+            continue;
+        *lines += 1;
+        *times += starts_with_time(line);
+    }
+    free(text);
+}
+
+/* Every line has the time in UTC, unless JOURNAL_STREAM names this very log: then systemd adds it. */
+static void
+test_log_time(void)
+{
+    struct stat status;
+    char stream[64];
+    time_t before = time(NULL), logged;
+    struct tm day = {0};
+    int lines, times;
+    char *text;
+
+    make_store(1);
+    setenv("TZ", "XYZ-11", 1);
+    unsetenv("JOURNAL_STREAM");
+    count_times(&lines, &times);
+    check(lines >= 2 && times == lines);
+    text = slurp("log");
+    for (char *line = text; line != NULL; line = strchr(line, '\n'), line += line != NULL) {
+        if (!starts_with_time(line))
+            continue;
+        check(sscanf(line, "%d-%d-%dT%d:%d:%d", &day.tm_year, &day.tm_mon, &day.tm_mday,
+                     &day.tm_hour, &day.tm_min, &day.tm_sec) == 6);
+        day.tm_year -= 1900;
+        day.tm_mon--;
+        setenv("TZ", "UTC0", 1);
+        logged = mktime(&day);
+        check(logged >= before && logged <= time(NULL));
+    }
+    free(text);
+
+    check(stat("log", &status) == 0 && truncate("log", 0) == 0);
+    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino + 1);
+    setenv("JOURNAL_STREAM", stream, 1);
+    count_times(&lines, &times);
+    check(lines >= 2 && times == lines);
+
+    check(truncate("log", 0) == 0);
+    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
+    count_times(&lines, &times);
+    check(lines >= 2 && times == 0);
+}
+
+/* nohup ignores SIGHUP for the server: it stays ignored. */
+static void
+test_nohup(void)
+{
+    struct server s;
+    struct client c;
+
+    make_store(1);
+    signal(SIGHUP, SIG_IGN);
+    s = start_server("-d store 0");
+    kill(s.pid, SIGHUP);
+    for (int i = 0; i < 2; i++) {
+        c = greeted(&s);
+        kill(s.pid, SIGHUP);
+        ask(&c, "STAT", "+OK 1 30");
+        quit(&c);
+    }
+    stop_server(&s);
+}
+
 /* ---- The login --------------------------------------------------------------------------------------- */
 
 static void
@@ -326,6 +486,11 @@ static const struct test tests[] = {
     {"the store in the log", test_log_of_the_store, 0},
     {"a session in the log", test_log_of_a_session, 0},
     {"a log that nobody reads", test_log_stuck, 0},
+    {"a log that is limited in size", test_log_limited, 0},
+    {"a log on a full disk", test_log_full, 0},
+    {"a log whose reader has gone", test_log_closed, 0},
+    {"the time in the log", test_log_time, 0},
+    {"nohup", test_nohup, 0},
 };
 
 int
