@@ -6,16 +6,13 @@
  *
  * SERVER names the program under test (./server if it is not set). LOAD_SEED repeats a random case as far as
  * it can be, LOAD_SECONDS sets how long one takes. It is Linux's: what a process has is read from /proc. The
- * clients, the servers and all the waiting are those of net_server.c, which stands in here whole.
+ * clients, the servers, the waiting and the runner are those of live/net.h.
  *
  * A case is a process with a directory of its own, and may print a line of figures. A number that must be as
  * it was before is waited for, and found wanting only when patience is over.
  */
 #define _GNU_SOURCE 1
-int net_server_main(int, char **);
-#define main net_server_main
-#include "../net_server.c"
-#undef main
+#include "../live/net.h"
 
 #include <ctype.h>
 #include <grp.h>
@@ -2660,130 +2657,19 @@ static const struct load {
 
 enum { LOADS = sizeof loads / sizeof *loads, LOADS_AT_ONCE = 3 };
 
-/* Starts a case in its directory, as the head of a group of processes that ends with it. */
-static void
-start_load(struct run *run, int i)
-{
-    char directory[16];
-
-    snprintf(directory, sizeof directory, "%d", i);
-    fflush(stdout);
-    run->until = clock_ms() + (amount(loads[i].seconds, loads[i].full_seconds) + random_seconds()) * INT64_C(1000);
-    run->pid = fork();
-    check(run->pid >= 0);
-    if (run->pid == 0) {
-        signal(SIGTERM, SIG_DFL);
-        signal(SIGINT, SIG_DFL);
-        signal(SIGHUP, SIG_DFL);
-        setpgid(0, 0);
-        if (mkdir(directory, 0755) != 0 || chdir(directory) != 0)
-            _exit(127);
-        redirect(1, "report", O_WRONLY | O_CREAT | O_APPEND);
-        redirect(2, "report", O_WRONLY | O_CREAT | O_APPEND);
-        loads[i].run();
-        exit(0);
-    }
-    setpgid(run->pid, run->pid);
-}
-
-/* Ends the cases that are over, or have taken too long. Returns how many still run. */
-static int
-end_loads(struct run *runs)
-{
-    int running = 0;
-
-    for (int i = 0; i < LOADS; i++) {
-        siginfo_t ended = {.si_pid = 0};
-
-        if (runs[i].pid <= 0)
-            continue;
-        if (waitid(P_PID, (id_t)runs[i].pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0 &&
-            clock_ms() < runs[i].until && !stop_asked)
-            running++;
-        else
-            end_test(&runs[i]);
-    }
-    return running;
-}
-
-/* Says how a case went, with its figures. Returns whether it did not fail. */
-static bool
-tell_load(const struct run *run, int i)
-{
-    int code = WIFEXITED(run->status) ? WEXITSTATUS(run->status) : -1;
-    char directory[16];
-
-    printf("%s - %s\n", code == 0 ? "ok" : code == SKIPPED ? "skip" : "not ok", loads[i].name);
-    show(i, "report");
-    if (code < 0)
-        printf("    %s\n", stop_asked ? "it was ended" : "it took too long, or crashed");
-    if (code != 0 && code != SKIPPED)
-        show(i, "log");
-    fflush(stdout);
-    snprintf(directory, sizeof directory, "%d", i);
-    chmod(directory, 0755);
-    remove_tree(directory);
-    return code == 0 || code == SKIPPED;
-}
-
-/* Says whether a case was asked for. */
-static bool
-load_asked(int i, char **words)
-{
-    bool found = *words == NULL;
-
-    for (; *words != NULL; words++)
-        found = found || strstr(loads[i].name, *words) != NULL;
-    return found;
-}
-
 int
 main(int argc, char **argv)
 {
-    static struct run runs[LOADS];
-    struct sigaction stop = {.sa_handler = note_stop};
-    const char *temporary = getenv("TMPDIR"), *name = getenv("SERVER");
-    char directory[1024], *server = realpath(name != NULL ? name : "./server", NULL);
-    int next = 0, told = 0;
-    bool good = true;
+    static struct test tests[LOADS];
 
     if (argc < 2 || (strcmp(argv[1], "quick") != 0 && strcmp(argv[1], "full") != 0)) {
         fputs("usage: load quick|full [WORD...]\n", stderr);
         return 2;
     }
     full = strcmp(argv[1], "full") == 0;
-    snprintf(directory, sizeof directory, "%s/load.XXXXXX", temporary != NULL ? temporary : "/tmp");
-    if (server == NULL || mkdtemp(directory) == NULL || chdir(directory) != 0) {
-        perror(server == NULL ? "the server" : directory);
-        return 1;
-    }
-    setenv("SERVER", server, 1);
-    free(server);
-    umask(022);
-    signal(SIGPIPE, SIG_IGN);
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGINT, &stop, NULL);
-    sigaction(SIGHUP, &stop, NULL);
-    while (told < LOADS && !stop_asked) {
-        int running = end_loads(runs);
-
-        for (; next < LOADS && running < LOADS_AT_ONCE; next++) {
-            if (!load_asked(next, argv + 2))
-                continue;
-            start_load(&runs[next], next);
-            running++;
-        }
-        for (int i = 0; i < next; i++) {        /* as they end: the long ones began first */
-            if (!runs[i].done || !load_asked(i, argv + 2))
-                continue;
-            good = tell_load(&runs[i], i) && good;
-            runs[i].done = false;
-        }
-        told = running == 0 && next == LOADS ? LOADS : 0;
-        poll(NULL, 0, 20);
-    }
-    end_loads(runs);
-    if (chdir("/") == 0)
-        remove_tree(directory);
-    return good && !stop_asked ? 0 : 1;
+    for (int i = 0; i < LOADS; i++)
+        tests[i] = (struct test){
+            loads[i].name, loads[i].run, amount(loads[i].seconds, loads[i].full_seconds) + random_seconds()
+        };
+    return run_tests(tests, LOADS, LOADS_AT_ONCE, argv + 2);
 }

@@ -1,5 +1,5 @@
 /*
- * unit_server.c - the server's parts, one by one
+ * server.c - the server's parts, one by one
  *
  * Three calls of the system are replaced: the clock can be moved, fsync() watched and made to fail, and the
  * system's word of changes in a directory refused.
@@ -10,7 +10,7 @@
 
 int server_main(int, char **);
 #define main server_main
-#include "../server.c"
+#include "../../server.c"
 #undef main
 
 #include "unit.h"
@@ -626,7 +626,7 @@ change_store(void)
             write_text("store/.tmp", text);
         break;
     case 4:
-        if (no_watch && link(path, "outside") == 0)     /* not told of: net_server has a test of it */
+        if (no_watch && link(path, "outside") == 0)     /* not told of: live/server_store has a test of it */
             unlink("outside");
         break;
     case 5:
