@@ -4,13 +4,13 @@
  * strace lets single calls fail or take long. What this machine cannot do is skipped.
  */
 #define _GNU_SOURCE 1           /* unshare */
-#include "net.h"
-
-#include <sys/ioctl.h>
-#include <sys/resource.h>
 #ifdef __linux__
-#include <sched.h>
+#include "network.h"
+#else
+#include "net.h"
 #endif
+
+#include <sys/resource.h>
 
 /* ---- strace ------------------------------------------------------------------------------------------ */
 
@@ -551,10 +551,50 @@ test_no_descriptor(void)
 #endif
 }
 
+/* ---- One address takes all sessions ------------------------------------------------------------------ */
+
+/* Beyond loopback an address gets a quarter of the sessions. Others, and this machine, still get in. */
+static void
+test_share(void)
+{
+#ifdef __linux__
+    enum { SHARE = 2 };
+    struct client c[SHARE], other, own, more;
+    struct server s;
+
+    make_network();
+    make_store(1);
+    s = start_server("-n 8 -d store -a 192.0.2.1 -a 127.0.0.1 0");
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < SHARE; i++) {
+            c[i] = connect_from(&s, 0, "192.0.2.7");
+            expect(&c[i], "+OK*");
+        }
+        more = connect_from(&s, 0, "192.0.2.7");
+        expect(&more, "-ERR [SYS/TEMP]*");
+        expect_end(&more);
+        other = connect_from(&s, 0, "192.0.2.8");
+        expect(&other, "+OK*");
+        own = connect_from(&s, 1, "127.0.0.1");
+        expect(&own, "+OK*");
+        quit(&other);
+        quit(&own);
+        for (int i = 0; i < SHARE; i++)
+            quit(&c[i]);
+        await(count_children(s.pid) == 0);
+    }
+    check(log_has("192.0.2.7") && !log_has("later"));
+    stop_server(&s);
+#else
+    skip("there is one network here");
+#endif
+}
+
 /* Tests that wait long come first, so that the others run meanwhile. */
 static const struct test tests[] = {
     {"a second signal while QUIT is slow", test_stop_twice, 0},
     {"no descriptor for a connection", test_no_descriptor, 0},
+    {"one address takes a quarter of the sessions", test_share, 0},
     {"a message that is damaged", test_damaged, 0},
     {"a message that cannot be opened once", test_damaged_once, 0},
     {"a message and too many open files", test_damaged_by_limit, 0},
