@@ -103,9 +103,8 @@ enum {
     LINGER_SECONDS = 2,         /* for the client to close after that */
     ADDRESSES = 16,             /* most -a options; wait_ready() takes as many */
     SECRET_MAX = 248,           /* bytes of a name or a password that fit a command line */
-    TICK_MS = 20,               /* longer than the clock tick of a file system's timestamps */
-    BLOCK = 120 * 1024,         /* bytes of a file read at once to send it */
-    MEASURE_BLOCK = 64 * 1024,  /* bytes of a file read at once to measure it */
+    TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
+    BLOCK = 120 * 1024,         /* bytes of a file read at once */
     FLUSH_SIZE = 64 * 1024,     /* pending octets that are sent before the next command */
     NAMES_LOGGED = 20,          /* names per scan that the log mentions one by one */
     SESSION_MEMORY = 64 * 1024 * 1024,  /* bytes of address space for a session, */
@@ -159,7 +158,11 @@ struct index {
 
 /* A growing list of file names, relative to the store's directory. */
 struct names {
-    struct name { char *text; uint64_t inode; } *list;
+    struct name {
+        char *text;
+        uint64_t inode;         /* 0: not known */
+        bool regular;           /* known to be a regular file */
+    } *list;
     size_t count, room;
     size_t bytes;               /* of all texts, each with its NUL */
 };
@@ -446,9 +449,10 @@ name_compare(const char *a, const char *b)
 
 /* Adds a name, after its folder. Returns false with errno set if there is no memory. */
 static bool
-names_add(struct names *n, const char *folder, const char *name, uint64_t inode)
+names_add(struct names *n, const char *folder, const char *name, uint64_t inode, bool regular)
 {
-    const size_t size = strlen(folder) + strlen(name) + 1;
+    const size_t before = strlen(folder), size = strlen(name) + 1;
+    char *text;
 
     if (n->count == n->room) {
         size_t room = n->room * 2 + 64;
@@ -459,11 +463,13 @@ names_add(struct names *n, const char *folder, const char *name, uint64_t inode)
         n->list = list;
         n->room = room;
     }
-    n->list[n->count] = (struct name){.text = malloc(size), .inode = inode};
-    if (n->list[n->count].text == NULL)
+    text = malloc(before + size);
+    if (text == NULL)
         return false;
-    snprintf(n->list[n->count++].text, size, "%s%s", folder, name);
-    n->bytes += size;
+    memcpy(text, folder, before);
+    memcpy(text + before, name, size);
+    n->list[n->count++] = (struct name){.text = text, .inode = inode, .regular = regular};
+    n->bytes += before + size;
     return true;
 }
 
@@ -552,54 +558,51 @@ pause_ms(int64_t ms)
     wait_ready(NULL, 0, false, ms, NULL);
 }
 
-/*
- * Gets the state of an open file. Two changes within one clock tick leave the same timestamps, so
- * a file that changed less than a tick ago is looked at again after the tick. Returns false with
- * errno set if it cannot be looked at or is not a regular file.
- */
+/* Gets the state of an open regular file. Returns false with errno set: ESTALE for another kind. */
 static bool
-message_state(struct message *m, int file, bool settled)
+message_state(struct message *m, int file)
 {
-    struct timespec now;
     struct stat status;
 
-    for (bool waited = false;; waited = true) {
-        if (fstat(file, &status) != 0)
-            return false;
-        if (!S_ISREG(status.st_mode)) {
-            errno = ESTALE;
-            return false;
-        }
-        message_identify(m, &status);
-        clock_gettime(CLOCK_REALTIME, &now);
-
-        int64_t age = nanoseconds(now) - m->changed;
-        if (!settled || age < 0 || age >= TICK_MS * INT64_C(1000000))
-            return true;
-        if (waited) {
-            m->changed = UNSETTLED;
-            return true;
-        }
-        pause_ms(TICK_MS);
-    }
+    if (fstat(file, &status) != 0)
+        return false;
+    errno = ESTALE;
+    message_identify(m, &status);
+    return S_ISREG(status.st_mode);
 }
 
-/* Reads up to length bytes at an offset; fewer at the end of the file. Returns -1 on failure. */
-static ssize_t
-read_at(int file, unsigned char *to, size_t length, uint64_t offset)
+/*
+ * Returns the time in ms until a change of a file is sure to show: two changes within one clock
+ * tick leave the same timestamps. 0 if the tick is over, or cannot be waited for on a clock that
+ * is ahead.
+ */
+static int64_t
+message_unsettled_ms(const struct message *m)
 {
+    struct timespec now;
+    int64_t age;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    age = (nanoseconds(now) - m->changed) / 1000000;
+    return age >= 0 && age < TICK_MS ? TICK_MS - age : 0;
+}
+
+/*
+ * Reads what is left of a file at an offset, up to a block. Returns the number of bytes, fewer at
+ * the end of the file, or -1 with errno set.
+ */
+static ssize_t
+read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
+{
+    const size_t length = left < BLOCK ? (size_t)left : BLOCK;
     size_t done = 0;
+    ssize_t count = 1;
 
-    while (done < length) {
-        ssize_t count = pread(file, to + done, length - done, (off_t)(offset + done));
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
+    while (done < length && count != 0) {
+        count = pread(file, block + done, length - done, (off_t)(offset + done));
+        if (count < 0 && errno != EINTR)
             return -1;
-        if (count == 0)
-            break;
-        done += (size_t)count;
+        done += count > 0 ? (size_t)count : 0;
     }
     return (ssize_t)done;
 }
@@ -647,29 +650,35 @@ warn_no_message(struct scan *scan, const char *name, const unsigned char *block,
 }
 
 /*
- * Measures an open file: its state, its size in octets by the rules of pop3_stuff, and its
- * unique-id, in one pass. Returns false with errno set: ERANGE if it ends before its size, ESTALE
- * if it is not a regular file. With a scan, which can take long, a signal to stop ends it with
- * EINTR.
+ * Measures an open file, whose state is in *m: its size in octets by the rules of pop3_stuff, and
+ * its unique-id, in one pass. If it changes meanwhile it becomes UNSETTLED. Returns false with
+ * errno set: ERANGE if it ends before its size, ESTALE if it is not a regular file. With a scan,
+ * which can take long, a signal to stop ends it with EINTR.
  */
 static bool
 message_measure(struct message *m, const char *name, int file, struct scan *scan)
 {
-    unsigned char block[MEASURE_BLOCK], last = '\n';
+    static unsigned char block[BLOCK];
+    unsigned char last = '\n';
     const char *base = base_name(name);
     uint64_t offset = 0, bare = 0;
     struct message after = {.name = 0};
     struct hash hash;
 
-    if (!message_state(m, file, true))
-        return false;
+    for (int tries = 0; message_unsettled_ms(m) > 0; tries++) {
+        if (tries > 0) {
+            m->changed = UNSETTLED;
+            break;
+        }
+        pause_ms(message_unsettled_ms(m));
+        if (!message_state(m, file))
+            return false;
+    }
     hash_start(&hash);
     hash_add(&hash, (const unsigned char *)base, unflagged_length(base));
     while (offset < m->size) {
-        const uint64_t left = m->size - offset;
         const unsigned char *p = block, *end;
-        ssize_t count = read_at(file, block, left < sizeof block ? (size_t)left : sizeof block,
-                                offset);
+        ssize_t count = read_at(file, block, m->size - offset, offset);
 
         if (scan != NULL && offset > 0 && stop_pending()) {
             errno = EINTR;
@@ -689,7 +698,7 @@ message_measure(struct message *m, const char *name, int file, struct scan *scan
     }
     hash_end(&hash, m->id);
     m->octets = offset + bare + (last != '\n' ? 2 : 0);
-    if (!message_state(&after, file, false))
+    if (!message_state(&after, file))
         return false;
     if (!message_same(&after, m)) {
         m->changed = UNSETTLED;
@@ -710,28 +719,36 @@ close_quietly(int file)
     errno = error;
 }
 
-/* Opens a file of the store, whatever it is. Returns its descriptor, or -1 with errno set. */
+/* Opens a file of the store. Returns its descriptor, or -1 with errno set: ESTALE if it is none. */
 static int
 store_open(const struct store *store, const char *name)
 {
-    return openat(store->directory, name,
-                  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int file = openat(store->directory, name,
+                      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    if (file < 0 && (errno == ELOOP || errno == EMLINK || errno == ENXIO || errno == EOPNOTSUPP))
+        errno = ESTALE;         /* what systems say of a symbolic link and a socket */
+    return file;
 }
 
 /*
  * Looks at a name of the store. A file that is as the index knows it is believed to be the same;
- * any other is measured. Fills *found and returns NULL, or returns why the file is not a message,
- * with errno set if that is an error.
+ * any other is measured, but opened only if it is a regular file: opening a FIFO has effects.
+ * Fills *found and returns NULL, or returns why this is not a message, with errno set if it is an
+ * error.
  */
 static const char *
-store_look(struct scan *scan, const char *name, const struct message *known, struct message *found)
+store_look(struct scan *scan, const struct name *name, const struct message *known,
+           struct message *found)
 {
+    bool measured;
     struct stat status;
-    bool measured = false;
     int file;
 
     errno = 0;
-    if (fstatat(scan->store->directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (known != NULL || !name->regular) {
+        if (fstatat(scan->store->directory, name->text, &status, AT_SYMLINK_NOFOLLOW) != 0)
+            return strerror(errno);
         if (!S_ISREG(status.st_mode))
             return S_ISDIR(status.st_mode) ? "a directory" :
                    S_ISLNK(status.st_mode) ? "a symbolic link" : "not a regular file";
@@ -740,12 +757,12 @@ store_look(struct scan *scan, const char *name, const struct message *known, str
             *found = *known;
             return NULL;
         }
-        file = store_open(scan->store, name);
-        if (file >= 0) {
-            measured = message_measure(found, name, file, scan);
-            close_quietly(file);
-        }
     }
+    file = store_open(scan->store, name->text);
+    if (file < 0)
+        return strerror(errno);
+    measured = message_state(found, file) && message_measure(found, name->text, file, scan);
+    close_quietly(file);
     return measured ? NULL : errno == ERANGE ? "shorter than its size" : strerror(errno);
 }
 
@@ -895,7 +912,7 @@ store_merge(struct store *store, struct names *names, bool whole)
         }
         errno = EINTR;
         if (!stop_pending())
-            reason = store_look(&scan, name, known, &found);
+            reason = store_look(&scan, &names->list[i], known, &found);
         if (reason == NULL) {
             index_add(&new, &found, name);
         } else if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
@@ -956,6 +973,17 @@ folder_open(const struct store *store, const char *folder)
     return directory;
 }
 
+static bool
+entry_is_regular(const struct dirent *entry)
+{
+#ifdef DT_REG
+    return entry->d_type == DT_REG;
+#else
+    (void)entry;
+    return false;
+#endif
+}
+
 /* Adds all names that can be messages. Returns false with errno set on failure. */
 static bool
 store_names(const struct store *store, struct names *names)
@@ -972,7 +1000,8 @@ store_names(const struct store *store, struct names *names)
             entry = readdir(directory);
         } while (entry != NULL &&
                  (!name_is_message(entry->d_name) ||
-                  names_add(names, *folder, entry->d_name, (uint64_t)entry->d_ino)));
+                  names_add(names, *folder, entry->d_name, (uint64_t)entry->d_ino,
+                            entry_is_regular(entry))));
         error = errno;
         closedir(directory);
         errno = error;
@@ -1052,7 +1081,7 @@ store_changes(const struct store *store, struct names *names)
 
             if ((event->mask & lost) != 0 || event->len == 0 || folder == NULL)
                 return false;
-            if (name_is_message(event->name) && !names_add(names, folder, event->name, 0))
+            if (name_is_message(event->name) && !names_add(names, folder, event->name, 0, false))
                 return false;
             at += sizeof *event + event->len;
         }
@@ -1149,7 +1178,7 @@ message_unchanged(const struct store *store, const struct message *m, int file)
 {
     struct message now = *m;
 
-    if (message_state(&now, file, false) && message_same(&now, m))
+    if (message_state(&now, file) && message_same(&now, m))
         return true;
     if (message_same_file(&now, m) && m->changed != UNSETTLED &&
         message_measure(&now, store->index.names + m->name, file, NULL) &&
@@ -1159,21 +1188,6 @@ message_unchanged(const struct store *store, const struct message *m, int file)
     if (errno != EIO)
         errno = ESTALE;
     return false;
-}
-
-/* Opens a message under one of its names. Returns its descriptor, or -1 with errno set. */
-static int
-store_open_message(const struct store *store, const struct message *m, const char *name)
-{
-    int file = store_open(store, name);
-
-    if (file < 0 && (errno == ELOOP || errno == EMLINK || errno == ENXIO || errno == EOPNOTSUPP))
-        errno = ESTALE;         /* a symbolic link, a socket */
-    if (file >= 0 && !message_unchanged(store, m, file)) {
-        close_quietly(file);
-        file = -1;
-    }
-    return file;
 }
 
 /* Writes a folder's entries to disk. Returns false if that failed; true where it cannot be done. */
@@ -1261,9 +1275,9 @@ session_scan(struct session *s)
 
 /*
  * Opens a message that lost its name: under a name of the last session_scan() that has its inode
- * and is not the name of another message, as a second hard link is. Returns as
- * store_open_message(), and the name in *name; ENOENT if there is none. A new file may have got
- * the inode of one that is gone: only one that differs in flags alone counts as the same message,
+ * and is not the name of another message, as a second hard link is. Returns its descriptor, with
+ * the name in *name, or -1 with errno set: ENOENT if there is none. A new file may have got the
+ * inode of one that is gone; only if the names differ in flags alone it is the same message,
  * changed.
  */
 static int
@@ -1279,29 +1293,31 @@ session_open_renamed(struct session *s, const struct message *m, const char **na
     for (; n != NULL && n < end && n->inode == m->inode; n++) {
         const struct message *other = index_named(&s->store->index, n->text);
         int file = other != NULL && other->inode == m->inode ? -1 :
-                   store_open_message(s->store, m, n->text);
+                   store_open(s->store, n->text);
 
-        if (file >= 0) {
-            *name = n->text;
+        if (file < 0)
+            continue;
+        *name = n->text;
+        if (message_unchanged(s->store, m, file))
             return file;
-        }
-        if (other == NULL && errno == ESTALE && same_unflagged(n->text, message_name(s, m)))
-            error = ESTALE;
+        if (same_unflagged(n->text, message_name(s, m)))
+            error = errno;
+        close(file);
     }
     errno = error;
     return -1;
 }
 
 /*
- * Opens a message under its name or the one it was given since the session began. Returns as
- * store_open_message(). A rename during a scan can hide a name from it, so it takes two scans to
- * know that a message is gone.
+ * Opens a message under its name or the one it was given since the session began. Returns its
+ * descriptor, or -1 with errno set. A rename during a scan can hide a name from it, so it takes
+ * two scans to know that a message is gone.
  */
 static int
 session_open(struct session *s, const struct message *m)
 {
     const char *name = message_name(s, m);
-    int file = store_open_message(s->store, m, name);
+    int file = store_open(s->store, name);
 
     for (int scans = 0; file < 0 && errno == ENOENT && scans < 3; scans++) {
         if (scans > 0 && !session_scan(s))
@@ -1375,7 +1391,8 @@ message_send(struct session *s, const struct message *m, int file, ssize_t count
         offset += (uint64_t)count;
         more = offset < m->size && part == (size_t)count;
         if (more) {
-            count = read_at(file, s->block, BLOCK, offset);
+            errno = ESTALE;     /* if it is shorter now */
+            count = read_at(file, s->block, m->size - offset, offset);
             complete = more = count > 0;
         }
     }
@@ -1473,7 +1490,7 @@ do_retrieve(struct session *s, const struct request *r, struct top *top)
 {
     const struct message *m = r->message;
     int file = session_open(s, m);
-    ssize_t count = file < 0 ? -1 : read_at(file, s->block, BLOCK, 0);
+    ssize_t count = file < 0 ? -1 : read_at(file, s->block, m->size, 0);
 
     if (count >= 0 && !message_unchanged(s->store, m, file))
         count = -1;
@@ -1623,17 +1640,18 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * Removes an open message. Returns true if it is gone, else false with errno set. (Between the
- * last look and unlinkat() the name can pass to another file. No call closes this gap without
- * renaming.)
+ * Removes an open message if it is unchanged, and closes it. Returns true if it is gone, else
+ * false with errno set. (Between the look and unlinkat() the name can pass to another file. No
+ * call closes this gap without renaming, which the server does not do.)
  */
 static bool
-remove_open(const struct session *s, int file, const char *name)
+remove_open(const struct session *s, const struct message *m, int file, const char *name)
 {
-    if (file < 0)
-        return false;
-    close(file);
-    return unlinkat(s->store->directory, name, 0) == 0;
+    bool unchanged = file >= 0 && message_unchanged(s->store, m, file);
+
+    if (file >= 0)
+        close_quietly(file);
+    return unchanged && unlinkat(s->store->directory, name, 0) == 0;
 }
 
 /*
@@ -1657,11 +1675,11 @@ remove_marked(struct session *s)
             if (!is_deleted(s, i))
                 continue;
             if (scans == 0)
-                file = store_open_message(s->store, m, name);
+                file = store_open(s->store, name);
             else
                 file = session_open_renamed(s, m, &name);
             errno = scan_error != 0 ? scan_error : errno;
-            if (remove_open(s, file, name) || (errno == ENOENT && scans == 2)) {
+            if (remove_open(s, m, file, name) || (errno == ENOENT && scans == 2)) {
                 s->removed++;
             } else if (errno != ENOENT) {
                 s->stale = s->stale || errno == ESTALE;
@@ -2617,7 +2635,7 @@ read_options(struct settings *settings, int argc, char **argv)
 static const char *
 read_passfile(struct settings *settings)
 {
-    static char text[2 * SECRET_MAX + 64];
+    static char text[BLOCK + 1];
     int file = open(settings->passfile, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
     ssize_t length;
@@ -2626,7 +2644,7 @@ read_passfile(struct settings *settings)
         return strerror(errno);
     if (!S_ISREG(status.st_mode) || (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
         return "not a regular file that only its owner can read (chmod 600)";
-    length = read_at(file, (unsigned char *)text, sizeof text - 1, 0);
+    length = read_at(file, (unsigned char *)text, BLOCK, 0);
     close(file);
     if (length < 0)
         return strerror(errno);
@@ -2635,7 +2653,7 @@ read_passfile(struct settings *settings)
     const size_t name = colon != NULL ? (size_t)(colon - text) : 0;
     const size_t password = colon != NULL && colon < end ? (size_t)(end - colon) - 1 : 0;
 
-    if (length == sizeof text - 1 || strlen(text) != (size_t)length ||
+    if (strlen(text) != (size_t)length ||
         end[strspn(end, "\r\n")] != '\0' || name == 0 || name > SECRET_MAX ||
         strcspn(text, " \t") < name || strncmp(text, "\xef\xbb\xbf", 3) == 0 ||
         password == 0 || password > SECRET_MAX)
