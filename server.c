@@ -57,6 +57,7 @@
 #define HAS_INOTIFY 1
 #include <sys/inotify.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #if defined __has_include
 #if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
@@ -102,9 +103,8 @@ enum {
     LINGER_SECONDS = 2,         /* for the client to close after that */
     ADDRESSES = 16,             /* most -a options; wait_ready() takes as many */
     SECRET_MAX = 248,           /* bytes of a name or a password that fit a command line */
-    TICK_MS = 20,               /* longer than the clock tick of a file system's timestamps */
-    BLOCK = 120 * 1024,         /* bytes of a file read at once to send it */
-    MEASURE_BLOCK = 64 * 1024,  /* bytes of a file read at once to measure it */
+    TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
+    BLOCK = 120 * 1024,         /* bytes of a file read at once */
     FLUSH_SIZE = 64 * 1024,     /* pending octets that are sent before the next command */
     NAMES_LOGGED = 20,          /* names per scan that the log mentions one by one */
     SESSION_MEMORY = 64 * 1024 * 1024,  /* bytes of address space for a session, */
@@ -156,12 +156,15 @@ struct index {
     size_t memory_size;
 };
 
-/* A growing list of file names. */
+/* A growing list of file names, relative to the store's directory. */
 struct names {
-    char *text;
-    size_t used, room;
-    struct name { uint64_t inode; size_t offset; } *list;
-    size_t count, list_room;
+    struct name {
+        char *text;
+        uint64_t inode;         /* 0: not known */
+        bool regular;           /* known to be a regular file */
+    } *list;
+    size_t count, room;
+    size_t bytes;               /* of all texts, each with its NUL */
 };
 
 struct store {
@@ -172,10 +175,9 @@ struct store {
     bool maildir;
     int inotify;                /* reports every change, or -1 */
     int watches[2];             /* its watch descriptor for each folder */
-    int landlock;               /* Landlock's version, 0: none */
     int ruleset;                /* Landlock's rules for this directory, or -1 */
     bool scanned;               /* the first scan is over */
-    struct names retry;         /* files that could not be read the last time */
+    bool unreadable;            /* a file could not be read: the next refresh reads everything */
     struct index index;
 };
 
@@ -274,6 +276,7 @@ log_start(void)
     if (fstat(STDERR_FILENO, &log) == 0)
         snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)log.st_dev, (uintmax_t)log.st_ino);
     log_times = stream == NULL || strcmp(stream, own) != 0;
+    tzset();                    /* reads its file now, not in each session */
 }
 
 static const char *
@@ -385,10 +388,15 @@ same_unflagged(const char *a, const char *b)
     return unflagged_length(y) == length && memcmp(x, y, length) == 0;
 }
 
-static bool
-is_digit(char c)
+/* Returns the number of digits, or of zeros only, at the start of a text. */
+static size_t
+digits(const char *p, const char *end, bool zeros)
 {
-    return c >= '0' && c <= '9';
+    const char *start = p;
+
+    while (p < end && *p >= '0' && *p <= (zeros ? '0' : '9'))
+        p++;
+    return (size_t)(p - start);
 }
 
 /*
@@ -396,30 +404,19 @@ is_digit(char c)
  * to or more than 0. Numbers of the same value are equal here, whatever their leading zeros.
  */
 static int
-natural_compare(const char *a, size_t a_length, const char *b, size_t b_length)
+natural_compare(const char *a, const char *a_end, const char *b, const char *b_end)
 {
-    const char *const a_end = a + a_length, *const b_end = b + b_length;
-
     while (a < a_end && b < b_end) {
-        if (is_digit(*a) && is_digit(*b)) {
-            const char *x, *y;
+        if (digits(a, a_end, false) > 0 && digits(b, b_end, false) > 0) {
+            a += digits(a, a_end, true);
+            b += digits(b, b_end, true);
 
-            while (a < a_end && *a == '0')
-                a++;
-            while (b < b_end && *b == '0')
-                b++;
-            for (x = a; x < a_end && is_digit(*x); x++)
-                continue;
-            for (y = b; y < b_end && is_digit(*y); y++)
-                continue;
-            if (x - a != y - b)
-                return x - a < y - b ? -1 : 1;
-
-            int order = memcmp(a, b, (size_t)(x - a));
+            size_t x = digits(a, a_end, false), y = digits(b, b_end, false);
+            int order = x != y ? (x > y) - (x < y) : memcmp(a, b, x);
             if (order != 0)
                 return order;
-            a = x;
-            b = y;
+            a += x;
+            b += y;
         } else if (*a != *b) {
             return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
         } else {
@@ -439,7 +436,7 @@ name_compare(const char *a, const char *b)
 {
     const char *x = base_name(a), *y = base_name(b);
     size_t x_length = unflagged_length(x), y_length = unflagged_length(y);
-    int order = natural_compare(x, x_length, y, y_length);
+    int order = natural_compare(x, x + x_length, y, y + y_length);
 
     if (order == 0)
         order = memcmp(x, y, x_length < y_length ? x_length : y_length);
@@ -452,50 +449,43 @@ name_compare(const char *a, const char *b)
 
 /* Adds a name, after its folder. Returns false with errno set if there is no memory. */
 static bool
-names_add(struct names *n, const char *folder, const char *name, uint64_t inode)
+names_add(struct names *n, const char *folder, const char *name, uint64_t inode, bool regular)
 {
-    size_t before = strlen(folder), size = strlen(name) + 1;
+    const size_t before = strlen(folder), size = strlen(name) + 1;
+    char *text;
 
-    if (n->room - n->used < before + size) {
-        size_t room = n->room * 2 + before + size + 4096;
-        char *text = realloc(n->text, room);
-
-        if (text == NULL)
-            return false;
-        n->text = text;
-        n->room = room;
-    }
-    if (n->count == n->list_room) {
-        size_t room = n->list_room * 2 + 64;
+    if (n->count == n->room) {
+        size_t room = n->room * 2 + 64;
         struct name *list = realloc(n->list, room * sizeof *list);
 
         if (list == NULL)
             return false;
         n->list = list;
-        n->list_room = room;
+        n->room = room;
     }
-    memcpy(n->text + n->used, folder, before);
-    memcpy(n->text + n->used + before, name, size);
-    n->list[n->count++] = (struct name){.inode = inode, .offset = n->used};
-    n->used += before + size;
+    text = malloc(before + size);
+    if (text == NULL)
+        return false;
+    memcpy(text, folder, before);
+    memcpy(text + before, name, size);
+    n->list[n->count++] = (struct name){.text = text, .inode = inode, .regular = regular};
+    n->bytes += before + size;
     return true;
 }
 
 static void
 names_free(struct names *n)
 {
-    free(n->text);
+    for (size_t i = 0; i < n->count; i++)
+        free(n->list[i].text);
     free(n->list);
-    *n = (struct names){.text = NULL};
+    *n = (struct names){.list = NULL};
 }
-
-static const char *names_text;  /* for the next function: qsort() passes no argument on */
 
 static int
 names_by_name(const void *a, const void *b)
 {
-    return name_compare(names_text + ((const struct name *)a)->offset,
-                        names_text + ((const struct name *)b)->offset);
+    return name_compare(((const struct name *)a)->text, ((const struct name *)b)->text);
 }
 
 static int
@@ -506,19 +496,11 @@ names_by_inode(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sorts the names and removes those that are there twice. */
 static void
-names_sort(struct names *n)
+names_sort(struct names *n, int (*order)(const void *, const void *))
 {
-    size_t kept = 0;
-
-    names_text = n->text;
     if (n->count > 0)
-        qsort(n->list, n->count, sizeof *n->list, names_by_name);
-    for (size_t i = 0; i < n->count; i++)
-        if (i == 0 || strcmp(n->text + n->list[kept - 1].offset, n->text + n->list[i].offset) != 0)
-            n->list[kept++] = n->list[i];
-    n->count = kept;
+        qsort(n->list, n->count, sizeof *n->list, order);
 }
 
 /* The timestamps of a file in nanoseconds since 1970. They are only compared. */
@@ -558,12 +540,6 @@ message_same(const struct message *a, const struct message *b)
     return message_same_file(a, b) && a->changed == b->changed && a->changed != UNSETTLED;
 }
 
-static bool
-message_same_content(const struct message *a, const struct message *b)
-{
-    return a->octets == b->octets && memcmp(a->id, b->id, sizeof a->id) == 0;
-}
-
 /* Returns true if a signal to stop is pending. Signals are blocked, so long work asks for them. */
 static bool
 stop_pending(void)
@@ -582,54 +558,51 @@ pause_ms(int64_t ms)
     wait_ready(NULL, 0, false, ms, NULL);
 }
 
-/*
- * Gets the state of an open file. Two changes within one clock tick leave the same timestamps, so
- * a file that changed less than a tick ago is looked at again after the tick. Returns false with
- * errno set if it cannot be looked at or is not a regular file.
- */
+/* Gets the state of an open regular file. Returns false with errno set: ESTALE for another kind. */
 static bool
-message_state(struct message *m, int file, bool settled)
+message_state(struct message *m, int file)
 {
-    struct timespec now;
     struct stat status;
 
-    for (bool waited = false;; waited = true) {
-        if (fstat(file, &status) != 0)
-            return false;
-        if (!S_ISREG(status.st_mode)) {
-            errno = ESTALE;
-            return false;
-        }
-        message_identify(m, &status);
-        clock_gettime(CLOCK_REALTIME, &now);
-
-        int64_t age = nanoseconds(now) - m->changed;
-        if (!settled || age < 0 || age >= TICK_MS * INT64_C(1000000))
-            return true;
-        if (waited) {
-            m->changed = UNSETTLED;
-            return true;
-        }
-        pause_ms(TICK_MS);
-    }
+    if (fstat(file, &status) != 0)
+        return false;
+    errno = ESTALE;
+    message_identify(m, &status);
+    return S_ISREG(status.st_mode);
 }
 
-/* Reads up to length bytes at an offset; fewer at the end of the file. Returns -1 on failure. */
-static ssize_t
-read_at(int file, unsigned char *to, size_t length, uint64_t offset)
+/*
+ * Returns the time in ms until a change of a file is sure to show: two changes within one clock
+ * tick leave the same timestamps. 0 if the tick is over, or cannot be waited for on a clock that
+ * is ahead.
+ */
+static int64_t
+message_unsettled_ms(const struct message *m)
 {
+    struct timespec now;
+    int64_t age;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    age = (nanoseconds(now) - m->changed) / 1000000;
+    return age >= 0 && age < TICK_MS ? TICK_MS - age : 0;
+}
+
+/*
+ * Reads what is left of a file at an offset, up to a block. Returns the number of bytes, fewer at
+ * the end of the file, or -1 with errno set.
+ */
+static ssize_t
+read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
+{
+    const size_t length = left < BLOCK ? (size_t)left : BLOCK;
     size_t done = 0;
+    ssize_t count = 1;
 
-    while (done < length) {
-        ssize_t count = pread(file, to + done, length - done, (off_t)(offset + done));
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
+    while (done < length && count != 0) {
+        count = pread(file, block + done, length - done, (off_t)(offset + done));
+        if (count < 0 && errno != EINTR)
             return -1;
-        if (count == 0)
-            break;
-        done += (size_t)count;
+        done += count > 0 ? (size_t)count : 0;
     }
     return (ssize_t)done;
 }
@@ -677,29 +650,35 @@ warn_no_message(struct scan *scan, const char *name, const unsigned char *block,
 }
 
 /*
- * Measures an open file: its state, its size in octets by the rules of pop3_stuff, and its
- * unique-id, in one pass. Returns false with errno set: ERANGE if it ends before its size, ESTALE
- * if it is not a regular file. With a scan, which can take long, a signal to stop ends it with
- * EINTR.
+ * Measures an open file, whose state is in *m: its size in octets by the rules of pop3_stuff, and
+ * its unique-id, in one pass. If it changes meanwhile it becomes UNSETTLED. Returns false with
+ * errno set: ERANGE if it ends before its size, ESTALE if it is not a regular file. With a scan,
+ * which can take long, a signal to stop ends it with EINTR.
  */
 static bool
 message_measure(struct message *m, const char *name, int file, struct scan *scan)
 {
-    unsigned char block[MEASURE_BLOCK], last = '\n';
+    static unsigned char block[BLOCK];
+    unsigned char last = '\n';
     const char *base = base_name(name);
     uint64_t offset = 0, bare = 0;
     struct message after = {.name = 0};
     struct hash hash;
 
-    if (!message_state(m, file, true))
-        return false;
+    for (int tries = 0; message_unsettled_ms(m) > 0; tries++) {
+        if (tries > 0) {
+            m->changed = UNSETTLED;
+            break;
+        }
+        pause_ms(message_unsettled_ms(m));
+        if (!message_state(m, file))
+            return false;
+    }
     hash_start(&hash);
     hash_add(&hash, (const unsigned char *)base, unflagged_length(base));
     while (offset < m->size) {
-        const uint64_t left = m->size - offset;
         const unsigned char *p = block, *end;
-        ssize_t count = read_at(file, block, left < sizeof block ? (size_t)left : sizeof block,
-                                offset);
+        ssize_t count = read_at(file, block, m->size - offset, offset);
 
         if (scan != NULL && offset > 0 && stop_pending()) {
             errno = EINTR;
@@ -719,7 +698,7 @@ message_measure(struct message *m, const char *name, int file, struct scan *scan
     }
     hash_end(&hash, m->id);
     m->octets = offset + bare + (last != '\n' ? 2 : 0);
-    if (!message_state(&after, file, false))
+    if (!message_state(&after, file))
         return false;
     if (!message_same(&after, m)) {
         m->changed = UNSETTLED;
@@ -740,73 +719,51 @@ close_quietly(int file)
     errno = error;
 }
 
-/* Opens a file of the store, whatever it is. Returns its descriptor, or -1 with errno set. */
+/* Opens a file of the store. Returns its descriptor, or -1 with errno set: ESTALE if it is none. */
 static int
 store_open(const struct store *store, const char *name)
 {
-    return openat(store->directory, name,
-                  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-}
+    int file = openat(store->directory, name,
+                      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
-enum finding {
-    MESSAGE,
-    NOTHING,                    /* no file has this name */
-    SKIPPED,                    /* not a message; look again when it changes */
-    UNREADABLE,                 /* look again at every refresh */
-    FAILED                      /* the server lacks something; this says nothing about the file */
-};
-
-/* Returns what an error in opening or reading one file means, and the reason for the log. */
-static enum finding
-finding_of_error(const char **reason)
-{
-    *reason = errno == ERANGE ? "shorter than its size" : strerror(errno);
-    switch (errno) {
-    case ENOENT:
-        return NOTHING;
-    case EACCES:
-    case EPERM:
-    case ERANGE:
-        return SKIPPED;
-    case EINTR:
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-        return FAILED;
-    default:                    /* a damaged file: EIO, EUCLEAN, ESTALE and more */
-        return UNREADABLE;
-    }
+    if (file < 0 && (errno == ELOOP || errno == EMLINK || errno == ENXIO || errno == EOPNOTSUPP))
+        errno = ESTALE;         /* what systems say of a symbolic link and a socket */
+    return file;
 }
 
 /*
  * Looks at a name of the store. A file that is as the index knows it is believed to be the same;
- * any other is measured. Fills *found for MESSAGE, *reason for everything else.
+ * any other is measured, but opened only if it is a regular file: opening a FIFO has effects.
+ * Fills *found and returns NULL, or returns why this is not a message, with errno set if it is an
+ * error.
  */
-static enum finding
-store_look(struct scan *scan, const char *name, const struct message *known,
-           struct message *found, const char **reason)
+static const char *
+store_look(struct scan *scan, const struct name *name, const struct message *known,
+           struct message *found)
 {
-    struct stat status;
     bool measured;
+    struct stat status;
     int file;
 
-    if (fstatat(scan->store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
-        return finding_of_error(reason);
-    *reason = S_ISDIR(status.st_mode) ? "a directory" :
-              S_ISLNK(status.st_mode) ? "a symbolic link" : "not a regular file";
-    if (!S_ISREG(status.st_mode))
-        return SKIPPED;
-    message_identify(found, &status);
-    if (known != NULL && message_same(found, known)) {
-        *found = *known;
-        return MESSAGE;
+    errno = 0;
+    if (known != NULL || !name->regular) {
+        if (fstatat(scan->store->directory, name->text, &status, AT_SYMLINK_NOFOLLOW) != 0)
+            return strerror(errno);
+        if (!S_ISREG(status.st_mode))
+            return S_ISDIR(status.st_mode) ? "a directory" :
+                   S_ISLNK(status.st_mode) ? "a symbolic link" : "not a regular file";
+        message_identify(found, &status);
+        if (known != NULL && message_same(found, known)) {
+            *found = *known;
+            return NULL;
+        }
     }
-    file = store_open(scan->store, name);
+    file = store_open(scan->store, name->text);
     if (file < 0)
-        return finding_of_error(reason);
-    measured = message_measure(found, name, file, scan);
+        return strerror(errno);
+    measured = message_state(found, file) && message_measure(found, name->text, file, scan);
     close_quietly(file);
-    return measured ? MESSAGE : finding_of_error(reason);
+    return measured ? NULL : errno == ERANGE ? "shorter than its size" : strerror(errno);
 }
 
 static void
@@ -817,26 +774,18 @@ index_free(struct index *x)
     *x = (struct index){.memory = NULL};
 }
 
-/*
- * Readies an index for up to count messages with names of so many bytes. Returns false without
- * memory.
- */
+/* Starts an index with room for so many messages and bytes of names. Returns false on failure. */
 static bool
 index_start(struct index *x, size_t count, size_t names_size)
 {
-    const size_t messages_size = count * sizeof(struct message);
-
-    x->memory_size = messages_size + names_size + 1;
+    x->memory_size = count * sizeof(struct message) + names_size + 1;
     x->memory = mmap(NULL, x->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-    if (x->memory == MAP_FAILED || names_size > UINT32_MAX) {
-        if (x->memory != MAP_FAILED)
-            munmap(x->memory, x->memory_size);
+    if (x->memory == MAP_FAILED) {
         x->memory = NULL;
-        errno = ENOMEM;
         return false;
     }
     x->messages = x->memory;
-    x->names = (const char *)x->memory + messages_size;
+    x->names = (const char *)x->memory + count * sizeof(struct message);
     return true;
 }
 
@@ -858,16 +807,16 @@ index_add(struct index *x, const struct message *message, const char *name)
             break;
         }
     }
-    memcpy((char *)x->memory + (x->names - (const char *)x->memory) + x->names_size, name, size);
+    memcpy((char *)(uintptr_t)x->names + x->names_size, name, size);
     x->names_size += size;
     x->count++;
     x->octets += m->octets;
 }
 
 /*
- * Moves a finished index to memory that forks share and nobody can change: a file without a name,
- * mapped private. (A fork copies the page tables of other memory, which takes long for many
- * messages.) Where there is no such file, the index stays where it is.
+ * Moves a finished index to memory that forks share: a file without a name, mapped private, so
+ * that no session can change it for others. A fork copies the page tables of other memory, which
+ * takes long for many messages. Where there is no such file, the index stays where it is.
  */
 static void
 index_finish(struct index *x)
@@ -875,20 +824,17 @@ index_finish(struct index *x)
 #if defined HAS_INOTIFY && defined SYS_memfd_create
     const size_t messages_size = x->count * sizeof(struct message);
     const size_t size = messages_size + x->names_size + 1;
+    const struct iovec parts[] = {
+        {.iov_base = x->memory, .iov_len = messages_size},
+        {.iov_base = (void *)(uintptr_t)x->names, .iov_len = x->names_size + 1}
+    };
     int file = (int)syscall(SYS_memfd_create, "index", 1L);     /* MFD_CLOEXEC */
     char *shared = MAP_FAILED;
 
-    if (file < 0)
-        return;
-    if (ftruncate(file, (off_t)size) == 0)
-        shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (shared != MAP_FAILED) {
-        memcpy(shared, x->messages, messages_size);
-        memcpy(shared + messages_size, x->names, x->names_size);
-        munmap(shared, size);
+    if (file >= 0 && writev(file, parts, 2) == (ssize_t)size)
         shared = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
-    }
-    close(file);
+    if (file >= 0)
+        close(file);
     if (shared != MAP_FAILED) {
         munmap(x->memory, x->memory_size);
         x->memory = shared;
@@ -928,6 +874,14 @@ index_named(const struct index *x, const char *name)
            &x->messages[i] : NULL;
 }
 
+/* Appends the messages from one position to another of an old index. */
+static void
+index_keep(struct index *x, const struct index *old, size_t from, size_t to)
+{
+    for (; from < to; from++)
+        index_add(x, &old->messages[from], old->names + old->messages[from].name);
+}
+
 /*
  * Makes a new index from the old one and a list of names, each of which is looked at. Messages
  * that are not in the list are kept, or with whole dropped. Returns false with errno set if the
@@ -936,45 +890,46 @@ index_named(const struct index *x, const char *name)
 static bool
 store_merge(struct store *store, struct names *names, bool whole)
 {
-    const struct index *old = &store->index;
+    const struct index none = {.count = 0}, *old = whole ? &none : &store->index;
     struct scan scan = {.store = store};
     struct index new = {.memory = NULL};
     size_t next = 0;            /* in the old index */
 
-    names_sort(names);
-    if (!index_start(&new, (whole ? 0 : old->count) + names->count,
-                     (whole ? 0 : old->names_size) + names->used))
+    names_sort(names, names_by_name);
+    if (!index_start(&new, old->count + names->count, old->names_size + names->bytes))
         return false;
+    store->unreadable = false;
     for (size_t i = 0; i < names->count; i++) {
-        const char *name = names->text + names->list[i].offset, *reason = "";
-        const struct message *known = index_named(old, name);
-        size_t place = known != NULL ? (size_t)(known - old->messages) : index_find(old, name);
-        enum finding finding = FAILED;
+        const char *name = names->list[i].text, *reason = "";
+        const struct message *known = index_named(&store->index, name);
         struct message found = {.name = 0};
 
-        for (; next < place && !whole; next++)
-            index_add(&new, &old->messages[next], old->names + old->messages[next].name);
-        next = place + (known != NULL);
-
+        if (i > 0 && strcmp(name, names->list[i - 1].text) == 0)
+            continue;           /* reported twice */
+        if (!whole) {
+            index_keep(&new, old, next, index_find(old, name));
+            next = index_find(old, name) + (known != NULL);
+        }
         errno = EINTR;
         if (!stop_pending())
-            finding = store_look(&scan, name, known, &found, &reason);
-        if (finding == UNREADABLE && !names_add(&store->retry, "", name, 0))
-            finding = FAILED;
-        if (finding == FAILED) {
-            int error = errno;
+            reason = store_look(&scan, &names->list[i], known, &found);
+        if (reason == NULL) {
+            index_add(&new, &found, name);
+        } else if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+            int error = errno;  /* the server lacks something; this says nothing about the file */
 
             index_free(&new);
             errno = error;
             return false;
+        } else if (errno != ENOENT) {
+            const bool damaged = errno != 0 && errno != EACCES && errno != EPERM && errno != ERANGE;
+
+            store->unreadable = store->unreadable || damaged;
+            if (damaged || !store->scanned || !whole)
+                log_name(&scan, name, "skipped, ", reason);
         }
-        if (finding == MESSAGE)
-            index_add(&new, &found, name);
-        else if (finding == UNREADABLE || (finding == SKIPPED && (!store->scanned || !whole)))
-            log_name(&scan, name, "skipped, ", reason);
     }
-    for (; next < old->count && !whole; next++)
-        index_add(&new, &old->messages[next], old->names + old->messages[next].name);
+    index_keep(&new, old, next, old->count);
     index_finish(&new);
     index_free(&store->index);
     store->index = new;
@@ -1018,6 +973,17 @@ folder_open(const struct store *store, const char *folder)
     return directory;
 }
 
+static bool
+entry_is_regular(const struct dirent *entry)
+{
+#ifdef DT_REG
+    return entry->d_type == DT_REG;
+#else
+    (void)entry;
+    return false;
+#endif
+}
+
 /* Adds all names that can be messages. Returns false with errno set on failure. */
 static bool
 store_names(const struct store *store, struct names *names)
@@ -1034,7 +1000,8 @@ store_names(const struct store *store, struct names *names)
             entry = readdir(directory);
         } while (entry != NULL &&
                  (!name_is_message(entry->d_name) ||
-                  names_add(names, *folder, entry->d_name, (uint64_t)entry->d_ino)));
+                  names_add(names, *folder, entry->d_name, (uint64_t)entry->d_ino,
+                            entry_is_regular(entry))));
         error = errno;
         closedir(directory);
         errno = error;
@@ -1114,7 +1081,7 @@ store_changes(const struct store *store, struct names *names)
 
             if ((event->mask & lost) != 0 || event->len == 0 || folder == NULL)
                 return false;
-            if (name_is_message(event->name) && !names_add(names, folder, event->name, 0))
+            if (name_is_message(event->name) && !names_add(names, folder, event->name, 0, false))
                 return false;
             at += sizeof *event + event->len;
         }
@@ -1147,7 +1114,6 @@ store_close(struct store *store)
             close(*descriptors[i]);
         *descriptors[i] = -1;
     }
-    names_free(&store->retry);
 }
 
 /* Opens the directory and starts to watch it, before it is read: so no change is missed. */
@@ -1176,12 +1142,12 @@ store_reopen(struct store *store)
 static bool
 store_refresh(struct store *store)
 {
-    struct names names = store->retry;
-    bool done = true, whole;
+    struct names names = {.list = NULL};
+    const bool whole = store->inotify < 0 || store->unreadable || !store_is_current(store) ||
+                       !store_changes(store, &names);
+    bool done = true;
     int error;
 
-    store->retry = (struct names){.text = NULL};
-    whole = store->inotify < 0 || !store_is_current(store) || !store_changes(store, &names);
     if (whole) {
         names_free(&names);
         done = store_reopen(store) && store_names(store, &names);
@@ -1203,33 +1169,25 @@ store_refresh(struct store *store)
 }
 
 /*
- * Opens a message under one of its names. Returns its descriptor and in *now its present state,
- * or -1 with errno set: ESTALE if it was changed or replaced. If only its ctime differs, which a
- * chmod, a rename or a new link does, the content is compared.
+ * Compares an open file with its message and gets its present state. If only its ctime differs,
+ * which a chmod, a rename, a new link and a removal do, the content is compared. Returns false
+ * with errno set: ESTALE if the message was changed or replaced.
  */
-static int
-store_open_message(const struct store *store, const struct message *m, const char *name,
-                   struct message *now)
+static bool
+message_unchanged(const struct store *store, const struct message *m, int file)
 {
-    int file = store_open(store, name);
+    struct message now = *m;
 
-    if (file < 0) {
-        if (errno == ELOOP || errno == EMLINK || errno == ENXIO || errno == EOPNOTSUPP)
-            errno = ESTALE;     /* a symbolic link, a socket */
-        return -1;
-    }
-    *now = *m;
-    if (message_state(now, file, false)) {
-        if (message_same(now, m) ||
-            (message_same_file(now, m) && m->changed != UNSETTLED &&
-             message_measure(now, store->index.names + m->name, file, NULL) &&
-             now->changed != UNSETTLED && message_same_file(now, m) &&
-             message_same_content(now, m)))
-            return file;
-        errno = errno == EIO ? EIO : ESTALE;
-    }
-    close_quietly(file);
-    return -1;
+    if (message_state(&now, file) && message_same(&now, m))
+        return true;
+    if (message_same_file(&now, m) && m->changed != UNSETTLED &&
+        message_measure(&now, store->index.names + m->name, file, NULL) &&
+        message_same_file(&now, m) && now.changed != UNSETTLED &&
+        now.octets == m->octets && memcmp(now.id, m->id, sizeof m->id) == 0)
+        return true;
+    if (errno != EIO)
+        errno = ESTALE;
+    return false;
 }
 
 /* Writes a folder's entries to disk. Returns false if that failed; true where it cannot be done. */
@@ -1252,41 +1210,27 @@ folder_sync(const struct store *store, const char *folder)
 
 /* ---- 4. Answers ------------------------------------------------------------------------------ */
 
-/* Sends one status line, truncated to its limit (RFC 2449 section 4). Control characters are in no
- * answer: no argument of a command is repeated. */
-static void __attribute__((format(printf, 3, 0)))
-reply_list(struct session *s, const char *status, const char *format, va_list arguments)
+/* Sends one status line, truncated to its limit (RFC 2449 section 4). */
+static void __attribute__((format(printf, 2, 3)))
+reply(struct session *s, const char *format, ...)
 {
+    const size_t room = POP3_STATUS_MAX - 2;
     char *line = (char *)wire_room(&s->wire, POP3_STATUS_MAX);
-    size_t room = POP3_STATUS_MAX - 2, length = (size_t)snprintf(line, room, "%s ", status);
-    int more = vsnprintf(line + length, room - length, format, arguments);
+    va_list arguments;
+    size_t length;
 
-    length = more < 0 ? length : length + (size_t)more < room ? length + (size_t)more : room - 1;
+    va_start(arguments, format);
+    length = (size_t)vsnprintf(line, room, format, arguments);
+    va_end(arguments);
+    length = length < room ? length : room - 1;
     if (s->settings->verbose)
         log_line("%s: < %s", s->peer, line);
     memcpy(line + length, "\r\n", 2);
     s->wire.out_end += length + 2;
 }
 
-static void __attribute__((format(printf, 2, 3)))
-reply_ok(struct session *s, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    reply_list(s, "+OK", format, arguments);
-    va_end(arguments);
-}
-
-static void __attribute__((format(printf, 2, 3)))
-reply_err(struct session *s, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    reply_list(s, "-ERR", format, arguments);
-    va_end(arguments);
-}
+#define reply_ok(s, ...) reply(s, "+OK " __VA_ARGS__)
+#define reply_err(s, ...) reply(s, "-ERR " __VA_ARGS__)
 
 /* Answers a mistake of the client. Too many in a row end the session. */
 static void __attribute__((format(printf, 2, 3)))
@@ -1322,71 +1266,63 @@ is_deleted(const struct session *s, size_t i)
 static bool
 session_scan(struct session *s)
 {
-    struct names *n = &s->renamed;
-
-    n->used = n->count = 0;
-    if (!store_names(s->store, n))
+    names_free(&s->renamed);
+    if (!store_names(s->store, &s->renamed))
         return false;
-    if (n->count > 0)
-        qsort(n->list, n->count, sizeof *n->list, names_by_inode);
+    names_sort(&s->renamed, names_by_inode);
     return true;
 }
 
 /*
  * Opens a message that lost its name: under a name of the last session_scan() that has its inode
- * and is not the name of another message, as a second hard link is. Returns as
- * store_open_message(), and the name in *name; ENOENT if there is none. A new file may have got
- * the inode of one that is gone: only one that differs in flags alone counts as the same message,
+ * and is not the name of another message, as a second hard link is. Returns its descriptor, with
+ * the name in *name, or -1 with errno set: ENOENT if there is none. A new file may have got the
+ * inode of one that is gone; only if the names differ in flags alone it is the same message,
  * changed.
  */
 static int
-session_open_renamed(struct session *s, const struct message *m, const char **name,
-                     struct message *now)
+session_open_renamed(struct session *s, const struct message *m, const char **name)
 {
-    const struct names *n = &s->renamed;
-    size_t from = 0, to = n->count;
+    const struct name key = {.inode = m->inode}, *const end = s->renamed.list + s->renamed.count;
+    const struct name *n = s->renamed.count == 0 ? NULL :
+        bsearch(&key, s->renamed.list, s->renamed.count, sizeof key, names_by_inode);
     int error = ENOENT;
 
-    while (from < to) {
-        size_t middle = from + (to - from) / 2;
-
-        if (n->list[middle].inode < m->inode)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    for (; from < n->count && n->list[from].inode == m->inode; from++) {
-        const char *candidate = n->text + n->list[from].offset;
-        const struct message *other = index_named(&s->store->index, candidate);
+    while (n != NULL && n > s->renamed.list && n[-1].inode == m->inode)
+        n--;
+    for (; n != NULL && n < end && n->inode == m->inode; n++) {
+        const struct message *other = index_named(&s->store->index, n->text);
         int file = other != NULL && other->inode == m->inode ? -1 :
-                   store_open_message(s->store, m, candidate, now);
+                   store_open(s->store, n->text);
 
-        if (file >= 0) {
-            *name = candidate;
+        if (file < 0)
+            continue;
+        *name = n->text;
+        if (message_unchanged(s->store, m, file))
             return file;
-        }
-        if (other == NULL && errno == ESTALE && same_unflagged(candidate, message_name(s, m)))
-            error = ESTALE;
+        if (same_unflagged(n->text, message_name(s, m)))
+            error = errno;
+        close(file);
     }
     errno = error;
     return -1;
 }
 
 /*
- * Opens a message under its name or the one it was given since the session began. Returns as
- * store_open_message(). A rename during a scan can hide a name from it, so it takes two scans to
- * know that a message is gone.
+ * Opens a message under its name or the one it was given since the session began. Returns its
+ * descriptor, or -1 with errno set. A rename during a scan can hide a name from it, so it takes
+ * two scans to know that a message is gone.
  */
 static int
-session_open(struct session *s, const struct message *m, struct message *now)
+session_open(struct session *s, const struct message *m)
 {
     const char *name = message_name(s, m);
-    int file = store_open_message(s->store, m, name, now);
+    int file = store_open(s->store, name);
 
     for (int scans = 0; file < 0 && errno == ENOENT && scans < 3; scans++) {
         if (scans > 0 && !session_scan(s))
             return -1;
-        file = session_open_renamed(s, m, &name, now);
+        file = session_open_renamed(s, m, &name);
     }
     return file;
 }
@@ -1432,19 +1368,17 @@ top_part(struct top *t, const unsigned char *block, size_t length)
 
 /*
  * Sends an open message, whose first bytes are in the block, byte-stuffed, and the final dot;
- * with top only that part. now is its state before it was read. If it turns out to be changed,
- * short or unreadable, the connection ends without the dot: no client takes a part for the whole.
- * Returns true if it was sent.
+ * with top only that part. If it turns out to be changed, short or unreadable, the connection
+ * ends without the dot: no client takes a part for the whole. Returns true if it was sent.
  */
 static bool
-message_send(struct session *s, const struct message *now, int file, ssize_t count, struct top *top)
+message_send(struct session *s, const struct message *m, int file, ssize_t count, struct top *top)
 {
     struct pop3_stuffer stuffer = {.dots = 0};
     uint64_t offset = 0, octets = 0;
-    struct message after = {.name = 0};
-    int error = 0;
+    bool more = count > 0, complete = true;
 
-    for (bool more = count > 0; more;) {
+    while (more) {
         size_t part = top != NULL ? top_part(top, s->block, (size_t)count) : (size_t)count;
         /* Room for the last line's end and the dot as well: they leave with what is before them. */
         unsigned char *room = wire_room(&s->wire, 2 * part + 5);
@@ -1455,25 +1389,23 @@ message_send(struct session *s, const struct message *now, int file, ssize_t cou
         s->wire.out_end += stuffed;
         octets += stuffed;
         offset += (uint64_t)count;
-        more = offset < now->size && part == (size_t)count;
+        more = offset < m->size && part == (size_t)count;
         if (more) {
-            const uint64_t left = now->size - offset;
-
-            count = read_at(file, s->block, left < BLOCK ? (size_t)left : BLOCK, offset);
-            error = count < 0 ? errno : count == 0 ? ESTALE : 0;
-            more = count > 0;
+            errno = ESTALE;     /* if it is shorter now */
+            count = read_at(file, s->block, m->size - offset, offset);
+            complete = more = count > 0;
         }
     }
     octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
-    if (error == 0 && top == NULL && octets != now->octets)
-        error = ESTALE;
-    if (error == 0 && offset > BLOCK &&     /* else do_retrieve() looked when it was read */
-        !(message_state(&after, file, false) && message_same(&after, now)))
-        error = ESTALE;
-    if (error != 0) {
+    if (complete && top == NULL && octets != m->octets) {
+        complete = false;
+        errno = ESTALE;
+    }
+    if (complete && offset > BLOCK)     /* else do_retrieve() compared it after it was read */
+        complete = message_unchanged(s->store, m, file);
+    if (!complete) {
         s->stale = true;
-        log_line("%s: cannot send all of %s: %s", s->peer,
-                 s->store->index.names + now->name, error_text(error));
+        log_line("%s: cannot send all of %s: %s", s->peer, message_name(s, m), error_text(errno));
         wire_flush(&s->wire);
         return wire_fail(&s->wire, EBADMSG);
     }
@@ -1557,18 +1489,23 @@ static void
 do_retrieve(struct session *s, const struct request *r, struct top *top)
 {
     const struct message *m = r->message;
-    struct message now, after;
-    int file = session_open(s, m, &now);
-    ssize_t count = -1;
+    int file = session_open(s, m);
+    ssize_t count = file < 0 ? -1 : read_at(file, s->block, m->size, 0);
 
-    if (file >= 0)
-        count = read_at(file, s->block, m->size < BLOCK ? (size_t)m->size : BLOCK, 0);
-    if (count >= 0 && !(message_state(&after, file, false) && message_same(&after, &now) &&
-                        (count == BLOCK || (uint64_t)count == m->size))) {
+    if (count >= 0 && !message_unchanged(s->store, m, file))
         count = -1;
-        errno = ESTALE;
-    }
-    if (count < 0) {
+    if (count >= 0) {
+        if (top != NULL)
+            reply_ok(s, "header and %" PRIu64 " line%s of the body follow", r->lines,
+                     plural(r->lines));
+        else
+            reply_ok(s, "%" PRIu64 " octets", m->octets);
+        if (message_send(s, m, file, count, top)) {
+            s->topped += top != NULL;
+            s->retrieved += top == NULL;
+            s->retrieved_octets += top == NULL ? m->octets : 0;
+        }
+    } else {
         s->stale = s->stale || errno == ESTALE;
         log_line("%s: cannot send %s: %s", s->peer, message_name(s, m), error_text(errno));
         if (errno == ENOENT || errno == ESTALE)
@@ -1576,17 +1513,6 @@ do_retrieve(struct session *s, const struct request *r, struct top *top)
                       r->number);
         else
             reply_err(s, "[SYS/TEMP] message %" PRIu64 " cannot be read now", r->number);
-    } else {
-        if (top != NULL)
-            reply_ok(s, "header and %" PRIu64 " line%s of the body follow", r->lines,
-                     plural(r->lines));
-        else
-            reply_ok(s, "%" PRIu64 " octets", m->octets);
-        if (message_send(s, &now, file, count, top)) {
-            s->topped += top != NULL;
-            s->retrieved += top == NULL;
-            s->retrieved_octets += top == NULL ? m->octets : 0;
-        }
     }
     if (file >= 0)
         close(file);
@@ -1714,17 +1640,18 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * Removes an open message. Returns true if it is gone, else false with errno set. (Between the
- * last look and unlinkat() the name can pass to another file. No call closes this gap without
- * renaming.)
+ * Removes an open message if it is unchanged, and closes it. Returns true if it is gone, else
+ * false with errno set. (Between the look and unlinkat() the name can pass to another file. No
+ * call closes this gap without renaming, which the server does not do.)
  */
 static bool
-remove_open(const struct session *s, int file, const char *name)
+remove_open(const struct session *s, const struct message *m, int file, const char *name)
 {
-    if (file < 0)
-        return false;
-    close(file);
-    return unlinkat(s->store->directory, name, 0) == 0;
+    bool unchanged = file >= 0 && message_unchanged(s->store, m, file);
+
+    if (file >= 0)
+        close_quietly(file);
+    return unchanged && unlinkat(s->store->directory, name, 0) == 0;
 }
 
 /*
@@ -1743,17 +1670,16 @@ remove_marked(struct session *s)
         for (size_t i = 0; i < x->count; i++) {
             const struct message *m = &x->messages[i];
             const char *name = message_name(s, m);
-            struct message now;
             int file;
 
             if (!is_deleted(s, i))
                 continue;
             if (scans == 0)
-                file = store_open_message(s->store, m, name, &now);
+                file = store_open(s->store, name);
             else
-                file = session_open_renamed(s, m, &name, &now);
+                file = session_open_renamed(s, m, &name);
             errno = scan_error != 0 ? scan_error : errno;
-            if (remove_open(s, file, name) || (errno == ENOENT && scans == 2)) {
+            if (remove_open(s, m, file, name) || (errno == ENOENT && scans == 2)) {
                 s->removed++;
             } else if (errno != ENOENT) {
                 s->stale = s->stale || errno == ESTALE;
@@ -2005,7 +1931,7 @@ enum { WRITE_FLAGS = O_ACCMODE | O_CREAT | O_TRUNC, ANY_BIT = -1 };
 static const struct allowed_call allowed_calls[] = {
     {SYS_openat, 2, WRITE_FLAGS, 0},
     {SYS_mmap, 2, PROT_EXEC, 0}, {SYS_mprotect, 2, PROT_EXEC, 0},
-    {SYS_fcntl, 1, ~3u, 0},             /* up to F_GETFL: a log that is appended to stays so */
+    {SYS_fcntl, 1, ~3u, 0},             /* up to F_GETFL */
     {SYS_ioctl, 1, ~2u, TIOCOUTQ},      /* and TIOCGWINSZ, with which musl recognizes terminals */
     {SYS_ioctl, 1, (uint32_t)ANY_BIT, TCGETS},
     {SYS_ioctl, 1, (uint32_t)ANY_BIT, 0x802c542a},      /* TCGETS2, in glibc since 2.42 */
@@ -2019,12 +1945,12 @@ static const struct allowed_call allowed_calls[] = {
     ALLOW(landlock_create_ruleset), ALLOW(landlock_add_rule), ALLOW(landlock_restrict_self),
     /* connections and the log */
     ALLOW(read), ALLOW(write), ALLOW(writev), ALLOW(sendto), ALLOW(recvfrom), ALLOW(pselect6),
-    ALLOW(shutdown), ALLOW(close), ALLOW(accept), ALLOW(accept4), ALLOW(setsockopt),
+    ALLOW(shutdown), ALLOW(dup3), ALLOW(close), ALLOW(accept), ALLOW(accept4), ALLOW(setsockopt),
     ALLOW(getsockopt), ALLOW(getsockname), ALLOW(getpeername),
     /* the store */
-    ALLOW(pread64), ALLOW(lseek), ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs),
+    ALLOW(pread64), ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs),
     ALLOW(getdents64), ALLOW(unlinkat), ALLOW(fsync), ALLOW(inotify_init1),
-    ALLOW(inotify_add_watch), ALLOW(memfd_create), ALLOW(ftruncate),
+    ALLOW(inotify_add_watch), ALLOW(memfd_create),
     /* memory, time, signals */
     ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW(brk), ALLOW(getrandom), ALLOW(futex),
     ALLOW(clock_gettime), ALLOW(gettimeofday), ALLOW(nanosleep), ALLOW(clock_nanosleep),
@@ -2032,11 +1958,8 @@ static const struct allowed_call allowed_calls[] = {
     ALLOW(rt_sigreturn), ALLOW(sigaltstack),
     /* what a libc asks for its own purposes: glibc's qsort(), for one, how much memory there is */
     ALLOW(sysinfo), ALLOW(uname), ALLOW(sched_yield), ALLOW(sched_getaffinity),
-#ifdef SYS_close_range
-    ALLOW(close_range),
-#endif
 #ifdef SYS_open                         /* x86-64 has older calls too, which musl uses */
-    {SYS_open, 1, WRITE_FLAGS, 0}, ALLOW(fork), ALLOW(stat), ALLOW(lstat),
+    {SYS_open, 1, WRITE_FLAGS, 0}, ALLOW(dup2), ALLOW(fork), ALLOW(stat), ALLOW(lstat),
 #endif
 #undef ALLOW
 };
@@ -2084,33 +2007,18 @@ confine_calls(void)
            prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &program_of_filter, 0L, 0L) == 0;
 }
 #else
-static bool
-confine_calls(void)
-{
-    return false;
-}
+#define confine_calls() false
 #endif
 
-#ifdef HAS_LANDLOCK
 /*
- * Returns Landlock's version, 0 if the system has none: containers answer EPERM to unknown calls.
- */
-static int
-landlock_version(void)
-{
-    long version = syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
-
-    return version > 0 ? (int)version : 0;
-}
-
-/*
- * Makes the rules for sessions on the open directory, if there are none. Returns false with errno
- * set on failure.
+ * Makes Landlock's rules for sessions on the open directory, if there are none. Returns false
+ * with errno set on failure; true where the system has no Landlock.
  */
 static bool
 confine_prepare(struct store *store)
 {
-    const int version = store->landlock;
+#ifdef HAS_LANDLOCK
+    const int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
     const int rights = version < 2 ? 13 : version < 3 ? 14 : version < 5 ? 15 :
                        version < 9 ? 16 : 17;
     /* struct landlock_ruleset_attr, which grew. What a version does not know must be 0. */
@@ -2128,48 +2036,18 @@ confine_prepare(struct store *store)
         .parent_fd = store->directory
     };
 
-    if (version == 0 || store->ruleset >= 0)
-        return true;
+    if (version <= 0 || store->ruleset >= 0)
+        return true;            /* containers answer EPERM to a call that they do not know */
     store->ruleset = (int)syscall(SYS_landlock_create_ruleset, &denied, sizeof denied, 0L);
-    if (store->ruleset >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0 &&
+    if (store->ruleset < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0 ||
         syscall(SYS_landlock_add_rule, (long)store->ruleset, (long)LANDLOCK_RULE_PATH_BENEATH,
-                &kept, 0L) == 0)
-        return true;
-    if (store->ruleset >= 0)
-        close_quietly(store->ruleset);
-    store->ruleset = -1;
-    return false;
-}
-
-/* Applies the rules to this process, for good. Returns false with errno set on failure. */
-static bool
-confine_files(const struct store *store)
-{
-    return store->landlock == 0 ||
-           (syscall(SYS_landlock_restrict_self, (long)store->ruleset, 0L) == 0 &&
-            close(store->ruleset) == 0);
-}
+                &kept, 0L) != 0)
+        return false;
 #else
-static int
-landlock_version(void)
-{
-    return 0;
-}
-
-static bool
-confine_prepare(struct store *store)
-{
     (void)store;
-    return true;
-}
-
-static bool
-confine_files(const struct store *store)
-{
-    (void)store;
-    return true;
-}
 #endif
+    return true;
+}
 
 /* Confines a session on this store. Returns false with errno set if that failed. */
 static bool
@@ -2191,7 +2069,12 @@ confine_session(const struct store *store)
 #endif
     if (!limited)
         log_line("a session does without one of its limits: %s", strerror(errno));
-    return confine_files(store);
+#ifdef HAS_LANDLOCK
+    if (store->ruleset >= 0)
+        return syscall(SYS_landlock_restrict_self, (long)store->ruleset, 0L) == 0 &&
+               close(store->ruleset) == 0;
+#endif
+    return true;
 }
 
 /*
@@ -2214,20 +2097,15 @@ become_owner(const char *path)
     return true;
 }
 
-/* Logs how far sessions are confined, with Landlock's version or 0. */
+/* Logs how far sessions are confined. */
 static void
-log_confinement(bool calls, int version)
+log_confinement(bool calls, bool files)
 {
-    if (calls && version > 0)
-        log_line("a session can only read and remove mail in the store (seccomp, Landlock %d)",
-                 version);
-    else if (version > 0)
-        log_line("a session can reach no files but the store's (Landlock %d); no seccomp here",
-                 version);
-    else if (calls)
-        log_line("a session can write no files and connect nowhere (seccomp); no Landlock here");
+    if (calls && files)
+        log_line("sessions can only read and remove mail in the store (seccomp, Landlock)");
     else
-        log_line("a session can do whatever its user can: neither seccomp nor Landlock here");
+        log_line("sessions are not fully confined: system calls %s, files %s",
+                 calls ? "by seccomp" : "not", files ? "by Landlock" : "not");
     if (geteuid() == 0)
         log_line("warning: the store belongs to root, so root serves it; chown -R it to a user");
 }
@@ -2241,10 +2119,12 @@ union address {
     struct sockaddr_in6 v6;
 };
 
+enum { HOST_TEXT = INET6_ADDRSTRLEN + 12, PEER_TEXT = HOST_TEXT + 40 };
+
 /* A session in another process. */
 struct child {
     pid_t pid;                  /* 0: this place is free */
-    union address peer;
+    char peer[PEER_TEXT];
 };
 
 /* Everything that the parent works with. */
@@ -2255,8 +2135,6 @@ struct server {
     int listener_count;
     struct child *children;     /* settings->sessions places */
     size_t live;                /* how many are in use */
-    int64_t refused_second;     /* by wire_clock: when the log last got a refusal */
-    uint64_t refused;           /* refusals since then */
     sigset_t mask;              /* the signals to block while waiting */
 };
 
@@ -2267,9 +2145,8 @@ struct server {
 static socklen_t
 address_read(union address *address, const char *text, uint16_t port)
 {
-    const size_t length = strcspn(text, "%");
-    const char *zone = text + length;
-    char digits[INET6_ADDRSTRLEN] = "";
+    const char *zone = strchr(text, '%');
+    char digits[INET6_ADDRSTRLEN];
     uint64_t index = 0;
 
     memset(address, 0, sizeof *address);
@@ -2278,19 +2155,16 @@ address_read(union address *address, const char *text, uint16_t port)
         address->v4.sin_port = htons(port);
         return sizeof address->v4;
     }
-    memcpy(digits, text, length < sizeof digits ? length : 0);
-    if (inet_pton(AF_INET6, digits, &address->v6.sin6_addr) != 1)
-        return 0;
-    if (*zone == '%' && (index = if_nametoindex(zone + 1)) == 0 &&
-        !pop3_number(zone + 1, UINT32_MAX, &index))
+    snprintf(digits, sizeof digits, "%.*s", (int)strcspn(text, "%"), text);
+    if (inet_pton(AF_INET6, digits, &address->v6.sin6_addr) != 1 ||
+        (zone != NULL && (index = if_nametoindex(zone + 1)) == 0 &&
+         !pop3_number(zone + 1, UINT32_MAX, &index)))
         return 0;
     address->v6.sin6_family = AF_INET6;
     address->v6.sin6_port = htons(port);
     address->v6.sin6_scope_id = (uint32_t)index;
     return sizeof address->v6;
 }
-
-enum { HOST_TEXT = INET6_ADDRSTRLEN + 12, PEER_TEXT = HOST_TEXT + 256 };
 
 /*
  * Writes a numeric address, with the number of its zone. Returns its port, or -1 if it is not an
@@ -2325,28 +2199,17 @@ peer_text(char text[PEER_TEXT], const union address *address)
         snprintf(text, PEER_TEXT, address->any.sa_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host,
                  port);
     else if (remote != NULL)
-        snprintf(text, PEER_TEXT, "%.200s (from REMOTE_HOST)", remote);
+        snprintf(text, PEER_TEXT, "%.70s (from REMOTE_HOST)", remote);
     else
         snprintf(text, PEER_TEXT, "standard input");
 }
 
-/* Returns true if only this machine can use an address. */
+/* Returns true if only this machine can use an address, which may have a port. */
 static bool
-is_loopback(const union address *address)
+is_loopback(const char *text)
 {
-    if (address->any.sa_family == AF_INET6)
-        return IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
-    return ntohl(address->v4.sin_addr.s_addr) >> 24 == 127;
-}
-
-static bool
-same_host(const union address *a, const union address *b)
-{
-    if (a->any.sa_family != b->any.sa_family)
-        return false;
-    if (a->any.sa_family == AF_INET6)
-        return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
-    return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+    return strncmp(text, "127.", 4) == 0 || strcmp(text, "::1") == 0 ||
+           strncmp(text, "[::1]", 5) == 0;
 }
 
 /* Returns a socket that listens on a numeric address and port, or -1 with errno set. */
@@ -2456,7 +2319,7 @@ report_listeners(const struct server *server)
         if (getsockname(server->listeners[i], &address.any, &length) == 0 &&
             (port = address_text(&address, host)) >= 0) {
             printf("listening on %s port %d\n", host, port);
-            open = open || !is_loopback(&address);
+            open = open || !is_loopback(host);
         }
     }
     if (fflush(stdout) != 0)
@@ -2478,17 +2341,14 @@ reap(struct server *server)
     while (server->live > 0 && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
         for (size_t i = 0; i < server->settings->sessions; i++) {
             struct child *child = &server->children[i];
-            char peer[PEER_TEXT];
 
             if (child->pid != pid)
                 continue;
             if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STALE)
                 store_close(&server->store);
-            if (WIFSIGNALED(status)) {
-                peer_text(peer, &child->peer);
-                log_line("%s: error (killed by signal %d%s)", peer, WTERMSIG(status),
+            if (WIFSIGNALED(status))
+                log_line("%s: error (killed by signal %d%s)", child->peer, WTERMSIG(status),
                          WTERMSIG(status) == SIGSYS ? ": a forbidden system call" : "");
-            }
             child->pid = 0;
             server->live--;
             break;
@@ -2498,29 +2358,19 @@ reap(struct server *server)
 
 /*
  * Refuses a connection with one answer. The parent waits for nobody: it sends what the system
- * takes at once. The log gets one refusal a second, or many connections would fill it.
+ * takes at once, and reads what has come, for unread input at close() would discard the answer.
  */
 static void
-refuse(struct server *server, int connection, const char *peer, const char *reason,
-       const char *answer)
+refuse(int connection, const char *peer, const char *reason, const char *answer)
 {
-    const int64_t now = wire_clock() / 1000;
     char line[POP3_STATUS_MAX], unread[4096];
     int length = snprintf(line, sizeof line, "-ERR [SYS/TEMP] %s, try again later\r\n", answer);
 
-    if (now == server->refused_second) {
-        server->refused++;
-    } else {
-        if (server->refused > 0)
-            log_line("%" PRIu64 " more refused", server->refused);
-        log_line("%s: refused: %s", peer, reason);
-        server->refused_second = now;
-        server->refused = 0;
-    }
+    log_line("%s: refused: %s", peer, reason);
     if (send(connection, line, (size_t)length, MSG_DONTWAIT) > 0)
         shutdown(connection, SHUT_WR);
     for (int i = 0; i < 16 && recv(connection, unread, sizeof unread, MSG_DONTWAIT) > 0; i++)
-        continue;               /* unread input at close() would discard the answer */
+        continue;
     close(connection);
 }
 
@@ -2529,10 +2379,11 @@ refuse(struct server *server, int connection, const char *peer, const char *reas
  * quarter of them. Returns NULL if there is none, with what to answer.
  */
 static struct child *
-find_place(struct server *server, const union address *peer, const char **answer)
+find_place(struct server *server, const char *peer, const char **answer)
 {
     const uint64_t sessions = server->settings->sessions;
     const uint64_t share = is_loopback(peer) ? sessions : sessions < 4 ? 1 : sessions / 4;
+    const size_t host = (size_t)(strrchr(peer, ':') - peer) + 1;
     struct child *place = NULL;
     uint64_t same = 0;
 
@@ -2541,47 +2392,14 @@ find_place(struct server *server, const union address *peer, const char **answer
 
         if (child->pid == 0)
             place = place == NULL ? child : place;
-        else if (same_host(&child->peer, peer))
-            same++;
+        else
+            same += strncmp(child->peer, peer, host) == 0;
     }
-    if (place == NULL) {
-        *answer = "too many sessions";
-    } else if (same >= share) {
-        *answer = "too many sessions from your address";
-        place = NULL;
-    } else {
-        place->peer = *peer;
-    }
+    *answer = place == NULL ? "too many sessions" : "too many sessions from your address";
+    if (place == NULL || same >= share)
+        return NULL;
+    memcpy(place->peer, peer, PEER_TEXT);
     return place;
-}
-
-/*
- * Closes in a session every descriptor that it does not need, also those that the starter of the
- * server left open. (The parent keeps those: a lock may depend on them.)
- */
-static void
-close_others(const struct server *server, int connection)
-{
-#if defined HAS_INOTIFY && defined SYS_close_range
-    const int kept[] = {server->store.directory, server->store.ruleset, connection};
-    unsigned from = STDERR_FILENO + 1, next;
-
-    do {
-        next = UINT_MAX;
-        for (int i = 0; i < 3; i++)
-            if (kept[i] >= (int)from && (unsigned)kept[i] < next)
-                next = (unsigned)kept[i];
-        if (from < next)
-            syscall(SYS_close_range, from, next - (next < UINT_MAX), 0);
-        from = next + 1;
-    } while (next < UINT_MAX);
-#endif
-    for (int i = 0; i < server->listener_count; i++)
-        if (server->listeners[i] != connection)
-            close(server->listeners[i]);
-    if (server->store.inotify >= 0)
-        close(server->store.inotify);
-    (void)connection;
 }
 
 /*
@@ -2620,7 +2438,7 @@ accept_session(struct server *server, int listener)
 {
     union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof address;
-    const char *answer = "out of resources";
+    const char *answer;
     char peer[PEER_TEXT], reason[128];
     struct child *place;
     pid_t pid = -1;
@@ -2635,27 +2453,31 @@ accept_session(struct server *server, int listener)
     }
     peer_text(peer, &address);
     reap(server);
-    place = find_place(server, &address, &answer);
+    place = find_place(server, peer, &answer);
     if (place == NULL) {
         snprintf(reason, sizeof reason, "%s (%zu of %" PRIu64 " open, see -n)", answer,
                  server->live, server->settings->sessions);
-        refuse(server, connection, peer, reason, answer);
+        refuse(connection, peer, reason, answer);
         return;
     }
+    answer = "out of resources";
     if (!store_refresh(&server->store)) {
         snprintf(reason, sizeof reason, "cannot read the store: %s", strerror(errno));
         answer = "the mail cannot be read";
     } else if (!confine_prepare(&server->store)) {
         snprintf(reason, sizeof reason, "cannot confine a session: %s", strerror(errno));
     } else if ((pid = fork()) == 0) {
-        close_others(server, connection);
+        for (int i = 0; i < server->listener_count; i++)
+            close(server->listeners[i]);
+        if (server->store.inotify >= 0)
+            close(server->store.inotify);
         _exit(serve(server->settings, &server->store, peer, connection, connection,
                     &server->mask));
     } else if (pid < 0) {
         snprintf(reason, sizeof reason, "cannot start a session: %s", strerror(errno));
     }
     if (pid < 0) {
-        refuse(server, connection, peer, reason, answer);
+        refuse(connection, peer, reason, answer);
         return;
     }
     place->pid = pid;
@@ -2689,8 +2511,6 @@ serve_connections(struct server *server)
     stop_asked = 0;
     for (reap(server); server->live > 0 && !stop_asked; reap(server))
         wait_ready(NULL, 0, false, 20, &server->mask);
-    if (server->refused > 0)
-        log_line("%" PRIu64 " more refused", server->refused);
     log_line("stopped");
 }
 
@@ -2811,47 +2631,36 @@ read_options(struct settings *settings, int argc, char **argv)
         usage_error("unexpected argument: %s", argv[optind]);
 }
 
-/* Splits the text of a password file. Returns false if it is not one line name:password. */
-static bool
-parse_passfile(struct settings *settings, const char *text, size_t length)
-{
-    const char *end = text + strcspn(text, "\r\n"), *colon = strchr(text, ':');
-    size_t name, password;
-
-    if (strlen(text) != length || end[strspn(end, "\r\n")] != '\0' || colon == NULL || colon > end)
-        return false;
-    name = (size_t)(colon - text);
-    password = (size_t)(end - colon) - 1;
-    if (name == 0 || name > SECRET_MAX || strcspn(text, " \t") < name ||
-        password == 0 || password > SECRET_MAX || strncmp(text, "\xef\xbb\xbf", 3) == 0)
-        return false;
-    memcpy(settings->name, text, name);
-    memcpy(settings->password, colon + 1, password);
-    return true;
-}
-
 /* Reads the password file. Returns NULL, or the reason why it cannot be used, for the log. */
 static const char *
 read_passfile(struct settings *settings)
 {
-    static char text[2 * SECRET_MAX + 64];
+    static char text[BLOCK + 1];
     int file = open(settings->passfile, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
     ssize_t length;
 
     if (file < 0 || fstat(file, &status) != 0)
         return strerror(errno);
-    if (!S_ISREG(status.st_mode))
-        return "not a regular file";
-    if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        return "others can read it; chmod 600 forbids that";
-    length = read_at(file, (unsigned char *)text, sizeof text - 1, 0);
+    if (!S_ISREG(status.st_mode) || (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        return "not a regular file that only its owner can read (chmod 600)";
+    length = read_at(file, (unsigned char *)text, BLOCK, 0);
     close(file);
     if (length < 0)
         return strerror(errno);
-    if (length == sizeof text - 1 || !parse_passfile(settings, text, (size_t)length))
-        return "not one line name:password, without byte order mark, blank in the name or NUL, "
+
+    const char *end = text + strcspn(text, "\r\n"), *colon = strchr(text, ':');
+    const size_t name = colon != NULL ? (size_t)(colon - text) : 0;
+    const size_t password = colon != NULL && colon < end ? (size_t)(end - colon) - 1 : 0;
+
+    if (strlen(text) != (size_t)length ||
+        end[strspn(end, "\r\n")] != '\0' || name == 0 || name > SECRET_MAX ||
+        strcspn(text, " \t") < name || strncmp(text, "\xef\xbb\xbf", 3) == 0 ||
+        password == 0 || password > SECRET_MAX)
+        return "not one line name:password, without byte order mark, NUL or blank in the name, "
                "of at most 248 bytes each";
+    memcpy(settings->name, text, name);
+    memcpy(settings->password, colon + 1, password);
     return NULL;
 }
 
@@ -2897,26 +2706,33 @@ catch_signals(sigset_t *mask, bool inetd)
         sigdelset(mask, numbers[i]);
 }
 
-/* Opens something that is never ready for mail: without /dev/null, the root directory. */
+/* Opens something without content: where there is no /dev/null, the root directory. */
 static int
 open_nothing(void)
 {
-    int fd = open("/dev/null", O_RDWR);
+    int fd = open("/dev/null", O_RDONLY);
 
     return fd >= 0 ? fd : open("/", O_RDONLY);
 }
 
-/* Makes sure that descriptors 0 to 2 are open, so that no connection or message gets one. */
+/*
+ * Opens descriptors 0 to 2 if they are closed, so that no connection or message gets one, and
+ * closes what the starter of the server left open, so that no session has it.
+ */
 static void
-open_standard_files(void)
+prepare_descriptors(void)
 {
     int fd;
 
     do
         fd = open_nothing();
     while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
+#if defined HAS_INOTIFY && defined SYS_close_range
+    syscall(SYS_close_range, 3U, ~0U, 0U);
+#else
+    for (fd = STDERR_FILENO + 1; fd < 1024; fd++)
         close(fd);
+#endif
 }
 
 /*
@@ -2934,35 +2750,22 @@ replace_standard_file(int fd)
     }
 }
 
-/* Makes a log file append-only, so that no session can overwrite it; 2>>file does the same. */
-static void
-protect_log(void)
-{
-    struct stat log;
-    int flags = fcntl(STDERR_FILENO, F_GETFL);
-
-    if (flags >= 0 && fstat(STDERR_FILENO, &log) == 0 && S_ISREG(log.st_mode))
-        fcntl(STDERR_FILENO, F_SETFL, flags | O_APPEND);
-}
-
-/* Returns true if standard error is the connection itself, as with inetd: it must get no log. */
+/*
+ * Returns true if standard error is the connection, as with inetd: an Internet socket, or the
+ * file that standard output is. (The inode of a socket tells nothing: some systems give all of
+ * them 0.)
+ */
 static bool
 stderr_is_connection(void)
 {
+    union address peer = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t length = sizeof peer;
     struct stat out, err;
 
-    if (fstat(STDOUT_FILENO, &out) != 0 || fstat(STDERR_FILENO, &err) != 0)
-        return false;
-    if (out.st_ino == 0 && err.st_ino == 0 && S_ISSOCK(out.st_mode) && S_ISSOCK(err.st_mode)) {
-        union address a, b;     /* some systems give all sockets the inode 0 */
-        socklen_t a_length = sizeof a, b_length = sizeof b;
-
-        memset(&a, 0, sizeof a);
-        memset(&b, 0, sizeof b);
-        return getpeername(STDOUT_FILENO, &a.any, &a_length) == 0 &&
-               getpeername(STDERR_FILENO, &b.any, &b_length) == 0 && memcmp(&a, &b, sizeof a) == 0;
-    }
-    return out.st_dev == err.st_dev && out.st_ino == err.st_ino;
+    if (getpeername(STDERR_FILENO, &peer.any, &length) == 0 && peer.any.sa_family != AF_UNIX)
+        return true;
+    return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
+           out.st_dev == err.st_dev && out.st_ino == err.st_ino && out.st_ino != 0;
 }
 
 /* Reports why the server cannot start; with -i to the client too. Returns the exit status. */
@@ -3005,7 +2808,7 @@ main(int argc, char **argv)
     const char *reason;
     bool calls;
 
-    open_standard_files();
+    prepare_descriptors();
     program = name_of_program(argc > 0 ? argv[0] : NULL);
     read_options(&settings, argc, argv);
     catch_signals(&server.mask, settings.inetd);
@@ -3013,7 +2816,6 @@ main(int argc, char **argv)
         return start_error(&settings, "-i needs standard input and output, and one is closed");
     if (settings.inetd && stderr_is_connection())
         replace_standard_file(STDERR_FILENO);
-    protect_log();
 
     if (settings.passfile != NULL && (reason = read_passfile(&settings)) != NULL)
         return start_error(&settings, "%s: %s; -p names the file with name:password",
@@ -3038,11 +2840,10 @@ main(int argc, char **argv)
         return start_error(&settings, "out of memory for %" PRIu64 " sessions; see -n",
                            settings.sessions);
     log_start();
-    store->landlock = landlock_version();
     calls = confine_calls();
-    log_confinement(calls, store->landlock);
     if (!confine_prepare(store))
         return start_error(&settings, "cannot confine sessions: %s", strerror(errno));
+    log_confinement(calls, store->ruleset >= 0);
     if (settings.inetd) {
         getpeername(STDIN_FILENO, &address.any, &length);       /* if it is a socket */
         peer_text(peer, &address);
