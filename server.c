@@ -1190,6 +1190,22 @@ message_unchanged(const struct store *store, const struct message *m, int file)
     return false;
 }
 
+/*
+ * Opens the file that has this name if it is the message, unchanged. Returns its descriptor, or
+ * -1 with errno set: ENOENT if there is no such file, ESTALE if it is another or changed.
+ */
+static int
+store_open_message(const struct store *store, const struct message *m, const char *name)
+{
+    int file = store_open(store, name);
+
+    if (file >= 0 && !message_unchanged(store, m, file)) {
+        close_quietly(file);
+        file = -1;
+    }
+    return file;
+}
+
 /* Writes a folder's entries to disk. Returns false if that failed; true where it cannot be done. */
 static bool
 folder_sync(const struct store *store, const char *folder)
@@ -1286,26 +1302,21 @@ session_open_renamed(struct session *s, const struct message *m, const char **na
     const struct name key = {.inode = m->inode}, *const end = s->renamed.list + s->renamed.count;
     const struct name *n = s->renamed.count == 0 ? NULL :
         bsearch(&key, s->renamed.list, s->renamed.count, sizeof key, names_by_inode);
-    int error = ENOENT;
+    int file = -1, error = ENOENT;
 
     while (n != NULL && n > s->renamed.list && n[-1].inode == m->inode)
         n--;
-    for (; n != NULL && n < end && n->inode == m->inode; n++) {
+    for (; n != NULL && n < end && n->inode == m->inode && file < 0; n++) {
         const struct message *other = index_named(&s->store->index, n->text);
-        int file = other != NULL && other->inode == m->inode ? -1 :
-                   store_open(s->store, n->text);
 
-        if (file < 0)
-            continue;
         *name = n->text;
-        if (message_unchanged(s->store, m, file))
-            return file;
-        if (same_unflagged(n->text, message_name(s, m)))
+        if (other == NULL || other->inode != m->inode)
+            file = store_open_message(s->store, m, *name);
+        if (file < 0 && other == NULL && same_unflagged(*name, message_name(s, m)))
             error = errno;
-        close(file);
     }
     errno = error;
-    return -1;
+    return file;
 }
 
 /*
@@ -1317,12 +1328,13 @@ static int
 session_open(struct session *s, const struct message *m)
 {
     const char *name = message_name(s, m);
-    int file = store_open(s->store, name);
+    int file = store_open_message(s->store, m, name), error = errno;
 
-    for (int scans = 0; file < 0 && errno == ENOENT && scans < 3; scans++) {
+    for (int scans = 0; file < 0 && (errno == ENOENT || errno == ESTALE) && scans < 3; scans++) {
         if (scans > 0 && !session_scan(s))
             return -1;
         file = session_open_renamed(s, m, &name);
+        errno = error == ESTALE ? ESTALE : errno;       /* its name has another file now */
     }
     return file;
 }
@@ -1640,18 +1652,17 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * Removes an open message if it is unchanged, and closes it. Returns true if it is gone, else
- * false with errno set. (Between the look and unlinkat() the name can pass to another file. No
- * call closes this gap without renaming, which the server does not do.)
+ * Removes a message whose descriptor this is, if it is not -1, and closes it. Returns true if it
+ * is gone, else false with errno set. (Between the look and unlinkat() the name can pass to
+ * another file. No call closes this gap without renaming, which the server does not do.)
  */
 static bool
-remove_open(const struct session *s, const struct message *m, int file, const char *name)
+remove_open(const struct session *s, int file, const char *name)
 {
-    bool unchanged = file >= 0 && message_unchanged(s->store, m, file);
-
-    if (file >= 0)
-        close_quietly(file);
-    return unchanged && unlinkat(s->store->directory, name, 0) == 0;
+    if (file < 0)
+        return false;
+    close(file);
+    return unlinkat(s->store->directory, name, 0) == 0;
 }
 
 /*
@@ -1670,25 +1681,28 @@ remove_marked(struct session *s)
         for (size_t i = 0; i < x->count; i++) {
             const struct message *m = &x->messages[i];
             const char *name = message_name(s, m);
-            int file;
+            bool removed = false;
 
             if (!is_deleted(s, i))
                 continue;
-            if (scans == 0)
-                file = store_open(s->store, name);
-            else
-                file = session_open_renamed(s, m, &name);
-            errno = scan_error != 0 ? scan_error : errno;
-            if (remove_open(s, m, file, name) || (errno == ENOENT && scans == 2)) {
-                s->removed++;
-            } else if (errno != ENOENT) {
-                s->stale = s->stale || errno == ESTALE;
-                if (failed++ == 0)
-                    log_line("%s: cannot remove %s: %s", s->peer, name, error_text(errno));
-            } else {
-                continue;       /* the next scan may find it */
+            if (scans > 0) {
+                int file = session_open_renamed(s, m, &name);
+
+                removed = remove_open(s, file, name);
             }
+            if (!removed && scans != 1) {       /* the last time, to know why */
+                name = message_name(s, m);
+                removed = remove_open(s, store_open_message(s->store, m, name), name) ||
+                          (errno == ENOENT && scan_error == 0 && scans == 2);
+            }
+            errno = scan_error != 0 ? scan_error : errno;
+            if (!removed && scans < 2 && (errno == ENOENT || errno == ESTALE))
+                continue;       /* the next scan may find it */
+            s->removed += removed;
             s->deleted[i] = false;
+            s->stale = s->stale || (!removed && errno == ESTALE);
+            if (!removed && failed++ == 0)
+                log_line("%s: cannot remove %s: %s", s->peer, name, error_text(errno));
         }
     }
     return failed;
@@ -1800,9 +1814,10 @@ dispatch(struct session *s, char *line, size_t length)
     struct request request;
 
     if (s->settings->verbose)
-        log_line("%s: > %s %s %s", s->peer, typed.word,
-                 typed.verb == POP3_PASS ? "***" : typed.argument[0], typed.argument[1]);
-    if (http) {
+        log_line("%s: > %s%s%s%s%s", s->peer, typed.word, &" "[typed.count < 1],
+                 typed.verb == POP3_PASS ? "***" : typed.argument[0], &" "[typed.count < 2],
+                 typed.argument[1]);
+    if (http && typed.verb == POP3_VERBS) {
         reply_err(s, "this is a POP3 server; closing after an HTTP request");
         s->end = "error (an HTTP request, perhaps from a web page)";
     } else if (nul)
