@@ -1290,20 +1290,26 @@ session_scan(struct session *s)
 }
 
 /*
- * Opens a message that lost its name: under a name of the last session_scan() that has its inode
- * and is not the name of another message, as a second hard link is. Returns its descriptor, with
- * the name in *name, or -1 with errno set: ENOENT if there is none. A new file may have got the
- * inode of one that is gone; only if the names differ in flags alone it is the same message,
- * changed.
+ * Opens a message, unchanged, under its name; or, as the last session_scan() found it, under
+ * another that has its inode and is not the name of another message, as a second hard link is.
+ * Returns its descriptor, with the name in *name, or -1 with errno set: ENOENT if no name was
+ * found, ESTALE if the message was changed or replaced. (A new file can have the inode of a
+ * message that is gone. It is taken for the message, changed, only if the names differ in nothing
+ * but flags.)
  */
 static int
-session_open_renamed(struct session *s, const struct message *m, const char **name)
+session_open_once(struct session *s, const struct message *m, const char **name)
 {
     const struct name key = {.inode = m->inode}, *const end = s->renamed.list + s->renamed.count;
     const struct name *n = s->renamed.count == 0 ? NULL :
         bsearch(&key, s->renamed.list, s->renamed.count, sizeof key, names_by_inode);
-    int file = -1, error = ENOENT;
+    int file, error;
 
+    *name = message_name(s, m);
+    file = store_open_message(s->store, m, *name);
+    error = errno;
+    if (file >= 0 || (error != ENOENT && error != ESTALE))
+        return file;
     while (n != NULL && n > s->renamed.list && n[-1].inode == m->inode)
         n--;
     for (; n != NULL && n < end && n->inode == m->inode && file < 0; n++) {
@@ -1320,23 +1326,20 @@ session_open_renamed(struct session *s, const struct message *m, const char **na
 }
 
 /*
- * Opens a message under its name or the one it was given since the session began. Returns its
- * descriptor, or -1 with errno set. A rename during a scan can hide a name from it, so it takes
- * two scans to know that a message is gone.
+ * Opens a message as above, with scans. A rename during a scan can hide a name from it, so it
+ * takes two scans to know that a message is gone.
  */
 static int
 session_open(struct session *s, const struct message *m)
 {
-    const char *name = message_name(s, m);
-    int file = store_open_message(s->store, m, name), error = errno;
+    const char *name;
 
-    for (int scans = 0; file < 0 && (errno == ENOENT || errno == ESTALE) && scans < 3; scans++) {
-        if (scans > 0 && !session_scan(s))
-            return -1;
-        file = session_open_renamed(s, m, &name);
-        errno = error == ESTALE ? ESTALE : errno;       /* its name has another file now */
+    for (int scans = 0;; scans++) {
+        int file = session_open_once(s, m, &name);
+
+        if (file >= 0 || (errno != ENOENT && errno != ESTALE) || scans == 2 || !session_scan(s))
+            return file;
     }
-    return file;
 }
 
 static const char *
@@ -1652,22 +1655,10 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * Removes a message whose descriptor this is, if it is not -1, and closes it. Returns true if it
- * is gone, else false with errno set. (Between the look and unlinkat() the name can pass to
- * another file. No call closes this gap without renaming, which the server does not do.)
- */
-static bool
-remove_open(const struct session *s, int file, const char *name)
-{
-    if (file < 0)
-        return false;
-    close(file);
-    return unlinkat(s->store->directory, name, 0) == 0;
-}
-
-/*
  * Removes the marked messages. Returns the number that could not be removed. Those that lost
  * their names are looked for under others, all together in two scans; what is in neither is gone.
+ * (Between the look and unlinkat() a name can pass to another file. No call closes this gap
+ * without renaming, which the server does not do.)
  */
 static size_t
 remove_marked(struct session *s)
@@ -1676,28 +1667,23 @@ remove_marked(struct session *s)
     size_t failed = 0;
 
     for (int scans = 0; scans <= 2 && s->removed + failed < s->marked; scans++) {
-        const int scan_error = scans == 0 || session_scan(s) ? 0 : errno;
+        const bool scanned = scans == 0 || session_scan(s);
 
         for (size_t i = 0; i < x->count; i++) {
-            const struct message *m = &x->messages[i];
-            const char *name = message_name(s, m);
+            const char *name;
             bool removed = false;
+            int file;
 
             if (!is_deleted(s, i))
                 continue;
-            if (scans > 0) {
-                int file = session_open_renamed(s, m, &name);
-
-                removed = remove_open(s, file, name);
+            file = session_open_once(s, &x->messages[i], &name);
+            if (file >= 0) {
+                close(file);
+                removed = unlinkat(s->store->directory, name, 0) == 0;
             }
-            if (!removed && scans != 1) {       /* the last time, to know why */
-                name = message_name(s, m);
-                removed = remove_open(s, store_open_message(s->store, m, name), name) ||
-                          (errno == ENOENT && scan_error == 0 && scans == 2);
-            }
-            errno = scan_error != 0 ? scan_error : errno;
-            if (!removed && scans < 2 && (errno == ENOENT || errno == ESTALE))
+            if (!removed && scanned && scans < 2 && (errno == ENOENT || errno == ESTALE))
                 continue;       /* the next scan may find it */
+            removed = removed || (errno == ENOENT && scanned);
             s->removed += removed;
             s->deleted[i] = false;
             s->stale = s->stale || (!removed && errno == ESTALE);
