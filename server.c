@@ -1029,7 +1029,6 @@ store_is_current(const struct store *store)
            now.st_dev == store->device && now.st_ino == store->inode;
 }
 
-#ifdef HAS_INOTIFY
 /*
  * Asks the kernel to report changes in the store. It does so in order and before the change
  * returns to who made it, but only on local file systems. On others store->inotify stays -1.
@@ -1037,6 +1036,7 @@ store_is_current(const struct store *store)
 static void
 store_watch(struct store *store)
 {
+#ifdef HAS_INOTIFY
     static const unsigned long local[] = {  /* ext, XFS, Btrfs, tmpfs, ramfs, overlay, F2FS, ZFS */
         0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x858458f6, 0x794c7630, 0xf2f52010, 0x2fc12fc1
     };
@@ -1062,12 +1062,16 @@ store_watch(struct store *store)
         close(store->inotify);
         store->inotify = -1;
     }
+#else
+    (void)store;
+#endif
 }
 
 /* Adds the names that changed since the last time. Returns false if everything may have changed. */
 static bool
 store_changes(const struct store *store, struct names *names)
 {
+#ifdef HAS_INOTIFY
     union { struct inotify_event event; char bytes[4096]; } buffer;
     const uint32_t lost = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF |
                           IN_ISDIR;     /* it may be a Maildir now */
@@ -1087,22 +1091,12 @@ store_changes(const struct store *store, struct names *names)
         }
     }
     return errno == EAGAIN;
-}
 #else
-static void
-store_watch(struct store *store)
-{
-    store->inotify = -1;
-}
-
-static bool
-store_changes(const struct store *store, struct names *names)
-{
     (void)store;
     (void)names;
     return false;
-}
 #endif
+}
 
 static void
 store_close(struct store *store)
@@ -1903,9 +1897,7 @@ session_run(struct session *s)
              s->removed, x->count - s->removed, tenths / 10, tenths % 10);
 }
 
-/*
- * ---- 7. Confinement: what a process gives up before it reads from a stranger ------------------
- */
+/* ---- 7. Confinement: what a process gives up before it reads from a stranger ----------------- */
 
 /*
  * A client that takes over its session with a malformed command must find nothing to use it for:
@@ -2384,7 +2376,8 @@ find_place(struct server *server, const char *peer, const char **answer)
 {
     const uint64_t sessions = server->settings->sessions;
     const uint64_t share = is_loopback(peer) ? sessions : sessions < 4 ? 1 : sessions / 4;
-    const size_t host = (size_t)(strrchr(peer, ':') - peer) + 1;
+    const char *port = strrchr(peer, ':');      /* NULL: some systems accept what is gone already */
+    const size_t host = port != NULL ? (size_t)(port - peer) + 1 : strlen(peer);
     struct child *place = NULL;
     uint64_t same = 0;
 
