@@ -1029,7 +1029,6 @@ store_is_current(const struct store *store)
            now.st_dev == store->device && now.st_ino == store->inode;
 }
 
-#ifdef HAS_INOTIFY
 /*
  * Asks the kernel to report changes in the store. It does so in order and before the change
  * returns to who made it, but only on local file systems. On others store->inotify stays -1.
@@ -1037,6 +1036,7 @@ store_is_current(const struct store *store)
 static void
 store_watch(struct store *store)
 {
+#ifdef HAS_INOTIFY
     static const unsigned long local[] = {  /* ext, XFS, Btrfs, tmpfs, ramfs, overlay, F2FS, ZFS */
         0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x858458f6, 0x794c7630, 0xf2f52010, 0x2fc12fc1
     };
@@ -1062,12 +1062,16 @@ store_watch(struct store *store)
         close(store->inotify);
         store->inotify = -1;
     }
+#else
+    (void)store;
+#endif
 }
 
 /* Adds the names that changed since the last time. Returns false if everything may have changed. */
 static bool
 store_changes(const struct store *store, struct names *names)
 {
+#ifdef HAS_INOTIFY
     union { struct inotify_event event; char bytes[4096]; } buffer;
     const uint32_t lost = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF |
                           IN_ISDIR;     /* it may be a Maildir now */
@@ -1087,22 +1091,12 @@ store_changes(const struct store *store, struct names *names)
         }
     }
     return errno == EAGAIN;
-}
 #else
-static void
-store_watch(struct store *store)
-{
-    store->inotify = -1;
-}
-
-static bool
-store_changes(const struct store *store, struct names *names)
-{
     (void)store;
     (void)names;
     return false;
-}
 #endif
+}
 
 static void
 store_close(struct store *store)
@@ -1190,6 +1184,22 @@ message_unchanged(const struct store *store, const struct message *m, int file)
     return false;
 }
 
+/*
+ * Opens the file that has this name if it is the message, unchanged. Returns its descriptor, or
+ * -1 with errno set: ENOENT if there is no such file, ESTALE if it is another or changed.
+ */
+static int
+store_open_message(const struct store *store, const struct message *m, const char *name)
+{
+    int file = store_open(store, name);
+
+    if (file >= 0 && !message_unchanged(store, m, file)) {
+        close_quietly(file);
+        file = -1;
+    }
+    return file;
+}
+
 /* Writes a folder's entries to disk. Returns false if that failed; true where it cannot be done. */
 static bool
 folder_sync(const struct store *store, const char *folder)
@@ -1274,57 +1284,56 @@ session_scan(struct session *s)
 }
 
 /*
- * Opens a message that lost its name: under a name of the last session_scan() that has its inode
- * and is not the name of another message, as a second hard link is. Returns its descriptor, with
- * the name in *name, or -1 with errno set: ENOENT if there is none. A new file may have got the
- * inode of one that is gone; only if the names differ in flags alone it is the same message,
- * changed.
+ * Opens a message, unchanged, under its name; or, as the last session_scan() found it, under
+ * another that has its inode and is not the name of another message, as a second hard link is.
+ * Returns its descriptor, with the name in *name, or -1 with errno set: ENOENT if no name was
+ * found, ESTALE if the message was changed or replaced. (A new file can have the inode of a
+ * message that is gone. It is taken for the message, changed, only if the names differ in nothing
+ * but flags.)
  */
 static int
-session_open_renamed(struct session *s, const struct message *m, const char **name)
+session_open_once(struct session *s, const struct message *m, const char **name)
 {
     const struct name key = {.inode = m->inode}, *const end = s->renamed.list + s->renamed.count;
     const struct name *n = s->renamed.count == 0 ? NULL :
         bsearch(&key, s->renamed.list, s->renamed.count, sizeof key, names_by_inode);
-    int error = ENOENT;
+    int file, error;
 
+    *name = message_name(s, m);
+    file = store_open_message(s->store, m, *name);
+    error = errno;
+    if (file >= 0 || (error != ENOENT && error != ESTALE))
+        return file;
     while (n != NULL && n > s->renamed.list && n[-1].inode == m->inode)
         n--;
-    for (; n != NULL && n < end && n->inode == m->inode; n++) {
+    for (; n != NULL && n < end && n->inode == m->inode && file < 0; n++) {
         const struct message *other = index_named(&s->store->index, n->text);
-        int file = other != NULL && other->inode == m->inode ? -1 :
-                   store_open(s->store, n->text);
 
-        if (file < 0)
-            continue;
         *name = n->text;
-        if (message_unchanged(s->store, m, file))
-            return file;
-        if (same_unflagged(n->text, message_name(s, m)))
+        if (other == NULL || other->inode != m->inode)
+            file = store_open_message(s->store, m, *name);
+        if (file < 0 && other == NULL && same_unflagged(*name, message_name(s, m)))
             error = errno;
-        close(file);
     }
     errno = error;
-    return -1;
+    return file;
 }
 
 /*
- * Opens a message under its name or the one it was given since the session began. Returns its
- * descriptor, or -1 with errno set. A rename during a scan can hide a name from it, so it takes
- * two scans to know that a message is gone.
+ * Opens a message as above, with scans. A rename during a scan can hide a name from it, so it
+ * takes two scans to know that a message is gone.
  */
 static int
 session_open(struct session *s, const struct message *m)
 {
-    const char *name = message_name(s, m);
-    int file = store_open(s->store, name);
+    const char *name;
 
-    for (int scans = 0; file < 0 && errno == ENOENT && scans < 3; scans++) {
-        if (scans > 0 && !session_scan(s))
-            return -1;
-        file = session_open_renamed(s, m, &name);
+    for (int scans = 0;; scans++) {
+        int file = session_open_once(s, m, &name);
+
+        if (file >= 0 || (errno != ENOENT && errno != ESTALE) || scans == 2 || !session_scan(s))
+            return file;
     }
-    return file;
 }
 
 static const char *
@@ -1640,23 +1649,10 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * Removes an open message if it is unchanged, and closes it. Returns true if it is gone, else
- * false with errno set. (Between the look and unlinkat() the name can pass to another file. No
- * call closes this gap without renaming, which the server does not do.)
- */
-static bool
-remove_open(const struct session *s, const struct message *m, int file, const char *name)
-{
-    bool unchanged = file >= 0 && message_unchanged(s->store, m, file);
-
-    if (file >= 0)
-        close_quietly(file);
-    return unchanged && unlinkat(s->store->directory, name, 0) == 0;
-}
-
-/*
  * Removes the marked messages. Returns the number that could not be removed. Those that lost
  * their names are looked for under others, all together in two scans; what is in neither is gone.
+ * (Between the look and unlinkat() a name can pass to another file. No call closes this gap
+ * without renaming, which the server does not do.)
  */
 static size_t
 remove_marked(struct session *s)
@@ -1665,30 +1661,28 @@ remove_marked(struct session *s)
     size_t failed = 0;
 
     for (int scans = 0; scans <= 2 && s->removed + failed < s->marked; scans++) {
-        const int scan_error = scans == 0 || session_scan(s) ? 0 : errno;
+        const bool scanned = scans == 0 || session_scan(s);
 
         for (size_t i = 0; i < x->count; i++) {
-            const struct message *m = &x->messages[i];
-            const char *name = message_name(s, m);
+            const char *name;
+            bool removed = false;
             int file;
 
             if (!is_deleted(s, i))
                 continue;
-            if (scans == 0)
-                file = store_open(s->store, name);
-            else
-                file = session_open_renamed(s, m, &name);
-            errno = scan_error != 0 ? scan_error : errno;
-            if (remove_open(s, m, file, name) || (errno == ENOENT && scans == 2)) {
-                s->removed++;
-            } else if (errno != ENOENT) {
-                s->stale = s->stale || errno == ESTALE;
-                if (failed++ == 0)
-                    log_line("%s: cannot remove %s: %s", s->peer, name, error_text(errno));
-            } else {
-                continue;       /* the next scan may find it */
+            file = session_open_once(s, &x->messages[i], &name);
+            if (file >= 0) {
+                close(file);
+                removed = unlinkat(s->store->directory, name, 0) == 0;
             }
+            if (!removed && scanned && scans < 2 && (errno == ENOENT || errno == ESTALE))
+                continue;       /* the next scan may find it */
+            removed = removed || (errno == ENOENT && scanned);
+            s->removed += removed;
             s->deleted[i] = false;
+            s->stale = s->stale || (!removed && errno == ESTALE);
+            if (!removed && failed++ == 0)
+                log_line("%s: cannot remove %s: %s", s->peer, name, error_text(errno));
         }
     }
     return failed;
@@ -1800,9 +1794,10 @@ dispatch(struct session *s, char *line, size_t length)
     struct request request;
 
     if (s->settings->verbose)
-        log_line("%s: > %s %s %s", s->peer, typed.word,
-                 typed.verb == POP3_PASS ? "***" : typed.argument[0], typed.argument[1]);
-    if (http) {
+        log_line("%s: > %s%s%s%s%s", s->peer, typed.word, &" "[typed.count < 1],
+                 typed.verb == POP3_PASS ? "***" : typed.argument[0], &" "[typed.count < 2],
+                 typed.argument[1]);
+    if (http && typed.verb == POP3_VERBS) {
         reply_err(s, "this is a POP3 server; closing after an HTTP request");
         s->end = "error (an HTTP request, perhaps from a web page)";
     } else if (nul)
@@ -1902,9 +1897,7 @@ session_run(struct session *s)
              s->removed, x->count - s->removed, tenths / 10, tenths % 10);
 }
 
-/*
- * ---- 7. Confinement: what a process gives up before it reads from a stranger ------------------
- */
+/* ---- 7. Confinement: what a process gives up before it reads from a stranger ----------------- */
 
 /*
  * A client that takes over its session with a malformed command must find nothing to use it for:
@@ -2383,7 +2376,8 @@ find_place(struct server *server, const char *peer, const char **answer)
 {
     const uint64_t sessions = server->settings->sessions;
     const uint64_t share = is_loopback(peer) ? sessions : sessions < 4 ? 1 : sessions / 4;
-    const size_t host = (size_t)(strrchr(peer, ':') - peer) + 1;
+    const char *port = strrchr(peer, ':');      /* NULL: some systems accept what is gone already */
+    const size_t host = port != NULL ? (size_t)(port - peer) + 1 : strlen(peer);
     struct child *place = NULL;
     uint64_t same = 0;
 
