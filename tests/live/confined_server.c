@@ -697,7 +697,7 @@ test_zone(void)
         address_read(&address, "fe80::1%1", 9);
         if (!confine_calls())
             _exit(2);
-        peer_text(text, &address);
+        peer_text(text, &address, false);
         _exit(strcmp(text, "[fe80::1%1]:9") != 0);
     }
     waitpid(pid, &status, 0);
