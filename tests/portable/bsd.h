@@ -2,7 +2,7 @@
  * bsd.h - makes Linux behave like macOS and the BSDs, for programs compiled with -include bsd.h
  *
  * Use it with -DPOSIX_ONLY. What differs at run time is imitated; what one of them lacks
- * is taken away. NOFOLLOW_ERRNO is EMLINK as on FreeBSD, or 79 for NetBSD's EFTYPE.
+ * is taken away. NOFOLLOW_ERRNO is EMLINK as on FreeBSD, or EFTYPE for NetBSD.
  */
 #ifndef BSD_H
 #define BSD_H
@@ -29,6 +29,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define EFTYPE 79               /* "inappropriate file type" */
 #ifndef NOFOLLOW_ERRNO
 #define NOFOLLOW_ERRNO EMLINK
 #endif
