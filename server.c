@@ -1818,9 +1818,9 @@ dispatch(struct session *s, char *line, size_t length)
         s->mistakes = 0;        /* this was not one, so they are no longer in a row */
 }
 
-/* Returns why a session is over whose wire has failed. */
+/* Returns why a session is over whose wire has failed; text is room for the system's error. */
 static const char *
-wire_reason(int error)
+wire_reason(int error, char text[100])
 {
     switch (error) {
     case WIRE_CLOSED:
@@ -1833,7 +1833,8 @@ wire_reason(int error)
     case EBADMSG:
         return "error (message changed or unreadable)";
     default:
-        return "error (connection)";
+        snprintf(text, 100, "error (%s)", strerror(error));
+        return text;
     }
 }
 
@@ -1860,6 +1861,7 @@ session_run(struct session *s)
     struct wire *w = &s->wire;
     const struct index *x = &s->store->index;
     const bool login_needed = s->settings->passfile != NULL;
+    char text[100];
     bool answered;
 
     log_line("%s: session starts", s->peer);
@@ -1893,7 +1895,7 @@ session_run(struct session *s)
     log_line("%s: %s%s%s retr=%zu/%" PRIu64 " top=%zu del=%zu left=%zu %" PRId64 ".%" PRId64 " s",
              s->peer, s->end != NULL ? s->end : "",
              s->end != NULL && !answered ? ", last answer not delivered: " : "",
-             answered ? "" : wire_reason(w->error), s->retrieved, s->retrieved_octets, s->topped,
+             answered ? "" : wire_reason(w->error, text), s->retrieved, s->retrieved_octets, s->topped,
              s->removed, x->count - s->removed, tenths / 10, tenths % 10);
 }
 
@@ -2034,8 +2036,12 @@ confine_prepare(struct store *store)
     store->ruleset = (int)syscall(SYS_landlock_create_ruleset, &denied, sizeof denied, 0L);
     if (store->ruleset < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0 ||
         syscall(SYS_landlock_add_rule, (long)store->ruleset, (long)LANDLOCK_RULE_PATH_BENEATH,
-                &kept, 0L) != 0)
+                &kept, 0L) != 0) {
+        if (store->ruleset >= 0)
+            close_quietly(store->ruleset);
+        store->ruleset = -1;
         return false;
+    }
 #else
     (void)store;
 #endif
@@ -2496,13 +2502,14 @@ serve_connections(struct server *server)
                 accept_session(server, server->listeners[i]);
         reap(server);
     }
+    if (!stop_asked)
+        wait_ready(NULL, 0, false, 0, &server->mask);   /* takes the signal that is pending */
+    stop_asked = 0;
     for (int i = 0; i < server->listener_count; i++)
         close(server->listeners[i]);
     for (size_t i = 0; i < server->settings->sessions; i++)
         if (server->children[i].pid > 0)
             kill(server->children[i].pid, SIGTERM);
-    wait_ready(NULL, 0, false, 0, &server->mask);       /* the signal may still be pending */
-    stop_asked = 0;
     for (reap(server); server->live > 0 && !stop_asked; reap(server))
         wait_ready(NULL, 0, false, 20, &server->mask);
     log_line("stopped");
