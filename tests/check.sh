@@ -160,11 +160,11 @@ fuzz() {
 
 # fuzz_all: two at a time, each as the one before it in its row is done. Fails when one found something.
 fuzz_all() {
-    for fuzzer in session editor stuff options; do fuzz $fuzzer; done &
-    for fuzzer in answers show passfile; do fuzz $fuzzer; done
+    for fuzzer in session editor stuff server_options; do fuzz $fuzzer; done &
+    for fuzzer in answers show passfile client_options; do fuzz $fuzzer; done
     wait
     good=true
-    for fuzzer in session editor stuff options answers show passfile; do
+    for fuzzer in session editor stuff server_options answers show passfile client_options; do
         if [ "$(cat "$build/fuzz_$fuzzer.status")" -ne 0 ]; then
             good=false
             echo "fuzz_$fuzzer:"
