@@ -23,7 +23,7 @@ int client_main(int argc, char **argv);
 enum { HEAD_FLAGS, HEAD_DICE, HEAD_FAULT, HEAD_ERROR, HEAD_STOP, HEAD_CUT, HEAD_CUT_HIGH, HEAD_MORE, HEAD };
 
 enum {                          /* the bits of HEAD_FLAGS */
-    HONEST = 1, IN_PIECES = 2, WITH_INTERRUPTS = 4, AT_TERMINAL = 8, WITH_FILES = 16, LATIN = 32,
+    HONEST = 1, IN_PIECES = 2, WITH_INTERRUPTS = 4, AT_TERMINAL = 8, WITH_FILES = 16, ASCII = 32,
     ENDING = 192                /* these two: what the server does when it has said all */
 };
 
@@ -178,9 +178,9 @@ peer_work(void)
 
 /* ---- What is judged ---------------------------------------------------------------------------------- */
 
-/* Text that can do nothing but be read. A signal may have cut off a part of it, a character in two as well. */
+/* Text that has no effect on a terminal. A signal may have cut off a part of it, in the middle of a character too. */
 static void
-demand_visible(const unsigned char *s, size_t length, bool latin)
+demand_visible(const unsigned char *s, size_t length, bool ascii)
 {
     for (size_t i = 0; i < length;) {
         unsigned char a = s[i++];
@@ -190,11 +190,7 @@ demand_visible(const unsigned char *s, size_t length, bool latin)
         DEMAND(a == '\n' || a == '\t' || (a >= ' ' && a != 0x7f));
         if (a < 0x80)
             continue;
-        if (latin) {
-            DEMAND(a >= 0xa0);
-            continue;
-        }
-        DEMAND(a >= 0xc2 && a <= 0xf4);
+        DEMAND(!ascii && a >= 0xc2 && a <= 0xf4);
         c = a & (0x3fU >> more);
         for (; more > 0 && i < length && (s[i] & 0xc0) == 0x80; more--)
             c = c << 6 | (s[i++] & 0x3fU);
@@ -351,33 +347,30 @@ judge_script(int status)
 
 /* ---- The session ------------------------------------------------------------------------------------- */
 
-/* Readies the client as main() does, but for what takes long to clear and is readied by itself. */
+/* Initializes the client as main() does, but for the buffers of its wires, which take long to clear. */
 static void
 ready_client(const struct settings *settings, const uint8_t *head)
 {
     static const struct completer_command none[] = {{NULL, 0}};
     static const struct completer completer = {.extra = none};
-    static iconv_t to_latin;
+    static struct editor editor;
     struct client *c = &client;
 
     memset(c, 0, offsetof(struct client, server));
-    memset((char *)c + offsetof(struct client, codeset), 0, sizeof *c - offsetof(struct client, codeset));
-    if (c->editor.prompt == NULL) {
-        editor_init(&c->editor, "pop3> ", &completer, 80);
-        to_latin = iconv_open("ISO-8859-1", "UTF-8");
-    }
+    memset((char *)c + offsetof(struct client, editor), 0, sizeof *c - offsetof(struct client, editor));
+    if (editor.prompt == NULL)
+        editor_init(&editor, "pop3> ", &completer);
     c->settings = settings;
-    c->pipelining = -1;
+    c->editor = &editor;
+    c->savings.directory = -1;
     c->noop_ms = NOOP_SECONDS * 1000;
     c->at_terminal = (head[HEAD_FLAGS] & AT_TERMINAL) != 0;
-    c->to_local = (head[HEAD_FLAGS] & LATIN) != 0 ? to_latin : (iconv_t)-1;
-    c->codeset = (head[HEAD_FLAGS] & LATIN) != 0 ? "ISO-8859-1" : "UTF-8";
+    c->utf8 = (head[HEAD_FLAGS] & ASCII) == 0;
     wire_open(&c->server, SYSTEM_STREAM, SYSTEM_STREAM + 1);
     wire_open(&c->keys, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
     wire_open(&c->screen, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
     wire_open(&c->errors, SYSTEM_STREAM + 2, SYSTEM_STREAM + 4);
-    c->received.directory = -1;
-    c->server.socket = c->server.brief = sys.stream[0].brief = (head[HEAD_MORE] & ON_SOCKET) != 0;
+    c->server.socket = (head[HEAD_MORE] & ON_SOCKET) != 0;
     c->server.idle_ms = ANSWER_SECONDS * 1000;
     c->server.stop = c->screen.stop = c->errors.stop = &interrupted;
     sigemptyset(&c->mask);
@@ -432,15 +425,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool welcome = peer_answer(NULL, &unused);
 
     ready_client(&settings, data);
-    if (get_status(c, EVERY))
-        converse(c);
-    terminal_mode(AS_FOUND);
-    hang_up(c);
+    greet(c);
+    hang_up(c, c->quit_done);
     wire_flush(&c->screen);
     int status = c->failed ? 1 : 0;
-    numbers_free(&c->there);
-    numbers_free(&c->marked);
-    numbers_free(&c->unsaved);
+    free(c->messages);
 
     bool shows = false, plain = true;       /* a SHOW asks with RETR too, and saves nothing */
     size_t shown = 0;
@@ -453,7 +442,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         shown %= 4;
     }
     if (plain || !c->at_terminal)           /* what a person typed is shown again as it was typed */
-        demand_visible(sys.stream[3].out, sys.stream[3].made, (data[HEAD_FLAGS] & LATIN) != 0);
+        demand_visible(sys.stream[3].out, sys.stream[3].made, (data[HEAD_FLAGS] & ASCII) != 0);
     demand_visible(sys.stream[4].out, sys.stream[4].made, false);
     for (size_t i = 0; i < SYSTEM_OPENS; i++)
         DEMAND(sys.open[i].file == NULL);
