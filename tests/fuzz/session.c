@@ -38,7 +38,11 @@ static struct mail {
 #undef MAIL
 };
 
-static struct store store = {.path = "store", .directory = SYSTEM_DIRECTORY, .inotify = -1, .ruleset = -1, .scanned = true};
+static bool stale;
+static struct store store = {
+    .path = "store", .directory = SYSTEM_DIRECTORY, .inotify = -1, .ruleset = -1, .scanned = true, .stale = &stale,
+    .folders = plain_folders
+};
 static bool ids_seen;
 
 /* ---- The model --------------------------------------------------------------------------------------- */
@@ -467,7 +471,7 @@ make_store(void)
     fill_store();
     for (size_t i = 0; i < MESSAGES; i++) {
         mail_to_wire(&mail[i]);
-        DEMAND(names_add(&names, "", mail[i].name, 0, false));
+        DEMAND(names_add(&names, "", mail[i].name, 0));
     }
     DEMAND(store_merge(&store, &names, true));
     names_free(&names);

@@ -533,7 +533,9 @@ confined(const struct attempt *attempt, int layer)
             .path = "store", .directory = open("store", O_RDONLY | O_DIRECTORY), .inotify = -1, .ruleset = -1
         };
 
-        if (layer == CALLS ? !confine_calls() : !confine_prepare(&store) || !confine_session(&store))
+        if (layer == CALLS)
+            confine_calls();
+        else if (!confine_prepare(&store) || !confine_session(&store))
             _exit(2);
         _exit(attempt->run() ? 0 : 1);
     }
@@ -663,10 +665,11 @@ static void
 find_layers(void)
 {
     const struct rlimit limit = {.rlim_cur = 64 * 1024 * 1024, .rlim_max = 64 * 1024 * 1024};
-    int status = confined(&attempts[0], CALLS);         /* reading is allowed by this layer */
+    const struct attempt harmless = {.run = try_runnable};
+    int status = confined(&harmless, CALLS);
     pid_t pid;
 
-    if (WIFEXITED(status) && WEXITSTATUS(status) != 2)
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
         layers_here |= CALLS;
 #if defined HAS_LANDLOCK && !defined SANITIZED
     pid = fork();
@@ -694,8 +697,7 @@ test_zone(void)
         char text[PEER_TEXT];
 
         address_read(&address, "fe80::1%1", 9);
-        if (!confine_calls())
-            _exit(2);
+        confine_calls();
         peer_text(text, &address, false);
         _exit(strcmp(text, "[fe80::1%1]:9") != 0);
     }
@@ -716,8 +718,7 @@ test_libc(void)
     if (pid == 0) {
         FILE *device = fopen("/dev/null", "w");
 
-        if (!confine_calls())
-            _exit(2);
+        confine_calls();
         if (device == NULL || fputs("listening\n", device) < 0 || fclose(device) != 0)
             _exit(1);
         ioctl(STDOUT_FILENO, TCGETS, outside);          /* before glibc 2.42 */

@@ -391,7 +391,7 @@ test_log_time(void)
     count_times(&lines, &times);
     check(lines >= 2 && times == lines);
     text = slurp("log");
-    for (char *line = text; line != NULL; line = strchr(line, '\n'), line += line != NULL) {
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
         if (!starts_with_time(line))
             continue;
         check(sscanf(line, "%d-%d-%dT%d:%d:%d", &day.tm_year, &day.tm_mon, &day.tm_mday,

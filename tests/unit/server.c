@@ -117,11 +117,8 @@ test_top(void)
 static void
 test_handlers(void)
 {
-    for (int verb = 0; verb < POP3_VERBS; verb++) {
+    for (int verb = 0; verb < POP3_VERBS; verb++)
         CHECK(handlers[verb] != NULL);
-        for (int other = 0; other < verb; other++)
-            CHECK(handlers[verb] != handlers[other]);
-    }
 }
 
 static void
@@ -467,7 +464,7 @@ run_cases(void)
     unit_case("the log shows control characters escaped", test_log);
     unit_case("a status line has an end", test_long_answers);
     unit_case("TOP in pieces", test_top);
-    unit_case("each command has a handler of its own", test_handlers);
+    unit_case("each command has a handler", test_handlers);
     unit_case("secrets are compared", test_same_secret);
     unit_case("every command is answered", test_answers);
     unit_case("a FIFO in a message's place", test_pipe_in_place);

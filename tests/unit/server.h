@@ -152,7 +152,14 @@ empty_store(void)
 static struct store
 new_store(void)
 {
-    return (struct store){.path = "store", .directory = -1, .inotify = -1, .ruleset = -1, .scanned = true};
+    static bool stale[2];       /* of the store under test, and of the one that it is compared with */
+    static int next;
+    bool *own = &stale[next++ % 2];
+
+    *own = false;
+    return (struct store){
+        .path = "store", .directory = -1, .inotify = -1, .ruleset = -1, .scanned = true, .stale = own
+    };
 }
 
 static void
@@ -202,7 +209,6 @@ static bool
 run_session(const struct settings *settings, const struct store *store, int socket)
 {
     struct session *s = calloc(1, sizeof *s);
-    bool stale;
 
     s->settings = settings;
     s->store = store;
@@ -210,11 +216,10 @@ run_session(const struct settings *settings, const struct store *store, int sock
     s->began = wire_clock();
     wire_open(&s->wire, socket, socket);
     session_run(s);
-    stale = s->stale;
     names_free(&s->renamed);
     free(s->deleted);
     free(s);
-    return stale;
+    return *store->stale;
 }
 
 /* Sends commands to a session on a store. Returns its answers until the next call. */

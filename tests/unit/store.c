@@ -550,11 +550,11 @@ test_unreadable(void)
     if (lease >= 0 && fcntl(lease, F_SETLEASE, F_WRLCK) == 0) {
         store_close(&store);
         index_free(&store.index);
-        CHECK(store_refresh(&store) && store.unreadable && store.index.count == 2);
+        CHECK(store_refresh(&store) && *store.stale && store.index.count == 2);
         CHECK(strstr(logged(), "2") != NULL);
-        CHECK(store_refresh(&store) && store.unreadable && store.index.count == 2);
+        CHECK(store_refresh(&store) && *store.stale && store.index.count == 2);
         CHECK(fcntl(lease, F_SETLEASE, F_UNLCK) == 0);
-        CHECK(store_refresh(&store) && !store.unreadable && store.index.count == 3);
+        CHECK(store_refresh(&store) && !*store.stale && store.index.count == 3);
     }
     close(lease);
     redirect_log(back);
