@@ -1029,33 +1029,6 @@ test_half_closed(void)
 
 /* ---- -i on pipes ------------------------------------------------------------------------------------- */
 
-/* Starts "server -i" on two pipes. Returns the process; commands go to *to, answers come from *from. */
-static pid_t
-start_inetd(const char *options, int *to, int *from)
-{
-    int in[2], out[2];
-    pid_t pid;
-
-    check(pipe(in) == 0 && pipe(out) == 0);
-    pid = fork();
-    if (pid == 0) {
-        redirect(2, "log", O_WRONLY | O_CREAT | O_APPEND);
-        if (dup2(in[0], 0) != 0 || dup2(out[1], 1) != 1)
-            _exit(127);
-        close(in[0]);
-        close(in[1]);
-        close(out[0]);
-        close(out[1]);
-        exec_server(options);
-    }
-    check(pid > 0);
-    close(in[0]);
-    close(out[1]);
-    *to = in[1];
-    *from = out[0];
-    return pid;
-}
-
 /* Returns how many bytes are in a pipe. */
 static int
 in_pipe(int fd)
