@@ -1,8 +1,9 @@
 /*
  * options.h - what the two fuzzers of command lines share
  *
- * An input holds the arguments, with a NUL between them. A plain reading of the contract says what must come of
- * them: help or version and 0, a message that names what is wrong and 2, or the settings.
+ * An input holds the arguments, with a NUL between them. A plain reading of the contract says
+ * what must come of them: help or version and 0, a message that names what is wrong and 2, or the
+ * settings.
  */
 #include "fuzz_system.h"
 
@@ -51,8 +52,9 @@ in_range(const char *text, uint64_t least, uint64_t most)
 {
     size_t zeros = strspn(text, "0");
 
-    return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0' && strlen(text + zeros) <= 10 &&
-           strtoull(text, NULL, 10) >= least && strtoull(text, NULL, 10) <= most;
+    return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0' &&
+           strlen(text + zeros) <= 10 && strtoull(text, NULL, 10) >= least &&
+           strtoull(text, NULL, 10) <= most;
 }
 
 /* Checks the value of an option. */
@@ -74,7 +76,8 @@ promise_read(struct promise *p, const char *with_value, const char *without, int
         } else if (text[1] == '-') {
             size_t length = strcspn(text + 2, "=");
             bool says_help = length > 0 && length <= 4 && strncmp(text + 2, "help", length) == 0;
-            bool says_version = length > 0 && length <= 7 && strncmp(text + 2, "version", length) == 0;
+            bool says_version =
+                length > 0 && length <= 7 && strncmp(text + 2, "version", length) == 0;
 
             promise_end(p, (says_help || says_version) && text[2 + length] == '\0' ? 0 : 2, text);
         } else {
@@ -124,7 +127,8 @@ judge_message(const struct promise *p, const char *text, size_t length)
     size_t seen = 0;
 
     for (size_t i = 0; i < length; i++)
-        DEMAND(text[i] == '\n' || text[i] == '\t' || ((unsigned char)text[i] >= ' ' && text[i] != 0x7f));
+        DEMAND(text[i] == '\n' || text[i] == '\t' ||
+               ((unsigned char)text[i] >= ' ' && text[i] != 0x7f));
     DEMAND(length > 0 && text[length - 1] == '\n');
     while (seen < 100 && p->culprit[seen] >= ' ' && p->culprit[seen] < 0x7f)
         seen++;

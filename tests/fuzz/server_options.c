@@ -18,7 +18,8 @@ is_address(const char *text)
 
     if (zone == NULL && inet_pton(AF_INET, text, octets) == 1)
         return true;
-    snprintf(address, sizeof address, "%.*s", zone != NULL && zone - text < 64 ? (int)(zone - text) : 63, text);
+    snprintf(address, sizeof address, "%.*s",
+             zone != NULL && zone - text < 64 ? (int)(zone - text) : 63, text);
     return inet_pton(AF_INET6, address, octets) == 1 &&
            (zone == NULL || in_range(zone + 1, 0, UINT32_MAX) || if_nametoindex(zone + 1) != 0);
 }
@@ -59,7 +60,8 @@ judge_server(const struct promise *p, const struct settings *s)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct settings settings = {.directory = "mail", .sessions = SESSIONS, .idle_seconds = IDLE_SECONDS};
+    struct settings settings = {
+        .directory = "mail", .sessions = SESSIONS, .idle_seconds = IDLE_SECONDS};
     static struct promise promise;
     struct promise *p = &promise;
     struct arguments a;

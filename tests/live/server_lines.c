@@ -8,8 +8,8 @@
 enum { LENGTH_MOST = 7 };
 
 /*
- * Sets *line to the next text over an alphabet: all texts of one length, then the longer ones. Returns false
- * after the last one of that length.
+ * Sets *line to the next text over an alphabet: all texts of one length, then the longer ones.
+ * Returns false after the last one of that length.
  */
 static bool
 next_text(char *line, const char *alphabet, size_t most)
@@ -65,7 +65,10 @@ read_line(FILE *answers)
 /* What the answer to a line is. */
 enum answer { MISTAKE, STATUS, WITH_BODY };
 
-/* The store has one message, 1. TOP takes a message and a number of lines, LIST perhaps a message. */
+/*
+ * The store has one message, 1. TOP takes a message and a number of lines, LIST perhaps a
+ * message.
+ */
 static enum answer
 answer_of(const char *line)
 {
@@ -73,11 +76,14 @@ answer_of(const char *line)
     int count = 0;
 
     snprintf(copy, sizeof copy, "%s", line);
-    for (char *word = strtok_r(copy, " \t", &rest); word != NULL; word = strtok_r(NULL, " \t", &rest))
+    for (char *word = strtok_r(copy, " \t", &rest); word != NULL;
+         word = strtok_r(NULL, " \t", &rest))
         words[count++] = word;
     if (count == 3 && strcmp(words[0], "TOP") == 0)
-        return strcmp(words[1], "1") == 0 && strspn(words[2], "01") == strlen(words[2]) ? WITH_BODY : MISTAKE;
-    if (count >= 1 && count <= 2 && (strcmp(words[0], "LIST") == 0 || strcmp(words[0], "list") == 0)) {
+        return strcmp(words[1], "1") == 0 && strspn(words[2], "01") == strlen(words[2]) ? WITH_BODY
+                                                                                        : MISTAKE;
+    if (count >= 1 && count <= 2 &&
+        (strcmp(words[0], "LIST") == 0 || strcmp(words[0], "list") == 0)) {
         if (count == 1)
             return WITH_BODY;
         return strcmp(words[1], "1") == 0 || strcmp(words[1], "01") == 0 ? STATUS : MISTAKE;

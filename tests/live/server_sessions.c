@@ -5,7 +5,7 @@
 
 #include <sys/ioctl.h>
 
-/* ---- Sessions ---------------------------------------------------------------------------------------- */
+/* ---- Sessions -------------------------------------------------------------------------------- */
 
 static void
 test_greeting(void)
@@ -116,13 +116,16 @@ change_to_directory(const char *path)
     check(unlink(path) == 0 && mkdir(path, 0755) == 0);
 }
 
-/* What was changed in the middle of a session is refused, and QUIT does not remove what nobody has seen. */
+/*
+ * What was changed in the middle of a session is refused, and QUIT does not remove what nobody
+ * has seen.
+ */
 static void
 test_changed(void)
 {
-    static void (*const changes[])(const char *) = {
-        change_in_place, change_with_times, change_by_rename, change_kind, change_length, change_to_directory
-    };
+    static void (*const changes[])(const char *) = {change_in_place,  change_with_times,
+                                                    change_by_rename, change_kind,
+                                                    change_length,    change_to_directory};
     struct server s;
 
     make_store(2);
@@ -149,7 +152,10 @@ test_changed(void)
     stop_server(&s);
 }
 
-/* Marked and removed by somebody else counts as removed; changed stays; the third goes all the same. */
+/*
+ * Marked and removed by somebody else counts as removed; changed stays; the third goes all the
+ * same.
+ */
 static void
 test_changed_and_gone(void)
 {
@@ -174,7 +180,7 @@ test_changed_and_gone(void)
     stop_server(&s);
 }
 
-/* ---- A message that another program renames ---------------------------------------------------------- */
+/* ---- A message that another program renames -------------------------------------------------- */
 
 /* Makes messages 1 to 3, starts a server and a session. */
 static struct server
@@ -227,7 +233,8 @@ test_renamed_in_maildir(void)
     struct server s;
     struct client c;
 
-    check(mkdir("store", 0755) == 0 && mkdir("store/new", 0755) == 0 && mkdir("store/cur", 0755) == 0);
+    check(mkdir("store", 0755) == 0 && mkdir("store/new", 0755) == 0 &&
+          mkdir("store/cur", 0755) == 0);
     check(mkdir("store/tmp", 0755) == 0);
     put("store/new/1.host", "a\n");
     put("store/cur/2.host:2,", "b\n");
@@ -313,7 +320,9 @@ test_swapped(void)
     stop_server(&s);
 }
 
-/* A hard link is another message: removing one name leaves the other, whatever happens to either. */
+/*
+ * A hard link is another message: removing one name leaves the other, whatever happens to either.
+ */
 static void
 test_linked(void)
 {
@@ -358,7 +367,10 @@ test_renamed_and_changed(void)
     stop_server(&s);
 }
 
-/* A FIFO or a device in a message's place is refused at once: opening it must not wait for a writer. */
+/*
+ * A FIFO or a device in a message's place is refused at once: opening it must not wait for a
+ * writer.
+ */
 static void
 test_fifo_in_place(void)
 {
@@ -377,7 +389,7 @@ test_fifo_in_place(void)
     stop_server(&s);
 }
 
-/* ---- A message that changes on its way --------------------------------------------------------------- */
+/* ---- A message that changes on its way ------------------------------------------------------- */
 
 static void
 cut_short(void)
@@ -407,7 +419,10 @@ scribble(void)
     check(futimens(file, times) == 0 && close(file) == 0);
 }
 
-/* RETR of a message that is longer than all buffers together, which changes while it is on its way. */
+/*
+ * RETR of a message that is longer than all buffers together, which changes while it is on its
+ * way.
+ */
 static void
 change_on_the_way(void (*change)(void))
 {
@@ -483,7 +498,7 @@ test_scribbled(void)
     change_on_the_way(scribble);
 }
 
-/* ---- Signals, and sessions that die ------------------------------------------------------------------ */
+/* ---- Signals, and sessions that die ---------------------------------------------------------- */
 
 /* The server stops with 0, the port is closed, and what was marked is still there. */
 static void
@@ -553,8 +568,9 @@ test_stop_flooded(void)
 }
 
 /*
- * Who is inside QUIT gets it done and answered. The second message is new and so long that the server,
- * which compares it once more before it goes, needs a while for that: the signal comes in between.
+ * Who is inside QUIT gets it done and answered. The second message is new and so long that the
+ * server, which compares it once more before it goes, needs a while for that: the signal comes in
+ * between.
  */
 static void
 test_stop_in_quit(void)
@@ -621,7 +637,10 @@ test_killed(void)
     stop_server(&s);
 }
 
-/* The server itself is killed: the session that is left holds no port, and a new server can have it. */
+/*
+ * The server itself is killed: the session that is left holds no port, and a new server can have
+ * it.
+ */
 static void
 test_server_killed(void)
 {
@@ -644,7 +663,10 @@ test_server_killed(void)
     stop_server(&again);
 }
 
-/* A socket that -i is given belongs to who gives it, and may be read on behind the session: it is left as it was. */
+/*
+ * A socket that -i is given belongs to who gives it, and may be read on behind the session: it is
+ * left as it was.
+ */
 static void
 test_inetd_socket(void)
 {
@@ -672,7 +694,10 @@ test_inetd_socket(void)
     close(pair[1]);
 }
 
-/* A session has its connection, the store and the log, and nothing that the starter of the server left open. */
+/*
+ * A session has its connection, the store and the log, and nothing that the starter of the server
+ * left open.
+ */
 static void
 test_open_files(void)
 {
@@ -694,7 +719,7 @@ test_open_files(void)
     check(count_open(pid, "socket:") == 1);
     check(count_open(pid, "anon_inode:inotify") == 0);
     check(count_open(pid, "/dev/null") >= 2);
-    check(count_open(pid, "") == 5);            /* 0, 1, the log, the connection, the store; no message */
+    check(count_open(pid, "") == 5); /* 0, 1, the log, the connection, the store; no message */
     snprintf(path, sizeof path, "/proc/%d/fd/1000", (int)s.pid);
     check(!exists(path));
     b = greeted(&s);
@@ -704,7 +729,7 @@ test_open_files(void)
     stop_server(&s);
 }
 
-/* ---- Many at once ------------------------------------------------------------------------------------ */
+/* ---- Many at once ---------------------------------------------------------------------------- */
 
 static void
 test_200_at_once(void)
@@ -761,7 +786,7 @@ test_one_too_many(void)
     for (int i = 0; i < 3; i++)
         ask(&c[i], "STAT", "+OK 1 30");
     quit(&c[1]);
-    for (int64_t until = clock_ms() + PATIENCE;;) {     /* until the server knows that one has left */
+    for (int64_t until = clock_ms() + PATIENCE;;) { /* until the server knows that one has left */
         const char *line;
 
         more = connect_to(&s);
@@ -778,7 +803,9 @@ test_one_too_many(void)
     stop_server(&s);
 }
 
-/* Holds a number of sessions, 50 at a time. The store changes meanwhile, so that it is read anew. */
+/*
+ * Holds a number of sessions, 50 at a time. The store changes meanwhile, so that it is read anew.
+ */
 static void
 hold_sessions(const struct server *s, int count)
 {
@@ -824,15 +851,16 @@ test_1000_sessions(void)
     hold_sessions(&s, 1000);
     await(find_children(s.pid, children, &zombies) == 0);
     check(count_open(s.pid, "") == files);
-    if (memory(s.pid, "VmSize:") < 1024L * 1024 * 1024)     /* an address sanitizer has more, and keeps it */
+    if (memory(s.pid, "VmSize:") <
+        1024L * 1024 * 1024) /* an address sanitizer has more, and keeps it */
         check(memory(s.pid, "VmRSS:") <= kilobytes + 512);
     check(exists("store/2"));
     stop_server(&s);
 }
 
 /*
- * Clients that have gone again before the server gets to them. It is stopped meanwhile, so that it meets
- * them all at once.
+ * Clients that have gone again before the server gets to them. It is stopped meanwhile, so that
+ * it meets them all at once.
  */
 static void
 test_reset_at_once(void)
@@ -867,7 +895,7 @@ test_reset_at_once(void)
     check(exists("store/1"));
 }
 
-/* ---- Slow clients, and those that go ----------------------------------------------------------------- */
+/* ---- Slow clients, and those that go --------------------------------------------------------- */
 
 static void
 test_idle(void)
@@ -881,7 +909,7 @@ test_idle(void)
     c = greeted(&s);
     busy = greeted(&s);
     ask(&c, "DELE 1", "+OK*");
-    while (!log_has("idle")) {                  /* the other says something now and then, and stays */
+    while (!log_has("idle")) { /* the other says something now and then, and stays */
         ask(&busy, "NOOP", "+OK*");
         poll(NULL, 0, 50);
         check(clock_ms() - began < PATIENCE);
@@ -915,7 +943,10 @@ test_idle_from_the_start(void)
     stop_server(&login);
 }
 
-/* Who takes a little all the time is not idle, however long the system's buffers keep the server waiting. */
+/*
+ * Who takes a little all the time is not idle, however long the system's buffers keep the server
+ * waiting.
+ */
 static void
 test_slow_reader(void)
 {
@@ -991,7 +1022,8 @@ test_vanishing(void)
             hang_up(&c);
         if (has_proc()) {
             await(count_children(s.pid) == 1);
-            check(count_open(s.pid, "anon_inode:inotify") == watches);  /* still: it need not be read anew */
+            check(count_open(s.pid, "anon_inode:inotify") ==
+                  watches); /* still: it need not be read anew */
         }
         await(log_has("disconnected retr=0/0 top=0 del=0 left=2"));
     }
@@ -1003,7 +1035,10 @@ test_vanishing(void)
     stop_server(&s);
 }
 
-/* Who sends all commands and says that no more come gets all answers; without QUIT nothing is removed. */
+/*
+ * Who sends all commands and says that no more come gets all answers; without QUIT nothing is
+ * removed.
+ */
 static void
 test_half_closed(void)
 {
@@ -1027,7 +1062,7 @@ test_half_closed(void)
     stop_server(&s);
 }
 
-/* ---- -i on pipes ------------------------------------------------------------------------------------- */
+/* ---- -i on pipes ----------------------------------------------------------------------------- */
 
 /* Returns how many bytes are in a pipe. */
 static int
@@ -1086,7 +1121,7 @@ test_full_pipe(void)
     close(from);
 }
 
-/* ---- Pipelining -------------------------------------------------------------------------------------- */
+/* ---- Pipelining ------------------------------------------------------------------------------ */
 
 static void
 test_10000_noops(void)
@@ -1110,7 +1145,10 @@ test_10000_noops(void)
     stop_server(&s);
 }
 
-/* The answer to QUIT arrives, and the connection ends in order, also when more had been sent behind it. */
+/*
+ * The answer to QUIT arrives, and the connection ends in order, also when more had been sent
+ * behind it.
+ */
 static void
 test_behind_quit(void)
 {

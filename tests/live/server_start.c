@@ -5,7 +5,7 @@
 
 #include <sys/resource.h>
 
-/* ---- The command line -------------------------------------------------------------------------------- */
+/* ---- The command line ------------------------------------------------------------------------ */
 
 static void
 test_help(void)
@@ -20,17 +20,41 @@ test_help(void)
     }
 }
 
-/* Each is refused with status 2, nothing on standard output, and a reason that names the culprit. */
+/*
+ * Each is refused with status 2, nothing on standard output, and a reason that names the culprit.
+ */
 static void
 test_misuse(void)
 {
-    static const struct { const char *options, *named; } cases[] = {
-        {"-z", "-z"}, {"-zi", "z"}, {"--nonsense", "--nonsense"}, {"5000 5001", "5001"}, {"65536", "65536"},
-        {"4294967296", "4294967296"}, {"x", "x"}, {"1x", "1x"}, {"+1", "+1"}, {"0x10", "0x10"}, {"-1", "1"},
-        {"pop3", "pop3"}, {"-n 0", "-n"}, {"-n x", "x"}, {"-n -3", "-3"}, {"-n 99999999999999999999", "-n"},
-        {"-n", "-n"}, {"-t 0", "-t"}, {"-t 1s", "1s"}, {"-t", "-t"}, {"-a", "-a"},
-        {"-a localhost", "localhost"}, {"-a 127.0.0.256", "127.0.0.256"}, {"-a ::g", "::g"}, {"-a *", "*"},
-        {"-d", "-d"}, {"-p", "-p"},
+    static const struct { const char *options, *named;
+    } cases[] = {
+        {"-z", "-z"},
+        {"-zi", "z"},
+        {"--nonsense", "--nonsense"},
+        {"5000 5001", "5001"},
+        {"65536", "65536"},
+        {"4294967296", "4294967296"},
+        {"x", "x"},
+        {"1x", "1x"},
+        {"+1", "+1"},
+        {"0x10", "0x10"},
+        {"-1", "1"},
+        {"pop3", "pop3"},
+        {"-n 0", "-n"},
+        {"-n x", "x"},
+        {"-n -3", "-3"},
+        {"-n 99999999999999999999", "-n"},
+        {"-n", "-n"},
+        {"-t 0", "-t"},
+        {"-t 1s", "1s"},
+        {"-t", "-t"},
+        {"-a", "-a"},
+        {"-a localhost", "localhost"},
+        {"-a 127.0.0.256", "127.0.0.256"},
+        {"-a ::g", "::g"},
+        {"-a *", "*"},
+        {"-d", "-d"},
+        {"-p", "-p"},
     };
 
     make_store(1);
@@ -155,7 +179,7 @@ test_addresses(void)
     stop_server(&s);
 }
 
-/* ---- The log ----------------------------------------------------------------------------------------- */
+/* ---- The log --------------------------------------------------------------------------------- */
 
 static void
 test_log_of_the_store(void)
@@ -186,7 +210,8 @@ with_port(const char *format, const struct client *c)
     const char *mark = strstr(format, "%d");
 
     check(getsockname(c->fd, (struct sockaddr *)&address, &size) == 0 && mark != NULL);
-    snprintf(text, sizeof text, "%.*s%d%s", (int)(mark - format), format, ntohs(address.sin_port), mark + 2);
+    snprintf(text, sizeof text, "%.*s%d%s", (int)(mark - format), format, ntohs(address.sin_port),
+             mark + 2);
     return text;
 }
 
@@ -201,7 +226,8 @@ test_log_of_a_session(void)
     s = start_server("-d store 0");
     c = greeted(&s);
     await(log_has(with_port("127.0.0.1:%d", &c)));
-    snprintf(end, sizeof end, "%s", with_port("127.0.0.1:%d: quit retr=2/60 top=1 del=1 left=3", &c));
+    snprintf(end, sizeof end, "%s",
+             with_port("127.0.0.1:%d: quit retr=2/60 top=1 del=1 left=3", &c));
     ask(&c, "TOP 1 0", "+OK*");
     expect_body(&c, "Subject: message\r\n\r\n");
     for (int i = 1; i <= 2; i++) {
@@ -214,14 +240,18 @@ test_log_of_a_session(void)
     await(log_has(end));
 
     c = greeted(&s);
-    snprintf(end, sizeof end, "%s", with_port("127.0.0.1:%d: disconnected retr=0/0 top=0 del=0 left=3", &c));
+    snprintf(end, sizeof end, "%s",
+             with_port("127.0.0.1:%d: disconnected retr=0/0 top=0 del=0 left=3", &c));
     ask(&c, "DELE 1", "+OK*");
     hang_up(&c);
     await(log_has(end));
     stop_server(&s);
 }
 
-/* What strangers send is shown without effect on the terminal, and what follows PASS is not shown at all. */
+/*
+ * What strangers send is shown without effect on the terminal, and what follows PASS is not shown
+ * at all.
+ */
 static void
 test_log_of_strangers(void)
 {
@@ -279,7 +309,10 @@ test_log_stuck(void)
     close(log);
 }
 
-/* Under a limit for the size of files, and on a full disk, log lines are lost. Nothing else happens. */
+/*
+ * Under a limit for the size of files, and on a full disk, log lines are lost. Nothing else
+ * happens.
+ */
 static void
 use_limited_log(void)
 {
@@ -352,7 +385,10 @@ starts_with_time(const char *line)
     return true;
 }
 
-/* Holds a session, and returns how many of the lines about it start with the time, or with any digit. */
+/*
+ * Holds a session, and returns how many of the lines about it start with the time, or with any
+ * digit.
+ */
 static void
 count_times(int *lines, int *times)
 {
@@ -365,7 +401,8 @@ count_times(int *lines, int *times)
     stop_server(&s);
     text = slurp("log");
     *lines = *times = 0;
-    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
         if (strstr(line, "127.0.0.1:") == NULL)
             continue;
         *lines += 1;
@@ -374,7 +411,10 @@ count_times(int *lines, int *times)
     free(text);
 }
 
-/* Every line has the time in UTC, unless JOURNAL_STREAM names this very log: then systemd adds it. */
+/*
+ * Every line has the time in UTC, unless JOURNAL_STREAM names this very log: then systemd adds
+ * it.
+ */
 static void
 test_log_time(void)
 {
@@ -405,7 +445,8 @@ test_log_time(void)
     free(text);
 
     check(stat("log", &status) == 0 && truncate("log", 0) == 0);
-    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino + 1);
+    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)status.st_dev,
+             (uintmax_t)status.st_ino + 1);
     setenv("JOURNAL_STREAM", stream, 1);
     count_times(&lines, &times);
     check(lines >= 2 && times == lines);
@@ -437,7 +478,7 @@ test_nohup(void)
     stop_server(&s);
 }
 
-/* ---- The login --------------------------------------------------------------------------------------- */
+/* ---- The login ------------------------------------------------------------------------------- */
 
 static void
 test_login(void)

@@ -3,9 +3,12 @@
  */
 #include "net.h"
 
-/* ---- A store that changes between sessions ----------------------------------------------------------- */
+/* ---- A store that changes between sessions --------------------------------------------------- */
 
-/* Changes that no shell command makes, or none so quickly that they come within one tick of a clock. */
+/*
+ * Changes that no shell command makes, or none so quickly that they come within one tick of a
+ * clock.
+ */
 
 static void
 same_size_and_times(void)
@@ -95,7 +98,8 @@ static const struct change changes[] = {
     {"replaced by a symbolic link", "rm store/1; ln -s 2 store/1", NULL},
     {"replaced by a directory", "rm store/1; mkdir store/1", NULL},
     {"the directory replaced", "mv store old; mkdir store; echo new >store/1", NULL},
-    {"the directory replaced by a link", "mv store old; mkdir new; ln -s new store; echo >store/1", NULL},
+    {"the directory replaced by a link", "mv store old; mkdir new; ln -s new store; echo >store/1",
+     NULL},
     {"the directory removed and made again", "rm -r store; mkdir store; echo new >store/7", NULL},
 };
 
@@ -170,7 +174,10 @@ test_changes_in_a_row(void)
     stop_server(&s);
 }
 
-/* A change that the system does not tell of is noticed by a session that reads the message: the next one has it. */
+/*
+ * A change that the system does not tell of is noticed by a session that reads the message: the
+ * next one has it.
+ */
 static void
 test_noticed(void)
 {
@@ -208,7 +215,10 @@ test_noticed(void)
     }
 }
 
-/* The same message has the same unique-id after a touch, a restart and a restore; another one has another. */
+/*
+ * The same message has the same unique-id after a touch, a restart and a restore; another one has
+ * another.
+ */
 static void
 test_unique_ids(void)
 {
@@ -250,7 +260,9 @@ test_unique_ids(void)
     stop_server(&s);
 }
 
-/* Another name for a message, elsewhere or in the store, as a backup makes it: it is what it was. */
+/*
+ * Another name for a message, elsewhere or in the store, as a backup makes it: it is what it was.
+ */
 static void
 give_names(int count)
 {
@@ -394,7 +406,8 @@ test_while_written(void)
     writer = fork();
     check(writer >= 0);
     if (writer == 0) {
-        static const char *const texts[] = {"a\n", "\n\n\n\n\n", "", "no end", "b\nb\n", "c\r\n\r\n"};
+        static const char *const texts[] = {"a\n",    "\n\n\n\n\n", "",
+                                            "no end", "b\nb\n",     "c\r\n\r\n"};
 
         for (unsigned i = 0;; i++) {
             put("store/1", texts[i % 6]);

@@ -1,15 +1,17 @@
 /*
- * load.c - the server under load and abuse: many sessions, rude clients, limits met and left again, stores
- * that break while they are served, and random sessions against a model of the store
+ * load.c - the server under load and abuse: many sessions, rude clients, limits met and left
+ * again, stores that break while they are served, and random sessions against a model of the
+ * store
  *
  *   load quick|full [WORD...]      all cases, or those with one of these words in their name
  *
- * SERVER names the program under test (./server if it is not set). LOAD_SEED repeats a random case as far as
- * it can be, LOAD_SECONDS sets how long one takes. It is Linux's: what a process has is read from /proc. The
- * clients, the servers, the waiting and the runner are those of live/net.h.
+ * SERVER names the program under test (./server if it is not set). LOAD_SEED repeats a random
+ * case as far as it can be, LOAD_SECONDS sets how long one takes. It is Linux's: what a process
+ * has is read from /proc. The clients, the servers, the waiting and the runner are those of
+ * live/net.h.
  *
- * A case is a process with a directory of its own, and may print a line of figures. A number that must be as
- * it was before is waited for, and found wanting only when patience is over.
+ * A case is a process with a directory of its own, and may print a line of figures. A number that
+ * must be as it was before is waited for, and found wanting only when patience is over.
  */
 #define _GNU_SOURCE 1
 #include "../live/network.h"
@@ -29,11 +31,14 @@ amount(int in_check, int in_full)
     return full ? in_full : in_check;
 }
 
-/* ---- What a server has ------------------------------------------------------------------------------- */
+/* ---- What a server has ----------------------------------------------------------------------- */
 
 enum { SESSIONS_MOST = 4096 };
 
-/* Finds the sessions of a server, dead ones that it did not reap included. Returns how many; pids may be NULL. */
+/*
+ * Finds the sessions of a server, dead ones that it did not reap included. Returns how many; pids
+ * may be NULL.
+ */
 static int
 sessions_of(const struct server *s, pid_t pids[SESSIONS_MOST])
 {
@@ -65,7 +70,10 @@ the_session(const struct server *s)
     return pids[0];
 }
 
-/* Returns how many processes there are of this case, its servers, their sessions and whoever they left. */
+/*
+ * Returns how many processes there are of this case, its servers, their sessions and whoever they
+ * left.
+ */
 static int
 processes(void)
 {
@@ -75,7 +83,8 @@ processes(void)
 
     check(directory != NULL);
     while ((entry = readdir(directory)) != NULL)
-        if (isdigit((unsigned char)entry->d_name[0]) && getpgid((pid_t)atoi(entry->d_name)) == getpgrp())
+        if (isdigit((unsigned char)entry->d_name[0]) &&
+            getpgid((pid_t)atoi(entry->d_name)) == getpgrp())
             count++;
     closedir(directory);
     return count;
@@ -112,7 +121,7 @@ polite(const struct server *s)
     return (int)(clock_ms() - began);
 }
 
-/* Says whether memory can be judged: an address sanitizer takes as much as there is. */
+/* Returns true if memory can be judged: an address sanitizer takes as much as there is. */
 static bool
 has_memory(const struct server *s)
 {
@@ -152,10 +161,10 @@ expect_usage(const struct server *s, const struct usage *before)
 
     if (after.files != before->files || after.processes != before->processes ||
         (has_memory(s) && after.kilobytes > before->kilobytes + MORE_KILOBYTES))
-        fail("open files %d then %d, processes %d then %d, KiB %ld then %ld", before->files, after.files,
-             before->processes, after.processes, before->kilobytes, after.kilobytes);
-    printf("the parent: %d files, %d processes, %ld KiB; before: %d, %d, %ld\n", after.files, after.processes,
-           after.kilobytes, before->files, before->processes, before->kilobytes);
+        fail("open files %d then %d, processes %d then %d, KiB %ld then %ld", before->files,
+             after.files, before->processes, after.processes, before->kilobytes, after.kilobytes);
+    printf("the parent: %d files, %d processes, %ld KiB; before: %d, %d, %ld\n", after.files,
+           after.processes, after.kilobytes, before->files, before->processes, before->kilobytes);
 }
 
 /* Ends a server, none of whose sessions may have crashed. */
@@ -189,7 +198,10 @@ run_command(const char *command)
 
 enum resource { FILES, PROCESSES };
 
-/* Sets how much of a resource another process may have; the hard limit stays. Returns the old one. */
+/*
+ * Sets how much of a resource another process may have; the hard limit stays. Returns the old
+ * one.
+ */
 static rlim_t
 set_limit(pid_t pid, enum resource resource, rlim_t most)
 {
@@ -216,7 +228,10 @@ open_many(void)
     return (int)most.rlim_cur;
 }
 
-/* Becomes somebody whom limits and permissions bind. Root gives this directory away, and a copy of the server. */
+/*
+ * Becomes somebody whom limits and permissions bind. Root gives this directory away, and a copy
+ * of the server.
+ */
 static void
 become_nobody(void)
 {
@@ -224,13 +239,14 @@ become_nobody(void)
 
     if (geteuid() != 0)
         return;
-    run_command("cp \"$SERVER\" server && chmod 755 server . && chmod 711 .. && chown -R 65534:65534 .");
+    run_command(
+        "cp \"$SERVER\" server && chmod 755 server . && chmod 711 .. && chown -R 65534:65534 .");
     check(setgroups(0, NULL) == 0);
     check(setresgid(nobody, nobody, nobody) == 0 && setresuid(nobody, nobody, nobody) == 0);
     setenv("SERVER", "./server", 1);
 }
 
-/* ---- Dice -------------------------------------------------------------------------------------------- */
+/* ---- Dice ------------------------------------------------------------------------------------ */
 
 static uint64_t dice_state;
 
@@ -248,7 +264,8 @@ seed_dice(void)
 {
     const char *seed = getenv("LOAD_SEED");
 
-    dice_state = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)clock_ms() * 1000003 % 1000000007;
+    dice_state =
+        seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)clock_ms() * 1000003 % 1000000007;
     printf("LOAD_SEED=%llu\n", (unsigned long long)dice_state);
     fflush(stdout);
 }
@@ -262,9 +279,12 @@ random_seconds(void)
     return seconds != NULL ? atoi(seconds) : amount(20, 1800);
 }
 
-/* ---- Many sessions ----------------------------------------------------------------------------------- */
+/* ---- Many sessions --------------------------------------------------------------------------- */
 
-/* Holds one session of some kind, that ends in some way. The store has 20 messages, and has them afterwards. */
+/*
+ * Holds one session of some kind, that ends in some way. The store has 20 messages, and has them
+ * afterwards.
+ */
 static void
 hold_session(const struct server *s, int i)
 {
@@ -320,7 +340,8 @@ in_a_row(void)
     began = clock_ms();
     for (int i = 0; i < count; i++)
         hold_session(&s, i);
-    printf("%d sessions, %.0f a second\n", count, count * 1000.0 / (double)(clock_ms() - began + 1));
+    printf("%d sessions, %.0f a second\n", count,
+           count * 1000.0 / (double)(clock_ms() - began + 1));
     expect_usage(&s, &before);
     check(exists("store/1") && exists("store/2"));
     end_server(&s);
@@ -328,7 +349,10 @@ in_a_row(void)
 
 enum { AT_ONCE_MOST = 500 };
 
-/* All of 500 sessions at once; the one too many is told so. Adds their own memory and the greatest to *sum, *most. */
+/*
+ * All of 500 sessions at once; the one too many is told so. Adds their own memory and the
+ * greatest to *sum, *most.
+ */
 static void
 hold_500(const struct server *s, long *sum, long *most)
 {
@@ -392,8 +416,11 @@ at_once(void)
     began = clock_ms();
     for (int i = 0; i < rounds; i++)
         hold_500(&s, &sum, &most);
-    printf("%d times 500 at once, %.0f sessions a second; a session's own memory: %ld KiB, at most %ld\n", rounds,
-           rounds * 500 * 1000.0 / (double)(clock_ms() - began + 1), sum / rounds / AT_ONCE_MOST, most);
+    printf(
+        "%d times 500 at once, %.0f sessions a second; "
+        "a session's own memory: %ld KiB, at most %ld\n",
+        rounds, rounds * 500 * 1000.0 / (double)(clock_ms() - began + 1),
+        sum / rounds / AT_ONCE_MOST, most);
     check(most < SESSION_KILOBYTES || !has_memory(&s));
     expect_usage(&s, &before);
     c = greeted(&s);
@@ -403,7 +430,7 @@ at_once(void)
     end_server(&s);
 }
 
-/* ---- Rude clients ------------------------------------------------------------------------------------ */
+/* ---- Rude clients ---------------------------------------------------------------------------- */
 
 static int
 greater(int a, int b)
@@ -412,8 +439,9 @@ greater(int a, int b)
 }
 
 /*
- * One that takes nothing is ended and costs little until then. One that sends an octet now and then, ten in
- * the time that -t allows, as one a minute are in ten, is not idle: it keeps its session, and nobody else's.
+ * One that takes nothing is ended and costs little until then. One that sends an octet now and
+ * then, ten in the time that -t allows, as one a minute are in ten, is not idle: it keeps its
+ * session, and nobody else's.
  */
 static void
 slow_ones(void)
@@ -497,7 +525,10 @@ slow_login(void)
     end_server(&s);
 }
 
-/* Lines that do not end, of what a line has, of NULs and of blanks: each is one mistake, in bounded memory. */
+/*
+ * Lines that do not end, of what a line has, of NULs and of blanks: each is one mistake, in
+ * bounded memory.
+ */
 static void
 endless_lines(void)
 {
@@ -585,12 +616,16 @@ expect_pipelined(struct client *c, int i, char ids[][72])
     }
 }
 
-/* All commands are sent before any answer is taken, as far as the system takes them; each is answered, in order. */
+/*
+ * All commands are sent before any answer is taken, as far as the system takes them; each is
+ * answered, in order.
+ */
 static void
 pipelined(void)
 {
     static char ids[PIPELINED_MESSAGES + 1][72];
-    static const char *const commands[] = {"LIST %d\r\n", "uidl %d\n", "RETR %d\r\n", "TOP %d 99\r\n"};
+    static const char *const commands[] = {"LIST %d\r\n", "uidl %d\n", "RETR %d\r\n",
+                                           "TOP %d 99\r\n"};
     char *all = malloc(PIPELINED * 16), *to = all;
     struct pollfd more;
     struct usage before;
@@ -643,10 +678,13 @@ pipelined(void)
 static void
 resets(void)
 {
-    static const char *const sent[] = {
-        "", "DELE 2\r\n", "DELE 2\r\nQUI", "RETR 1\r\n", "DELE 2\r\nRETR 1\r\nRETR 1\r\nQUIT\r\n", "\r\n",
-        "NOOP\r\nNOOP"
-    };
+    static const char *const sent[] = {"",
+                                       "DELE 2\r\n",
+                                       "DELE 2\r\nQUI",
+                                       "RETR 1\r\n",
+                                       "DELE 2\r\nRETR 1\r\nRETR 1\r\nQUIT\r\n",
+                                       "\r\n",
+                                       "NOOP\r\nNOOP"};
     const int count = amount(2000, 30000);
     struct usage before;
     struct server s;
@@ -670,7 +708,8 @@ resets(void)
         if (i % 64 == 63)
             await(sessions_of(&s, NULL) < 64);
     }
-    printf("%d connections reset, %.0f a second\n", count, count * 1000.0 / (double)(clock_ms() - began + 1));
+    printf("%d connections reset, %.0f a second\n", count,
+           count * 1000.0 / (double)(clock_ms() - began + 1));
     await(sessions_of(&s, NULL) == 0);
     check(count_open(s.pid, "") == before.files);       /* and the store is not forgotten */
     expect_usage(&s, &before);
@@ -678,12 +717,16 @@ resets(void)
     end_server(&s);
 }
 
-/* Far more connections than there are places, and none of them goes: each is told, who is in is served. */
+/*
+ * Far more connections than there are places, and none of them goes: each is told, who is in is
+ * served.
+ */
 static void
 flood(void)
 {
     enum { PLACES = 20 };
-    const int wanted = amount(1000, 8000), most = open_many() - 50, count = wanted < most ? wanted : most;
+    const int wanted = amount(1000, 8000), most = open_many() - 50,
+              count = wanted < most ? wanted : most;
     struct client *c = calloc((size_t)count, sizeof *c), in;
     struct usage before;
     struct server s;
@@ -718,8 +761,10 @@ flood(void)
     }
     check(places == PLACES - 1);
     check(count_open(s.pid, "") == before.files);
-    printf("%d connections for %d places in %lld ms; who was in waited at most %d ms; %d lines of log\n", count,
-           PLACES, (long long)(clock_ms() - began), worst, log_count("refused"));
+    printf(
+        "%d connections for %d places in %lld ms; who was in waited at most %d ms; "
+        "%d lines of log\n",
+        count, PLACES, (long long)(clock_ms() - began), worst, log_count("refused"));
     check(log_count("refused") == count - places);
     for (int i = 0; i < count; i++)
         if (c[i].fd >= 0)
@@ -769,7 +814,7 @@ stopped_in_a_flood(void)
     check(!log_has("killed by signal") && log_count("stopped") >= 3);
 }
 
-/* ---- Limits of the system ---------------------------------------------------------------------------- */
+/* ---- Limits of the system -------------------------------------------------------------------- */
 
 /* Returns the limit under which a process can open that many files more. */
 static rlim_t
@@ -777,7 +822,7 @@ limit_for(pid_t pid, int spare)
 {
     rlim_t limit = 0;
 
-    for (spare++;; limit++) {                   /* the first number beyond those that are to be free */
+    for (spare++;; limit++) { /* the first number beyond those that are to be free */
         char path[64];
 
         snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, (int)limit);
@@ -786,7 +831,10 @@ limit_for(pid_t pid, int spare)
     }
 }
 
-/* The session of a client without a descriptor to spare: it refuses, removes nothing, and is well again. */
+/*
+ * The session of a client without a descriptor to spare: it refuses, removes nothing, and is well
+ * again.
+ */
 static void
 session_without_files(const struct server *s)
 {
@@ -809,8 +857,9 @@ session_without_files(const struct server *s)
 }
 
 /*
- * The parent with fewer and fewer descriptors to spare, and a store that must be looked at: a client gets a
- * session on the store as it is, or is told, or waits and gets its session when there are descriptors again.
+ * The parent with fewer and fewer descriptors to spare, and a store that must be looked at: a
+ * client gets a session on the store as it is, or is told, or waits and gets its session when
+ * there are descriptors again.
  */
 static void
 few_files(void)
@@ -844,7 +893,8 @@ few_files(void)
             await(log_count("cannot accept") > lines);
             lines = log_count("cannot accept") - lines;
             if (lines > (clock_ms() - began) / 50 + 3)
-                fail("it does not wait when it cannot accept: %d times in %d ms", lines, (int)(clock_ms() - began));
+                fail("it does not wait when it cannot accept: %d times in %d ms", lines,
+                     (int)(clock_ms() - began));
             set_limit(s.pid, FILES, files);
             expect(&c, "+OK*");
         } else {
@@ -914,38 +964,47 @@ no_processes(void)
     end_server(&s);
 }
 
-/* ---- Stores that break while they are served --------------------------------------------------------- */
+/* ---- Stores that break while they are served ------------------------------------------------- */
 
 /*
- * What is done to a store with messages 1 to 4 while a session that has marked message 1 goes on, and how it is
- * mended. "other" has messages 1 to 3, of the same names and sizes as those in the store but not the same.
+ * What is done to a store with messages 1 to 4 while a session that has marked message 1 goes on,
+ * and how it is mended. "other" has messages 1 to 3, of the same names and sizes as those in the
+ * store but not the same.
  */
 static const struct damage {
     const char *name, *breaks, *mends;
     const char *answer;         /* to STAT in a new session, or NULL: it is refused */
-    const char *old;            /* where the directory of the old session is meanwhile, or NULL: nowhere */
+    const char *old; /* where the directory of the old session is meanwhile, or NULL: nowhere */
 } damages[] = {
     {"removed", "rm -r store", "cp -Rp spare store", NULL, NULL},
-    {"removed and made again, empty", "rm -r store; mkdir store", "cp -p spare/* store", "+OK 0 0", NULL},
+    {"removed and made again, empty", "rm -r store; mkdir store", "cp -p spare/* store", "+OK 0 0",
+     NULL},
     {"moved away", "mv store away", "mv away store", NULL, "away"},
-    {"replaced", "mv store away; mv other store", "mv store other; mv away store", "+OK 3 90", "away"},
-    {"replaced by a link", "mv store away; ln -s other store", "rm store; mv away store", "+OK 3 90", "away"},
-    {"replaced by a link to nothing", "mv store away; ln -s no store", "rm store; mv away store", NULL, "away"},
+    {"replaced", "mv store away; mv other store", "mv store other; mv away store", "+OK 3 90",
+     "away"},
+    {"replaced by a link", "mv store away; ln -s other store", "rm store; mv away store",
+     "+OK 3 90", "away"},
+    {"replaced by a link to nothing", "mv store away; ln -s no store", "rm store; mv away store",
+     NULL, "away"},
     {"replaced by a file", "mv store away; >store", "rm store; mv away store", NULL, "away"},
-    {"replaced by a copy", "mv store away; cp -Rp away store", "rm -r store; mv away store", "+OK 4 120", "away"},
+    {"replaced by a copy", "mv store away; cp -Rp away store", "rm -r store; mv away store",
+     "+OK 4 120", "away"},
     {"without a permission", "chmod 0 store", "chmod 755 store", NULL, "store"},
     {"not to be listed", "chmod 311 store", "chmod 755 store", NULL, "store"},
     {"not to be searched", "chmod 644 store", "chmod 755 store", NULL, "store"},
     {"not to be written", "chmod 555 store", "chmod 755 store", "+OK 4 120", "store"},
     {"out of reach", "chmod 0 .", "chmod 755 .", NULL, "store"},
-    {"without one message's permission", "chmod 0 store/2", "chmod 644 store/2", "+OK 3 90", "store"},
-    {"full of what is no mail", "mkfifo store/f; mkdir store/d; ln -s 2 store/l; >store/.n; >store/,n",
+    {"without one message's permission", "chmod 0 store/2", "chmod 644 store/2", "+OK 3 90",
+     "store"},
+    {"full of what is no mail",
+     "mkfifo store/f; mkdir store/d; ln -s 2 store/l; >store/.n; >store/,n",
      "rm -r store/[fdl] store/.n store/,n", "+OK 4 120", "store"},
 };
 
 /*
- * Breaks a store between the marks of a session and its QUIT, or its vanishing. What QUIT says is true of the
- * directory in which the session began, no other one's message is touched, and the next session is right.
+ * Breaks a store between the marks of a session and its QUIT, or its vanishing. What QUIT says is
+ * true of the directory in which the session began, no other one's message is touched, and the
+ * next session is right.
  */
 static void
 break_store(const struct server *s, const struct damage *damage, bool quits)
@@ -993,7 +1052,8 @@ break_store(const struct server *s, const struct damage *damage, bool quits)
         snprintf(path, sizeof path, "%s/1", damage->old);
         left = exists(path);
         if (left == removed)
-            fail("QUIT said that it was%s removed, but it was%s", removed ? "" : " not", left ? " not" : "");
+            fail("QUIT said that it was%s removed, but it was%s", removed ? "" : " not",
+                 left ? " not" : "");
         for (int i = 2; i <= 4; i++) {
             snprintf(path, sizeof path, "%s/%d", damage->old, i);
             check(exists(path));
@@ -1033,18 +1093,19 @@ broken_stores(void)
         free(in_step(&s));
         printf("%s, %s\n", damages[i / 2].name, i % 2 == 0 ? "and QUIT" : "and the client gone");
         break_store(&s, &damages[i / 2], i % 2 == 0);
-        check(fflush(stdout) == 0 && ftruncate(STDOUT_FILENO, 0) == 0);     /* only where it fails is of use */
+        check(fflush(stdout) == 0 &&
+              ftruncate(STDOUT_FILENO, 0) == 0); /* only where it fails is of use */
     }
     printf("%d kinds of damage, with QUIT and without\n", (int)(sizeof damages / sizeof *damages));
     expect_usage(&s, &before);
     end_server(&s);
 }
 
-/* ---- A store that is filled -------------------------------------------------------------------------- */
+/* ---- A store that is filled ------------------------------------------------------------------ */
 
 /*
- * Message n is delivered while sessions come and go: each of them sees the first of them, up to some number
- * that never falls, and each message that it sees whole.
+ * Message n is delivered while sessions come and go: each of them sees the first of them, up to
+ * some number that never falls, and each message that it sees whole.
  */
 static void
 filled(void)
@@ -1101,19 +1162,24 @@ filled(void)
         expect(&c, "+OK*");
     deliver("late", "late\n");                  /* nobody has seen it: it stays */
     send_text(&c, "QUIT\r\n");
-    check(poll(&(struct pollfd){.fd = c.fd, .events = POLLIN}, 1, 10 * PATIENCE) == 1);     /* a disk may take long */
+    check(poll(&(struct pollfd){.fd = c.fd, .events = POLLIN}, 1, 10 * PATIENCE) ==
+          1); /* a disk may take long */
     expect(&c, "+OK*");
     expect_end(&c);
     c = greeted(&s);
     ask(&c, "STAT", "+OK 1 6");
     quit(&c);
-    printf("%d messages, %d sessions meanwhile, a greeting at most after %d ms\n", count, sessions, worst);
+    printf("%d messages, %d sessions meanwhile, a greeting at most after %d ms\n", count, sessions,
+           worst);
     before.kilobytes += 4L * count * 200 / 1024;        /* an index keeps its room */
     expect_usage(&s, &before);
     end_server(&s);
 }
 
-/* Delivers messages of some octets until the disk is full, as a careful program does. Returns how many fitted. */
+/*
+ * Delivers messages of some octets until the disk is full, as a careful program does. Returns how
+ * many fitted.
+ */
 static int
 fill_disk(int from, const char *text)
 {
@@ -1145,7 +1211,8 @@ full_disk(void)
     struct client c, old;
     int fitted, again;
 
-    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         skip("no file system can be mounted here");
     make_store(2);
     if (mount("none", "store", "tmpfs", 0, "size=1m") != 0)
@@ -1205,13 +1272,13 @@ full_log(void)
     stop_server(&s);
 }
 
-/* ---- Several clients and the same mail --------------------------------------------------------------- */
+/* ---- Several clients and the same mail ------------------------------------------------------- */
 
 enum { SAME = 60, DELETERS = 12 };
 
 /*
- * Clients mark what they like, some of it the same, and all say QUIT at once or are gone, while others
- * retrieve: what one of those marked who said QUIT is gone, all else is there.
+ * Clients mark what they like, some of it the same, and all say QUIT at once or are gone, while
+ * others retrieve: what one of those marked who said QUIT is gone, all else is there.
  */
 static void
 delete_together(const struct server *s, int *whole, int *refused)
@@ -1311,23 +1378,24 @@ same_mail(void)
     before = usage(&s);
     for (int i = 0; i < rounds; i++)
         delete_together(&s, &whole, &refused);
-    printf("%d rounds of %d sessions: %d messages retrieved meanwhile, %d refused\n", rounds, DELETERS + 1, whole,
-           refused);
+    printf("%d rounds of %d sessions: %d messages retrieved meanwhile, %d refused\n", rounds,
+           DELETERS + 1, whole, refused);
     expect_usage(&s, &before);
     end_server(&s);
 }
 
-/* ---- Random sessions, step by step ------------------------------------------------------------------- */
+/* ---- Random sessions, step by step ----------------------------------------------------------- */
 
 /*
- * One step after another, so that the model knows what the store is at each of them: sessions are open side by
- * side, and between two steps of one the store changes in every way there is. What a session must be answered
- * is known to the octet, but for messages that were touched and are the same.
+ * One step after another, so that the model knows what the store is at each of them: sessions are
+ * open side by side, and between two steps of one the store changes in every way there is. What a
+ * session must be answered is known to the octet, but for messages that were touched and are the
+ * same.
  */
 
 struct text {
     int users;
-    size_t length, wire;        /* octets of the file; octets that RETR sends, before byte-stuffing */
+    size_t length, wire; /* octets of the file; octets that RETR sends, before byte-stuffing */
     char octets[];
 };
 
@@ -1363,17 +1431,30 @@ struct model {
 static struct text *
 new_text(unsigned number)
 {
-    static const char *const pieces[] = {
-        ".", "..", "", " ", "a word ", "From me", "\xc3\xa4\xff\x01", ".\n", "\n", "\n\n", "a\rb", "\r\n",
-        "longer than the rest "
-    };
-    size_t room = dice(40) == 0 ? 300 * 1000 : dice(6) == 0 ? 20 * 1000 : dice(1500), most = room + 100;
+    static const char *const pieces[] = {".",
+                                         "..",
+                                         "",
+                                         " ",
+                                         "a word ",
+                                         "From me",
+                                         "\xc3\xa4\xff\x01",
+                                         ".\n",
+                                         "\n",
+                                         "\n\n",
+                                         "a\rb",
+                                         "\r\n",
+                                         "longer than the rest "};
+    size_t room = dice(40) == 0  ? 300 * 1000
+                  : dice(6) == 0 ? 20 * 1000
+                                 : dice(1500),
+           most = room + 100;
     struct text *t = malloc(sizeof *t + most);
     char last = '\n';
 
     check(t != NULL);
     t->users = 1;
-    t->length = (size_t)snprintf(t->octets, most, "Number: %u\nSubject: any\n%s", number, dice(10) > 0 ? "\n" : "");
+    t->length = (size_t)snprintf(t->octets, most, "Number: %u\nSubject: any\n%s", number,
+                                 dice(10) > 0 ? "\n" : "");
     while (t->length < room) {
         const char *piece = pieces[dice(sizeof pieces / sizeof *pieces)];
         size_t length = strlen(piece);
@@ -1388,7 +1469,7 @@ new_text(unsigned number)
     return t;
 }
 
-/* Says whether two texts are the same; what was written twice may be what it was. */
+/* Returns true if two texts are the same; what was written twice may be what it was. */
 static bool
 same_text(const struct text *a, const struct text *b)
 {
@@ -1402,7 +1483,10 @@ drop_text(struct text *t)
         free(t);
 }
 
-/* Returns what TOP or, with lines below 0, RETR sends of a text, byte-stuffing undone, to be freed. */
+/*
+ * Returns what TOP or, with lines below 0, RETR sends of a text, byte-stuffing undone, to be
+ * freed.
+ */
 static char *
 wire_text(const struct text *t, long lines)
 {
@@ -1448,7 +1532,10 @@ find_mail(struct model *m, const char *name)
     return NULL;
 }
 
-/* Returns the mail that a session saw, under the name that it has now, or what has taken its name, or NULL. */
+/*
+ * Returns the mail that a session saw, under the name that it has now, or what has taken its
+ * name, or NULL.
+ */
 static struct mail *
 find_now(struct model *m, const struct mail *then)
 {
@@ -1462,7 +1549,8 @@ find_now(struct model *m, const struct mail *then)
 static bool
 is_same(const struct mail *now, const struct mail *then)
 {
-    return now != NULL && now->file == then->file && now->state == then->state && now->touch == then->touch;
+    return now != NULL && now->file == then->file && now->state == then->state &&
+           now->touch == then->touch;
 }
 
 /* Writes a text to a file of the store in place, or under another name that is then renamed. */
@@ -1540,7 +1628,8 @@ scribble_mail(struct model *m, struct mail *mail)
     struct text *t = malloc(sizeof *t + mail->text->length);
     struct stat status;
     char path[64];
-    size_t at = mail->text->length - 1 - dice((unsigned)(mail->text->length < 20 ? mail->text->length : 20));
+    size_t at = mail->text->length - 1 -
+                dice((unsigned)(mail->text->length < 20 ? mail->text->length : 20));
     int file;
 
     check(t != NULL);
@@ -1551,7 +1640,8 @@ scribble_mail(struct model *m, struct mail *mail)
     t->octets[at] = t->octets[at] == 'x' ? 'y' : 'x';
     snprintf(path, sizeof path, "store/%s", mail->name);
     file = open(path, O_WRONLY);
-    check(file >= 0 && fstat(file, &status) == 0 && pwrite(file, &t->octets[at], 1, (off_t)at) == 1);
+    check(file >= 0 && fstat(file, &status) == 0 &&
+          pwrite(file, &t->octets[at], 1, (off_t)at) == 1);
     if (dice(2) == 0) {
         const struct timespec times[2] = {status.st_atim, status.st_mtim};
 
@@ -1565,7 +1655,8 @@ scribble_mail(struct model *m, struct mail *mail)
 static void
 append_mail(struct model *m, struct mail *mail)
 {
-    struct text *more = new_text(++m->number), *t = malloc(sizeof *t + mail->text->length + more->length);
+    struct text *more = new_text(++m->number),
+                *t = malloc(sizeof *t + mail->text->length + more->length);
     char path[64], last;
     int file;
 
@@ -1581,7 +1672,8 @@ append_mail(struct model *m, struct mail *mail)
     t->wire += last != '\n' ? 2 : 0;
     snprintf(path, sizeof path, "store/%s", mail->name);
     file = open(path, O_WRONLY | O_APPEND);
-    check(file >= 0 && write(file, more->octets, more->length) == (ssize_t)more->length && close(file) == 0);
+    check(file >= 0 && write(file, more->octets, more->length) == (ssize_t)more->length &&
+          close(file) == 0);
     drop_text(more);
     set_text(m, mail, t);
 }
@@ -1639,8 +1731,10 @@ change_store(struct model *m)
     } else if (what < 95) {
         touch_mail(m, mail);
     } else if (what < 98) {                     /* what is no mail */
-        run_command(dice(2) == 0 ? "echo new >store/.part; echo old >store/,1; mkdir -p store/d; ln -sf m1 store/l"
-                                 : "rm -rf store/.part store/,1 store/d store/l");
+        run_command(
+            dice(2) == 0
+                ? "echo new >store/.part; echo old >store/,1; mkdir -p store/d; ln -sf m1 store/l"
+                : "rm -rf store/.part store/,1 store/d store/l");
     } else if (what == 99 && dice(10) == 0) {
         while (m->count > 0)
             remove_mail(m, &m->mail[0]);
@@ -1693,10 +1787,9 @@ struct command {
 static struct command
 any_command(const struct visit *v)
 {
-    static const int often[] = {
-        C_STAT, C_LIST, C_LIST, C_UIDL, C_UIDL, C_RETR, C_RETR, C_RETR, C_RETR, C_RETR, C_TOP, C_TOP, C_DELE, C_DELE,
-        C_DELE, C_DELE, C_RSET, C_NOOP, C_CAPA, C_NONE
-    };
+    static const int often[] = {C_STAT, C_LIST, C_LIST, C_UIDL, C_UIDL, C_RETR, C_RETR,
+                                C_RETR, C_RETR, C_RETR, C_TOP,  C_TOP,  C_DELE, C_DELE,
+                                C_DELE, C_DELE, C_RSET, C_NOOP, C_CAPA, C_NONE};
     struct command command = {.verb = C_NOOP};
 
     if (v->mistakes > 8)        /* at twenty in a row the session would end */
@@ -1705,7 +1798,8 @@ any_command(const struct visit *v)
     if (command.verb == C_RSET && dice(4) > 0)
         command.verb = C_RETR;
     if (command.verb >= C_RETR && command.verb <= C_DELE)
-        command.number = (int)dice((unsigned)v->count + (dice(10) == 0 ? 3 : 0) + (v->count == 0)) + (dice(20) > 0);
+        command.number = (int)dice((unsigned)v->count + (dice(10) == 0 ? 3 : 0) + (v->count == 0)) +
+                         (dice(20) > 0);
     else if (command.verb <= C_UIDL && command.verb != C_STAT && dice(2) == 0)
         command.number = (int)dice((unsigned)v->count + 1) + 1;
     command.lines = (int)dice(dice(4) == 0 ? 1000 : 5);
@@ -1789,7 +1883,10 @@ expect_listing(struct model *m, struct visit *v, enum listing what)
     expect(&v->c, ".");
 }
 
-/* RETR and TOP: the message as it was when the session began, or, unless it is that still, a refusal. */
+/*
+ * RETR and TOP: the message as it was when the session began, or, unless it is that still, a
+ * refusal.
+ */
 static void
 expect_mail(struct model *m, struct visit *v, struct command command)
 {
@@ -1815,7 +1912,8 @@ expect_mail(struct model *m, struct visit *v, struct command command)
 
         while (wanted[same_octets] == body[same_octets])
             same_octets++;
-        fail("%s is not what it was when the session began, from octet %zu on", then->name, same_octets);
+        fail("%s is not what it was when the session began, from octet %zu on", then->name,
+             same_octets);
     }
     free(wanted);
     free(body);
@@ -1826,7 +1924,8 @@ expect_mail(struct model *m, struct visit *v, struct command command)
 static void
 expect_command(struct model *m, struct visit *v, struct command command)
 {
-    const bool is_there = command.number > 0 && command.number <= v->count && !v->marked[command.number - 1];
+    const bool is_there =
+        command.number > 0 && command.number <= v->count && !v->marked[command.number - 1];
     const bool on_one = command.number > 0 || (command.verb >= C_RETR && command.verb <= C_DELE);
     char line[128];
     const char *got;
@@ -1843,7 +1942,8 @@ expect_command(struct model *m, struct visit *v, struct command command)
         break;
     case C_LIST:
         if (command.number > 0) {
-            snprintf(line, sizeof line, "+OK %d %zu", command.number, v->mail[command.number - 1].text->wire);
+            snprintf(line, sizeof line, "+OK %d %zu", command.number,
+                     v->mail[command.number - 1].text->wire);
             expect(&v->c, line);
         } else {
             expect_listing(m, v, SIZES);
@@ -1907,9 +2007,10 @@ close_visit(struct visit *v)
 }
 
 /*
- * QUIT: a marked message that is as it was is gone, under whatever name; one that changed stays, and the answer
- * is +OK if none stays. One that was only touched may do either, and the answer is either if a message has
- * another name and another content: it is another message then, or this one.
+ * QUIT: a marked message that is as it was is gone, under whatever name; one that changed stays,
+ * and the answer is +OK if none stays. One that was only touched may do either, and the answer is
+ * either if a message has another name and another content: it is another message then, or this
+ * one.
  */
 static void
 quit_visit(struct model *m, struct visit *v)
@@ -2019,7 +2120,10 @@ step_visit(struct model *m, struct visit *v)
         expect_command(m, v, commands[i]);
 }
 
-/* The server stops, the sessions with it, and nothing is removed; another one serves the same store. */
+/*
+ * The server stops, the sessions with it, and nothing is removed; another one serves the same
+ * store.
+ */
 static void
 restart_server(struct model *m)
 {
@@ -2072,29 +2176,33 @@ random_steps(void)
         if (m.visits[i].open)
             quit_visit(&m, &m.visits[i]);
     check_store(&m);
-    printf("%ld steps, %ld sessions, %ld changes of the store; %ld messages retrieved, %ld refused; "
-           "%ld removed, %ld kept that had changed\n", m.steps, m.sessions, m.changes, m.retrieved, m.refused,
-           m.removed, m.kept);
+    printf(
+        "%ld steps, %ld sessions, %ld changes of the store; %ld messages retrieved, %ld refused; "
+        "%ld removed, %ld kept that had changed\n",
+        m.steps, m.sessions, m.changes, m.retrieved, m.refused, m.removed, m.kept);
     check(m.retrieved > 0 && m.refused > 0 && m.removed > 0 && m.kept > 0);
     end_server(&m.s);
 }
 
-/* ---- Random sessions, all at once -------------------------------------------------------------------- */
+/* ---- Random sessions, all at once ------------------------------------------------------------ */
 
 /*
- * Clients of two servers on one store, and a deliverer, that do what they like at the same time. Each message
- * says which one it is, and its size and its unique-id are no other's, so that a client knows what it should
- * get. Messages are delivered, get flags, are removed by the deliverer, and by clients once they have retrieved
- * them: none may be lost. A few others are written in place and replaced all the time, and removed by nobody.
- * (A message that gets the name of another one just when QUIT removes that is lost to any server that does not
- * rename files: so the names that are removed are never used again.)
+ * Clients of two servers on one store, and a deliverer, that do what they like at the same time.
+ * Each message says which one it is, and its size and its unique-id are no other's, so that a
+ * client knows what it should get. Messages are delivered, get flags, are removed by the
+ * deliverer, and by clients once they have retrieved them: none may be lost. A few others are
+ * written in place and replaced all the time, and removed by nobody. (A message that gets the
+ * name of another one just when QUIT removes that is lost to any server that does not rename
+ * files: so the names that are removed are never used again.)
  */
 enum {
     MESSAGES_MOST = 4 * 1024 * 1024,
-    CHANGING = 8,               /* messages that are written in place, the first one LONG */
-    RACERS = 5,                 /* clients */
-    FIRST_SIZE = 4000, SIZES_MOST = 15000, CHANGING_MOST = 2000,
-    LONG = 3000 * 1000,         /* more than the system holds for a client that takes little at a time */
+    CHANGING = 8, /* messages that are written in place, the first one LONG */
+    RACERS = 5, /* clients */
+    FIRST_SIZE = 4000,
+    SIZES_MOST = 15000,
+    CHANGING_MOST = 2000,
+    LONG = 3000 * 1000, /* more than the system holds for a client that takes little at a time */
     RACE_TEXT = 3100 * 1000
 };
 
@@ -2106,16 +2214,21 @@ static struct race {
     atomic_uint next;           /* the number of the next message */
     atomic_long sessions, whole, refused, cut, quits, unready;
     atomic_uchar fate[MESSAGES_MOST];
-    _Atomic uint64_t id[MESSAGES_MOST];         /* a hash of the unique-id it was listed with; 0: none yet */
+    _Atomic uint64_t
+        id[MESSAGES_MOST]; /* a hash of the unique-id it was listed with; 0: none yet */
 } *race;
 
-/* Writes the message of a number, with LF alone, to RACE_TEXT octets. Returns how many it has on the wire. */
+/*
+ * Writes the message of a number, with LF alone, to RACE_TEXT octets. Returns how many it has on
+ * the wire.
+ */
 static size_t
 race_text(unsigned number, bool changing, char *text)
 {
     const size_t wire = !changing ? FIRST_SIZE + number % SIZES_MOST :
                         (number % 8 == 0 ? LONG : 200) + number % CHANGING_MOST;
-    size_t length = (size_t)sprintf(text, "Number: %u\nKind: %s\n\n", number, changing ? "changing" : "delivered");
+    size_t length = (size_t)sprintf(text, "Number: %u\nKind: %s\n\n", number,
+                                    changing ? "changing" : "delivered");
 
     for (size_t left = wire - length - 3; left > 0;) {
         size_t line = left < 68 ? left - 2 : 62;
@@ -2139,7 +2252,10 @@ hash_text(const char *text)
     return hash | 1;
 }
 
-/* Delivers, flags and removes, until it is over. It has up to 40 messages that nobody else has removed. */
+/*
+ * Delivers, flags and removes, until it is over. It has up to 40 messages that nobody else has
+ * removed.
+ */
 static void
 race_deliverer(void)
 {
@@ -2180,13 +2296,14 @@ race_deliverer(void)
             number = race->next++;
             check(number < MESSAGES_MOST);
             race_text(number, true, text);
-            snprintf(path, sizeof path, "store/changing-%u", number % 8 == 0 ? 0 : 1 + dice(CHANGING - 1));
+            snprintf(path, sizeof path, "store/changing-%u",
+                     number % 8 == 0 ? 0 : 1 + dice(CHANGING - 1));
             if (what < 90)
                 deliver(strchr(path, '/') + 1, text);
             else
                 put(path, text);
         }
-        if (count >= 40) {                      /* those that clients removed are no longer its own */
+        if (count >= 40) { /* those that clients removed are no longer its own */
             for (unsigned i = 0; i < count;) {
                 snprintf(path, sizeof path, "store/%u%s", own[i].number, own[i].flags);
                 if (exists(path))
@@ -2293,8 +2410,10 @@ race_retrieve(struct racing *r, int n)
     /* Or the session began when half of it was written, which may end within a line. */
     if (!same && !(changing && strlen(wanted) > length && strncmp(wanted, body, length - 1) == 0 &&
                    (length + lines == r->size[n])))
-        fail("message %d has %zu octets, but what came is number %u: %.60s", n, r->size[n], number, body);
-    if (same && !atomic_compare_exchange_strong(&race->id[number], &none, r->id[n]) && none != r->id[n])
+        fail("message %d has %zu octets, but what came is number %u: %.60s", n, r->size[n], number,
+             body);
+    if (same && !atomic_compare_exchange_strong(&race->id[number], &none, r->id[n]) &&
+        none != r->id[n])
         fail("number %u was told with two unique-ids", number);
     check(r->number[n] == 0 || r->number[n] == number);
     r->number[n] = number;
@@ -2318,7 +2437,7 @@ race_session(const struct server *s)
     r = (struct racing){.c = dice(3) == 0 ? connect_narrow(s) : connect_to(s)};
     line = next_line(&r.c);
     check(line != NULL);
-    if (!matches(line, "+OK*")) {               /* the store could not be read: only so now and then */
+    if (!matches(line, "+OK*")) { /* the store could not be read: only so now and then */
         check(matches(line, "-ERR [SYS/TEMP]*"));
         race->unready++;
         hang_up(&r.c);
@@ -2394,9 +2513,12 @@ race_settle(void)
         if (here[number] && (fate & CONFIRMED) != 0)
             fail("number %u was removed, and is there", number);
     }
-    printf("%ld sessions, %ld with QUIT; %ld messages retrieved, %ld refused, %ld cut off; %u delivered, "
-           "%u removed by clients, %u left\n", race->sessions, race->quits, race->whole, race->refused, race->cut,
-           delivered, removed, there);
+    printf(
+        "%ld sessions, %ld with QUIT; %ld messages retrieved, %ld refused, %ld cut off; "
+        "%u delivered, "
+        "%u removed by clients, %u left\n",
+        race->sessions, race->quits, race->whole, race->refused, race->cut, delivered, removed,
+        there);
     check(removed > 0 && race->whole > 0 && race->refused > 0);
     check(race->unready <= race->sessions / 100);
 }
@@ -2457,14 +2579,15 @@ random_race(void)
     }
 }
 
-/* ---- The share of one address ------------------------------------------------------------------------ */
+/* ---- The share of one address ---------------------------------------------------------------- */
 
 #define SHARE_TAKEN "-ERR [SYS/TEMP] too many sessions from your address*"
 #define ALL_TAKEN "-ERR [SYS/TEMP] too many sessions,*"
 
 /* From one address: as many sessions as there may be, and then that refusal. */
 static void
-take_share(const struct server *s, int i, const char *from, struct client *c, int share, const char *refusal)
+take_share(const struct server *s, int i, const char *from, struct client *c, int share,
+           const char *refusal)
 {
     struct client more;
 
@@ -2480,8 +2603,8 @@ take_share(const struct server *s, int i, const char *from, struct client *c, in
 }
 
 /*
- * One address gets a quarter of the places, IPv4 and IPv6, and gets it back when its sessions end in whatever
- * way; others still get in; and this machine gets what is left.
+ * One address gets a quarter of the places, IPv4 and IPv6, and gets it back when its sessions end
+ * in whatever way; others still get in; and this machine gets what is left.
  */
 static void
 shares(void)
@@ -2585,11 +2708,11 @@ link_address(void)
     end_server(&s);
 }
 
-/* ---- All of them ------------------------------------------------------------------------------------- */
+/* ---- All of them ----------------------------------------------------------------------------- */
 
 static const struct load {
     const char *name;
-    int seconds;                /* in which it must be over, in the check and at full size; the random ones */
+    int seconds; /* in which it must be over, in the check and at full size; the random ones */
     int full_seconds;           /* have their own besides */
     void (*run)(void);
 } loads[] = {
@@ -2628,8 +2751,8 @@ main(int argc, char **argv)
     }
     full = strcmp(argv[1], "full") == 0;
     for (int i = 0; i < LOADS; i++)
-        tests[i] = (struct test){
-            loads[i].name, loads[i].run, amount(loads[i].seconds, loads[i].full_seconds) + random_seconds()
-        };
+        tests[i] =
+            (struct test){loads[i].name, loads[i].run,
+                          amount(loads[i].seconds, loads[i].full_seconds) + random_seconds()};
     return run_tests(tests, LOADS, LOADS_AT_ONCE, argv + 2);
 }
