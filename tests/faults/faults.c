@@ -2247,7 +2247,8 @@ main(int argc, char **argv)
         continue;
     printf("%zu places, %zu faults and %zu kills there: %zu cases in %.0f s, "
            "%zu failed, %zu not met\n",
-              places, faults, kills, totals->cases, seconds() - began, totals->failures, totals->unmet);
+           places, faults, kills, totals->cases, seconds() - began, totals->failures,
+           totals->unmet);
     clear(base);
     return failed || totals->failures > 0 || totals->cases != case_count;
 }
