@@ -1407,17 +1407,6 @@ contains(const char *path, const char *text)
 }
 
 /*
- * Returns true if a call is one with which the server confines itself: it must say so when that
- * fails.
- */
-static bool
-confines(long call)
-{
-    return call == SYS_prctl || call == SYS_prlimit64 || call == SYS_setrlimit || call == 317 ||
-           (call >= 444 && call <= 446);
-}
-
-/*
  * A fault that a client of the server noticed must be in the log, by name. What is done to the
  * log itself cannot be: to its write, and to the wait in front of that.
  */
@@ -1433,9 +1422,6 @@ log_check(bool deviated)
         text = "disconnected";
     if (target.error == ENOMEM || target.error == NO_MEMORY)
         text = "memory";
-    if (confines(target.call) &&
-        (contains(log_path, "not fully confined") || contains(log_path, "does without")))
-        return;
     if (!contains(log_path, text))
         wrong("the fault was noticed outside, and the log does not say \"%s\"", text);
 }
@@ -1631,7 +1617,7 @@ play_net(void)
         log_check(true);
         return;
     }
-    log_check((WIFEXITED(status) && WEXITSTATUS(status) == 1) || confines(target.call));
+    log_check(WIFEXITED(status) && WEXITSTATUS(status) == 1);
     if (!WIFEXITED(program_status) || WEXITSTATUS(program_status) != 0)
         wrong("the server did not end with status 0 when it was told to");
     if (!contains(log_path, "stopped") && target.call != SYS_pselect6 &&
@@ -1691,7 +1677,7 @@ play_login(void)
     status = follow(talker);
     if (is_kill(target.error))
         return;
-    log_check((WIFEXITED(status) && WEXITSTATUS(status) == 1) || confines(target.call));
+    log_check(WIFEXITED(status) && WEXITSTATUS(status) == 1);
     if (!WIFEXITED(program_status) || WEXITSTATUS(program_status) > 1)
         wrong("the session ended with a strange status");
 }
