@@ -21,7 +21,8 @@ test_help(void)
 }
 
 /*
- * Each is refused with status 2, nothing on standard output, and a reason that names the culprit.
+ * Each is refused with status 2, nothing on standard output, and a message that names the wrong
+ * word.
  */
 static void
 test_misuse(void)
@@ -100,7 +101,7 @@ test_port_taken(void)
     check(file_has("err", "192.0.2.1"));
 }
 
-/* A port that is named is the one, at once also after another server had it. */
+/* A given port is used, even right after another server had it. */
 static void
 test_port_named(void)
 {
@@ -150,7 +151,7 @@ test_ports_alike(void)
     if (!has_ipv6())
         skip("there is no ::1 here");
     make_store(1);
-    s = start_server("-d store 00");            /* zero, however it is spelled */
+    s = start_server("-d store 00");            /* zero too */
     check(strcmp(s.port[0], s.port[1]) == 0);
     stop_server(&s);
 }
@@ -248,10 +249,7 @@ test_log_of_a_session(void)
     stop_server(&s);
 }
 
-/*
- * What strangers send is shown without effect on the terminal, and what follows PASS is not shown
- * at all.
- */
+/* Control characters from the network are logged escaped, and what follows PASS is not logged. */
 static void
 test_log_of_strangers(void)
 {
@@ -283,7 +281,7 @@ test_log_of_strangers(void)
     check(printable("log"));
 }
 
-/* A log that nobody reads loses lines; it holds nobody up. */
+/* A log that nobody reads loses lines. No session waits for it. */
 static void
 test_log_stuck(void)
 {
@@ -386,8 +384,7 @@ starts_with_time(const char *line)
 }
 
 /*
- * Holds a session, and returns how many of the lines about it start with the time, or with any
- * digit.
+ * Holds a session. Returns how many lines are about it, and how many of them start with the time.
  */
 static void
 count_times(int *lines, int *times)
@@ -496,7 +493,7 @@ test_login(void)
         ask(&c, i == 1 ? "USER you" : "USER me", "+OK*");
         began = clock_ms();
         send_text(&c, i == 1 ? "PASS hunter2\r\n" : "PASS hunter3\r\n");
-        if (i == 0) {                           /* the others need not wait */
+        if (i == 0) {                           /* other sessions do not wait */
             other = greeted(&s);
             ask(&other, "STAT", "-ERR*");
             ask(&other, "USER me", "+OK*");
@@ -515,15 +512,15 @@ test_login(void)
 /* Tests that wait long come first, so that the others run meanwhile. */
 static const struct test tests[] = {
     {"three wrong passwords", test_login, 0},
-    {"what strangers send in the log", test_log_of_strangers, 0},
+    {"control characters and passwords in the log", test_log_of_strangers, 0},
     {"help and version", test_help, 0},
-    {"what the command line refuses", test_misuse, 0},
+    {"invalid command lines", test_misuse, 0},
     {"no store", test_no_store, 0},
-    {"a port that is taken", test_port_taken, 0},
-    {"a port that is named", test_port_named, 0},
+    {"a port in use", test_port_taken, 0},
+    {"a given port", test_port_named, 0},
     {"both addresses answer, on one port", test_both_addresses, 0},
-    {"port 00 is the kernel's choice too", test_ports_alike, 0},
-    {"addresses that are named", test_addresses, 0},
+    {"port 00", test_ports_alike, 0},
+    {"given addresses", test_addresses, 0},
     {"the store in the log", test_log_of_the_store, 0},
     {"a session in the log", test_log_of_a_session, 0},
     {"a log that nobody reads", test_log_stuck, 0},
