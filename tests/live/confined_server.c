@@ -685,12 +685,13 @@ static void
 find_layers(void)
 {
     const struct rlimit limit = {.rlim_cur = 64 * 1024 * 1024, .rlim_max = 64 * 1024 * 1024};
-    const struct attempt harmless = {.run = try_runnable};
-    int status = confined(&harmless, CALLS);
+    int status;
     pid_t pid;
 
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+#ifdef SECCOMP_ARCH
+    if (prctl(PR_GET_SECCOMP, 0L, 0L, 0L, 0L) >= 0)     /* EINVAL: no such thing here */
         layers_here |= CALLS;
+#endif
 #if defined HAS_LANDLOCK && !defined SANITIZED
     pid = fork();
     if (pid == 0)
@@ -700,6 +701,7 @@ find_layers(void)
 #else
     (void)limit;
     (void)pid;
+    (void)status;
 #endif
 }
 
