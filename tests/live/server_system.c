@@ -148,6 +148,78 @@ test_damaged_by_limit(void)
     stop_server(&s);
 }
 
+/* ---- Ports and processes --------------------------------------------------------------------- */
+
+/* With port 0 the first address gets a port that is in use on the second: both get another one. */
+static void
+test_port_in_use(void)
+{
+    struct server s;
+
+    if (!has_ipv6())
+        skip("there is no ::1 here");
+    make_store(1);
+    trace("-e inject=bind:error=EADDRINUSE:when=2..4+2");
+    s = start_server("-d store 0");
+    check(trace_has("INJECTED"));
+    check(s.count == 2 && strcmp(s.port[0], s.port[1]) == 0);
+    for (int i = 0; i < s.count; i++) {
+        struct client c = {.fd = connect_socket(s.address[i], s.port[i], 0)};
+
+        check(c.fd >= 0);
+        expect(&c, "+OK*");
+        quit(&c);
+    }
+    stop_server(&s);
+}
+
+/* No process can be started: the client is asked to try again, and the next one is served. */
+static void
+test_no_process(void)
+{
+    struct server s;
+    struct client c;
+
+    make_store(1);
+    trace("-e inject=?clone,?fork,?clone3:error=EAGAIN:when=1");
+    s = start_server("-d store -a 127.0.0.1 0");
+    c = connect_to(&s);
+    expect(&c, "-ERR [SYS/TEMP]*");
+    expect_end(&c);
+    check(log_has("Resource temporarily unavailable"));
+    c = greeted(&s);
+    ask(&c, "STAT", "+OK 1 30");
+    quit(&c);
+    stop_server(&s);
+}
+
+/* accept() fails in each way in which it can: the server goes on. */
+static void
+test_accept_fails(void)
+{
+    static const char *const errors[] = {"ECONNABORTED", "EINTR", "EAGAIN", "EMFILE", "ENFILE",
+                                         "ENOBUFS", "ENOMEM", "EPERM"};
+    char *server = strdup(getenv("SERVER"));
+
+    make_store(1);
+    check(server != NULL);
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        char options[100];
+        struct server s;
+        struct client c;
+
+        setenv("SERVER", server, 1);
+        snprintf(options, sizeof options, "-e inject=?accept,?accept4:error=%s:when=1", errors[i]);
+        trace(options);
+        s = start_server("-d store -a 127.0.0.1 0");
+        c = greeted(&s);                        /* strace did not take it from the queue */
+        ask(&c, "STAT", "+OK 1 30");
+        quit(&c);
+        stop_server(&s);
+    }
+    free(server);
+}
+
 /* ---- QUIT ------------------------------------------------------------------------------------ */
 
 /* Returns where a text is in the trace, from an offset on. */
@@ -623,6 +695,9 @@ static const struct test tests[] = {
     {"a message that is damaged", test_damaged, 0},
     {"a message that cannot be opened once", test_damaged_once, 0},
     {"a message and too many open files", test_damaged_by_limit, 0},
+    {"a port that is in use on one address", test_port_in_use, 0},
+    {"no process for a session", test_no_process, 0},
+    {"accept() fails", test_accept_fails, 0},
     {"QUIT removes, syncs, then answers", test_quit_order, 0},
     {"QUIT that fails", test_quit_fails, 0},
     {"a signal inside QUIT", test_stop_inside_quit, 0},
