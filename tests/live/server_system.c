@@ -193,6 +193,31 @@ test_no_process(void)
     stop_server(&s);
 }
 
+/* A session that cannot be confined is refused, not held unconfined. */
+static void
+test_not_confined(void)
+{
+    struct server s;
+    struct client c;
+    const char *line;
+
+    make_store(1);
+    trace("-e inject=?landlock_restrict_self:error=E2BIG:when=1");
+    s = start_server("-d store -a 127.0.0.1 0");
+    c = connect_to(&s);
+    line = next_line(&c);
+    check(line != NULL);
+    if (!trace_has("INJECTED"))
+        skip("there is no Landlock here");
+    check(matches(line, "-ERR [SYS/TEMP]*"));
+    expect_end(&c);
+    await(log_has("confine"));
+    c = greeted(&s);
+    ask(&c, "STAT", "+OK 1 30");
+    quit(&c);
+    stop_server(&s);
+}
+
 /* accept() fails in each way in which it can: the server goes on. */
 static void
 test_accept_fails(void)
@@ -697,6 +722,7 @@ static const struct test tests[] = {
     {"a message and too many open files", test_damaged_by_limit, 0},
     {"a port that is in use on one address", test_port_in_use, 0},
     {"no process for a session", test_no_process, 0},
+    {"a session that cannot be confined", test_not_confined, 0},
     {"accept() fails", test_accept_fails, 0},
     {"QUIT removes, syncs, then answers", test_quit_order, 0},
     {"QUIT that fails", test_quit_fails, 0},
