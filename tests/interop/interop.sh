@@ -7,7 +7,8 @@
 # The last line is "N passed, N failed, N skipped".
 #
 # Each foreign mail program fetches a store of messages that are hard to carry from our server, once
-# without a login and once with one, deleting what it fetched. Our client does the same with other
+# without a login and once with one, deleting what it fetched (libraries.sh has the libraries for
+# programmers). Our client does the same with other
 # people's servers, by TCP and by TLS (servers.sh). Other programs listen in our server's place, or
 # deliver into its store (under.sh). What arrives is compared octet for octet: the octets are the
 # business of mail.py, which knows as STEPS what a program may do to a message; what each of them
@@ -777,6 +778,8 @@ fetch Thunderbird get_thunderbird \
         unshare --mount --pid --fork true' 'thunderbird --version' \
     'drop=X-Account-Key drop=X-UIDL drop=X-Mozilla-Status drop=X-Mozilla-Status2
     drop=X-Mozilla-Keys lf' 'adds five X- fields; LF'
+
+. "$top/tests/interop/libraries.sh"
 
 # ---- What else a mail program relies on ----------------------------------------------------------
 
