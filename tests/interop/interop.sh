@@ -318,7 +318,7 @@ start_guest() {
     for attempt in 1 2 3; do
         port=$(mail port) tls_port=$(mail port)
         (umask 022; $1 >start)
-        in_guest ${limit:+timeout 200} sh start >log 2>&1 &
+        in_guest ${limit:+timeout 200} sh start >"${guest_log:-log}" 2>&1 &
         guest_pid=$!
         mail greets $port && return
         ! kill -0 $guest_pid 2>/dev/null || break
@@ -850,6 +850,7 @@ check mpop 'after a restart it fetches what is new, no more' 'mpop --version' un
 
 . "$top/tests/interop/servers.sh"
 . "$top/tests/interop/under.sh"
+. "$top/tests/interop/proxies.sh"
 
 show_table clients 'Mail programs, with our server. Listed: the sizes that it shows, all right, or,
 where it shows none, how many messages there are. Fetched: octet for octet, but for what the remarks
@@ -857,6 +858,7 @@ say (LF: that as the line end), and without the messages that they name.'
 show_table servers 'Mail servers, with our client. Listed: so many sizes are those of what is sent.
 Fetched: as above.'
 show_table under 'Programs that start our server for each connection, with curl and our client.'
+show_table proxies 'Proxies in front of our server, with curl and our client.'
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]
