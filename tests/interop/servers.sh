@@ -443,3 +443,48 @@ capa='capa\n'
 guest_server mailutils 'GNU Mailutils' \
     'changes odd headers, does not stuff a first line, 3 sizes lack the line end that it adds' \
     mailutils-pop3d
+
+# ---- WildDuck ------------------------------------------------------------------------------------
+
+# Only its POP3 class, of Node.js, which sends asynchronously; the mail comes from a script of ours.
+# npm brings the package without what it needs, and then the five of these that the class loads.
+wildduck=$work/wildduck
+bring_wildduck() {
+    mkdir -p "$wildduck" && cd "$wildduck" &&
+        $wildduck_limit npm pack --silent wildduck@1.46.1 && tar xzf wildduck-*.tgz && cd package &&
+        node -e 'const { dependencies } = require("./package.json");
+            const used = ["base32.js", "gelf", "nodemailer", "punycode.js", "wild-config"];
+            const needed = Object.fromEntries(used.map(name => [name, dependencies[name]]));
+            require("fs").writeFileSync("package.json",
+                JSON.stringify({ name: "wildduck", version: "1.46.1", dependencies: needed }))' &&
+        $wildduck_limit npm install --silent --no-audit --no-fund --ignore-scripts --no-package-lock
+}
+
+start_wildduck() {
+    port=$(mail port) tls_port=$(mail port)
+    cp -R mail served
+    $server_limit node "$top/tests/interop/wildduck.js" "$wildduck/package" served \
+        "$work/cert.pem" "$work/key.pem" $port $tls_port >log 2>&1 &
+    tunnel_pid=$!
+    mail greets $port
+}
+
+stop_wildduck() {
+    kill $tunnel_pid 2>/dev/null
+    wait $tunnel_pid 2>/dev/null
+    tunnel_pid=
+}
+
+left_wildduck() { ls served; }
+
+wildduck_limit=${limit:+timeout --foreground -k 9 60}
+if wanted wildduck; then
+    if there 'node --version && npm --version && openssl version'; then
+        (bring_wildduck) >"$work/wildduck.log" 2>&1
+    fi
+    altered= steps='any-order line-if-empty' differ=1 tls=yes capa='capa\n'
+    against wildduck "WildDuck's POP3 class" 1.46.1 \
+        "npm --version && test -d $wildduck/package/node_modules/nodemailer" \
+        'sends asynchronously; one size lacks the line end that it adds'
+    rm -rf "$wildduck"
+fi
