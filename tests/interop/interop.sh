@@ -8,11 +8,12 @@
 #
 # Each foreign mail program fetches a store of messages that are hard to carry from our server, once
 # without a login and once with one, deleting what it fetched (libraries.sh has the libraries for
-# programmers). Our client does the same with other
-# people's servers, by TCP and by TLS (servers.sh). Other programs listen in our server's place, or
-# deliver into its store (under.sh). What arrives is compared octet for octet: the octets are the
-# business of mail.py, which knows as STEPS what a program may do to a message; what each of them
-# does, and which messages it cannot take, stands here beside the commands for it.
+# programmers). Our client does the same with other people's servers, by TCP and by TLS
+# (servers.sh). Other programs listen in our server's place, or deliver into its store (under.sh),
+# or pass connections on to it (proxies.sh); and others use a Maildir while our server serves it
+# (maildir.sh). What arrives is compared octet for octet: the octets are the business of mail.py,
+# which knows as STEPS what a program may do to a message; what each of them does, and which
+# messages it cannot take, stands here beside the commands for it.
 #
 # From the environment it takes SERVER and CLIENT (./server and ./client). It needs python3; any
 # other program that is not there is skipped. Nothing is written outside of a temporary directory.
@@ -851,6 +852,7 @@ check mpop 'after a restart it fetches what is new, no more' 'mpop --version' un
 . "$top/tests/interop/servers.sh"
 . "$top/tests/interop/under.sh"
 . "$top/tests/interop/proxies.sh"
+. "$top/tests/interop/maildir.sh"
 
 show_table clients 'Mail programs, with our server. Listed: the sizes that it shows, all right, or,
 where it shows none, how many messages there are. Fetched: octet for octet, but for what the remarks
