@@ -80,7 +80,7 @@
 #endif
 #endif
 
-/* ---- 1. Settings ------------------------------------------------------------------------------------- */
+/* ---- 1. Settings ----------------------------------------------------------------------------- */
 
 enum {
     CONNECT_SECONDS = 30,       /* for each address of the host */
@@ -107,7 +107,13 @@ struct settings {
     const char *command;        /* of -x, or NULL */
 };
 
-/* ---- 2. Visible text: nothing from the network drives the terminal ----------------------------------- */
+/* ---- 2. Text --------------------------------------------------------------------------------- */
+
+static bool
+is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
 
 enum {
     VISIBLE_WORST = 4,          /* an octet becomes at most this many: \xHH */
@@ -536,7 +542,300 @@ local_text(iconv_t to_local, const char *in, size_t length, char *out)
     return made;
 }
 
-/* ---- 3. The line editor: octets from the keyboard in, a verdict out ---------------------------------- */
+/* ---- 3. Messages and state ------------------------------------------------------------------- */
+
+/* Message numbers, in the order of a command or sorted, and their sizes where these are known. */
+struct numbers {
+    struct number {
+        uint32_t number;
+        int64_t octets;         /* -1: not known */
+    } *list;
+    size_t count, room;
+};
+
+/* What stands in the row of the cursor for the moment, and has to go before anything is written. */
+enum row { ROW_FREE, ROW_PROMPT, ROW_PASSWORD, ROW_LINE, ROW_PROGRESS };
+
+/* How far a command for several messages is, or for a large one. */
+struct progress {
+    int64_t began, painted;     /* on wire_clock; began 0: nothing is going on */
+    uint64_t octets, expected;  /* expected 0: not known */
+    size_t messages, of;
+};
+
+/* A message on its way to a file. */
+struct saving {
+    uint32_t number;
+    int directory, file;
+    char temporary[NAME_ROOM];  /* its name until it is complete, "" when there is none */
+    char name[NAME_ROOM];       /* the name it got, or had already */
+    bool had_it;                /* it was saved before */
+    int error;                  /* the first one, or 0 */
+
+    char *status;               /* what the server said, not shown yet, or NULL */
+    char announced[24];         /* the octets of the message by that, "" when it does not say */
+    uint64_t octets;            /* that came */
+};
+
+/* Messages that came whole. They get their names together, which costs the disk less than one by one. */
+struct savings {
+    int directory;              /* the one for them, -1 when it is not open */
+    struct saving list[SAVE_TOGETHER];
+    size_t count, most;         /* fewer than fit where a process may not have many open files */
+    uint64_t octets;
+    int64_t since;              /* on wire_clock: when the first of them was complete */
+    bool busy;                  /* the disk has much to write for others */
+};
+
+/* What became of the messages of one command. */
+struct tally {
+    size_t done, had;
+    uint64_t octets;            /* of both */
+    bool enough;                /* a person wants no more of them */
+};
+
+struct client {
+    const struct settings *settings;
+    bool at_terminal;           /* a person types */
+    bool editing;               /* with the line editor */
+    sigset_t mask;              /* the signals as they were: let in while waiting */
+    pid_t child;                /* of -x, or 0 */
+    struct wire server, keys, screen, errors;
+    struct editor *editor;
+    const char *codeset;        /* what the terminal reads */
+    iconv_t to_local;           /* makes that from UTF-8; (iconv_t)-1 where it is UTF-8 */
+    enum row row;
+    struct progress progress;
+    struct tally tally;
+
+    bool over;                  /* the session is */
+    bool failed;                /* something was not as it was asked to be: exit status 1 */
+    bool quitting;              /* QUIT was sent */
+    int pipelining;             /* the server said that it can; -1: not asked yet */
+    struct numbers there;       /* what the last LIST said */
+    bool listed;                /* and it still holds, but for what was marked since */
+    struct numbers marked;      /* by DELE */
+    struct savings received;    /* not saved yet, but complete */
+    struct numbers unsaved;     /* their RETR failed, or is not over */
+    bool any_unsaved;           /* a RETR failed before it was known of which messages */
+    bool user_given;            /* the last command was USER: PASS comes next, and nothing between */
+    size_t noops;               /* sent by the client itself and not answered yet */
+    int64_t noop_ms;            /* how long after the last command it sends one, at the prompt */
+    int64_t spoke;              /* on wire_clock: when the last command was sent */
+    char status[POP3_STATUS_MAX * 8];   /* the last status line */
+};
+
+/* Set by signals, which are blocked but for the moments when somebody waits. */
+static volatile sig_atomic_t interrupted, resized;
+
+
+/* Adds a number to the end. Returns false when there is no memory. */
+static bool
+numbers_append(struct numbers *n, uint32_t number, int64_t octets)
+{
+    if (n->count == n->room) {
+        size_t room = n->room * 2 + 16;
+        struct number *list = realloc(n->list, room * sizeof *list);
+
+        if (list == NULL)
+            return false;
+        n->list = list;
+        n->room = room;
+    }
+    n->list[n->count++] = (struct number){.number = number, .octets = octets};
+    return true;
+}
+
+/* Returns where in a sorted list a number stands, or should. */
+static size_t
+numbers_find(const struct numbers *n, uint32_t number)
+{
+    size_t begin = 0, end = n->count;
+
+    if (end > 0 && n->list[end - 1].number < number)
+        return end;             /* the most common case by far */
+    while (begin < end) {
+        size_t middle = begin + (end - begin) / 2;
+
+        if (n->list[middle].number < number)
+            begin = middle + 1;
+        else
+            end = middle;
+    }
+    return begin;
+}
+
+static bool
+numbers_have(const struct numbers *n, uint32_t number)
+{
+    size_t at = numbers_find(n, number);
+
+    return at < n->count && n->list[at].number == number;
+}
+
+/* Puts a number into a sorted list, where it is once. Returns false when there is no memory. */
+static bool
+numbers_put(struct numbers *n, uint32_t number, int64_t octets)
+{
+    size_t at = numbers_find(n, number);
+
+    if (at < n->count && n->list[at].number == number)
+        return true;
+    if (!numbers_append(n, number, octets))
+        return false;
+    memmove(n->list + at + 1, n->list + at, (n->count - 1 - at) * sizeof *n->list);
+    n->list[at] = (struct number){.number = number, .octets = octets};
+    return true;
+}
+
+/* Takes a number out of a sorted list, if it is there. */
+static void
+numbers_drop(struct numbers *n, uint32_t number)
+{
+    size_t at = numbers_find(n, number);
+
+    if (at < n->count && n->list[at].number == number) {
+        n->count--;
+        memmove(n->list + at, n->list + at + 1, (n->count - at) * sizeof *n->list);
+    }
+}
+
+/* Returns the octets of the messages in a list, 0 when one's are not known or nobody could have so many. */
+static uint64_t
+numbers_octets(const struct numbers *n)
+{
+    uint64_t octets = 0;
+
+    for (size_t i = 0; i < n->count; i++) {
+        if (n->list[i].octets < 0 || octets > INT64_MAX - (uint64_t)n->list[i].octets)
+            return 0;
+        octets += (uint64_t)n->list[i].octets;
+    }
+    return octets;
+}
+
+static void
+numbers_free(struct numbers *n)
+{
+    free(n->list);
+    *n = (struct numbers){.list = NULL};
+}
+
+/* ---- 4. The terminal ------------------------------------------------------------------------- */
+
+/*
+ * The terminal's modes. At the prompt it is raw, for the line editor; while a command runs it is quiet: what
+ * is typed ahead waits unseen for the editor, and ^C and ^Z are signals. All else finds it as it was.
+ */
+enum mode { AS_FOUND, QUIET, RAW };
+
+static struct {                 /* at file scope for suspend(), which a signal may call */
+    int screen;                 /* where to write to it */
+    bool pastes;                /* it is one that can say what is pasted */
+    bool changed;
+    struct termios found;
+    enum mode mode;
+} terminal;
+
+/*
+ * Opens the terminal behind a descriptor anew, not to block: one that stops taking output must not make the
+ * client deaf to signals, and the flag of the descriptor itself is others' too. Returns the new descriptor, or
+ * the same where there is no terminal or it may not be opened.
+ */
+static int
+open_again(int fd)
+{
+    const char *name = isatty(fd) ? ttyname(fd) : NULL;
+    int again = name != NULL ? open(name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+
+    return again >= 0 ? again : fd;
+}
+
+/*
+ * Puts the terminal into a mode. What is typed ahead is kept. Nothing waits for the output to go out, which it
+ * may never do: no mode changes how that looks.
+ */
+static void
+terminal_mode(enum mode mode)
+{
+    static const char paste_on[] = "\033[?2004h", paste_off[] = "\033[?2004l";
+    struct termios t;
+
+    if (mode == terminal.mode || (!terminal.changed && tcgetattr(STDIN_FILENO, &terminal.found) != 0))
+        return;
+    t = terminal.found;
+    if (mode != AS_FOUND) {
+        t.c_iflag &= ~(tcflag_t)(ICRNL | INLCR | IGNCR | ISTRIP);
+        t.c_lflag &= ~(tcflag_t)(ICANON | ECHO | IEXTEN);
+        t.c_lflag |= NOFLSH;    /* or a ^C takes away what was just written about it */
+        t.c_cc[VQUIT] = _POSIX_VDISABLE;
+        t.c_cc[VMIN] = 1;
+        t.c_cc[VTIME] = 0;
+    }
+    if (mode == RAW) {
+        t.c_iflag &= ~(tcflag_t)IXON;
+        t.c_lflag &= ~(tcflag_t)ISIG;
+    }
+    if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
+        wait_ready(&terminal.screen, 1, true, 500, NULL) > 0 &&
+        write(terminal.screen, mode == AS_FOUND ? paste_off : paste_on, sizeof paste_on - 1) < 0)
+        terminal.pastes = false;        /* the output is lost: no reason to leave the input as it is */
+    tcsetattr(STDIN_FILENO, TCSANOW, &t);
+    terminal.changed = true;
+    terminal.mode = mode;
+}
+
+/*
+ * Stops as ^Z does, with the terminal as it was found, and takes up its mode again afterwards. A signal that
+ * was caught stops this process; 0, for a ^Z that was read as a key, all that the shell started with it.
+ */
+static void
+suspend(int number)
+{
+    enum mode mode = terminal.mode;
+    struct sigaction stop = {.sa_handler = SIG_DFL}, before;
+    sigset_t only, blocked;
+
+    if (terminal.changed)
+        terminal_mode(AS_FOUND);
+    sigemptyset(&stop.sa_mask);
+    sigemptyset(&only);
+    sigaddset(&only, SIGTSTP);
+    sigaction(SIGTSTP, &stop, &before);
+    kill(number == 0 ? 0 : getpid(), SIGTSTP);
+    sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* here it stops, and here it goes on */
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    sigaction(SIGTSTP, &before, NULL);
+    if (terminal.changed) {
+        terminal.changed = false;       /* it may have been set in another way meanwhile */
+        terminal_mode(mode);
+    }
+    resized = 1;                /* whatever the screen shows now: paint it anew */
+}
+
+/* After a stop that nobody can catch: the shell has had the terminal, and left it as it likes. */
+static void
+go_on(int number)
+{
+    enum mode mode = terminal.mode;
+
+    if (terminal.changed) {
+        terminal.mode = AS_FOUND;
+        terminal_mode(mode);
+    }
+    resized = number;
+}
+
+/* Returns the columns of the terminal, 0 if that is not known. */
+static size_t
+terminal_columns(void)
+{
+    struct winsize size;
+
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+/* ---- 5. The line editor ---------------------------------------------------------------------- */
 
 /*
  * It owns no descriptor, knows no terminal and allocates nothing, so a test types keys from a string. Its
@@ -816,7 +1115,7 @@ is_word(const char *text, size_t at, bool between_blanks)
     char c = text[at];
 
     if (between_blanks)
-        return !pop3_is_blank(c);
+        return !is_blank(c);
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c & 0x80) != 0;
 }
 
@@ -856,7 +1155,7 @@ is_secret(const char *line)
 {
     char word[5] = "";
 
-    while (pop3_is_blank(*line))
+    while (is_blank(*line))
         line++;
     for (size_t i = 0; i < 4 && line[i] != '\0'; i++)
         word[i] = line[i];
@@ -869,7 +1168,7 @@ history_add(struct editor *e)
 {
     const char *line = e->text;
 
-    while (pop3_is_blank(*line))
+    while (is_blank(*line))
         line++;
     if (*line != '\0' && !is_secret(line) && strcmp(e->text, shelf_last(&e->history)) != 0)
         shelf_put(&e->history, e->text, EDITOR_HISTORY);
@@ -1023,13 +1322,13 @@ is_message_argument(const struct editor *e, size_t start)
     size_t at = 0, length = 0, before = 0;
     struct completer_command command;
 
-    while (pop3_is_blank(text[at]))
+    while (is_blank(text[at]))
         at++;
-    for (; length < sizeof word - 1 && text[at] != '\0' && !pop3_is_blank(text[at]); at++)
+    for (; length < sizeof word - 1 && text[at] != '\0' && !is_blank(text[at]); at++)
         word[length++] = text[at];
     word[length] = '\0';
     for (; at + 1 < start; at++)
-        if (pop3_is_blank(text[at]) && !pop3_is_blank(text[at + 1]))
+        if (is_blank(text[at]) && !is_blank(text[at + 1]))
             before++;
 
     for (size_t place = 0; (command = command_at(e, place)).name != NULL; place++)
@@ -1044,9 +1343,9 @@ candidates_start(const struct editor *e, struct candidates *c)
 {
     size_t start = e->cursor, first = 0, length;
 
-    while (start > 0 && !pop3_is_blank(e->text[start - 1]))
+    while (start > 0 && !is_blank(e->text[start - 1]))
         start--;
-    while (pop3_is_blank(e->text[first]))
+    while (is_blank(e->text[first]))
         first++;
     c->place = 0;
     c->octets = -1;
@@ -1109,7 +1408,7 @@ editor_complete(struct editor *e)
         return;
     }
     had = strlen(c.prefix);
-    blank = pop3_is_blank(e->text[e->cursor]) && text_next(e->text, e->cursor) == e->cursor + 1;
+    blank = is_blank(e->text[e->cursor]) && text_next(e->text, e->cursor) == e->cursor + 1;
     while (candidates_next(e, &c)) {
         if (count++ == 0) {
             memcpy(common, c.text, sizeof common);
@@ -1678,7 +1977,951 @@ editor_escape_timeout(struct editor *e)
         editor_press(e, ESCAPE);
 }
 
-/* ---- 4. Reading a message ---------------------------------------------------------------------------- */
+/* -- Lines and messages on the terminal: belongs to section 4 once it needs nothing of the editor. -- */
+
+/* Frees the row of the cursor from the prompt, the line or the progress that stands in it. */
+static void
+free_row(struct client *c)
+{
+    if (c->row == ROW_PROMPT || c->row == ROW_PASSWORD)
+        wire_put(&c->screen, "\n", 1);
+    else if (c->row == ROW_LINE)
+        c->screen.out_end += editor_hide(c->editor, (char *)wire_room(&c->screen, EDITOR_PAINT), EDITOR_PAINT);
+    else if (c->row == ROW_PROGRESS)
+        wire_put(&c->screen, "\r\033[K", 4);
+    c->row = ROW_FREE;
+}
+
+/* Puts visible text on the screen, in the terminal's charset. */
+static void
+put_visible(struct client *c, const char *text, size_t length)
+{
+    char local[LOCAL_WORST * VISIBLE_ROOM(1024)];
+
+    if (c->to_local == (iconv_t)-1)
+        wire_put(&c->screen, text, length);
+    else
+        wire_put(&c->screen, local, local_text(c->to_local, text, length, local));
+}
+
+/* Shows octets from the network. They may end in the middle of a character: v remembers. */
+static void
+show(struct client *c, struct visible *v, const void *octets, size_t length)
+{
+    const char *from = octets;
+    char text[VISIBLE_ROOM(1024)];
+
+    free_row(c);
+    while (length > 0) {
+        size_t part = length < 1024 ? length : 1024;
+
+        put_visible(c, text, visible_text(v, from, part, text));
+        from += part;
+        length -= part;
+    }
+}
+
+/* Shows one line from the network, of that length and without its end. */
+static void
+show_line(struct client *c, const char *line, size_t length)
+{
+    struct visible v = {.count = 0};
+    char rest[VISIBLE_ROOM(0)];
+
+    show(c, &v, line, length);
+    put_visible(c, rest, visible_end(&v, rest));
+    wire_put(&c->screen, "\n", 1);
+}
+
+/* Tells the person at the client something, on the screen. */
+static void __attribute__((format(printf, 2, 3)))
+tell(struct client *c, const char *format, ...)
+{
+    char text[PATH_MAX + 256];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    show_line(c, text, strlen(text));
+}
+
+/* After a signal that ends the session, the screen is written to all the same, though not for long. */
+static void
+last_words(struct client *c)
+{
+    struct wire *const wires[] = {&c->screen, &c->errors};
+
+    for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
+        wires[i]->stop = NULL;
+        wires[i]->error = wires[i]->error == EINTR ? 0 : wires[i]->error;
+        wires[i]->deadline = wire_clock() + 2000;
+    }
+}
+
+/* Writes a complaint to standard error, behind what is on the screen so far. */
+static void __attribute__((format(printf, 2, 0)))
+complain_list(struct client *c, const char *format, va_list arguments)
+{
+    char text[PATH_MAX + 256], line[VISIBLE_ROOM(sizeof text)];
+    struct visible v = {.count = 0};
+    size_t length;
+
+    vsnprintf(text, sizeof text, format, arguments);
+    length = visible_text(&v, text, strlen(text), line);
+    length += visible_end(&v, line + length);
+    if (interrupted)
+        last_words(c);
+    free_row(c);
+    wire_flush(&c->screen);
+    wire_put(&c->errors, "client: ", 8);
+    wire_put(&c->errors, line, length);
+    wire_put(&c->errors, "\n", 1);
+    wire_flush(&c->errors);
+}
+
+/* Complains of something that a person should know. */
+static void __attribute__((format(printf, 2, 3)))
+warn(struct client *c, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    complain_list(c, format, arguments);
+    va_end(arguments);
+}
+
+/* Complains of something that was asked for and did not come to be. */
+static void __attribute__((format(printf, 2, 3)))
+fail(struct client *c, const char *format, ...)
+{
+    va_list arguments;
+
+    c->failed = true;
+    va_start(arguments, format);
+    complain_list(c, format, arguments);
+    va_end(arguments);
+}
+
+/* Begins to watch how far a command is: so many messages, and octets if that is known. */
+static void
+progress_begin(struct client *c, size_t messages, uint64_t octets)
+{
+    c->progress = (struct progress){.began = wire_clock(), .expected = octets, .of = messages};
+}
+
+/*
+ * Shows how far the command is, at a terminal, when it has taken a while: messages, octets, rate, and the
+ * time left. Called often, it paints now and then. The line fits the width, cut at its end if need be.
+ */
+static void
+progress_paint(struct client *c)
+{
+    struct progress *p = &c->progress;
+    int64_t now = wire_clock(), spent = now - p->began;
+    char text[160], octets[16], expected[16], rate[16], left[32] = "", messages[64] = "";
+    size_t columns;
+    int length;
+
+    if (!c->editing || p->began == 0 || spent < PROGRESS_MS || now - p->painted < PROGRESS_MS / 4)
+        return;
+    p->painted = now;
+    columns = terminal_columns();
+    size_text((int64_t)p->octets, octets, sizeof octets);
+    size_text((int64_t)p->expected, expected, sizeof expected);
+    size_text((int64_t)(p->octets * 1000 / (uint64_t)spent), rate, sizeof rate);
+    if (p->of > 1)
+        snprintf(messages, sizeof messages, "%zu of %zu, ", p->messages, p->of);
+    if (p->expected > p->octets && p->octets > 0) {
+        uint64_t seconds = (uint64_t)((double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000);
+
+        if (seconds < 100 * 3600)
+            snprintf(left, sizeof left, ", %" PRIu64 ":%02u left", seconds / 60, (unsigned)(seconds % 60));
+    }
+    length = snprintf(text, sizeof text, "%s%s%s%s, %s/s%s", messages, octets, p->expected > 0 ? " of " : "",
+                      p->expected > 0 ? expected : "", rate, left);
+    if (columns > 0 && (size_t)length >= columns)
+        length = (int)columns - 1;
+    free_row(c);
+    wire_put(&c->screen, text, (size_t)length);
+    wire_flush(&c->screen);
+    c->row = ROW_PROGRESS;
+}
+
+static void
+progress_end(struct client *c)
+{
+    c->progress.began = 0;
+    if (c->row == ROW_PROGRESS)
+        free_row(c);
+}
+
+/* ---- 7. Saving ------------------------------------------------------------------------------- */
+
+static void
+saving_fail(struct saving *s)
+{
+    if (s->error == 0)
+        s->error = errno != 0 ? errno : EIO;
+}
+
+/* Has the name of a directory written to disk, which its parent holds. Returns false with errno set. */
+static bool
+sync_parent(int directory)
+{
+    int parent = openat(directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
+    bool synced;
+
+    if (parent < 0) {           /* it may be written to and not read: then all that there is */
+#ifdef SYS_syncfs
+        return errno == EACCES && syscall(SYS_syncfs, directory) == 0;
+#else
+        return errno == EACCES;
+#endif
+    }
+    synced = fsync(parent) == 0 || errno == EINVAL || errno == ENOTSUP;
+    error = errno;
+    close(parent);
+    errno = error;
+    return synced;
+}
+
+/*
+ * Opens the directory for messages, made if it is not there. One that was made is on disk, or made again the
+ * next time. Returns -1, with errno set, when it cannot be had.
+ */
+static int
+open_directory(const char *path)
+{
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
+
+    if (directory >= 0 || errno != ENOENT || (mkdir(path, S_IRWXU) != 0 && errno != EEXIST))
+        return directory;
+    directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory >= 0 && sync_parent(directory))
+        return directory;
+
+    error = errno;
+    rmdir(path);
+    if (directory >= 0)
+        close(directory);
+    errno = error;
+    return -1;
+}
+
+/*
+ * Opens a file under a hidden name in a directory, which open_directory() has just returned or which holds
+ * another message already. Failures, the directory's included, wait in s->error.
+ */
+static void
+save_begin(struct saving *s, int directory, uint32_t number)
+{
+    *s = (struct saving){.number = number, .directory = directory, .file = -1};
+    for (int i = 0; directory >= 0 && s->file < 0 && i < 100; i++) {
+        snprintf(s->temporary, sizeof s->temporary, ".%" PRIu32 ".%ld-%d", number, (long)getpid(), i);
+        s->file = openat(directory, s->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                         S_IRUSR | S_IWUSR);
+        if (s->file < 0 && errno != EEXIST)
+            break;
+    }
+    if (s->file < 0) {
+        s->temporary[0] = '\0';
+        saving_fail(s);
+    }
+}
+
+/* Writes octets. After an error it does nothing, so that the rest of the message is read all the same. */
+static void
+take_to_file(void *to, const unsigned char *octets, size_t length)
+{
+    struct saving *s = to;
+
+    while (length > 0 && s->error == 0) {
+        ssize_t count = write(s->file, octets, length);
+
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0) {
+            saving_fail(s);
+            return;
+        }
+        octets += count;
+        length -= (size_t)count;
+    }
+}
+
+/* Says whether a file of the directory holds what this one does. */
+static bool
+same_content(int directory, const char *name, int file)
+{
+    int other = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    char a[16 * 1024], b[sizeof a];
+    struct stat ours, theirs;
+    off_t offset = 0;
+    bool same = false;
+
+    if (other >= 0 && fstat(other, &theirs) == 0 && fstat(file, &ours) == 0)
+        same = S_ISREG(theirs.st_mode) && ours.st_size == theirs.st_size;
+    while (same && offset < ours.st_size) {
+        ssize_t count = pread(file, a, sizeof a, offset);
+
+        same = count > 0 && pread(other, b, (size_t)count, offset) == count && memcmp(a, b, (size_t)count) == 0;
+        offset += count;
+    }
+    same = same && fsync(other) == 0;   /* whoever put it there: it is about to be called saved */
+    if (other >= 0)
+        close(other);
+    return same;
+}
+
+/* Gives a file another name, which must be free. Returns as link() does. */
+static int
+link_as(int directory, const char *from, const char *to)
+{
+    if (linkat(directory, from, directory, to, 0) == 0)
+        return 0;
+#ifdef SYS_renameat2
+    /* FAT and the like have no links, but can rename without overwriting. */
+    if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
+        return (int)syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */);
+#endif
+    return -1;
+}
+
+/* Gives a complete message its name: the first free one of n.eml, n-1.eml ..., unless one before holds the same. */
+static void
+save_name(struct saving *s)
+{
+    for (uint32_t i = 0; s->error == 0; i++) {
+        if (i == 0)
+            snprintf(s->name, sizeof s->name, "%" PRIu32 ".eml", s->number);
+        else
+            snprintf(s->name, sizeof s->name, "%" PRIu32 "-%" PRIu32 ".eml", s->number, i);
+        if (link_as(s->directory, s->temporary, s->name) == 0)
+            return;
+        if (errno != EEXIST)
+            saving_fail(s);
+        else if (same_content(s->directory, s->name, s->file)) {
+            s->had_it = true;
+            return;
+        }
+    }
+}
+
+/*
+ * Saves complete messages in one directory: their octets are on disk before any of them has its name, and the
+ * names before this returns. One with an error then, in its s->error, is not saved, and nothing is left of it.
+ */
+static void
+save_end(struct saving *list, size_t count)
+{
+    struct saving *end = list + count;
+    bool any = false;
+
+    for (struct saving *s = list; s < end; s++)
+        if (s->error == 0 && fsync(s->file) != 0)
+            saving_fail(s);
+    for (struct saving *s = list; s < end; s++) {
+        save_name(s);
+        if (s->temporary[0] != '\0')
+            unlinkat(s->directory, s->temporary, 0);
+        any = any || s->error == 0;
+    }
+    if (any && fsync(list->directory) != 0 && errno != EINVAL && errno != ENOTSUP) {
+        int error = errno;
+
+        for (struct saving *s = list; s < end; s++) {
+            if (s->error == 0 && !s->had_it)
+                unlinkat(s->directory, s->name, 0);
+            errno = error;
+            saving_fail(s);
+        }
+    }
+    for (struct saving *s = list; s < end; s++)
+        if (s->file >= 0 && close(s->file) != 0)
+            saving_fail(s);
+}
+
+/*
+ * Tells what became of a message. One with fewer octets than the server said is saved too, but not taken for
+ * whole: there are servers that do not stuff a dot at the very start of a message, which ends it there.
+ */
+static void
+tell_saved(struct client *c, const struct saving *s)
+{
+    const char *directory = c->settings->directory;
+    size_t known = numbers_find(&c->there, s->number);
+    int64_t listed = c->listed && known < c->there.count && c->there.list[known].number == s->number ?
+                     c->there.list[known].octets : -1;
+    uint64_t said = s->octets;
+
+    if (s->status != NULL)
+        show_line(c, s->status, strlen(s->status));
+    if (s->error != 0) {
+        fail(c, "message %" PRIu32 " is not saved: %s: %s; -d names another directory", s->number, directory,
+             strerror(s->error));
+        return;
+    }
+    *(s->had_it ? &c->tally.had : &c->tally.done) += 1;
+    c->tally.octets += s->octets;
+    tell(c, "%s %s/%s (%" PRIu64 " octets)", s->had_it ? "already saved as" : "saved", directory, s->name, s->octets);
+    if (s->announced[0] != '\0' && !pop3_number(s->announced, UINT64_MAX, &said))
+        said = UINT64_MAX;
+    if (said <= s->octets)
+        numbers_drop(&c->unsaved, s->number);
+    if (said > s->octets)
+        fail(c, "the server said that message %" PRIu32 " has %s octets: some may be missing", s->number, s->announced);
+    else if (said < s->octets)
+        warn(c, "the server said that message %" PRIu32 " has %s octets", s->number, s->announced);
+    else if (s->announced[0] == '\0' && listed >= 0 && (uint64_t)listed != s->octets)
+        warn(c, "the server listed message %" PRIu32 " with %" PRId64 " octets", s->number, listed);
+}
+
+/* Closes the directory, which is opened again when it is needed. */
+static void
+save_close(struct client *c)
+{
+    if (c->received.directory >= 0)
+        close(c->received.directory);
+    c->received.directory = -1;
+}
+
+/*
+ * Saves the messages that came whole, and tells what became of them.
+ *
+ * An fsync() waits for the disk, and two for each message wait longer than all else takes. For several files
+ * one syncfs() writes everything out at once, and then each fsync() has next to nothing left to do. It stays:
+ * not every file system and kernel does with syncfs() what it says, or tells of an error there.
+ */
+static void
+save_received(struct client *c)
+{
+    struct savings *r = &c->received;
+
+    if (r->count == 0)
+        return;
+#ifdef SYS_syncfs
+    if (r->count >= SYNCFS_LEAST && !r->busy) {
+        int64_t began = wire_clock();
+
+        syscall(SYS_syncfs, (long)r->directory);
+        r->busy = wire_clock() - began > SYNCFS_MS;
+    }
+#endif
+    save_end(r->list, r->count);
+    if (interrupted)
+        last_words(c);
+    for (size_t i = 0; i < r->count; i++) {
+        tell_saved(c, &r->list[i]);
+        free(r->list[i].status);
+    }
+    r->count = 0;
+    r->octets = 0;
+}
+
+/* Begins to save a message, together with those that wait for it. */
+static void
+save_another(struct client *c, struct saving *s, uint32_t number)
+{
+    struct savings *r = &c->received;
+
+    if (r->count == 0) {
+        struct rlimit files;
+
+        save_close(c);
+        r->directory = open_directory(c->settings->directory);
+        r->most = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < SAVE_TOGETHER ?
+                  (size_t)files.rlim_cur / 4 : SAVE_TOGETHER;
+    }
+    save_begin(s, r->directory, number);
+}
+
+/* ---- 6. The server --------------------------------------------------------------------------- */
+
+/* Ends a session that broke, and says why. Only QUIT removes mail: without it the marks are worth nothing. */
+static void
+lost(struct client *c)
+{
+    const char *why = strerror(c->server.error > 0 ? c->server.error : 0);
+    const char *mail = "nothing was removed";
+
+    if (c->over)
+        return;
+    c->over = true;
+    save_received(c);           /* what came whole before is as good as ever */
+    if (c->screen.error == WIRE_CLOSED)
+        why = "nobody reads what is shown";
+    else if (c->screen.error != 0 && c->screen.error != EINTR)
+        why = strerror(c->screen.error);
+    else if (c->server.error == WIRE_CLOSED || c->server.error == ECONNRESET)
+        why = "the server closed the connection";
+    else if (c->server.error == ETIMEDOUT)
+        why = c->quitting ? "the server does not answer QUIT" : "the server does not answer";
+    else if (c->server.error == EINTR)
+        why = "broken off";
+    else if (c->server.error == EPROTO)
+        why = "what answers there does not speak POP3";
+    else if (c->server.error == EBADMSG)
+        why = "the server says what was not asked for";
+    if (c->quitting && c->marked.count > 0)
+        mail = "it did not say whether it removed the marked messages";
+    fail(c, "%s; %s", why, mail);
+}
+
+/* Returns a socket that is connected to the host's first address that answers, or -1, having said why. */
+static int
+connect_to(struct client *c, const struct addrinfo *addresses)
+{
+    const int on = 1;
+    int error = 0;
+
+    for (const struct addrinfo *a = addresses; a != NULL && !interrupted; a = a->ai_next) {
+        socklen_t size = sizeof error;
+        int fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
+
+        error = errno;
+        if (fd < 0)
+            continue;
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        c->server.error = 0;
+        error = connect(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
+        if (error == EINPROGRESS) {
+            c->server.idle_ms = CONNECT_SECONDS * 1000;
+            if (!wire_wait(&c->server, fd, true))
+                error = c->server.error;
+            else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+                error = errno;
+        }
+        if (error == 0) {
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+            return fd;
+        }
+        close(fd);
+    }
+    fail(c, "cannot connect to %s port %s: %s%s", c->settings->host, c->settings->port,
+         interrupted ? "broken off" : strerror(error),
+         error == ECONNREFUSED ? "; does the server run, and on this port?" : "");
+    return -1;
+}
+
+/*
+ * Runs the command of -x with pipes for its standard input and output. ^C is the client's business, so the
+ * command does not get that signal; all else is for it as it was for the client. Returns false, having said
+ * why, when it cannot be started.
+ */
+static bool
+run_command(struct client *c, int *in, int *out)
+{
+    int to[2], from[2];
+
+    if (pipe(to) != 0 || pipe(from) != 0 || (c->child = fork()) < 0) {
+        c->child = 0;
+        fail(c, "cannot run %s: %s", c->settings->command, strerror(errno));
+        return false;
+    }
+    if (c->child == 0) {
+        dup2(to[0], STDIN_FILENO);
+        dup2(from[1], STDOUT_FILENO);
+        for (int i = 0; i < 2; i++) {
+            close(to[i]);
+            close(from[i]);
+        }
+        signal(SIGINT, SIG_IGN);
+        signal(SIGQUIT, SIG_IGN);
+        signal(SIGPIPE, SIG_DFL);
+        signal(SIGXFSZ, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &c->mask, NULL);
+        execl("/bin/sh", "sh", "-c", c->settings->command, (char *)NULL);
+        fprintf(stderr, "client: /bin/sh: %s\n", strerror(errno));
+        _exit(127);
+    }
+    close(to[0]);
+    close(from[1]);
+    fcntl(to[1], F_SETFD, FD_CLOEXEC);
+    fcntl(from[0], F_SETFD, FD_CLOEXEC);
+    *in = from[0];
+    *out = to[1];
+    return true;
+}
+
+/* Waits for the command of -x to end, with more than patience if need be, and reports how it ended. */
+static void
+end_command(struct client *c)
+{
+    static const int force[] = {0, SIGTERM, SIGKILL};
+    int status = 0;
+    pid_t ended = 0;
+
+    for (size_t i = 0; i < sizeof force / sizeof *force && ended == 0; i++) {
+        int64_t limit = wire_clock() + (interrupted ? 1 : CHILD_SECONDS) * 1000, left;
+
+        if (force[i] != 0) {
+            fail(c, "%s does not end, and is told to", c->settings->command);
+            kill(c->child, force[i]);
+        }
+        while ((ended = waitpid(c->child, &status, WNOHANG)) == 0 && (left = limit - wire_clock()) > 0) {
+            wait_ready(NULL, 0, false, left, &c->mask);
+        }
+    }
+    c->child = 0;
+    if (ended > 0 && WIFSIGNALED(status))
+        fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
+    else if (ended > 0 && WEXITSTATUS(status) != 0)
+        fail(c, "%s ended with status %d", c->settings->command, WEXITSTATUS(status));
+}
+
+/* Sends one command line, of that length, without its end. */
+static void
+send_line(struct client *c, const char *line, size_t length)
+{
+    wire_put(&c->server, line, length);
+    wire_put(&c->server, "\r\n", 2);
+    c->spoke = wire_clock();
+}
+
+/* Says whether a status line begins with this status, alone or with a blank behind it. */
+static bool
+has_status(const char *line, const char *status)
+{
+    size_t length = strlen(status);
+
+    return strncmp(line, status, length) == 0 && (line[length] == '\0' || line[length] == ' ');
+}
+
+/*
+ * Before it is waited for the server: what waits for the screen is written, and messages that wait to be saved
+ * are, unless more comes soon.
+ */
+static void
+before_waiting(struct client *c)
+{
+    if (c->received.count > 0) {
+        int64_t left = c->received.since + SAVE_MS - wire_clock();
+
+        if (left <= 0 || wait_ready(&c->server.in, 1, false, left, &c->mask) <= 0)
+            save_received(c);
+    }
+    wire_flush(&c->screen);
+}
+
+/* Which status lines are shown as they come. */
+enum which { NONE, EVERY, ALL_BUT_OK };
+
+/*
+ * Reads the status line that answers a command, keeps it in c->status, and shows it as it came. Returns
+ * whether it was +OK. Anything else goes into the exit status. With "+ " a server asks for more (RFC 5034);
+ * what is no status line at all ends the session.
+ */
+static bool
+get_status(struct client *c, enum which which)
+{
+    char *line;
+    size_t length;
+    enum wire_line got;
+
+    do {
+        if (c->server.in_start == c->server.in_end)
+            before_waiting(c);
+        got = wire_line(&c->server, sizeof c->status, &line, &length);
+    } while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);   /* of its own the client says nothing */
+    if (got == WIRE_NO_LINE) {
+        lost(c);
+        return false;
+    }
+    if (got == WIRE_LINE) {
+        memcpy(c->status, line, length + 1);
+        bool ok = has_status(line, "+OK");
+
+        if (!ok)
+            save_received(c);   /* it stands behind what is told of those */
+        if (which == EVERY || (which == ALL_BUT_OK && !ok))
+            show_line(c, c->status, length);
+        if (ok)
+            return true;
+        c->failed = true;
+        if (has_status(line, "-ERR") || has_status(line, "+"))
+            return false;
+    }
+    wire_fail(&c->server, EPROTO);
+    lost(c);
+    return false;
+}
+
+/*
+ * Reads the lines behind a status line, to the lone dot, and hands their octets to take in pieces, with LF
+ * as the line end. Returns false, having said why, when they do not come whole.
+ */
+static bool
+get_body(struct client *c, struct pop3_unstuffer *u, void (*take)(void *to, const unsigned char *octets, size_t length),
+         void *to)
+{
+    struct wire *w = &c->server;
+    unsigned char text[WIRE_INPUT + 1];
+
+    while (u->at != UNSTUFF_END) {
+        size_t made;
+
+        if (w->in_start == w->in_end) {
+            before_waiting(c);
+            if (!wire_fill(w)) {
+                lost(c);
+                return false;
+            }
+        }
+        uint64_t before = u->octets;
+        w->in_start += pop3_unstuff(u, w->input + w->in_start, w->in_end - w->in_start, text, &made);
+        take(to, text, made);
+        c->progress.octets += u->octets - before;
+        progress_paint(c);
+    }
+    return true;
+}
+
+/* What a body is shown with. */
+struct shown {
+    struct client *client;
+    struct visible visible;
+};
+
+static void
+take_to_screen(void *to, const unsigned char *octets, size_t length)
+{
+    struct shown *shown = to;
+
+    show(shown->client, &shown->visible, octets, length);
+}
+
+/* Shows the lines behind a status line. */
+static void
+show_body(struct client *c)
+{
+    struct pop3_unstuffer u = {.octets = 0};
+    struct shown shown = {.client = c};
+
+    get_body(c, &u, take_to_screen, &shown);
+}
+
+/*
+ * Shows what the server says without having been asked, and whether it has gone. Waits for nothing. A person
+ * can judge what that was; a script's next command might take it for its answer, so there it is the end, but
+ * for the -ERR with which a server takes its leave.
+ */
+static void
+hear_server(struct client *c)
+{
+    char *line;
+    size_t length;
+
+    for (int i = 0; i < 2 && c->server.error == 0; i++) {       /* one read, or one that talks on is never left */
+        while (memchr(c->server.input + c->server.in_start, '\n', c->server.in_end - c->server.in_start) != NULL) {
+            if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE ||
+                (c->noops > 0 && c->noops-- > 0))
+                continue;
+            show_line(c, line, length);
+            if (!c->at_terminal && !has_status(line, "-ERR"))
+                wire_fail(&c->server, EBADMSG);
+        }
+        if (i == 0 && (wait_ready(&c->server.in, 1, false, 0, NULL) <= 0 || !wire_fill(&c->server)))
+            break;
+    }
+    if (c->server.error != 0)
+        lost(c);
+}
+
+/* Ends the connection, from the client's side or after the server's, and the command of -x with it. */
+static void
+hang_up(struct client *c)
+{
+    close(c->server.in);
+    if (c->server.out != c->server.in)
+        close(c->server.out);
+    if (c->child > 0)
+        end_command(c);
+}
+
+/* ---- 8. Reading a message -------------------------------------------------------------------- */
+
+/*
+ * Whoever finds a mistake in what reads from the network has what this program has. So it gives up what it
+ * will not need, by means of the system that cannot be taken back. Where a system or a compiler's headers lack
+ * some of it, there is less of that, and nothing else changes.
+ *
+ *   - The process that decodes a message for SHOW reads files, for charsets, and writes to one pipe. It has no
+ *     other open file; no files of its own, sockets, programs or processes; bounded memory and time.
+ *   - A client that takes its commands from a script gives up programs, new sockets and connections, and all
+ *     files but those where messages are saved and where SHOW has its temporary ones.
+ *   - One at a terminal keeps all this: the pager is the person's own program, may be any, may be told to save
+ *     the page or to run a shell, and has only what its parent has.
+ *   - None leaves a core file, with mail and a password in it.
+ */
+
+#ifdef CONFINES
+
+/* The kinds of access to files that Landlock knows, by the version that brought them; reading is not among them. */
+enum {
+    TO_RUN = 1 << 0, TO_WRITE = 1 << 1, TO_REMOVE = 1 << 5, TO_MAKE_DIRECTORY = 1 << 7, TO_MAKE = 1 << 8,
+    TO_CHANGE = TO_RUN | TO_WRITE | (0x1ff << 4),       /* any of the first version */
+    TO_MOVE = 1 << 13,          /* 2: between directories */
+    TO_CUT = 1 << 14,           /* 3 */
+    TO_BIND_AND_CONNECT = 3     /* 4: by TCP */
+};
+
+/* What may be done all the same, below a directory. */
+struct granted {
+    const char *path;
+    uint64_t access;
+};
+
+/* Gives up all change of files and all TCP, but for what is granted. The list ends with a path of NULL. */
+static void
+give_up_files(const struct granted *granted)
+{
+    struct { uint64_t files, network; } all = {TO_CHANGE, 0};
+    int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, (long)LANDLOCK_CREATE_RULESET_VERSION), rules;
+
+    if (version < 1)
+        return;
+    all.files |= (version >= 2 ? TO_MOVE : 0) | (version >= 3 ? TO_CUT : 0);
+    all.network = version >= 4 ? TO_BIND_AND_CONNECT : 0;
+    rules = (int)syscall(SYS_landlock_create_ruleset, &all, version >= 4 ? sizeof all : sizeof all.files, 0L);
+    for (; rules >= 0 && granted->path != NULL; granted++) {
+        struct landlock_path_beneath_attr below = {.allowed_access = granted->access & all.files};
+
+        below.parent_fd = open(granted->path, O_PATH | O_CLOEXEC);
+        if (below.parent_fd >= 0) {
+            syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH, &below, 0L);
+            close(below.parent_fd);
+        }
+    }
+    if (rules >= 0) {
+        syscall(SYS_landlock_restrict_self, (long)rules, 0L);
+        close(rules);
+    }
+}
+
+/*
+ * Filters of system calls, as the small programs that the kernel runs before each: take the call's number, go
+ * through the list, and let it be done or fail as a call that the kernel does not have. With such a one every
+ * C library knows how to live; a filter that kills would kill after an innocent update of one, too.
+ */
+#define TAKE(what) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, what))
+#define LET BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)
+#define UNLESS(value, count) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, count)  /* skip so many */
+#define UNLESS_ANY(bits, count) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (uint32_t)(bits), 0, count)
+#define LET_CALL(number) UNLESS(number, 1), LET
+#define REFUSE_CALL(number) UNLESS(number, 1), REFUSE
+#define LET_CALL_WITHOUT(number, n, bits) UNLESS(number, 4), TAKE(args[n]), UNLESS_ANY(bits, 1), REFUSE, LET
+
+/* Of another architecture, or the second one that a 64-bit x86 has, there are no calls. */
+#define TAKE_NUMBER TAKE(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE, \
+    TAKE(nr), UNLESS_ANY(0x40000000, 1), REFUSE
+
+/* Gives up the calls that a filter refuses. */
+static void
+give_up_calls(const struct sock_filter *filter, size_t count)
+{
+    const struct sock_fprog program = {.len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)filter};
+
+    prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &program);
+}
+#endif
+
+/* What a client needs no more when it talks to its server and no person will want a pager. */
+static void
+give_up_for_script(const char *directory)
+{
+#ifdef CONFINES
+    static const struct sock_filter calls[] = {
+        TAKE_NUMBER,
+        REFUSE_CALL(SYS_socket), REFUSE_CALL(SYS_connect), REFUSE_CALL(SYS_execve), REFUSE_CALL(SYS_execveat),
+        REFUSE_CALL(SYS_process_vm_writev),
+#ifdef SYS_io_uring_setup
+        REFUSE_CALL(SYS_io_uring_setup),
+#endif
+        LET
+    };
+    const uint64_t files = TO_WRITE | TO_MAKE | TO_REMOVE | TO_CUT;
+    char parent[PATH_MAX];
+    struct granted granted[] = {{directory, files}, {P_tmpdir, files}, {NULL, 0}};
+
+    if (access(directory, F_OK) != 0) {         /* it will be made: where it will be, all that is one's own */
+        const char *slash = strrchr(directory, '/');
+
+        snprintf(parent, sizeof parent, "%.*s", slash != NULL ? (int)(slash - directory) + 1 : 1,
+                 slash != NULL ? directory : ".");
+        granted[0] = (struct granted){parent, files | TO_MAKE_DIRECTORY};
+    }
+    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
+    give_up_files(granted);
+    give_up_calls(calls, sizeof calls / sizeof *calls);
+#else
+    (void)directory;
+#endif
+}
+
+enum {
+    DISPLAY_SECONDS = 120,      /* of a processor's time for one message */
+    DISPLAY_MEMORY = 256 * 1024 * 1024
+};
+
+/* What the process needs no more that reads a message at descriptor 0 and writes a page to 1. */
+static void
+give_up_for_display(void)
+{
+    const struct rlimit none = {0, 0};
+#if defined CONFINES && !defined SANITIZED
+    static const struct sock_filter calls[] = {
+        TAKE_NUMBER,
+        LET_CALL_WITHOUT(SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC),
+#ifdef SYS_open
+        LET_CALL_WITHOUT(SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC),
+#endif
+        LET_CALL(SYS_read), LET_CALL(SYS_readv), LET_CALL(SYS_pread64), LET_CALL(SYS_lseek), LET_CALL(SYS_close),
+        LET_CALL(SYS_write), LET_CALL(SYS_writev),      /* what is open by now may be written to: the page */
+        LET_CALL(SYS_fstat), LET_CALL(SYS_newfstatat), LET_CALL(SYS_statx), LET_CALL(SYS_readlinkat),
+        LET_CALL(SYS_faccessat), LET_CALL(SYS_getdents64),
+        LET_CALL_WITHOUT(SYS_fcntl, 1, ~7u),            /* none behind F_SETLKW: a pipe can have anybody signalled */
+        LET_CALL(SYS_brk), LET_CALL(SYS_mmap), LET_CALL(SYS_munmap), LET_CALL(SYS_mprotect), LET_CALL(SYS_mremap),
+        LET_CALL(SYS_madvise), LET_CALL(SYS_futex), LET_CALL(SYS_sched_yield), LET_CALL(SYS_getrandom),
+        LET_CALL(SYS_getpid), LET_CALL(SYS_gettid), LET_CALL(SYS_clock_gettime), LET_CALL(SYS_sigaltstack),
+        LET_CALL(SYS_rt_sigaction), LET_CALL(SYS_rt_sigprocmask), LET_CALL(SYS_rt_sigreturn),
+        LET_CALL(SYS_exit), LET_CALL(SYS_exit_group),
+        REFUSE
+    };
+#endif
+#ifdef CONFINES
+    static const struct granted nothing = {NULL, 0};
+
+    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
+    give_up_files(&nothing);
+#endif
+#ifdef SANITIZED                /* a sanitizer has memory and makes calls of its own, and something to say */
+    const int first = STDERR_FILENO + 1;
+#else
+    const int first = STDERR_FILENO;
+#endif
+    int more = -1;
+#ifdef SYS_close_range
+    more = (int)syscall(SYS_close_range, (long)first, (long)UINT_MAX, 0L);
+#endif
+    for (int fd = first; more != 0 && fd < 1024; fd++)
+        close(fd);
+    setrlimit(RLIMIT_CORE, &none);
+    setrlimit(RLIMIT_FSIZE, &none);
+#ifdef RLIMIT_NPROC
+    setrlimit(RLIMIT_NPROC, &none);
+#endif
+    setrlimit(RLIMIT_CPU, &(struct rlimit){DISPLAY_SECONDS, DISPLAY_SECONDS});
+#ifndef SANITIZED
+    setrlimit(RLIMIT_DATA, &(struct rlimit){DISPLAY_MEMORY, DISPLAY_MEMORY});
+#ifdef CONFINES
+    give_up_calls(calls, sizeof calls / sizeof *calls);
+#endif
+#endif
+}
+
 
 /*
  * A message lies in a file and may have any size and any content; what it says about itself may be wrong or
@@ -1900,7 +3143,7 @@ quote_length(const char *line, size_t length)
             quote = i + 1;
     if (quote == 0)
         i = 0;
-    while (i < length && pop3_is_blank(line[i]))
+    while (i < length && is_blank(line[i]))
         i++;
     return i;
 }
@@ -2942,7 +4185,7 @@ field_name(const char *line, size_t length)
     while (i < length && line[i] > ' ' && line[i] < 0x7f && line[i] != ':')
         i++;
     name = i;
-    while (i < length && pop3_is_blank(line[i]))
+    while (i < length && is_blank(line[i]))
         i++;
     return i < length && line[i] == ':' ? name : 0;
 }
@@ -2956,7 +4199,7 @@ field_read(struct reader *r, struct field *f)
     f->length = 0;
     f->octets = 0;
     while (reader_line(r, &line)) {
-        if (line.starts && f->octets > 0 && (line.length == 0 || !pop3_is_blank(line.text[0]))) {
+        if (line.starts && f->octets > 0 && (line.length == 0 || !is_blank(line.text[0]))) {
             reader_back(r, &line);
             break;
         }
@@ -3364,7 +4607,7 @@ part_header(struct show *s, off_t body)
         if (p->typed && !typed) {
             parameter(field_value(&s->field, "Content-Type"), "boundary", b->text, sizeof b->text);
             b->length = strlen(b->text);
-            while (b->length > 0 && pop3_is_blank(b->text[b->length - 1]))
+            while (b->length > 0 && is_blank(b->text[b->length - 1]))
                 b->length--;
         }
     }
@@ -3401,7 +4644,7 @@ boundary_find(const struct show *s, const struct line *line, bool *last)
 
         if (line->length < 2 + length || memcmp(line->text + 2, s->boundaries[level].text, length) != 0)
             continue;
-        while (end > 2 + length && pop3_is_blank(line->text[end - 1]))
+        while (end > 2 + length && is_blank(line->text[end - 1]))
             end--;
         *last = end == length + 4 && line->text[end - 1] == '-' && line->text[end - 2] == '-';
         if (*last || end == length + 2)
@@ -3434,7 +4677,7 @@ in_header_line(const struct line *line, bool first)
 {
     if (line->length == 0)
         return false;
-    if (pop3_is_blank(line->text[0]))
+    if (is_blank(line->text[0]))
         return !first;
     return field_name(line->text, line->length) > 0
         || (first && line->length > 5 && memcmp(line->text, "From ", 5) == 0);      /* of a mailbox file */
@@ -3467,7 +4710,7 @@ parts_find(struct show *s, off_t size)
                 reader_back(&s->reader, &line);
         }
         for (size_t i = 0; !in_header && level < 0 && i < line.length; i++)
-            s->parts[s->count - 1].says |= !pop3_is_blank(line.text[i]) && line.text[i] != '\r';
+            s->parts[s->count - 1].says |= !is_blank(line.text[i]) && line.text[i] != '\r';
         before = line.offset + (off_t)line.length;
     }
     if (in_header && !s->too_many)
@@ -3795,1250 +5038,214 @@ show_message(int fd, FILE *out, unsigned columns)
     return error == 0;
 }
 
-/* ---- 5. Giving things up ----------------------------------------------------------------------------- */
+/* Returns a file without a name, which no other program inherits, or NULL with errno set. */
+static FILE *
+private_file(void)
+{
+    FILE *file = tmpfile();
+
+    if (file != NULL)
+        fcntl(fileno(file), F_SETFD, FD_CLOEXEC);
+    return file;
+}
 
 /*
- * Whoever finds a mistake in what reads from the network has what this program has. So it gives up what it
- * will not need, by means of the system that cannot be taken back. Where a system or a compiler's headers lack
- * some of it, there is less of that, and nothing else changes.
- *
- *   - The process that decodes a message for SHOW reads files, for charsets, and writes to one pipe. It has no
- *     other open file; no files of its own, sockets, programs or processes; bounded memory and time.
- *   - A client that takes its commands from a script gives up programs, new sockets and connections, and all
- *     files but those where messages are saved and where SHOW has its temporary ones.
- *   - One at a terminal keeps all this: the pager is the person's own program, may be any, may be told to save
- *     the page or to run a shell, and has only what its parent has.
- *   - None leaves a core file, with mail and a password in it.
+ * Runs a pager with a file as its input and waits for it. A person may read for long: meanwhile the session
+ * is kept open. Leaving the pager early is no error; one that cannot be run is.
  */
-
-#ifdef CONFINES
-
-/* The kinds of access to files that Landlock knows, by the version that brought them; reading is not among them. */
-enum {
-    TO_RUN = 1 << 0, TO_WRITE = 1 << 1, TO_REMOVE = 1 << 5, TO_MAKE_DIRECTORY = 1 << 7, TO_MAKE = 1 << 8,
-    TO_CHANGE = TO_RUN | TO_WRITE | (0x1ff << 4),       /* any of the first version */
-    TO_MOVE = 1 << 13,          /* 2: between directories */
-    TO_CUT = 1 << 14,           /* 3 */
-    TO_BIND_AND_CONNECT = 3     /* 4: by TCP */
-};
-
-/* What may be done all the same, below a directory. */
-struct granted {
-    const char *path;
-    uint64_t access;
-};
-
-/* Gives up all change of files and all TCP, but for what is granted. The list ends with a path of NULL. */
 static void
-give_up_files(const struct granted *granted)
+run_pager(struct client *c, int file)
 {
-    struct { uint64_t files, network; } all = {TO_CHANGE, 0};
-    int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, (long)LANDLOCK_CREATE_RULESET_VERSION), rules;
+    const char *wish = getenv("PAGER");
+    const char *pager = wish != NULL && *wish != '\0' ? wish : "if command -v less >/dev/null; then less; else more; fi";
+    enum mode before = terminal.mode;
+    int status = 0;
+    pid_t pid;
 
-    if (version < 1)
-        return;
-    all.files |= (version >= 2 ? TO_MOVE : 0) | (version >= 3 ? TO_CUT : 0);
-    all.network = version >= 4 ? TO_BIND_AND_CONNECT : 0;
-    rules = (int)syscall(SYS_landlock_create_ruleset, &all, version >= 4 ? sizeof all : sizeof all.files, 0L);
-    for (; rules >= 0 && granted->path != NULL; granted++) {
-        struct landlock_path_beneath_attr below = {.allowed_access = granted->access & all.files};
+    wire_flush(&c->screen);
+    terminal_mode(AS_FOUND);
+    pid = fork();
+    if (pid == 0) {
+        lseek(file, 0, SEEK_SET);
+        dup2(file, STDIN_FILENO);
+        signal(SIGPIPE, SIG_DFL);
+        signal(SIGXFSZ, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &c->mask, NULL);
+        if (strcasecmp(c->codeset, "UTF-8") == 0)
+            setenv("LESSCHARSET", "utf-8", 0);      /* for less in the C locale */
+        execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
+        _exit(127);
+    }
+    while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0) {
+        int64_t left = c->spoke + c->noop_ms - wire_clock();
 
-        below.parent_fd = open(granted->path, O_PATH | O_CLOEXEC);
-        if (below.parent_fd >= 0) {
-            syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH, &below, 0L);
-            close(below.parent_fd);
+        if (left > 0) {
+            wait_ready(NULL, 0, false, left, &c->mask);
+        } else {
+            c->noops++;
+            send_line(c, "NOOP", 4);
+            wire_flush(&c->server);
+        }
+        if (interrupted && interrupted != SIGINT)
+            kill(pid, SIGTERM);
+    }
+    terminal_mode(before);
+    if (pid < 0 || (WIFEXITED(status) && (WEXITSTATUS(status) == 126 || WEXITSTATUS(status) == 127)))
+        fail(c, "cannot run the pager %s", pager);
+}
+
+/* Says whether a page has more rows than a terminal has above its prompt. */
+static bool
+is_longer(FILE *page, const struct winsize *size)
+{
+    char piece[1024];
+    size_t rows = 0, column = 0;
+
+    rewind(page);
+    while (rows + 1 < size->ws_row && fgets(piece, sizeof piece, page) != NULL) {
+        size_t length = strcspn(piece, "\n");
+
+        column = columns_after(column, piece, length);
+        if (piece[length] == '\n') {
+            rows += 1 + (column > 0 && size->ws_col > 0 ? (column - 1) / size->ws_col : 0);
+            column = 0;
         }
     }
-    if (rules >= 0) {
-        syscall(SYS_landlock_restrict_self, (long)rules, 0L);
-        close(rules);
-    }
+    rewind(page);
+    return rows + 1 >= size->ws_row;
 }
 
 /*
- * Filters of system calls, as the small programs that the kernel runs before each: take the call's number, go
- * through the list, and let it be done or fail as a call that the kernel does not have. With such a one every
- * C library knows how to live; a filter that kills would kill after an innocent update of one, too.
- */
-#define TAKE(what) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, what))
-#define LET BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-#define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)
-#define UNLESS(value, count) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, count)  /* skip so many */
-#define UNLESS_ANY(bits, count) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (uint32_t)(bits), 0, count)
-#define LET_CALL(number) UNLESS(number, 1), LET
-#define REFUSE_CALL(number) UNLESS(number, 1), REFUSE
-#define LET_CALL_WITHOUT(number, n, bits) UNLESS(number, 4), TAKE(args[n]), UNLESS_ANY(bits, 1), REFUSE, LET
-
-/* Of another architecture, or the second one that a 64-bit x86 has, there are no calls. */
-#define TAKE_NUMBER TAKE(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE, \
-    TAKE(nr), UNLESS_ANY(0x40000000, 1), REFUSE
-
-/* Gives up the calls that a filter refuses. */
-static void
-give_up_calls(const struct sock_filter *filter, size_t count)
-{
-    const struct sock_fprog program = {.len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)filter};
-
-    prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &program);
-}
-#endif
-
-/* What a client needs no more when it talks to its server and no person will want a pager. */
-static void
-give_up_for_script(const char *directory)
-{
-#ifdef CONFINES
-    static const struct sock_filter calls[] = {
-        TAKE_NUMBER,
-        REFUSE_CALL(SYS_socket), REFUSE_CALL(SYS_connect), REFUSE_CALL(SYS_execve), REFUSE_CALL(SYS_execveat),
-        REFUSE_CALL(SYS_process_vm_writev),
-#ifdef SYS_io_uring_setup
-        REFUSE_CALL(SYS_io_uring_setup),
-#endif
-        LET
-    };
-    const uint64_t files = TO_WRITE | TO_MAKE | TO_REMOVE | TO_CUT;
-    char parent[PATH_MAX];
-    struct granted granted[] = {{directory, files}, {P_tmpdir, files}, {NULL, 0}};
-
-    if (access(directory, F_OK) != 0) {         /* it will be made: where it will be, all that is one's own */
-        const char *slash = strrchr(directory, '/');
-
-        snprintf(parent, sizeof parent, "%.*s", slash != NULL ? (int)(slash - directory) + 1 : 1,
-                 slash != NULL ? directory : ".");
-        granted[0] = (struct granted){parent, files | TO_MAKE_DIRECTORY};
-    }
-    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-    give_up_files(granted);
-    give_up_calls(calls, sizeof calls / sizeof *calls);
-#else
-    (void)directory;
-#endif
-}
-
-enum {
-    DISPLAY_SECONDS = 120,      /* of a processor's time for one message */
-    DISPLAY_MEMORY = 256 * 1024 * 1024
-};
-
-/* What the process needs no more that reads a message at descriptor 0 and writes a page to 1. */
-static void
-give_up_for_display(void)
-{
-    const struct rlimit none = {0, 0};
-#if defined CONFINES && !defined SANITIZED
-    static const struct sock_filter calls[] = {
-        TAKE_NUMBER,
-        LET_CALL_WITHOUT(SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC),
-#ifdef SYS_open
-        LET_CALL_WITHOUT(SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC),
-#endif
-        LET_CALL(SYS_read), LET_CALL(SYS_readv), LET_CALL(SYS_pread64), LET_CALL(SYS_lseek), LET_CALL(SYS_close),
-        LET_CALL(SYS_write), LET_CALL(SYS_writev),      /* what is open by now may be written to: the page */
-        LET_CALL(SYS_fstat), LET_CALL(SYS_newfstatat), LET_CALL(SYS_statx), LET_CALL(SYS_readlinkat),
-        LET_CALL(SYS_faccessat), LET_CALL(SYS_getdents64),
-        LET_CALL_WITHOUT(SYS_fcntl, 1, ~7u),            /* none behind F_SETLKW: a pipe can have anybody signalled */
-        LET_CALL(SYS_brk), LET_CALL(SYS_mmap), LET_CALL(SYS_munmap), LET_CALL(SYS_mprotect), LET_CALL(SYS_mremap),
-        LET_CALL(SYS_madvise), LET_CALL(SYS_futex), LET_CALL(SYS_sched_yield), LET_CALL(SYS_getrandom),
-        LET_CALL(SYS_getpid), LET_CALL(SYS_gettid), LET_CALL(SYS_clock_gettime), LET_CALL(SYS_sigaltstack),
-        LET_CALL(SYS_rt_sigaction), LET_CALL(SYS_rt_sigprocmask), LET_CALL(SYS_rt_sigreturn),
-        LET_CALL(SYS_exit), LET_CALL(SYS_exit_group),
-        REFUSE
-    };
-#endif
-#ifdef CONFINES
-    static const struct granted nothing = {NULL, 0};
-
-    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-    give_up_files(&nothing);
-#endif
-#ifdef SANITIZED                /* a sanitizer has memory and makes calls of its own, and something to say */
-    const int first = STDERR_FILENO + 1;
-#else
-    const int first = STDERR_FILENO;
-#endif
-    int more = -1;
-#ifdef SYS_close_range
-    more = (int)syscall(SYS_close_range, (long)first, (long)UINT_MAX, 0L);
-#endif
-    for (int fd = first; more != 0 && fd < 1024; fd++)
-        close(fd);
-    setrlimit(RLIMIT_CORE, &none);
-    setrlimit(RLIMIT_FSIZE, &none);
-#ifdef RLIMIT_NPROC
-    setrlimit(RLIMIT_NPROC, &none);
-#endif
-    setrlimit(RLIMIT_CPU, &(struct rlimit){DISPLAY_SECONDS, DISPLAY_SECONDS});
-#ifndef SANITIZED
-    setrlimit(RLIMIT_DATA, &(struct rlimit){DISPLAY_MEMORY, DISPLAY_MEMORY});
-#ifdef CONFINES
-    give_up_calls(calls, sizeof calls / sizeof *calls);
-#endif
-#endif
-}
-
-/* ---- 6. State ---------------------------------------------------------------------------------------- */
-
-/* Message numbers, in the order of a command or sorted, and their sizes where these are known. */
-struct numbers {
-    struct number {
-        uint32_t number;
-        int64_t octets;         /* -1: not known */
-    } *list;
-    size_t count, room;
-};
-
-/* What stands in the row of the cursor for the moment, and has to go before anything is written. */
-enum row { ROW_FREE, ROW_PROMPT, ROW_PASSWORD, ROW_LINE, ROW_PROGRESS };
-
-/* How far a command for several messages is, or for a large one. */
-struct progress {
-    int64_t began, painted;     /* on wire_clock; began 0: nothing is going on */
-    uint64_t octets, expected;  /* expected 0: not known */
-    size_t messages, of;
-};
-
-/* A message on its way to a file. */
-struct saving {
-    uint32_t number;
-    int directory, file;
-    char temporary[NAME_ROOM];  /* its name until it is complete, "" when there is none */
-    char name[NAME_ROOM];       /* the name it got, or had already */
-    bool had_it;                /* it was saved before */
-    int error;                  /* the first one, or 0 */
-
-    char *status;               /* what the server said, not shown yet, or NULL */
-    char announced[24];         /* the octets of the message by that, "" when it does not say */
-    uint64_t octets;            /* that came */
-};
-
-/* Messages that came whole. They get their names together, which costs the disk less than one by one. */
-struct savings {
-    int directory;              /* the one for them, -1 when it is not open */
-    struct saving list[SAVE_TOGETHER];
-    size_t count, most;         /* fewer than fit where a process may not have many open files */
-    uint64_t octets;
-    int64_t since;              /* on wire_clock: when the first of them was complete */
-    bool busy;                  /* the disk has much to write for others */
-};
-
-/* What became of the messages of one command. */
-struct tally {
-    size_t done, had;
-    uint64_t octets;            /* of both */
-    bool enough;                /* a person wants no more of them */
-};
-
-struct client {
-    const struct settings *settings;
-    bool at_terminal;           /* a person types */
-    bool editing;               /* with the line editor */
-    sigset_t mask;              /* the signals as they were: let in while waiting */
-    pid_t child;                /* of -x, or 0 */
-    struct wire server, keys, screen, errors;
-    struct editor editor;
-    const char *codeset;        /* what the terminal reads */
-    iconv_t to_local;           /* makes that from UTF-8; (iconv_t)-1 where it is UTF-8 */
-    enum row row;
-    struct progress progress;
-    struct tally tally;
-
-    bool over;                  /* the session is */
-    bool failed;                /* something was not as it was asked to be: exit status 1 */
-    bool quitting;              /* QUIT was sent */
-    int pipelining;             /* the server said that it can; -1: not asked yet */
-    struct numbers there;       /* what the last LIST said */
-    bool listed;                /* and it still holds, but for what was marked since */
-    struct numbers marked;      /* by DELE */
-    struct savings received;    /* not saved yet, but complete */
-    struct numbers unsaved;     /* their RETR failed, or is not over */
-    bool any_unsaved;           /* a RETR failed before it was known of which messages */
-    bool user_given;            /* the last command was USER: PASS comes next, and nothing between */
-    size_t noops;               /* sent by the client itself and not answered yet */
-    int64_t noop_ms;            /* how long after the last command it sends one, at the prompt */
-    int64_t spoke;              /* on wire_clock: when the last command was sent */
-    char status[POP3_STATUS_MAX * 8];   /* the last status line */
-};
-
-/* Set by signals, which are blocked but for the moments when somebody waits. */
-static volatile sig_atomic_t interrupted, resized;
-
-/* ---- 7. The terminal and the screen ------------------------------------------------------------------- */
-
-/*
- * The terminal's modes. At the prompt it is raw, for the line editor; while a command runs it is quiet: what
- * is typed ahead waits unseen for the editor, and ^C and ^Z are signals. All else finds it as it was.
- */
-enum mode { AS_FOUND, QUIET, RAW };
-
-static struct {                 /* at file scope for suspend(), which a signal may call */
-    int screen;                 /* where to write to it */
-    bool pastes;                /* it is one that can say what is pasted */
-    bool changed;
-    struct termios found;
-    enum mode mode;
-} terminal;
-
-/*
- * Opens the terminal behind a descriptor anew, not to block: one that stops taking output must not make the
- * client deaf to signals, and the flag of the descriptor itself is others' too. Returns the new descriptor, or
- * the same where there is no terminal or it may not be opened.
- */
-static int
-open_again(int fd)
-{
-    const char *name = isatty(fd) ? ttyname(fd) : NULL;
-    int again = name != NULL ? open(name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
-
-    return again >= 0 ? again : fd;
-}
-
-/*
- * Puts the terminal into a mode. What is typed ahead is kept. Nothing waits for the output to go out, which it
- * may never do: no mode changes how that looks.
+ * Writes what a display made to a page, in the terminal's charset. It comes from a process that a message may
+ * have got the better of: here too nothing but visible text passes.
  */
 static void
-terminal_mode(enum mode mode)
+page_put(FILE *page, struct visible *v, iconv_t to_local, const char *octets, size_t length)
 {
-    static const char paste_on[] = "\033[?2004h", paste_off[] = "\033[?2004l";
-    struct pollfd screen = {.fd = terminal.screen, .events = POLLOUT, .revents = 0};
-    struct termios t;
+    char text[VISIBLE_ROOM(256)], local[LOCAL_WORST * sizeof text];
 
-    if (mode == terminal.mode || (!terminal.changed && tcgetattr(STDIN_FILENO, &terminal.found) != 0))
-        return;
-    t = terminal.found;
-    if (mode != AS_FOUND) {
-        t.c_iflag &= ~(tcflag_t)(ICRNL | INLCR | IGNCR | ISTRIP);
-        t.c_lflag &= ~(tcflag_t)(ICANON | ECHO | IEXTEN);
-        t.c_lflag |= NOFLSH;    /* or a ^C takes away what was just written about it */
-        t.c_cc[VQUIT] = _POSIX_VDISABLE;
-        t.c_cc[VMIN] = 1;
-        t.c_cc[VTIME] = 0;
-    }
-    if (mode == RAW) {
-        t.c_iflag &= ~(tcflag_t)IXON;
-        t.c_lflag &= ~(tcflag_t)ISIG;
-    }
-    if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
-        poll(&screen, 1, 500) > 0 &&
-        write(terminal.screen, mode == AS_FOUND ? paste_off : paste_on, sizeof paste_on - 1) < 0)
-        terminal.pastes = false;        /* the output is lost: no reason to leave the input as it is */
-    tcsetattr(STDIN_FILENO, TCSANOW, &t);
-    terminal.changed = true;
-    terminal.mode = mode;
-}
-
-/*
- * Stops as ^Z does, with the terminal as it was found, and takes up its mode again afterwards. A signal that
- * was caught stops this process; 0, for a ^Z that was read as a key, all that the shell started with it.
- */
-static void
-suspend(int number)
-{
-    enum mode mode = terminal.mode;
-    struct sigaction stop = {.sa_handler = SIG_DFL}, before;
-    sigset_t only, blocked;
-
-    if (terminal.changed)
-        terminal_mode(AS_FOUND);
-    sigemptyset(&stop.sa_mask);
-    sigemptyset(&only);
-    sigaddset(&only, SIGTSTP);
-    sigaction(SIGTSTP, &stop, &before);
-    kill(number == 0 ? 0 : getpid(), SIGTSTP);
-    sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* here it stops, and here it goes on */
-    sigprocmask(SIG_SETMASK, &blocked, NULL);
-    sigaction(SIGTSTP, &before, NULL);
-    if (terminal.changed) {
-        terminal.changed = false;       /* it may have been set in another way meanwhile */
-        terminal_mode(mode);
-    }
-    resized = 1;                /* whatever the screen shows now: paint it anew */
-}
-
-/* After a stop that nobody can catch: the shell has had the terminal, and left it as it likes. */
-static void
-go_on(int number)
-{
-    enum mode mode = terminal.mode;
-
-    if (terminal.changed) {
-        terminal.mode = AS_FOUND;
-        terminal_mode(mode);
-    }
-    resized = number;
-}
-
-/* Returns the columns of the terminal, 0 if that is not known. */
-static size_t
-terminal_columns(void)
-{
-    struct winsize size;
-
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
-}
-
-/* Frees the row of the cursor from the prompt, the line or the progress that stands in it. */
-static void
-free_row(struct client *c)
-{
-    if (c->row == ROW_PROMPT || c->row == ROW_PASSWORD)
-        wire_put(&c->screen, "\n", 1);
-    else if (c->row == ROW_LINE)
-        wire_added(&c->screen, editor_hide(&c->editor, (char *)wire_room(&c->screen, EDITOR_PAINT), EDITOR_PAINT));
-    else if (c->row == ROW_PROGRESS)
-        wire_put(&c->screen, "\r\033[K", 4);
-    c->row = ROW_FREE;
-}
-
-/* Puts visible text on the screen, in the terminal's charset. */
-static void
-put_visible(struct client *c, const char *text, size_t length)
-{
-    char local[LOCAL_WORST * VISIBLE_ROOM(1024)];
-
-    if (c->to_local == (iconv_t)-1)
-        wire_put(&c->screen, text, length);
-    else
-        wire_put(&c->screen, local, local_text(c->to_local, text, length, local));
-}
-
-/* Shows octets from the network. They may end in the middle of a character: v remembers. */
-static void
-show(struct client *c, struct visible *v, const void *octets, size_t length)
-{
-    const char *from = octets;
-    char text[VISIBLE_ROOM(1024)];
-
-    free_row(c);
     while (length > 0) {
-        size_t part = length < 1024 ? length : 1024;
+        size_t part = length < 256 ? length : 256, made = visible_text(v, octets, part, text);
 
-        put_visible(c, text, visible_text(v, from, part, text));
-        from += part;
+        if (to_local == (iconv_t)-1)
+            fwrite(text, 1, made, page);
+        else
+            fwrite(local, 1, local_text(to_local, text, made, local), page);
+        octets += part;
         length -= part;
     }
 }
 
-/* Shows one line from the network, of that length and without its end. */
-static void
-show_line(struct client *c, const char *line, size_t length)
-{
-    struct visible v = {.count = 0};
-    char rest[VISIBLE_ROOM(0)];
-
-    show(c, &v, line, length);
-    put_visible(c, rest, visible_end(&v, rest));
-    wire_put(&c->screen, "\n", 1);
-}
-
-/* Tells the person at the client something, on the screen. */
-static void __attribute__((format(printf, 2, 3)))
-tell(struct client *c, const char *format, ...)
-{
-    char text[PATH_MAX + 256];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    show_line(c, text, strlen(text));
-}
-
-/* After a signal that ends the session, the screen is written to all the same, though not for long. */
-static void
-last_words(struct client *c)
-{
-    struct wire *const wires[] = {&c->screen, &c->errors};
-
-    for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
-        wires[i]->stop = NULL;
-        wires[i]->error = wires[i]->error == EINTR ? 0 : wires[i]->error;
-        wires[i]->deadline = wire_clock() + 2000;
-    }
-}
-
-/* Writes a complaint to standard error, behind what is on the screen so far. */
-static void __attribute__((format(printf, 2, 0)))
-complain_list(struct client *c, const char *format, va_list arguments)
-{
-    char text[PATH_MAX + 256], line[VISIBLE_ROOM(sizeof text)];
-    struct visible v = {.count = 0};
-    size_t length;
-
-    vsnprintf(text, sizeof text, format, arguments);
-    length = visible_text(&v, text, strlen(text), line);
-    length += visible_end(&v, line + length);
-    if (interrupted)
-        last_words(c);
-    free_row(c);
-    wire_flush(&c->screen);
-    wire_put(&c->errors, "client: ", 8);
-    wire_put(&c->errors, line, length);
-    wire_put(&c->errors, "\n", 1);
-    wire_flush(&c->errors);
-}
-
-/* Complains of something that a person should know. */
-static void __attribute__((format(printf, 2, 3)))
-warn(struct client *c, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    complain_list(c, format, arguments);
-    va_end(arguments);
-}
-
-/* Complains of something that was asked for and did not come to be. */
-static void __attribute__((format(printf, 2, 3)))
-fail(struct client *c, const char *format, ...)
-{
-    va_list arguments;
-
-    c->failed = true;
-    va_start(arguments, format);
-    complain_list(c, format, arguments);
-    va_end(arguments);
-}
-
-/* Begins to watch how far a command is: so many messages, and octets if that is known. */
-static void
-progress_begin(struct client *c, size_t messages, uint64_t octets)
-{
-    c->progress = (struct progress){.began = wire_clock(), .expected = octets, .of = messages};
-}
-
 /*
- * Shows how far the command is, at a terminal, when it has taken a while: messages, octets, rate, and the
- * time left. Called often, it paints now and then. The line fits the width, cut at its end if need be.
+ * Decodes a message to a page, in a process that has nothing but these two: MIME, HTML and charsets are what
+ * is most likely to have a mistake in it. Returns whether all went well, having said if it did not; ^C is no
+ * mistake.
  */
-static void
-progress_paint(struct client *c)
-{
-    struct progress *p = &c->progress;
-    int64_t now = wire_clock(), spent = now - p->began;
-    char text[160], octets[16], expected[16], rate[16], left[32] = "", messages[64] = "";
-    size_t columns;
-    int length;
-
-    if (!c->editing || p->began == 0 || spent < PROGRESS_MS || now - p->painted < PROGRESS_MS / 4)
-        return;
-    p->painted = now;
-    columns = terminal_columns();
-    size_text((int64_t)p->octets, octets, sizeof octets);
-    size_text((int64_t)p->expected, expected, sizeof expected);
-    size_text((int64_t)(p->octets * 1000 / (uint64_t)spent), rate, sizeof rate);
-    if (p->of > 1)
-        snprintf(messages, sizeof messages, "%zu of %zu, ", p->messages, p->of);
-    if (p->expected > p->octets && p->octets > 0) {
-        uint64_t seconds = (uint64_t)((double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000);
-
-        if (seconds < 100 * 3600)
-            snprintf(left, sizeof left, ", %" PRIu64 ":%02u left", seconds / 60, (unsigned)(seconds % 60));
-    }
-    length = snprintf(text, sizeof text, "%s%s%s%s, %s/s%s", messages, octets, p->expected > 0 ? " of " : "",
-                      p->expected > 0 ? expected : "", rate, left);
-    if (columns > 0 && (size_t)length >= columns)
-        length = (int)columns - 1;
-    free_row(c);
-    wire_put(&c->screen, text, (size_t)length);
-    wire_flush(&c->screen);
-    c->row = ROW_PROGRESS;
-}
-
-static void
-progress_end(struct client *c)
-{
-    c->progress.began = 0;
-    if (c->row == ROW_PROGRESS)
-        free_row(c);
-}
-
-/* ---- 8. Numbers of messages -------------------------------------------------------------------------- */
-
-/* Adds a number to the end. Returns false when there is no memory. */
 static bool
-numbers_append(struct numbers *n, uint32_t number, int64_t octets)
+decode(struct client *c, int message, FILE *page, unsigned columns)
 {
-    if (n->count == n->room) {
-        size_t room = n->room * 2 + 16;
-        struct number *list = realloc(n->list, room * sizeof *list);
+    struct visible v = {.count = 0};
+    char block[4096];
+    int pipes[2], status = 0, error = 0;
+    pid_t pid, ended;
 
-        if (list == NULL)
-            return false;
-        n->list = list;
-        n->room = room;
-    }
-    n->list[n->count++] = (struct number){.number = number, .octets = octets};
-    return true;
-}
-
-/* Returns where in a sorted list a number stands, or should. */
-static size_t
-numbers_find(const struct numbers *n, uint32_t number)
-{
-    size_t begin = 0, end = n->count;
-
-    if (end > 0 && n->list[end - 1].number < number)
-        return end;             /* the most common case by far */
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-
-        if (n->list[middle].number < number)
-            begin = middle + 1;
-        else
-            end = middle;
-    }
-    return begin;
-}
-
-static bool
-numbers_have(const struct numbers *n, uint32_t number)
-{
-    size_t at = numbers_find(n, number);
-
-    return at < n->count && n->list[at].number == number;
-}
-
-/* Puts a number into a sorted list, where it is once. Returns false when there is no memory. */
-static bool
-numbers_put(struct numbers *n, uint32_t number, int64_t octets)
-{
-    size_t at = numbers_find(n, number);
-
-    if (at < n->count && n->list[at].number == number)
-        return true;
-    if (!numbers_append(n, number, octets))
+    if (pipe(pipes) != 0) {
+        fail(c, "no pipe for the display: %s", strerror(errno));
         return false;
-    memmove(n->list + at + 1, n->list + at, (n->count - 1 - at) * sizeof *n->list);
-    n->list[at] = (struct number){.number = number, .octets = octets};
-    return true;
-}
-
-/* Takes a number out of a sorted list, if it is there. */
-static void
-numbers_drop(struct numbers *n, uint32_t number)
-{
-    size_t at = numbers_find(n, number);
-
-    if (at < n->count && n->list[at].number == number) {
-        n->count--;
-        memmove(n->list + at, n->list + at + 1, (n->count - at) * sizeof *n->list);
     }
-}
+    pid = fork();
+    if (pid == 0) {             /* all signals that the client notes stay blocked here: it says when to end */
+        FILE *out;
 
-/* Returns the octets of the messages in a list, 0 when one's are not known or nobody could have so many. */
-static uint64_t
-numbers_octets(const struct numbers *n)
-{
-    uint64_t octets = 0;
-
-    for (size_t i = 0; i < n->count; i++) {
-        if (n->list[i].octets < 0 || octets > INT64_MAX - (uint64_t)n->list[i].octets)
-            return 0;
-        octets += (uint64_t)n->list[i].octets;
+        if (dup2(message, STDIN_FILENO) < 0 || dup2(pipes[1], STDOUT_FILENO) < 0)
+            _exit(EBADF);
+        give_up_for_display();
+        out = fdopen(STDOUT_FILENO, "w");
+        if (out == NULL || !show_message(STDIN_FILENO, out, columns) || fflush(out) != 0)
+            _exit(errno > 0 && errno < 126 ? errno : EIO);
+        _exit(0);
     }
-    return octets;
-}
+    if (pid < 0)
+        fail(c, "no process for the display: %s", strerror(errno));
+    close(pipes[1]);
+    while (error == 0 && !interrupted) {
+        ssize_t count = wait_ready(&pipes[0], 1, false, WAIT_FOREVER, &c->mask) > 0 ?
+                        read(pipes[0], block, sizeof block) : -1;
 
-static void
-numbers_free(struct numbers *n)
-{
-    free(n->list);
-    *n = (struct numbers){.list = NULL};
-}
-
-/* ---- 9. Saving messages ------------------------------------------------------------------------------ */
-
-static void
-saving_fail(struct saving *s)
-{
-    if (s->error == 0)
-        s->error = errno != 0 ? errno : EIO;
-}
-
-/* Has the name of a directory written to disk, which its parent holds. Returns false with errno set. */
-static bool
-sync_parent(int directory)
-{
-    int parent = openat(directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
-    bool synced;
-
-    if (parent < 0) {           /* it may be written to and not read: then all that there is */
-#ifdef SYS_syncfs
-        return errno == EACCES && syscall(SYS_syncfs, directory) == 0;
-#else
-        return errno == EACCES;
-#endif
-    }
-    synced = fsync(parent) == 0 || errno == EINVAL || errno == ENOTSUP;
-    error = errno;
-    close(parent);
-    errno = error;
-    return synced;
-}
-
-/*
- * Opens the directory for messages, made if it is not there. One that was made is on disk, or made again the
- * next time. Returns -1, with errno set, when it cannot be had.
- */
-static int
-open_directory(const char *path)
-{
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
-
-    if (directory >= 0 || errno != ENOENT || (mkdir(path, S_IRWXU) != 0 && errno != EEXIST))
-        return directory;
-    directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory >= 0 && sync_parent(directory))
-        return directory;
-
-    error = errno;
-    rmdir(path);
-    if (directory >= 0)
-        close(directory);
-    errno = error;
-    return -1;
-}
-
-/*
- * Opens a file under a hidden name in a directory, which open_directory() has just returned or which holds
- * another message already. Failures, the directory's included, wait in s->error.
- */
-static void
-save_begin(struct saving *s, int directory, uint32_t number)
-{
-    *s = (struct saving){.number = number, .directory = directory, .file = -1};
-    for (int i = 0; directory >= 0 && s->file < 0 && i < 100; i++) {
-        snprintf(s->temporary, sizeof s->temporary, ".%" PRIu32 ".%ld-%d", number, (long)getpid(), i);
-        s->file = openat(directory, s->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                         S_IRUSR | S_IWUSR);
-        if (s->file < 0 && errno != EEXIST)
+        if (count > 0)
+            page_put(page, &v, c->to_local, block, (size_t)count);
+        else if (count == 0)
             break;
+        else if (errno != EINTR && errno != EAGAIN)
+            error = errno;
     }
-    if (s->file < 0) {
-        s->temporary[0] = '\0';
-        saving_fail(s);
-    }
-}
-
-/* Writes octets. After an error it does nothing, so that the rest of the message is read all the same. */
-static void
-take_to_file(void *to, const unsigned char *octets, size_t length)
-{
-    struct saving *s = to;
-
-    while (length > 0 && s->error == 0) {
-        ssize_t count = write(s->file, octets, length);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0) {
-            saving_fail(s);
-            return;
-        }
-        octets += count;
-        length -= (size_t)count;
-    }
-}
-
-/* Says whether a file of the directory holds what this one does. */
-static bool
-same_content(int directory, const char *name, int file)
-{
-    int other = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    char a[16 * 1024], b[sizeof a];
-    struct stat ours, theirs;
-    off_t offset = 0;
-    bool same = false;
-
-    if (other >= 0 && fstat(other, &theirs) == 0 && fstat(file, &ours) == 0)
-        same = S_ISREG(theirs.st_mode) && ours.st_size == theirs.st_size;
-    while (same && offset < ours.st_size) {
-        ssize_t count = pread(file, a, sizeof a, offset);
-
-        same = count > 0 && pread(other, b, (size_t)count, offset) == count && memcmp(a, b, (size_t)count) == 0;
-        offset += count;
-    }
-    same = same && fsync(other) == 0;   /* whoever put it there: it is about to be called saved */
-    if (other >= 0)
-        close(other);
-    return same;
-}
-
-/* Gives a file another name, which must be free. Returns as link() does. */
-static int
-link_as(int directory, const char *from, const char *to)
-{
-    if (linkat(directory, from, directory, to, 0) == 0)
-        return 0;
-#ifdef SYS_renameat2
-    /* FAT and the like have no links, but can rename without overwriting. */
-    if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
-        return (int)syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */);
-#endif
-    return -1;
-}
-
-/* Gives a complete message its name: the first free one of n.eml, n-1.eml ..., unless one before holds the same. */
-static void
-save_name(struct saving *s)
-{
-    for (uint32_t i = 0; s->error == 0; i++) {
-        if (i == 0)
-            snprintf(s->name, sizeof s->name, "%" PRIu32 ".eml", s->number);
-        else
-            snprintf(s->name, sizeof s->name, "%" PRIu32 "-%" PRIu32 ".eml", s->number, i);
-        if (link_as(s->directory, s->temporary, s->name) == 0)
-            return;
-        if (errno != EEXIST)
-            saving_fail(s);
-        else if (same_content(s->directory, s->name, s->file)) {
-            s->had_it = true;
-            return;
-        }
-    }
-}
-
-/*
- * Saves complete messages in one directory: their octets are on disk before any of them has its name, and the
- * names before this returns. One with an error then, in its s->error, is not saved, and nothing is left of it.
- */
-static void
-save_end(struct saving *list, size_t count)
-{
-    struct saving *end = list + count;
-    bool any = false;
-
-    for (struct saving *s = list; s < end; s++)
-        if (s->error == 0 && fsync(s->file) != 0)
-            saving_fail(s);
-    for (struct saving *s = list; s < end; s++) {
-        save_name(s);
-        if (s->temporary[0] != '\0')
-            unlinkat(s->directory, s->temporary, 0);
-        any = any || s->error == 0;
-    }
-    if (any && fsync(list->directory) != 0 && errno != EINVAL && errno != ENOTSUP) {
-        int error = errno;
-
-        for (struct saving *s = list; s < end; s++) {
-            if (s->error == 0 && !s->had_it)
-                unlinkat(s->directory, s->name, 0);
-            errno = error;
-            saving_fail(s);
-        }
-    }
-    for (struct saving *s = list; s < end; s++)
-        if (s->file >= 0 && close(s->file) != 0)
-            saving_fail(s);
-}
-
-/*
- * Tells what became of a message. One with fewer octets than the server said is saved too, but not taken for
- * whole: there are servers that do not stuff a dot at the very start of a message, which ends it there.
- */
-static void
-tell_saved(struct client *c, const struct saving *s)
-{
-    const char *directory = c->settings->directory;
-    size_t known = numbers_find(&c->there, s->number);
-    int64_t listed = c->listed && known < c->there.count && c->there.list[known].number == s->number ?
-                     c->there.list[known].octets : -1;
-    uint64_t said = s->octets;
-
-    if (s->status != NULL)
-        show_line(c, s->status, strlen(s->status));
-    if (s->error != 0) {
-        fail(c, "message %" PRIu32 " is not saved: %s: %s; -d names another directory", s->number, directory,
-             strerror(s->error));
-        return;
-    }
-    *(s->had_it ? &c->tally.had : &c->tally.done) += 1;
-    c->tally.octets += s->octets;
-    tell(c, "%s %s/%s (%" PRIu64 " octets)", s->had_it ? "already saved as" : "saved", directory, s->name, s->octets);
-    if (s->announced[0] != '\0' && !pop3_number(s->announced, UINT64_MAX, &said))
-        said = UINT64_MAX;
-    if (said <= s->octets)
-        numbers_drop(&c->unsaved, s->number);
-    if (said > s->octets)
-        fail(c, "the server said that message %" PRIu32 " has %s octets: some may be missing", s->number, s->announced);
-    else if (said < s->octets)
-        warn(c, "the server said that message %" PRIu32 " has %s octets", s->number, s->announced);
-    else if (s->announced[0] == '\0' && listed >= 0 && (uint64_t)listed != s->octets)
-        warn(c, "the server listed message %" PRIu32 " with %" PRId64 " octets", s->number, listed);
-}
-
-/* Closes the directory, which is opened again when it is needed. */
-static void
-save_close(struct client *c)
-{
-    if (c->received.directory >= 0)
-        close(c->received.directory);
-    c->received.directory = -1;
-}
-
-/*
- * Saves the messages that came whole, and tells what became of them.
- *
- * An fsync() waits for the disk, and two for each message wait longer than all else takes. For several files
- * one syncfs() writes everything out at once, and then each fsync() has next to nothing left to do. It stays:
- * not every file system and kernel does with syncfs() what it says, or tells of an error there.
- */
-static void
-save_received(struct client *c)
-{
-    struct savings *r = &c->received;
-
-    if (r->count == 0)
-        return;
-#ifdef SYS_syncfs
-    if (r->count >= SYNCFS_LEAST && !r->busy) {
-        int64_t began = wire_clock();
-
-        syscall(SYS_syncfs, (long)r->directory);
-        r->busy = wire_clock() - began > SYNCFS_MS;
-    }
-#endif
-    save_end(r->list, r->count);
-    if (interrupted)
-        last_words(c);
-    for (size_t i = 0; i < r->count; i++) {
-        tell_saved(c, &r->list[i]);
-        free(r->list[i].status);
-    }
-    r->count = 0;
-    r->octets = 0;
-}
-
-/* Begins to save a message, together with those that wait for it. */
-static void
-save_another(struct client *c, struct saving *s, uint32_t number)
-{
-    struct savings *r = &c->received;
-
-    if (r->count == 0) {
-        struct rlimit files;
-
-        save_close(c);
-        r->directory = open_directory(c->settings->directory);
-        r->most = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < SAVE_TOGETHER ?
-                  (size_t)files.rlim_cur / 4 : SAVE_TOGETHER;
-    }
-    save_begin(s, r->directory, number);
-}
-
-/* ---- 10. Talking to the server ----------------------------------------------------------------------- */
-
-/* Ends a session that broke, and says why. Only QUIT removes mail: without it the marks are worth nothing. */
-static void
-lost(struct client *c)
-{
-    const char *why = strerror(c->server.error > 0 ? c->server.error : 0);
-    const char *mail = "nothing was removed";
-
-    if (c->over)
-        return;
-    c->over = true;
-    save_received(c);           /* what came whole before is as good as ever */
-    if (c->screen.error == WIRE_CLOSED)
-        why = "nobody reads what is shown";
-    else if (c->screen.error != 0 && c->screen.error != EINTR)
-        why = strerror(c->screen.error);
-    else if (c->server.error == WIRE_CLOSED || c->server.error == ECONNRESET)
-        why = "the server closed the connection";
-    else if (c->server.error == ETIMEDOUT)
-        why = c->quitting ? "the server does not answer QUIT" : "the server does not answer";
-    else if (c->server.error == EINTR)
-        why = "broken off";
-    else if (c->server.error == EPROTO)
-        why = "what answers there does not speak POP3";
-    else if (c->server.error == EBADMSG)
-        why = "the server says what was not asked for";
-    if (c->quitting && c->marked.count > 0)
-        mail = "it did not say whether it removed the marked messages";
-    fail(c, "%s; %s", why, mail);
-}
-
-/* Returns a socket that is connected to the host's first address that answers, or -1, having said why. */
-static int
-connect_to(struct client *c, const struct addrinfo *addresses)
-{
-    const int on = 1;
-    int error = 0;
-
-    for (const struct addrinfo *a = addresses; a != NULL && !interrupted; a = a->ai_next) {
-        socklen_t size = sizeof error;
-        int fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
-
+    close(pipes[0]);
+    fwrite(block, 1, visible_end(&v, block), page);
+    if (pid < 0)
+        return false;
+    if (error != 0 || interrupted)
+        kill(pid, SIGKILL);
+    while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+        continue;
+    if (ended < 0 && error == 0)
         error = errno;
-        if (fd < 0)
-            continue;
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-        fcntl(fd, F_SETFL, O_NONBLOCK);
-        c->server.error = 0;
-        error = connect(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
-        if (error == EINPROGRESS) {
-            c->server.idle_ms = CONNECT_SECONDS * 1000;
-            if (!wire_wait(&c->server, fd, POLLOUT))
-                error = c->server.error;
-            else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-                error = errno;
-        }
-        if (error == 0) {
-            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            return fd;
-        }
-        close(fd);
-    }
-    fail(c, "cannot connect to %s port %s: %s%s", c->settings->host, c->settings->port,
-         interrupted ? "broken off" : strerror(error),
-         error == ECONNREFUSED ? "; does the server run, and on this port?" : "");
-    return -1;
-}
-
-/*
- * Runs the command of -x with pipes for its standard input and output. ^C is the client's business, so the
- * command does not get that signal; all else is for it as it was for the client. Returns false, having said
- * why, when it cannot be started.
- */
-static bool
-run_command(struct client *c, int *in, int *out)
-{
-    int to[2], from[2];
-
-    if (pipe(to) != 0 || pipe(from) != 0 || (c->child = fork()) < 0) {
-        c->child = 0;
-        fail(c, "cannot run %s: %s", c->settings->command, strerror(errno));
+    if (interrupted)
         return false;
-    }
-    if (c->child == 0) {
-        dup2(to[0], STDIN_FILENO);
-        dup2(from[1], STDOUT_FILENO);
-        for (int i = 0; i < 2; i++) {
-            close(to[i]);
-            close(from[i]);
-        }
-        signal(SIGINT, SIG_IGN);
-        signal(SIGQUIT, SIG_IGN);
-        signal(SIGPIPE, SIG_DFL);
-        signal(SIGXFSZ, SIG_DFL);
-        sigprocmask(SIG_SETMASK, &c->mask, NULL);
-        execl("/bin/sh", "sh", "-c", c->settings->command, (char *)NULL);
-        fprintf(stderr, "client: /bin/sh: %s\n", strerror(errno));
-        _exit(127);
-    }
-    close(to[0]);
-    close(from[1]);
-    fcntl(to[1], F_SETFD, FD_CLOEXEC);
-    fcntl(from[0], F_SETFD, FD_CLOEXEC);
-    *in = from[0];
-    *out = to[1];
-    return true;
-}
-
-/* Waits for the command of -x to end, with more than patience if need be, and reports how it ended. */
-static void
-end_command(struct client *c)
-{
-    static const int force[] = {0, SIGTERM, SIGKILL};
-    int status = 0;
-    pid_t ended = 0;
-
-    for (size_t i = 0; i < sizeof force / sizeof *force && ended == 0; i++) {
-        int64_t limit = wire_clock() + (interrupted ? 1 : CHILD_SECONDS) * 1000, left;
-
-        if (force[i] != 0) {
-            fail(c, "%s does not end, and is told to", c->settings->command);
-            kill(c->child, force[i]);
-        }
-        while ((ended = waitpid(c->child, &status, WNOHANG)) == 0 && (left = limit - wire_clock()) > 0) {
-            struct timespec time = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000};
-
-            ppoll(NULL, 0, &time, &c->mask);
-        }
-    }
-    c->child = 0;
-    if (ended > 0 && WIFSIGNALED(status))
-        fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
-    else if (ended > 0 && WEXITSTATUS(status) != 0)
-        fail(c, "%s ended with status %d", c->settings->command, WEXITSTATUS(status));
-}
-
-/* Sends one command line, of that length, without its end. */
-static void
-send_line(struct client *c, const char *line, size_t length)
-{
-    wire_put(&c->server, line, length);
-    wire_put(&c->server, "\r\n", 2);
-    c->spoke = wire_clock();
-}
-
-/* Says whether a status line begins with this status, alone or with a blank behind it. */
-static bool
-has_status(const char *line, const char *status)
-{
-    size_t length = strlen(status);
-
-    return strncmp(line, status, length) == 0 && (line[length] == '\0' || line[length] == ' ');
-}
-
-/*
- * Before it is waited for the server: what waits for the screen is written, and messages that wait to be saved
- * are, unless more comes soon.
- */
-static void
-before_waiting(struct client *c)
-{
-    if (c->received.count > 0) {
-        struct pollfd ready = {.fd = c->server.in, .events = POLLIN, .revents = 0};
-        int64_t left = c->received.since + SAVE_MS - wire_clock();
-        struct timespec time = {.tv_sec = 0, .tv_nsec = left > 0 ? (long)left * 1000000 : 0};
-
-        if (left <= 0 || ppoll(&ready, 1, &time, &c->mask) <= 0)
-            save_received(c);
-    }
-    wire_flush(&c->screen);
-}
-
-/* Which status lines are shown as they come. */
-enum which { NONE, EVERY, ALL_BUT_OK };
-
-/*
- * Reads the status line that answers a command, keeps it in c->status, and shows it as it came. Returns
- * whether it was +OK. Anything else goes into the exit status. With "+ " a server asks for more (RFC 5034);
- * what is no status line at all ends the session.
- */
-static bool
-get_status(struct client *c, enum which which)
-{
-    char *line;
-    size_t length;
-    enum wire_line got;
-
-    do {
-        if (c->server.in_start == c->server.in_end)
-            before_waiting(c);
-        got = wire_line(&c->server, sizeof c->status, &line, &length);
-    } while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);   /* of its own the client says nothing */
-    if (got == WIRE_NO_LINE) {
-        lost(c);
-        return false;
-    }
-    if (got == WIRE_LINE) {
-        memcpy(c->status, line, length + 1);
-        bool ok = has_status(line, "+OK");
-
-        if (!ok)
-            save_received(c);   /* it stands behind what is told of those */
-        if (which == EVERY || (which == ALL_BUT_OK && !ok))
-            show_line(c, c->status, length);
-        if (ok)
-            return true;
-        c->failed = true;
-        if (has_status(line, "-ERR") || has_status(line, "+"))
-            return false;
-    }
-    wire_fail(&c->server, EPROTO);
-    lost(c);
+    if (error != 0)
+        fail(c, "the display is not complete: %s", strerror(error));
+    else if (WIFSIGNALED(status))
+        fail(c, "the display was broken off by signal %d; the session goes on, and RETR saves the message",
+             WTERMSIG(status));
+    else if (status != 0)
+        fail(c, "the display is not complete: %s", strerror(WEXITSTATUS(status)));
+    else if (fflush(page) != 0 || ferror(page))
+        fail(c, "no room for the display: %s", strerror(errno));
+    else
+        return true;
     return false;
 }
 
 /*
- * Reads the lines behind a status line, to the lone dot, and hands their octets to take in pieces, with LF
- * as the line end. Returns false, having said why, when they do not come whole.
+ * Displays a message that lies in a file: through a pager when the terminal is too short for it, else as it
+ * is. ^C ends the display and, of several messages, those behind it. Returns whether it came.
  */
 static bool
-get_body(struct client *c, struct pop3_unstuffer *u, void (*take)(void *to, const unsigned char *octets, size_t length),
-         void *to)
+display(struct client *c, FILE *message)
 {
-    struct wire *w = &c->server;
-    unsigned char text[WIRE_INPUT + 1];
+    struct winsize size = {.ws_row = 0};
+    bool terminal_out = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+    FILE *page = private_file();
+    char block[4096];
+    size_t count;
+    bool good, enough;
 
-    while (u->at != UNSTUFF_END) {
-        size_t made;
-
-        if (w->in_start == w->in_end) {
-            before_waiting(c);
-            if (!wire_fill(w)) {
-                lost(c);
-                return false;
-            }
-        }
-        uint64_t before = u->octets;
-        w->in_start += pop3_unstuff(u, w->input + w->in_start, w->in_end - w->in_start, text, &made);
-        take(to, text, made);
-        c->progress.octets += u->octets - before;
-        progress_paint(c);
+    if (page == NULL) {
+        fail(c, "no file for the display: %s", strerror(errno));
+        return false;
     }
-    return true;
-}
-
-/* What a body is shown with. */
-struct shown {
-    struct client *client;
-    struct visible visible;
-};
-
-static void
-take_to_screen(void *to, const unsigned char *octets, size_t length)
-{
-    struct shown *shown = to;
-
-    show(shown->client, &shown->visible, octets, length);
-}
-
-/* Shows the lines behind a status line. */
-static void
-show_body(struct client *c)
-{
-    struct pop3_unstuffer u = {.octets = 0};
-    struct shown shown = {.client = c};
-
-    get_body(c, &u, take_to_screen, &shown);
-}
-
-/*
- * Shows what the server says without having been asked, and whether it has gone. Waits for nothing. A person
- * can judge what that was; a script's next command might take it for its answer, so there it is the end, but
- * for the -ERR with which a server takes its leave.
- */
-static void
-hear_server(struct client *c)
-{
-    struct pollfd ready = {.fd = c->server.in, .events = POLLIN, .revents = 0};
-    char *line;
-    size_t length;
-
-    for (int i = 0; i < 2 && c->server.error == 0; i++) {       /* one read, or one that talks on is never left */
-        while (memchr(c->server.input + c->server.in_start, '\n', c->server.in_end - c->server.in_start) != NULL) {
-            if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE ||
-                (c->noops > 0 && c->noops-- > 0))
-                continue;
-            show_line(c, line, length);
-            if (!c->at_terminal && !has_status(line, "-ERR"))
-                wire_fail(&c->server, EBADMSG);
-        }
-        if (i == 0 && (poll(&ready, 1, 0) <= 0 || !wire_fill(&c->server)))
-            break;
+    good = decode(c, fileno(message), page, terminal_out ? size.ws_col : 0);
+    if (good && c->at_terminal && terminal_out && is_longer(page, &size)) {
+        run_pager(c, fileno(page));
+    } else {
+        free_row(c);
+        good = fseek(page, 0, SEEK_SET) == 0;
+        while (good && !interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
+            wire_put(&c->screen, block, count);
+        if (!good || ferror(page))
+            fail(c, "the display is not complete: %s", strerror(errno));
+        wire_flush(&c->screen);
     }
-    if (c->server.error != 0)
-        lost(c);
+    fclose(page);
+
+    enough = interrupted == SIGINT && c->at_terminal;
+    if (enough) {
+        interrupted = 0;
+        c->screen.error = c->screen.error == EINTR ? 0 : c->screen.error;
+    }
+    return enough;
 }
 
-/* Ends the connection, from the client's side or after the server's, and the command of -x with it. */
-static void
-hang_up(struct client *c)
-{
-    close(c->server.in);
-    if (c->server.out != c->server.in)
-        close(c->server.out);
-    if (c->child > 0)
-        end_command(c);
-}
-
-/* ---- 11. Commands ------------------------------------------------------------------------------------- */
+/* ---- 9. Commands ----------------------------------------------------------------------------- */
 
 /* Reads the lines of a LIST, number and size, and shows them too if they were asked for. */
 struct listing {
@@ -5411,214 +5618,6 @@ take_to_stream(void *to, const unsigned char *octets, size_t length)
     fwrite(octets, 1, length, to);
 }
 
-/* Returns a file without a name, which no other program inherits, or NULL with errno set. */
-static FILE *
-private_file(void)
-{
-    FILE *file = tmpfile();
-
-    if (file != NULL)
-        fcntl(fileno(file), F_SETFD, FD_CLOEXEC);
-    return file;
-}
-
-/*
- * Runs a pager with a file as its input and waits for it. A person may read for long: meanwhile the session
- * is kept open. Leaving the pager early is no error; one that cannot be run is.
- */
-static void
-run_pager(struct client *c, int file)
-{
-    const char *wish = getenv("PAGER");
-    const char *pager = wish != NULL && *wish != '\0' ? wish : "if command -v less >/dev/null; then less; else more; fi";
-    enum mode before = terminal.mode;
-    int status = 0;
-    pid_t pid;
-
-    wire_flush(&c->screen);
-    terminal_mode(AS_FOUND);
-    pid = fork();
-    if (pid == 0) {
-        lseek(file, 0, SEEK_SET);
-        dup2(file, STDIN_FILENO);
-        signal(SIGPIPE, SIG_DFL);
-        signal(SIGXFSZ, SIG_DFL);
-        sigprocmask(SIG_SETMASK, &c->mask, NULL);
-        if (strcasecmp(c->codeset, "UTF-8") == 0)
-            setenv("LESSCHARSET", "utf-8", 0);      /* for less in the C locale */
-        execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
-        _exit(127);
-    }
-    while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0) {
-        int64_t left = c->spoke + c->noop_ms - wire_clock();
-        struct timespec time = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000};
-
-        if (left > 0) {
-            ppoll(NULL, 0, &time, &c->mask);
-        } else {
-            c->noops++;
-            send_line(c, "NOOP", 4);
-            wire_flush(&c->server);
-        }
-        if (interrupted && interrupted != SIGINT)
-            kill(pid, SIGTERM);
-    }
-    terminal_mode(before);
-    if (pid < 0 || (WIFEXITED(status) && (WEXITSTATUS(status) == 126 || WEXITSTATUS(status) == 127)))
-        fail(c, "cannot run the pager %s", pager);
-}
-
-/* Says whether a page has more rows than a terminal has above its prompt. */
-static bool
-is_longer(FILE *page, const struct winsize *size)
-{
-    char piece[1024];
-    size_t rows = 0, column = 0;
-
-    rewind(page);
-    while (rows + 1 < size->ws_row && fgets(piece, sizeof piece, page) != NULL) {
-        size_t length = strcspn(piece, "\n");
-
-        column = columns_after(column, piece, length);
-        if (piece[length] == '\n') {
-            rows += 1 + (column > 0 && size->ws_col > 0 ? (column - 1) / size->ws_col : 0);
-            column = 0;
-        }
-    }
-    rewind(page);
-    return rows + 1 >= size->ws_row;
-}
-
-/*
- * Writes what a display made to a page, in the terminal's charset. It comes from a process that a message may
- * have got the better of: here too nothing but visible text passes.
- */
-static void
-page_put(FILE *page, struct visible *v, iconv_t to_local, const char *octets, size_t length)
-{
-    char text[VISIBLE_ROOM(256)], local[LOCAL_WORST * sizeof text];
-
-    while (length > 0) {
-        size_t part = length < 256 ? length : 256, made = visible_text(v, octets, part, text);
-
-        if (to_local == (iconv_t)-1)
-            fwrite(text, 1, made, page);
-        else
-            fwrite(local, 1, local_text(to_local, text, made, local), page);
-        octets += part;
-        length -= part;
-    }
-}
-
-/*
- * Decodes a message to a page, in a process that has nothing but these two: MIME, HTML and charsets are what
- * is most likely to have a mistake in it. Returns whether all went well, having said if it did not; ^C is no
- * mistake.
- */
-static bool
-decode(struct client *c, int message, FILE *page, unsigned columns)
-{
-    struct visible v = {.count = 0};
-    char block[4096];
-    int pipes[2], status = 0, error = 0;
-    pid_t pid, ended;
-
-    if (pipe(pipes) != 0) {
-        fail(c, "no pipe for the display: %s", strerror(errno));
-        return false;
-    }
-    pid = fork();
-    if (pid == 0) {             /* all signals that the client notes stay blocked here: it says when to end */
-        FILE *out;
-
-        if (dup2(message, STDIN_FILENO) < 0 || dup2(pipes[1], STDOUT_FILENO) < 0)
-            _exit(EBADF);
-        give_up_for_display();
-        out = fdopen(STDOUT_FILENO, "w");
-        if (out == NULL || !show_message(STDIN_FILENO, out, columns) || fflush(out) != 0)
-            _exit(errno > 0 && errno < 126 ? errno : EIO);
-        _exit(0);
-    }
-    if (pid < 0)
-        fail(c, "no process for the display: %s", strerror(errno));
-    close(pipes[1]);
-    while (error == 0 && !interrupted) {
-        struct pollfd ready = {.fd = pipes[0], .events = POLLIN, .revents = 0};
-        ssize_t count = ppoll(&ready, 1, NULL, &c->mask) > 0 ? read(pipes[0], block, sizeof block) : -1;
-
-        if (count > 0)
-            page_put(page, &v, c->to_local, block, (size_t)count);
-        else if (count == 0)
-            break;
-        else if (errno != EINTR && errno != EAGAIN)
-            error = errno;
-    }
-    close(pipes[0]);
-    fwrite(block, 1, visible_end(&v, block), page);
-    if (pid < 0)
-        return false;
-    if (error != 0 || interrupted)
-        kill(pid, SIGKILL);
-    while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
-        continue;
-    if (ended < 0 && error == 0)
-        error = errno;
-    if (interrupted)
-        return false;
-    if (error != 0)
-        fail(c, "the display is not complete: %s", strerror(error));
-    else if (WIFSIGNALED(status))
-        fail(c, "the display was broken off by signal %d; the session goes on, and RETR saves the message",
-             WTERMSIG(status));
-    else if (status != 0)
-        fail(c, "the display is not complete: %s", strerror(WEXITSTATUS(status)));
-    else if (fflush(page) != 0 || ferror(page))
-        fail(c, "no room for the display: %s", strerror(errno));
-    else
-        return true;
-    return false;
-}
-
-/*
- * Displays a message that lies in a file: through a pager when the terminal is too short for it, else as it
- * is. ^C ends the display and, of several messages, those behind it. Returns whether it came.
- */
-static bool
-display(struct client *c, FILE *message)
-{
-    struct winsize size = {.ws_row = 0};
-    bool terminal_out = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
-    FILE *page = private_file();
-    char block[4096];
-    size_t count;
-    bool good, enough;
-
-    if (page == NULL) {
-        fail(c, "no file for the display: %s", strerror(errno));
-        return false;
-    }
-    good = decode(c, fileno(message), page, terminal_out ? size.ws_col : 0);
-    if (good && c->at_terminal && terminal_out && is_longer(page, &size)) {
-        run_pager(c, fileno(page));
-    } else {
-        free_row(c);
-        good = fseek(page, 0, SEEK_SET) == 0;
-        while (good && !interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
-            wire_put(&c->screen, block, count);
-        if (!good || ferror(page))
-            fail(c, "the display is not complete: %s", strerror(errno));
-        wire_flush(&c->screen);
-    }
-    fclose(page);
-
-    enough = interrupted == SIGINT && c->at_terminal;
-    if (enough) {
-        interrupted = 0;
-        c->screen.error = c->screen.error == EINTR ? 0 : c->screen.error;
-    }
-    return enough;
-}
-
 /* SHOW n: RETR, but the message is displayed, not saved. */
 static void
 show_answered(struct client *c, uint32_t number)
@@ -5743,15 +5742,14 @@ wait_for_keys(struct client *c, int64_t ms)
         c->spoke = now;         /* nothing was sent yet: the server waits from now on */
     wire_flush(&c->screen);
     while (!c->over && keys->in_start == keys->in_end && keys->error == 0 && c->screen.error == 0) {
-        struct pollfd ready[2] = {{.fd = keys->in, .events = POLLIN}, {.fd = c->server.in, .events = POLLIN}};
+        int fds[2] = {keys->in, c->server.in}, ready = 0;
         int64_t noop = c->spoke + c->noop_ms, left = (limit < noop ? limit : noop) - now;
-        struct timespec time = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000};
 
-        if (left > 0 && ppoll(ready, 2, &time, &c->mask) < 0)
+        if (left > 0 && (ready = wait_ready(fds, 2, false, left, &c->mask)) < 0)
             return WAKE_SIGNAL;
-        if (ready[0].revents != 0)
+        if (ready & 1)
             wire_fill(keys);
-        if (ready[1].revents != 0) {
+        if (ready & 2) {
             hear_server(c);
             if (c->row == ROW_FREE && !c->over)
                 return WAKE_PAUSE;      /* it had to be taken for what the server said */
@@ -5780,12 +5778,11 @@ wait_for_keys(struct client *c, int64_t ms)
 static bool
 input_broke(const struct client *c)
 {
-    struct pollfd ready = {.fd = c->keys.in, .events = POLLIN, .revents = 0};
+    struct termios t;
 
     if (c->keys.error != WIRE_CLOSED)
         return true;
-    return c->at_terminal && (terminal.mode == RAW || (poll(&ready, 1, 0) > 0 &&
-                                                       (ready.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0));
+    return c->at_terminal && (terminal.mode == RAW || tcgetattr(c->keys.in, &t) != 0);
 }
 
 /* Takes one octet of what was typed, -1 at its end. */
@@ -5856,7 +5853,7 @@ run(struct client *c, char *line, size_t length)
     snprintf(words, sizeof words, "%s", line);
     typed = pop3_parse(words);
     if (typed.verb != POP3_PASS)    /* whose blanks belong to the password */
-        for (size_t end = strlen(line); end > 0 && pop3_is_blank(line[end - 1]); end--)
+        for (size_t end = strlen(line); end > 0 && is_blank(line[end - 1]); end--)
             line[end - 1] = '\0';
     hear_server(c);
     if (typed.word[0] == '\0' || c->over)
@@ -5890,7 +5887,7 @@ run(struct client *c, char *line, size_t length)
         do_plain(c, line, &typed);
 }
 
-/* ---- 12. The loop, and main -------------------------------------------------------------------------- */
+/* ---- 10. The loop and main ------------------------------------------------------------------- */
 
 /* For Tab: the lowest message number above one that was listed. The first time asks the server. */
 static size_t
@@ -5917,7 +5914,7 @@ next_message(void *context, size_t above, int64_t *octets)
 static void
 paint(struct client *c, size_t painted)
 {
-    wire_added(&c->screen, painted);
+    c->screen.out_end += painted;
     wire_flush(&c->screen);
 }
 
@@ -5927,7 +5924,7 @@ enum typed { TYPED_LINE, TYPED_NOTHING, TYPED_END };
 static enum typed
 edit_line(struct client *c)
 {
-    struct editor *e = &c->editor;
+    struct editor *e = c->editor;
     enum verdict verdict = MORE;
 
     terminal_mode(RAW);
@@ -6079,8 +6076,8 @@ converse(struct client *c)
 
         if (c->editing) {
             typed = edit_line(c);
-            length = c->editor.length;
-            memcpy(line, c->editor.text, length + 1);
+            length = c->editor->length;
+            memcpy(line, c->editor->text, length + 1);
         } else {
             typed = read_line(c, line, &length);
         }
@@ -6097,7 +6094,7 @@ converse(struct client *c)
         }
         memset(line, 0, length);
     }
-    editor_start(&c->editor);
+    editor_start(c->editor);
     free_row(c);
     wire_flush(&c->screen);
 }
@@ -6253,7 +6250,6 @@ connect_wires(struct client *c, const struct addrinfo *addresses)
         return false;
 
     wire_open(&c->server, in, out);
-    wire_be_brief(&c->server);
     c->server.mask = &c->mask;
     c->server.stop = &interrupted;
     c->server.idle_ms = ANSWER_SECONDS * 1000;
@@ -6266,6 +6262,7 @@ main(int argc, char **argv)
     static struct client client;
     const struct addrinfo hints = {.ai_flags = AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
     struct settings settings = {.host = "localhost", .port = POP3_PORT, .directory = "inbox"};
+    static struct editor editor;
     struct client *c = &client;
     struct addrinfo *addresses = NULL;
     static const struct completer_command own[] = {{"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}};
@@ -6277,6 +6274,7 @@ main(int argc, char **argv)
         ;                       /* or a connection or a message would get the number of a closed one */
     close(spare);
     c->settings = &settings;
+    c->editor = &editor;
     c->pipelining = -1;
     c->received.directory = -1;
     c->to_local = (iconv_t)-1;
@@ -6285,7 +6283,7 @@ main(int argc, char **argv)
     c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && *term != '\0' &&
                  strcmp(term, "dumb") != 0;
     terminal.pastes = c->editing;
-    editor_init(&c->editor, "pop3> ", &completer, 80);
+    editor_init(c->editor, "pop3> ", &completer, 80);
     use_charset(c);
     wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
     terminal.screen = open_again(STDOUT_FILENO);

@@ -15,6 +15,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/stat.h>

@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
