@@ -50,6 +50,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <wchar.h>
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 #define SANITIZED 1
@@ -109,6 +110,343 @@ struct settings {
 
 /* ---- 2. Text --------------------------------------------------------------------------------- */
 
+/*
+ * A text grows as needed and has a NUL behind its last byte, once something was added. It may
+ * hold NULs itself: its length counts. A span is part of a text that somebody else owns.
+ */
+struct text { char *bytes; size_t length, room; };
+struct span { const char *at, *end; };
+
+/*
+ * Without memory the program ends at once: no deletion is sent, and the server keeps everything.
+ * (exit() runs what restores the terminal.)
+ */
+_Noreturn static void
+out_of_memory(void)
+{
+    static const char message[] = "client: out of memory; no message was removed\n";
+
+    if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
+        exit(EXIT_FAILURE);
+    exit(EXIT_FAILURE);
+}
+
+/* Makes room for so many bytes more and a NUL. Returns where they go. */
+static char *
+text_room(struct text *t, size_t length)
+{
+    size_t room = t->room > 0 ? t->room : 64;
+
+    while (room - t->length <= length && room <= SIZE_MAX / 2)
+        room *= 2;
+    if (room - t->length <= length)
+        out_of_memory();
+    if (room > t->room) {
+        char *bytes = realloc(t->bytes, room);
+
+        if (bytes == NULL)
+            out_of_memory();
+        t->bytes = bytes;
+        t->room = room;
+    }
+    return t->bytes + t->length;
+}
+
+/* Appends bytes, which must not be of the text itself. */
+static void
+text_add(struct text *t, const char *bytes, size_t length)
+{
+    char *to = text_room(t, length);
+
+    if (length > 0)
+        memcpy(to, bytes, length);
+    t->length += length;
+    t->bytes[t->length] = '\0';
+}
+
+static void
+text_puts(struct text *t, const char *string)
+{
+    text_add(t, string, strlen(string));
+}
+
+static void __attribute__((format(printf, 2, 3)))
+text_printf(struct text *t, const char *format, ...)
+{
+    va_list arguments, again;
+
+    va_start(arguments, format);
+    va_copy(again, arguments);
+
+    int length = vsnprintf(NULL, 0, format, arguments);
+    if (length > 0) {
+        vsnprintf(text_room(t, (size_t)length), (size_t)length + 1, format, again);
+        t->length += (size_t)length;
+    }
+    va_end(again);
+    va_end(arguments);
+}
+
+/* Empties a text and keeps its memory. Afterwards it is a string: "". */
+static void
+text_clear(struct text *t)
+{
+    t->length = 0;
+    text_add(t, "", 0);
+}
+
+static void
+text_free(struct text *t)
+{
+    free(t->bytes);
+    *t = (struct text){NULL, 0, 0};
+}
+
+static struct span
+text_span(const struct text *t)
+{
+    return (struct span){t->bytes, t->length > 0 ? t->bytes + t->length : t->bytes};
+}
+
+static struct span
+string_span(const char *string)
+{
+    return (struct span){string, string + strlen(string)};
+}
+
+static size_t
+span_length(struct span s)
+{
+    return (size_t)(s.end - s.at);
+}
+
+/*
+ * Reads the first character of a text in UTF-8. Returns its bytes, 1 to 4, and the character in
+ * *c; 0 if no character begins with these bytes; -1 if more bytes are needed to tell.
+ */
+static int
+utf8_read(const unsigned char *s, size_t length, uint32_t *c)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};   /* less is an overlong form */
+
+    if (length == 0)
+        return -1;
+    if (s[0] < 0x80) {
+        *c = s[0];
+        return 1;
+    }
+    if (s[0] < 0xc2 || s[0] > 0xf4)
+        return 0;
+
+    int size = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    uint32_t value = s[0] & (0x7fU >> size);
+    for (int i = 1; i < size; i++) {
+        if ((size_t)i == length)
+            return -1;
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        value = value << 6 | (s[i] & 0x3fU);
+    }
+    if (value < least[size] || (value >= 0xd800 && value <= 0xdfff) || value > 0x10ffff)
+        return 0;
+    *c = value;
+    return size;
+}
+
+/* Writes a character as UTF-8, U+FFFD instead of a number that is none. Returns its bytes, 1-4. */
+static size_t
+utf8_write(uint32_t c, char *out)
+{
+    if ((c >= 0xd800 && c <= 0xdfff) || c > 0x10ffff)
+        c = 0xfffd;
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+
+    size_t size = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = size - 1; i > 0; i--, c >>= 6)
+        out[i] = (char)(0x80 | (c & 0x3f));
+    out[0] = (char)(c | (0xf00U >> size & 0xff));
+    return size;
+}
+
+/* Takes the first character off a span that is not empty. An invalid byte gives U+FFFD. */
+static uint32_t
+span_next(struct span *s)
+{
+    uint32_t c = 0xfffd;
+    int size = utf8_read((const unsigned char *)s->at, span_length(*s), &c);
+
+    s->at += size > 0 ? size : 1;
+    return c;
+}
+
+/*
+ * Returns true for a character that nobody sees although it takes part in a comparison: a soft
+ * hyphen, a zero-width space, a Hangul filler and the like.
+ */
+static bool
+is_invisible(uint32_t c)
+{
+    return c == 0xad || c == 0x34f || c == 0x115f || c == 0x1160 || c == 0x17b4 || c == 0x17b5
+        || (c >= 0x180b && c <= 0x180f) || c == 0x200b || (c >= 0x2060 && c <= 0x2065)
+        || c == 0x3164 || c == 0xfeff || c == 0xffa0 || (c >= 0x1bca0 && c <= 0x1bca3)
+        || (c >= 0x1d173 && c <= 0x1d17a);
+}
+
+/*
+ * Returns true for a character that must not reach the screen as it is: a control, one that
+ * moves, hides or reorders others, one that is invisible, or a code that is no character.
+ * Joiners and variation selectors are part of the character before them in emoji and several
+ * scripts; behind an ASCII letter they only hide a difference.
+ */
+static bool
+must_escape(uint32_t c, uint32_t before)
+{
+    if (c < 0xa0)
+        return (c < ' ' && c != '\t' && c != '\n') || c >= 0x7f;
+    if (c == 0x200c || c == 0x200d || (c >= 0xe0100 && c <= 0xe01ef))
+        return before < 0x80;
+    if (c >= 0xfe00 && c <= 0xfe0f)
+        return before < 0x80 && (before < '0' || before > '9') && before != '#' && before != '*';
+    return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e)
+        || (c >= 0x2066 && c <= 0x206f) || (c >= 0xfdd0 && c <= 0xfdef)
+        || (c >= 0xfff9 && c <= 0xfffb) || (c & 0xfffe) == 0xfffe
+        || (c >= 0xe0000 && c <= 0xe0fff) || is_invisible(c);
+}
+
+/*
+ * The one function between the network and the screen. It appends bytes that are meant as UTF-8
+ * in a form that can do nothing but be read: a control character as ^X, DEL as ^?, an invalid
+ * byte as \xHH, any other character that must_escape() names as \uXXXX or \u{XXXXX}. TAB and LF
+ * pass; CRLF becomes LF. What it made comes through it a second time unchanged.
+ */
+static void
+visible(struct text *to, struct span from)
+{
+    uint32_t c, before = 0;
+    const char *run;
+
+    while (from.at < from.end) {
+        for (run = from.at; run < from.end && *run >= ' ' && *run < 0x7f; run++)
+            ;
+        if (run > from.at) {            /* plain ASCII */
+            text_add(to, from.at, (size_t)(run - from.at));
+            before = (unsigned char)run[-1];
+            from.at = run;
+            continue;
+        }
+
+        int size = utf8_read((const unsigned char *)from.at, span_length(from), &c);
+        bool escape = size <= 0 || must_escape(c, before);
+        if (size <= 0)
+            text_printf(to, "\\x%02x", (unsigned char)*from.at);
+        else if (!escape)
+            text_add(to, from.at, (size_t)size);
+        else if (c >= 0x80)
+            text_printf(to, c > 0xffff ? "\\u{%x}" : "\\u%04x", (unsigned)c);
+        else if (c != '\r' || span_length(from) == 1 || from.at[1] != '\n')
+            text_add(to, (char[]){'^', (char)(c ^ 0x40)}, 2);
+        before = escape ? 0 : c;
+        from.at += size > 0 ? size : 1;
+    }
+}
+
+/*
+ * Returns where to cut bytes that arrive in pieces, so that visible() sees whole lines: behind
+ * the last LF, or in a longer line behind the last whole character.
+ */
+static const char *
+whole_end(struct span s)
+{
+    uint32_t c;
+
+    for (const char *at = s.end; at > s.at; at--)
+        if (at[-1] == '\n')
+            return at;
+    for (size_t tail = 1; tail < 4 && tail <= span_length(s); tail++)
+        if (utf8_read((const unsigned char *)s.end - tail, tail, &c) < 0)
+            return s.end - tail;
+    return s.end > s.at && s.end[-1] == '\r' ? s.end - 1 : s.end;
+}
+
+/*
+ * Appends visible text for a terminal that does not read UTF-8: each character that is not ASCII
+ * becomes one that looks alike, or a question mark. So no byte of a character can be taken for a
+ * control of the upper half (0x80 to 0x9f).
+ */
+static void
+visible_ascii(struct text *to, struct span from)
+{
+    static const struct { const char *characters, *look; } looks[] = {
+        {"\u00a0", " "}, {"\u2010\u2011\u2012\u2013\u2014\u2212", "-"}, {"\u2018\u2019", "'"},
+        {"\u201c\u201d\u201e\u00ab\u00bb", "\""}, {"\u2022\u00b7", "*"}, {"\u2026", "..."},
+        {"\u00df", "ss"}, {"\u20ac", "EUR"},
+    };
+
+    while (from.at < from.end) {
+        const char *at = from.at, *look = "?";
+        char character[5] = "";
+
+        if (span_next(&from) < 0x80) {
+            text_add(to, at, 1);
+            continue;
+        }
+        memcpy(character, at, (size_t)(from.at - at));
+        for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
+            if (strstr(looks[i].characters, character) != NULL)
+                look = looks[i].look;
+        text_puts(to, look);
+    }
+}
+
+/*
+ * Returns the columns that a character takes on the screen, 0 for one that joins the character
+ * before it. wcwidth() knows only the characters of the locale, so this takes one with all of
+ * them; where there is none, a Chinese character counts as one column instead of two.
+ */
+static size_t
+character_columns(uint32_t c)
+{
+    static bool asked;
+
+    if (c < 0x300)
+        return 1;
+    if (!asked) {
+        locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+
+        if (locale == (locale_t)0)
+            locale = newlocale(LC_CTYPE_MASK, "en_US.UTF-8", (locale_t)0);
+        if (locale != (locale_t)0)
+            uselocale(locale);
+        asked = true;
+    }
+
+    int columns = wcwidth((wchar_t)c);
+    return columns < 0 ? 1 : (size_t)columns;
+}
+
+/* Returns the column at which a visible text ends that begins at a column. */
+static size_t
+columns_from(size_t column, struct span s)
+{
+    while (s.at < s.end) {
+        uint32_t c = span_next(&s);
+
+        column = c == '\t' ? (column | 7) + 1 : column + character_columns(c);
+    }
+    return column;
+}
+
+static size_t
+span_columns(struct span s)
+{
+    return columns_from(0, s);
+}
+
+/* -- What the sections that are not rewritten yet still use -- */
+
 static bool
 is_blank(char c)
 {
@@ -128,57 +466,6 @@ struct visible {
     unsigned char held[VISIBLE_HELD + 1];
     size_t count;
 };
-
-/*
- * Reads the first character of a text in UTF-8. Returns its octets, 1 to 4, and the character in *c; 0 when
- * no character begins with these octets; -1 when more octets are needed to tell.
- */
-static int
-utf8_read(const unsigned char *s, size_t length, uint32_t *c)
-{
-    if (length == 0)
-        return -1;
-    if (s[0] < 0x80) {
-        *c = s[0];
-        return 1;
-    }
-    if (s[0] < 0xc2 || s[0] > 0xf4)
-        return 0;
-
-    int size = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    uint32_t value = s[0] & (0x7fU >> size);
-    for (int i = 1; i < size; i++) {
-        if ((size_t)i == length)
-            return -1;
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        value = value << 6 | (s[i] & 0x3fU);
-    }
-
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};   /* less is an overlong form */
-    if (value < least[size] || (value >= 0xd800 && value <= 0xdfff) || value > 0x10ffff)
-        return 0;
-    *c = value;
-    return size;
-}
-
-/* Writes a character as UTF-8, and as U+FFFD what is none. Returns its octets, 1 to 4. */
-static size_t
-utf8_write(uint32_t c, char *out)
-{
-    if ((c >= 0xd800 && c <= 0xdfff) || c > 0x10ffff)
-        c = 0xfffd;
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-
-    size_t size = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (size_t i = size - 1; i > 0; i--, c >>= 6)
-        out[i] = (char)(0x80 | (c & 0x3f));
-    out[0] = (char)(c | (0xf00U >> size & 0xff));
-    return size;
-}
 
 /* Characters of text that move, hide or reorder other characters, or that are none. */
 static bool
