@@ -1949,13 +1949,22 @@ paint_prompt(const struct editor *e, struct text *to)
     return span_columns((struct span){to->bytes + start, to->bytes + to->length});
 }
 
+/* Returns the line that is to be seen, and the place of the cursor in it. */
+static const char *
+editor_shown(const struct editor *e, size_t *cursor)
+{
+    bool found = e->searching && e->found < e->history_count;
+
+    *cursor = found ? e->match : e->cursor;
+    return found ? e->history[e->found] : e->line;
+}
+
 /* Appends what shows the line as it is now, in the row of the cursor. */
 static void
 editor_paint(struct editor *e, struct text *to)
 {
-    bool found = e->searching && e->found < e->history_count;
-    const char *line = found ? e->history[e->found] : e->line;
-    size_t cursor = found ? e->match : e->cursor;
+    size_t cursor;
+    const char *line = editor_shown(e, &cursor);
 
     text_puts(to, "\r");
     paint_move(to, e->rows_above, 'A');
@@ -1978,7 +1987,7 @@ editor_paint(struct editor *e, struct text *to)
     text_clear(&e->list);
 }
 
-/* Appends what leaves the whole line on the screen, something behind it, and goes to the next row. */
+/* Appends what leaves the whole line on the screen, with something behind it, for good. */
 static void
 editor_finish(struct editor *e, const char *behind, struct text *to)
 {
@@ -2099,6 +2108,7 @@ editor_press(struct editor *e, uint32_t key)
     enum verdict verdict = MORE;
 
     e->now = OTHER_EDIT;
+    text_clear(&e->list);
     if (e->hidden)
         verdict = hidden_key(e, key);
     else if (e->too_long && (key == CTRL_P || key == CTRL_N || key == CTRL_R))
