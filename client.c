@@ -2096,7 +2096,7 @@ hidden_key(struct editor *e, uint32_t key)
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (keys[i] == key)
             return editor_key(e, key);
-    if (key <= LAST_CHARACTER && key != ESCAPE)
+    if (key == (unsigned char)e->bytes[0])      /* it was a byte, not a sequence */
         editor_type(e, key);
     return MORE;
 }

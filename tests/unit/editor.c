@@ -79,7 +79,7 @@ type_octets(const char *keys, size_t length)
         if (verdict != MORE)
             last = verdict;
         if (verdict == LINE) {
-            strcat(strcat(ran, editor.line), "|");
+            strcat(strcat(ran, editor.too_long ? "TOO LONG" : editor.line), "|");
             editor_finish(&editor, "", &paint);
             put_out();
             editor_start(&editor, false);
@@ -404,7 +404,66 @@ test_paste(void)
     type("\033[200~");
     type_many('x', 10000);
     type("\r\033[201~");
-    CHECK(strlen(editor.line) == 0 && strlen(ran) == TYPED_MAX + 1);
+    CHECK(strlen(editor.line) == 0 && strcmp(ran, "TOO LONG|") == 0);
+}
+
+/* A paste may be stopped by Ctrl-C, and may lose its end. */
+static void
+test_paste_ends(void)
+{
+    begin(80);
+    CHECK(type("\033[200~STAT\rLIST\003") == INTERRUPT);
+    editor_start(&editor, false);
+    type("RETR 1\rRETR\033[20 2\r\033[201~NOOP\r");
+    CHECK(strcmp(ran, "STAT|NOOP|") == 0 && editor.length == 0);
+
+    begin(80);
+    CHECK(type("\033[200~STAT\rLIST\003") == INTERRUPT);
+    editor_start(&editor, false);
+    type("RETR 1\rRET");
+    CHECK(editor_patience(&editor) == SEQUENCE_MS);
+    editor_timeout(&editor);
+    CHECK(editor_patience(&editor) == WAIT_FOREVER);
+    type("NOOP\r");
+    CHECK(strcmp(ran, "STAT|NOOP|") == 0);
+
+    begin(80);
+    type("\033[200~ab\033[20");
+    editor_timeout(&editor);
+    type("1~c\177\001x");
+    CHECK(holds("x|ab1~"));
+    CHECK(type("\003") == INTERRUPT);
+}
+
+/* What did not fit is not carried out, whatever is done to the line in between. */
+static void
+test_too_long(void)
+{
+    static const struct keys ways[] = {
+        {"typed", "", "TOO LONG|"}, {"shortened", "\177\177", "TOO LONG|"}, {"cut", "\027", "TOO LONG|"},
+        {"up", UP, "TOO LONG|"}, {"up and down", UP DOWN, "TOO LONG|"},
+        {"found", "\022NO", "TOO LONG|"}, {"searched", "\022zz\007", "TOO LONG|"},
+        {"completed", "\t", "TOO LONG|"}, {"emptied", "\025STAT", "STAT|"},
+    };
+
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        begin(80);
+        type("NOOP\rDELE 1");
+        for (int n = 0; n < 1000; n++)
+            type(" 1000");
+        CHECK(editor.too_long && screen.bells > 0);
+        ran[0] = '\0';
+        type(ways[i].keys);
+        type("\r");
+        if (!CHECK(strcmp(ran, ways[i].held) == 0))
+            printf("    that was: %s\n", ways[i].what);
+        type(UP);
+        CHECK(holds(i + 1 < sizeof ways / sizeof *ways ? "NOOP|" : "STAT|"));
+    }
+    begin(80);
+    type_many('x', TYPED_MAX);
+    type("\r");
+    CHECK(strlen(ran) == TYPED_MAX + 1);        /* as long as it may be */
 }
 
 static void
@@ -472,6 +531,80 @@ test_passwords(void)
     begin(80);
     type("abc\025\r\031");
     CHECK(holds("abc|"));       /* what else was killed is for the next line */
+}
+
+/* A password that was killed, even part of it, does not come back in the next line. */
+static void
+test_killed_password(void)
+{
+    static const char *const ways[] = {
+        "PASS geheim\025\r", "PASS geheim\025STAT\r", "PASS geheim\027\r", "PASS geheim\027\025STAT\r",
+        "PASS geheim\027\177\177\177\177\177STAT\r", "PASS geheim\001\006\006\013\177\177\r",
+        "PASS geheim\033\177\025\r",
+    };
+
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        begin(80);
+        type(ways[i]);
+        type("x\031");
+        if (!CHECK(strstr(editor.line, "eim") == NULL && memmem(&editor, sizeof editor, "eheim", 5) == NULL))
+            printf("    way %zu\n", i);
+    }
+}
+
+/* It is not on the screen either when its line has gone. */
+static void
+test_password_shown(void)
+{
+    begin(80);
+    type("  Pass geheim\r");
+    CHECK(row_is(0, "pop3> PASS ***") && shows("pop3>", 6));
+    type("PASS geheim");
+    CHECK(shows("pop3> PASS geheim", 17));
+    CHECK(type("\003") == INTERRUPT);
+    editor_finish(&editor, "^C", &paint);
+    put_out();
+    CHECK(row_is(1, "pop3> PASS ***^C"));
+    begin(20);
+    type("PASS a long password that needs more than one row\r");
+    CHECK(row_is(0, "pop3> PASS ***") && row_is(1, "pop3>") && row_is(2, ""));
+}
+
+/* Typed into the hidden prompt: every byte but the few that edit it. */
+static void
+test_hidden(void)
+{
+    static const struct keys keys[] = {
+        {"blanks and TAB", " a\tb ", " a\tb "}, {"UTF-8", "g\xc3\xa9", "g\xc3\xa9"},
+        {"Latin-1", "gr\xfc\xdf\xe9", "gr\xfc\xdf\xe9"}, {"C1", "a\x9b\x85z", "a\x9b\x85z"},
+        {"half a character", "\xc3\xe4\xbdz", "\xc3\xe4\xbdz"}, {"bidi", "\xe2\x80\xaez", "\xe2\x80\xaez"},
+        {"controls", "\001\005\013\020\022\027\031\034z", "\001\005\013\020\022\027\031\034z"},
+        {"Backspace", "abx\177\010c", "ac"}, {"Backspace over UTF-8", "a\xe4\xbd\xa0\177", "a"},
+        {"Backspace over Latin-1", "a\xfc\xa0\177", "a\xfc"}, {"^U", "abc\025d", "d"},
+        {"keys that send sequences", "a\033[D\033OP\033[3~b", "ab"},
+        {"a paste", "\033[200~a\tb\xfc\033[201~", "a\tb\xfc"}, {"^D", "ab\004", "ab"},
+    };
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        begin(80);
+        type("NOOP\r");
+        editor_start(&editor, true);
+        for (const char *key = keys[i].keys; *key != '\0'; key++)
+            editor_feed(&editor, (unsigned char)*key);
+        if (!CHECK(strcmp(editor.line, keys[i].held) == 0))
+            printf("    %s: '%s'\n", keys[i].what, editor.line);
+        CHECK(editor_feed(&editor, '\r') == LINE);
+        editor_start(&editor, false);
+        type("\031" UP);
+        CHECK(holds("NOOP|"));  /* nothing of it was kept */
+    }
+    begin(80);                  /* a paste that goes on in the password ends there */
+    editor_start(&editor, false);
+    type("\033[200~PASS\r");
+    editor_start(&editor, true);
+    for (const char *key = "geheim\033[201~"; *key != '\0'; key++)
+        editor_feed(&editor, (unsigned char)*key);
+    CHECK(strcmp(editor.line, "geheim") == 0 && !editor.pasting);
 }
 
 static void
@@ -783,8 +916,13 @@ main(void)
     unit_case("editor: sequences that arrive slowly", test_slow_sequences);
     unit_case("editor: what is no text is refused", test_refused);
     unit_case("editor: paste", test_paste);
+    unit_case("editor: a paste that is stopped, or loses its end", test_paste_ends);
+    unit_case("editor: a line that is too long", test_too_long);
     unit_case("editor: history", test_history);
     unit_case("editor: a password leaves nothing behind", test_passwords);
+    unit_case("editor: a killed password does not come back", test_killed_password);
+    unit_case("editor: a password is not left on the screen", test_password_shown);
+    unit_case("editor: a password that nobody sees", test_hidden);
     unit_case("editor: search", test_search);
     unit_case("editor: completion", test_completion);
     unit_case("editor: completions listed", test_completion_list);
