@@ -793,6 +793,19 @@ on_continue(int number)
     resized = 1;
 }
 
+/* Gives the keys of the terminal that are signals, and the right to read it, to a process group. */
+static void
+terminal_give(pid_t group)
+{
+    sigset_t only, before;
+
+    sigemptyset(&only);
+    sigaddset(&only, SIGTTOU);  /* which would stop who does not have it */
+    sigprocmask(SIG_BLOCK, &only, &before);
+    tcsetpgrp(STDIN_FILENO, group);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 /* Returns the columns of the terminal, 0 if they are not known. */
 static size_t
 terminal_columns(void)
@@ -5546,49 +5559,99 @@ decode(struct client *c, decoder *how, FILE *input, FILE *page, unsigned columns
     return error == 0 && status == 0;
 }
 
-/*
- * Runs a pager with a file as its input and waits for it. A person may read for long: meanwhile the session
- * is kept open. Leaving the pager early is no error; one that cannot be run is.
- */
-static void
-run_pager(struct client *c, int file)
+/* The child of run_pager(): the pager, in a process group of its own if it is to own the terminal. */
+_Noreturn static void
+exec_pager(const struct client *c, const char *pager, int file, bool own_group)
 {
-    const char *wish = getenv("PAGER");
-    const char *pager = wish != NULL && *wish != '\0' ? wish : "if command -v less >/dev/null; then less; else more; fi";
-    enum mode before = terminal.mode;
-    int status = 0;
-    pid_t pid;
-
-    wire_flush(&c->screen);
-    terminal_mode(AS_FOUND);
-    pid = fork();
-    if (pid == 0) {
-        lseek(file, 0, SEEK_SET);
-        dup2(file, STDIN_FILENO);
-        signal(SIGPIPE, SIG_DFL);
-        signal(SIGXFSZ, SIG_DFL);
-        sigprocmask(SIG_SETMASK, &c->mask, NULL);
-        if (strcasecmp(c->codeset, "UTF-8") == 0)
-            setenv("LESSCHARSET", "utf-8", 0);      /* for less in the C locale */
-        execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
-        _exit(127);
+    if (own_group) {
+        setpgid(0, 0);
+        terminal_give(getpid());
     }
-    while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0) {
-        int64_t left = c->spoke + c->noop_ms - wire_clock();
+    lseek(file, 0, SEEK_SET);
+    dup2(file, STDIN_FILENO);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &c->mask, NULL);
+    if (c->utf8)
+        setenv("LESSCHARSET", "utf-8", 0);      /* for less in the C locale */
+    execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
+    _exit(127);
+}
 
-        if (left > 0) {
-            wait_ready(NULL, 0, false, left, &c->mask);
-        } else {
+/*
+ * Waits for the pager to end and keeps the session open, because a person may read for long. While
+ * it is stopped, so are we. A signal that ends the client ends the pager first, so that it leaves
+ * the screen as it was. Ctrl-C is not for us. Returns its wait status.
+ */
+static int
+wait_pager(struct client *c, pid_t pid, bool own_group)
+{
+    pid_t target = own_group ? -pid : pid;
+    int64_t kill_at = 0;
+    int status = 0;
+
+    for (pid_t ended; (ended = waitpid(pid, &status, WNOHANG | WUNTRACED)) >= 0;) {
+        int64_t now = wire_clock(), left = c->spoke + c->noop_ms - now;
+
+        if (ended > 0 && !WIFSTOPPED(status))
+            return status;
+        if (ended > 0) {
+            terminal_give(getpgrp());
+            suspend(0);
+            terminal_give(pid);
+            kill(target, SIGCONT);
+        }
+        if (interrupted == SIGINT)
+            interrupted = 0;
+        if (interrupted && now >= kill_at) {
+            kill(target, kill_at == 0 ? SIGTERM : SIGKILL);
+            kill_at = now + 2000;
+        }
+        if (left <= 0) {
             c->noops++;
             send_line(c, "NOOP", 4);
             wire_flush(&c->server);
         }
-        if (interrupted && interrupted != SIGINT)
-            kill(pid, SIGTERM);
+        wait_ready(NULL, 0, false, interrupted ? 100 : left > 0 ? left : 0, &c->mask);
     }
+    return 0;
+}
+
+/*
+ * Shows a file with the pager. Returns false, after a message, if the pager could not be run or
+ * failed, so that the text has to be shown without it. If Ctrl-C ended it, interrupted is SIGINT.
+ */
+static bool
+run_pager(struct client *c, int file)
+{
+    const char *pager = getenv("PAGER");
+    bool own_group = tcgetpgrp(STDIN_FILENO) == getpgrp();
+    enum mode before = terminal.mode;
+    int status;
+    pid_t pid;
+
+    if (pager == NULL || *pager == '\0')
+        pager = "if command -v less >/dev/null; then exec less; fi; exec more";
+    wire_flush(&c->screen);
+    terminal_mode(AS_FOUND);
+    pid = fork();
+    if (pid == 0)
+        exec_pager(c, pager, file, own_group);
+    if (pid > 0 && own_group)
+        setpgid(pid, pid);      /* here, too: the first of both counts */
+    status = pid > 0 ? wait_pager(c, pid, own_group) : -1;
+    if (own_group)
+        terminal_give(getpgrp());
     terminal_mode(before);
-    if (pid < 0 || (WIFEXITED(status) && (WEXITSTATUS(status) == 126 || WEXITSTATUS(status) == 127)))
-        fail(c, "cannot run the pager %s", pager);
+    c->editor->pasting = false; /* the pager got the end of a paste */
+    if (pid > 0 && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8)) {
+        interrupted = SIGINT;
+        return true;
+    }
+    if (pid > 0 && !(WIFEXITED(status) && WEXITSTATUS(status) != 0))
+        return true;
+    warn(c, "the pager \"%s\" failed", pager);
+    return false;
 }
 
 /* Returns true if a page has more rows than a terminal has above its prompt. */
@@ -5620,13 +5683,12 @@ static bool
 show_page(struct client *c, FILE *page)
 {
     struct winsize size;
-    bool paged = c->at_terminal && isatty(STDOUT_FILENO)
+    bool paged = c->at_terminal && !interrupted && isatty(STDOUT_FILENO)
         && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && is_longer(page, &size);
     char block[4096];
     size_t count;
 
-    if (paged)
-        run_pager(c, fileno(page));
+    paged = paged && run_pager(c, fileno(page));
     clear_line(c);
     rewind(page);
     while (!paged && !interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
@@ -5651,7 +5713,7 @@ display_message(struct client *c, FILE *message, const char *title)
     struct winsize size = {.ws_row = 0};
     bool screen = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
     FILE *page = private_file(c);
-    bool stopped = false;
+    bool stopped;
 
     if (page == NULL) {
         fail(c, "no temporary file: %s", strerror(errno));
@@ -5659,8 +5721,8 @@ display_message(struct client *c, FILE *message, const char *title)
     }
     if (title != NULL)
         fprintf(page, "%s\n\n", title);
-    if (decode(c, show_message, message, page, screen ? size.ws_col : 0) || !interrupted)
-        stopped = show_page(c, page);
+    decode(c, show_message, message, page, screen ? size.ws_col : 0);
+    stopped = show_page(c, page);
     fclose(page);
     return stopped;
 }
