@@ -35,9 +35,9 @@ test: all
 check: test
 	@CC='$(CC)' sh tests/check.sh
 
-# Minutes: speeds and sizes as ratios to floors in the same run; "sh tests/bench.sh quick" takes half of one.
+# Minutes: speeds and sizes as ratios to floors in the same run; "sh tests/bench/bench.sh quick" takes half of one.
 bench: all
-	@CC='$(CC)' sh tests/bench.sh
+	@CC='$(CC)' sh tests/bench/bench.sh
 
 # With -f a server that runs is replaced: it goes on as it was until it is started anew.
 install: all

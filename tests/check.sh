@@ -68,10 +68,10 @@ no_static() {
 
 # wait_much: the checks that wait for others more than they compute.
 wait_much() {
-    check "the mail programs of others" sh tests/interop.sh
-    check "the server under load and abuse" sh tests/load.sh
-    if sh tests/faults.sh possible; then
-        check "every system call fails, and a kill at each" sh tests/faults.sh
+    check "the mail programs of others" sh tests/interop/interop.sh
+    check "the server under load and abuse" sh tests/load/load.sh
+    if sh tests/faults/faults.sh possible; then
+        check "every system call fails, and a kill at each" sh tests/faults/faults.sh
     else
         skip "faults of system calls"
     fi
@@ -149,7 +149,7 @@ fuzz() {
     [ -d "$corpus" ] || corpus=tests/$1
     rm -rf "$build/found-$1" && mkdir -p "$build/found-$1" &&
         clang -DLIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-            -o "$build/fuzz_$1" "tests/fuzz_$1.c" >"$build/fuzz_$1.log" 2>&1 &&
+            -o "$build/fuzz_$1" "tests/fuzz/$1.c" >"$build/fuzz_$1.log" 2>&1 &&
         "$build/fuzz_$1" -max_total_time="${FUZZ_SECONDS:-60}" -timeout=10 -print_final_stats=1 \
             -artifact_prefix="$build/found-$1/" "$build/found-$1" "$corpus" >>"$build/fuzz_$1.log" 2>&1
     echo $? >"$build/fuzz_$1.status"
@@ -180,7 +180,7 @@ if has clang && echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n)
 else
     skip "clang has no fuzzer here"
 fi
-check "every build at hand" sh tests/portable.sh
+check "every build at hand" sh tests/portable/portable.sh
 
 wait $waiting
 cat $build/waiting.log

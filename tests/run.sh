@@ -2,14 +2,15 @@
 # run.sh - runs the tests; the last line it prints is "N passed, N failed"
 #
 #   sh tests/run.sh              all of them
-#   sh tests/run.sh NAME...      some: server/top-zero-lines, a directory (client), a program (unit_header)
+#   sh tests/run.sh NAME...      some: one test (server/top-zero-lines, unit/header) or a directory (client)
+#   prove -e sh tests/run.sh     the same for prove, which reads the output: it is TAP
 #
 # It needs sh, awk, cc and the usual tools. From the environment it takes SERVER and CLIENT (./server and
 # ./client), to test programs that were built in another way, and CC, CPPFLAGS, CFLAGS and LDFLAGS, with
 # which it compiles the programs among the tests; and SECONDS_EACH, how long one of them may take.
 #
-# A program, tests/NAME.c, prints "ok - WHAT" or "not ok - WHAT" for each of its cases. A fuzzer, tests/fuzz_NAME.c,
-# replays the inputs in tests/corpus/NAME. (unit_client and unit_show do that for fuzz_editor and fuzz_show.)
+# A program, tests/unit/NAME.c or tests/live/NAME.c, prints "ok - WHAT", "not ok - WHAT" or "skip - WHAT: REASON"
+# for each of its cases. A fuzzer, tests/fuzz/NAME.c, replays the inputs in tests/corpus/NAME.
 #
 # A conversation, tests/server/NAME or tests/client/NAME, is a text file. Its lines are carried out in
 # order, in a directory of its own, which holds the store, at first empty, and which is removed afterwards:
@@ -181,7 +182,7 @@ conversation() {
               case $text in *' '*) spell "${text#* }" ;; *) text= ;; esac
               printf %b "$text" >"$file" || fail "cannot write $file" ;;
         sh) limit sh -c "$text" </dev/null || fail "this failed: $text" ;;
-        skip-if) if limit sh -c "$text" </dev/null >/dev/null 2>&1; then skip "$text"; fi ;;
+        skip-if) if limit sh -c "$text" </dev/null >/dev/null 2>&1; then skip "this succeeds: $text"; fi ;;
         left) found=$(echo $(ls -A store))
               [ "$found" = "$text" ] || fail "left in the store: $found" "(wanted: $text)" ;;
         options) options=$text ;;
@@ -195,12 +196,12 @@ conversation() {
 
 number=0 passed=0 failed=0 skipped=0
 
-# verdict ok|not ok|skip NAME: counts and prints it.
+# verdict ok|not ok|skip NAME [REASON]: counts and prints it.
 verdict() {
     number=$((number + 1))
     case $1 in
     ok) passed=$((passed + 1)); echo "ok $number - $2" ;;
-    skip) skipped=$((skipped + 1)); echo "ok $number - $2 # skipped" ;;
+    skip) skipped=$((skipped + 1)); echo "ok $number - $2 # SKIP $3" ;;
     *) failed=$((failed + 1)); echo "not ok $number - $2" ;;
     esac
 }
@@ -209,69 +210,87 @@ run_conversation() {
     (conversation "$1") >"$work/report" 2>&1
     case $? in
     0) verdict ok "$1" ;;
-    77) verdict skip "$1" ;;
+    77) verdict skip "$1" "$(head -n 1 "$work/report")" ;;
     *) verdict 'not ok' "$1"
-       cut -c 1-200 "$work/report" | sed 's/^/    /'
-       echo "    again: sh tests/run.sh $1" ;;
+       cut -c 1-200 "$work/report" | sed 's/^/#   /'
+       echo "#   again: sh tests/run.sh $1" ;;
     esac
     chmod -R u+rwx "$work/now"
     rm -rf "$work/now"
 }
 
-# try_program NAME: compiles and runs it; what it says and how it ends is kept in files.
+# try_program NAME: compiles and runs it. Its output and its exit status are kept in files.
 try_program() {
-    mkdir "$work/$1.now"
+    program=$work/${1%/*}_${1#*/} binary=tests/build/${1%/*}_${1#*/}
+    mkdir "$program.now"
     corpus= quick=
-    case $1 in fuzz_*) corpus=tests/corpus/${1#fuzz_} quick='-O0 -U_FORTIFY_SOURCE' ;; esac
-    if $CC $strict $CPPFLAGS $CFLAGS $quick -o "tests/build/$1" "tests/$1.c" $LDFLAGS >"$work/$1.errors" 2>&1; then
-        TMPDIR=$work/$1.now limit "tests/build/$1" $corpus >"$work/$1.report" 2>>"$work/$1.errors" </dev/null
-        echo $? >"$work/$1.status"
+    case $1 in fuzz/*) corpus=tests/corpus/${1#fuzz/} quick='-O0 -U_FORTIFY_SOURCE' ;; esac
+    if $CC $strict $CPPFLAGS $CFLAGS $quick -o "$binary" "tests/$1.c" $LDFLAGS >"$program.errors" 2>&1; then
+        TMPDIR=$program.now limit "$binary" $corpus >"$program.report" 2>>"$program.errors" </dev/null
+        echo $? >"$program.status"
     else
-        echo 'not ok - does not compile' >"$work/$1.report"
-        echo 1 >"$work/$1.status"
+        echo 'not ok - does not compile' >"$program.report"
+        echo 1 >"$program.status"
     fi
-    rm -rf "$work/$1.now"
+    rm -rf "$program.now"
 }
 
-# try_programs NAME...: one behind the other.
+# try_programs NAME...: one after the other.
 try_programs() {
-    for program; do try_program "$program"; done
+    for each; do try_program "$each"; done
 }
 
-# judge_program NAME: counts what it said.
+# judge_program NAME: counts the cases that it reported.
 judge_program() {
+    program=$work/${1%/*}_${1#*/}
     worst=0
     while IFS= read -r line; do
         case $line in
         'ok - '*) verdict ok "$1: ${line#*- }" ;;
-        'skip - '*) verdict skip "$1: ${line#*- }" ;;
+        'skip - '*) line=${line#*- }; verdict skip "$1: ${line%: *}" "${line##*: }" ;;
         'not ok - '*) worst=1; verdict 'not ok' "$1: ${line#*- }" ;;
-        *) echo "    $line" ;;
+        *) echo "#   $line" ;;
         esac
-    done <"$work/$1.report"
-    status=$(cat "$work/$1.status")
+    done <"$program.report"
+    status=$(cat "$program.status")
     if [ "$status" -ne "$worst" ]; then
         worst=1
         verdict 'not ok' "$1: ended with status $status"
     fi
-    if [ "$worst" -ne 0 ] || [ -s "$work/$1.errors" ]; then
-        sed 's/^/    /' "$work/$1.errors"
+    if [ "$worst" -ne 0 ] || [ -s "$program.errors" ]; then
+        sed 's/^/#   /' "$program.errors"
     fi
-    [ "$worst" -eq 0 ] || echo "    again: sh tests/run.sh $1"
+    [ "$worst" -eq 0 ] || echo "#   again: sh tests/run.sh $1"
 }
 
-[ $# -gt 0 ] || set -- server client $(cd tests && ls *.c | sed 's/\.c$//')
+# unit/client and unit/show include fuzz/editor and fuzz/show, and replay their inputs.
+[ $# -gt 0 ] || set -- server client unit live fuzz
+conversations= programs=
+for asked; do
+    asked=${asked#tests/}
+    asked=${asked%/}
+    case $asked in
+    server | client) conversations="$conversations $(cd tests && echo "$asked"/*)" ;;
+    unit | live | fuzz)
+        for each in tests/"$asked"/*.c; do
+            each=${each#tests/}
+            case $each in fuzz/editor.c | fuzz/show.c) ;; *) programs="$programs ${each%.c}" ;; esac
+        done ;;
+    server/* | client/*) conversations="$conversations $asked" ;;
+    *) programs="$programs ${asked%.c}" ;;
+    esac
+done
 
 # The programs run in two rows beside the conversations, which mostly wait.
 first= second=
-for asked; do
-    asked=${asked#tests/}
-    asked=${asked%.c}
-    [ -f "tests/$asked.c" ] || continue
-    case $asked in
-    fuzz_editor | fuzz_show) ;;
-    fuzz_* | net_* | pty_* | relay_*) first="$first $asked" ;;
-    *) second="$second $asked" ;;
+for each in $programs; do
+    if [ ! -f "tests/$each.c" ]; then
+        verdict 'not ok' "$each: there is no such test"
+        continue
+    fi
+    case $each in
+    live/confined_server | unit/*) second="$second $each" ;;
+    *) first="$first $each" ;;
     esac
 done
 mkdir -p tests/build
@@ -280,24 +299,19 @@ first_row=$!
 try_programs $second &
 second_row=$!
 
-for asked; do
-    asked=${asked#tests/}
-    asked=${asked%/}
-    if [ -d "tests/$asked" ]; then
-        for each in tests/"$asked"/*; do
-            run_conversation "${each#tests/}"
-        done
-    elif [ -f "tests/$asked" ] && [ "${asked%.c}" = "$asked" ]; then
-        run_conversation "$asked"
-    elif [ ! -f "tests/${asked%.c}.c" ]; then
-        verdict 'not ok' "$asked: there is no such test"
+for each in $conversations; do
+    if [ -f "tests/$each" ]; then
+        run_conversation "$each"
+    else
+        verdict 'not ok' "$each: there is no such test"
     fi
 done
 wait $first_row $second_row
-for program in $first $second; do
-    judge_program "$program"
+for each in $first $second; do
+    judge_program "$each"
 done
 
+echo "1..$number"
 skips=
 [ $skipped -eq 0 ] || skips=", $skipped skipped"
 echo "$passed passed, $failed failed$skips"

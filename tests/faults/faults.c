@@ -2100,7 +2100,7 @@ main(int argc, char **argv)
     if (!failed)
         for (int job = 0; job < JOBS; job++)
             if (fork() == 0)
-                work(job, next, totals, repeat != NULL ? repeat : "tests/faults.sh");
+                work(job, next, totals, repeat != NULL ? repeat : "tests/faults/faults.sh");
     while (wait(NULL) > 0 || errno == EINTR)
         continue;
     printf("%zu places, %zu faults and %zu kills there: %zu cases in %.0f s, %zu failed, %zu not met\n", places, faults,

@@ -14,7 +14,7 @@
 #define _GNU_SOURCE 1
 int net_server_main(int, char **);
 #define main net_server_main
-#include "../net_server.c"
+#include "../live/net_server.c"
 #undef main
 
 #include <ctype.h>

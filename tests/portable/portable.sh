@@ -1,12 +1,12 @@
 #!/bin/sh
 # portable.sh - the pair built by every compiler, for every libc and machine that is at hand, and tested
 #
-#   sh tests/portable.sh          prints a line for each build; status 1 if one failed
+#   sh tests/portable/portable.sh          prints a line for each build; status 1 if one failed
 #
 # Each build must be silent with every warning, and pass the tests: all of them where another libc or other system
 # calls are in play; the conversations and the units, without the terminal and the sockets, where an emulator is
 # slow; the server's and the units where a flag alone is another. What is not installed is named as skipped.
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 top=$(pwd)
 warnings='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla'
 work=$(mktemp -d "${TMPDIR:-/tmp}/pop3-portable.XXXXXX") || exit 1
@@ -16,9 +16,9 @@ failed=0 skipped=0 built=0
 SECONDS_EACH=${SECONDS_EACH:-180}
 export SECONDS_EACH
 
-units='server unit_header unit_server unit_client unit_show confined_server'
-most='server client unit_header unit_server unit_client unit_show confined_server'
-emulated='server client unit_header unit_server unit_client confined_server'
+units='server unit/header unit/server unit/client unit/show live/confined_server'
+most='server client unit/header unit/server unit/client unit/show live/confined_server'
+emulated='server client unit/header unit/server unit/client live/confined_server'
 
 skip() {
     skipped=$((skipped + 1))

@@ -1,4 +1,4 @@
-# interop_under.sh - our server under the programs of others: a part of interop.sh, and read by it
+# under.sh - our server under the programs of others: a part of interop.sh, and read by it
 #
 # Somebody else listens, and starts a "server -i" for each connection. Through each of them curl fetches all
 # messages, our client removes them, and a client that goes away in the middle removes nothing. After that,

@@ -1,8 +1,8 @@
 #!/bin/sh
 # bench.sh - how fast the pair is, beside programs that do the least that can be done, and beside others
 #
-#   sh tests/bench.sh          a few minutes: 100,000 messages, one of 1 GiB
-#   sh tests/bench.sh quick    half a minute: 20,000, one of 256 MiB, and Dovecot in fewer rows
+#   sh tests/bench/bench.sh          a few minutes: 100,000 messages, one of 1 GiB
+#   sh tests/bench/bench.sh quick    half a minute: 20,000, one of 256 MiB, and Dovecot in fewer rows
 #
 # It prints one table. A ratio compares two programs within one round, in which each is measured once; shown
 # is the median of all rounds, and the least and the greatest. Ratios are what can be compared with another
@@ -19,7 +19,7 @@ export LC_ALL PATH
 unset CDPATH ALL_PROXY all_proxy MAILDIR
 umask 022
 
-top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+top=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
 case ${SERVER:=./server} in /*) ;; *) SERVER=$top/$SERVER ;; esac
 case ${CLIENT:=./client} in /*) ;; *) CLIENT=$top/$CLIENT ;; esac
 mode=full big=1024

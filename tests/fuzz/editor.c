@@ -1,20 +1,20 @@
 /*
- * fuzz_editor.c - any octets typed at the line editor, its painting read by the model of a screen
+ * editor.c - any octets typed at the line editor, its painting read by the model of a screen
  *
  * What is painted is what is in the buffer, the cursor is where it belongs, nothing foreign is sent, no bound
  * is passed. The first octet of an input chooses the width, the second how many messages there are. 0xFF is
  * an instruction, by the highest bits of the octet behind it: 00 lets time pass, 01 repaints, 10 prints a
  * notice above the line, 11 gives the terminal another width.
  *
- * fuzz.h says how to run it. unit_client.c, which includes this file, replays tests/corpus/editor.
+ * fuzz.h says how to run it. unit/client.c, which includes this file, replays tests/corpus/editor.
  */
 int client_main(int argc, char **argv);
 #define main client_main
-#include "../client.c"
+#include "../../client.c"
 #undef main
 
 #include "fuzz.h"
-#include "screen.h"
+#include "../live/screen.h"
 
 static struct editor editor;
 static struct screen screen;

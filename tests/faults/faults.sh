@@ -1,11 +1,11 @@
 #!/bin/sh
-# faults.sh - every system call of both programs fails in turn, and they are killed at each (see faults/faults.c)
+# faults.sh - every system call of both programs fails in turn, and they are killed at each (see faults.c)
 #
-#   tests/faults.sh             all of it, in a minute or more
-#   tests/faults.sh PART        what begins so: client cases are tcp and command, the server's net and login
-#   tests/faults.sh CASE...     these, with all that was seen; a failed one is named with this command
-#   tests/faults.sh possible    says whether this machine can do it
-cd "$(dirname "$0")/.." || exit 1
+#   tests/faults/faults.sh             all of it, in a minute or more
+#   tests/faults/faults.sh PART        what begins so: client cases are tcp and command, the server's net and login
+#   tests/faults/faults.sh CASE...     these, with all that was seen; a failed one is named with this command
+#   tests/faults/faults.sh possible    says whether this machine can do it
+cd "$(dirname "$0")/../.." || exit 1
 CC=${CC:-cc}
 directory=$(mktemp -d) || exit 1
 trap 'rm -rf "$directory"' EXIT
@@ -25,5 +25,5 @@ fi
     compile -DPROGRAM='"../../server.c"' -o "$directory/server" $faults || exit 1
 compile -DPROGRAM='"../../client.c"' -o "$directory/client" $faults &&
     compile -o "$directory/plain-server" server.c && compile -o "$directory/plain-client" client.c || exit 1
-TMPDIR=$directory REPEAT='sh tests/faults.sh' "$directory/faults" "$directory/server" "$directory/client" \
+TMPDIR=$directory REPEAT='sh tests/faults/faults.sh' "$directory/faults" "$directory/server" "$directory/client" \
     "$directory/plain-server" "$directory/plain-client" "$@"

@@ -1,5 +1,5 @@
 /*
- * fuzz_options.c - any command line for both programs
+ * options.c - any command line for both programs
  *
  * The first octet of an input says which program it is for, the rest are its arguments with NULs between
  * them. A plain reading of the promise says what must come of them: help or version and 0, a complaint that
@@ -28,10 +28,10 @@ options_exit(int status)
 #define exit(status) options_exit(status)
 
 int server_main(int, char **);
-#include "../pop3.h"    /* before help, which is in it too, has another name */
+#include "../../pop3.h"    /* before help, which is in it too, has another name */
 #define main server_main
 #define help server_help
-#include "../server.c"
+#include "../../server.c"
 #undef main
 #undef help
 
@@ -47,7 +47,7 @@ int server_main(int, char **);
 #define read_options client_read_options
 #define usage client_usage
 int client_main(int, char **);
-#include "../client.c"
+#include "../../client.c"
 #undef main
 #undef settings
 #undef misused

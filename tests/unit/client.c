@@ -1,7 +1,7 @@
 /*
- * unit_client.c - client.c, part by part; it is included by the fuzzer of the line editor
+ * client.c - client.c, part by part; it is included by the fuzzer of the line editor
  */
-#include "../pop3.h"
+#include "../../pop3.h"
 
 #include <fcntl.h>
 #include <iconv.h>
@@ -81,7 +81,7 @@ static const char *temporary = "no/such";
 #undef P_tmpdir
 #define P_tmpdir temporary
 #define FUZZ_INCLUDED
-#include "fuzz_editor.c"
+#include "../fuzz/editor.c"
 #undef fsync
 #undef linkat
 #undef iconv_open

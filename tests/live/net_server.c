@@ -2711,6 +2711,24 @@ show(int i, const char *name)
     fclose(file);
 }
 
+/* Returns the first line of a file that a test has left, without its end, until the next call. */
+static const char *
+first_line(int i, const char *name)
+{
+    static char line[300];
+    char path[64];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%d/%s", i, name);
+    line[0] = '\0';
+    if ((file = fopen(path, "r")) != NULL) {
+        if (fgets(line, sizeof line, file) != NULL)
+            line[strcspn(line, "\n")] = '\0';
+        fclose(file);
+    }
+    return line;
+}
+
 /* Says how a test went. Returns whether it did not fail. */
 static bool
 tell(const struct run *run, int i)
@@ -2721,11 +2739,11 @@ tell(const struct run *run, int i)
     if (code == 0)
         printf("ok - %s\n", tests[i].name);
     else if (code == SKIPPED)
-        printf("skip - %s\n", tests[i].name);
-    else
+        printf("skip - %s: %s\n", tests[i].name, first_line(i, "report"));
+    else {
         printf("not ok - %s\n", tests[i].name);
-    if (code != 0)
         show(i, "report");
+    }
     if (code < 0)
         printf("    %s\n", stop_asked ? "it was ended" : "it took too long, or crashed");
     if (code != 0 && code != SKIPPED)

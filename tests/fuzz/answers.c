@@ -1,5 +1,5 @@
 /*
- * fuzz_answers.c - any server and any typed commands: what the client shows, saves, sends and says at its end
+ * answers.c - any server and any typed commands: what the client shows, saves, sends and says at its end
  *
  * An input is a head of eight octets; what is typed, up to an octet 0xFE (an 0xFF in it is a pause of some
  * minutes); the greeting, and the answers to one command line each, with an 0xFE between them. An honest
@@ -16,7 +16,7 @@
 
 int client_main(int argc, char **argv);
 #define main client_main
-#include "../client.c"
+#include "../../client.c"
 #undef main
 
 /* What an octet of the head, by its place, decides. */

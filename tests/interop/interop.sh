@@ -1,14 +1,14 @@
 #!/bin/sh
 # interop.sh - the pair against programs that others wrote; the last line is "N passed, N failed, N skipped"
 #
-#   sh tests/interop.sh              all of them, and before the last line a table of what each of them did
-#   sh tests/interop.sh curl mutt    some
+#   sh tests/interop/interop.sh              all of them, and before the last line a table of what each of them did
+#   sh tests/interop/interop.sh curl mutt    some
 #
 # Each foreign mail program fetches a store of messages that are hard to carry from our server, once without
 # a login and once with one, deleting what it fetched. Our client does the same with other people's servers, by
-# TCP and by TLS (interop_servers.sh), and other programs listen in our server's place, or deliver into its
-# store (interop_under.sh). What arrives is compared octet for octet: the octets are the business of
-# interop_mail.py, which knows as STEPS what a program may do to a message; what each of them does, and which
+# TCP and by TLS (servers.sh), and other programs listen in our server's place, or deliver into its
+# store (under.sh). What arrives is compared octet for octet: the octets are the business of
+# mail.py, which knows as STEPS what a program may do to a message; what each of them does, and which
 # messages it cannot take, stands here beside the commands for it.
 #
 # From the environment it takes SERVER and CLIENT (./server and ./client). It needs python3; any other
@@ -22,7 +22,7 @@ export LC_ALL PATH
 unset CDPATH DISPLAY ALL_PROXY all_proxy FETCHMAILHOME MAIL MAILDIR MAILRC MBOX NETRC    # others' settings
 umask 077
 
-top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+top=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
 case ${SERVER:=./server} in /*) ;; *) SERVER=$top/$SERVER ;; esac
 case ${CLIENT:=./client} in /*) ;; *) CLIENT=$top/$CLIENT ;; esac
 asked=" $* "
@@ -102,7 +102,7 @@ if timeout --foreground -k 9 9 true >/dev/null 2>&1; then
     limit='timeout --foreground -k 9 30' server_limit='timeout --foreground -k 9 200'
 fi
 
-mail() { "$python" "$top/tests/interop_mail.py" "$@"; }
+mail() { "$python" "$top/tests/interop/mail.py" "$@"; }
 
 if [ ! "$python" ]; then
     skip all 'python3 is not there'
@@ -521,7 +521,7 @@ set delete=yes quit=yes wait_key=no sleep_time=0 folder="$PWD" tmpdir="$PWD"
 push "<tag-pattern>~A<enter><tag-prefix><pipe-message>../sink<enter>$(
     yes_or_no '<tag-prefix><delete-message>' '')<quit>"
 EOF
-    $limit "$python" "$top/tests/interop_mail.py" terminal '' '' \
+    $limit "$python" "$top/tests/interop/mail.py" terminal '' '' \
         ${1:-mutt} -n -F config -f "pop://$user@$host:$port"
 }
 get_neomutt() { get_mutt neomutt; }
@@ -541,7 +541,7 @@ feature-list=enable-aggregate-command-set,enable-unix-pipe-cmd,quit-without-conf
     expunge-without-confirm-everywhere,disable-password-caching,disable-password-file-saving
 EOF
     cp ../sink s
-    SHELL=/bin/sh $limit "$python" "$top/tests/interop_mail.py" terminal 'ENTER PASSWORD:' "$password" \
+    SHELL=/bin/sh $limit "$python" "$top/tests/interop/mail.py" terminal 'ENTER PASSWORD:' "$password" \
         alpine -p pinerc -I "i,;,a,a,|,^W,^T,.,/,s,CR$(yes_or_no ,a,d ''),q" \
         -f "{$host:$port/pop3/user=$user/notls}inbox"
 }
@@ -807,8 +807,8 @@ unique_ids() {
 }
 check mpop 'after a restart it fetches what is new, no more' 'mpop --version' unique_ids
 
-. "$top/tests/interop_servers.sh"
-. "$top/tests/interop_under.sh"
+. "$top/tests/interop/servers.sh"
+. "$top/tests/interop/under.sh"
 
 show_table clients 'Mail programs, with our server. Listed: the sizes that it shows, all right, or, where it shows none, how
 many messages there are. Fetched: octet for octet, but for what the remarks say (LF: that as the line end), and

@@ -1,5 +1,5 @@
 /*
- * fuzz_passfile.c - which files with a name and a password the server takes, and what it takes from them
+ * passfile.c - which files with a name and a password the server takes, and what it takes from them
  *
  * The first octet of an input chooses what kind of file it is and who may read it, the rest is what it holds.
  * It is taken when a plain reading of the promise says so: one line name:password, the name without blanks,
@@ -9,7 +9,7 @@
 
 int server_main(int, char **);
 #define main server_main
-#include "../server.c"
+#include "../../server.c"
 #undef main
 
 static size_t said;             /* lines of the log */

@@ -1,5 +1,5 @@
 /*
- * fuzz_stuff.c - what the server measures is what it sends, and what the client makes of it is the file again
+ * stuff.c - what the server measures is what it sends, and what the client makes of it is the file again
  *
  * The first octet of an input is a seed for the sizes of all pieces, the second a number of lines for TOP, the
  * rest is a file, and once more a stream from a server of any kind. Each stage works in pieces of random sizes
@@ -9,7 +9,7 @@
 
 int server_main(int, char **);
 #define main server_main
-#include "../server.c"
+#include "../../server.c"
 #undef main
 
 /* Octets that somebody made. */

@@ -1,22 +1,22 @@
-"""The octets of tests/interop.sh: makes messages that are hard to carry, and compares what arrived.
+"""The octets of tests/interop/interop.sh: makes messages that are hard to carry, and compares what arrived.
 
-    interop_mail.py make DIRECTORY            writes the messages, one a file
-    interop_mail.py compare WANTED GOT STEP...
+    mail.py make DIRECTORY            writes the messages, one a file
+    mail.py compare WANTED GOT STEP...
         prints how many messages GOT has, and exits with 0, when each file there is the message of WANTED
         that has its place, after the steps; otherwise prints where they differ first, and exits with 1
-    interop_mail.py sizes WANTED LISTING      prints what is wrong in a listing, lines of numbers and sizes
-    interop_mail.py terminal PROMPT ANSWER COMMAND...
+    mail.py sizes WANTED LISTING      prints what is wrong in a listing, lines of numbers and sizes
+    mail.py terminal PROMPT ANSWER COMMAND...
         runs a program that wants a terminal, on one that nobody sees, and types the answer at the prompt
-    interop_mail.py port                      prints a port of 127.0.0.1 that is free
-    interop_mail.py greets PORT               exits with 0 once a server for POP3 or ssh answers there
-    interop_mail.py breaks_off PORT USER PASSWORD
+    mail.py port                      prints a port of 127.0.0.1 that is free
+    mail.py greets PORT               exits with 0 once a server for POP3 or ssh answers there
+    mail.py breaks_off PORT USER PASSWORD
         logs in there, marks the first message, and goes away; exits with 0 if that was answered
-    interop_mail.py ended PROGRAM ARGUMENT    exits with 0 once no process runs that program with that argument
-    interop_mail.py deliver FIRST LAST COMMAND...
+    mail.py ended PROGRAM ARGUMENT    exits with 0 once no process runs that program with that argument
+    mail.py deliver FIRST LAST COMMAND...
         hands each message of that number to the command, on its standard input
-    interop_mail.py delivered COUNT GOT       prints what is wrong unless all are there, once each, and whole
-    interop_mail.py whole GOT                 prints what is wrong unless those that are there are whole
-    interop_mail.py wire FROM TO              writes the messages of a directory as RETR sends them, 1 to n
+    mail.py delivered COUNT GOT       prints what is wrong unless all are there, once each, and whole
+    mail.py whole GOT                 prints what is wrong unless those that are there are whole
+    mail.py wire FROM TO              writes the messages of a directory as RETR sends them, 1 to n
 
 Nothing here knows how the server or the client do it: what a message looks like on its way is written down
 once more, from RFC 1939 and the README.

@@ -1,10 +1,10 @@
 /*
- * unit_header.c - pop3.h, part by part
+ * header.c - pop3.h, part by part
  *
  * It is included twice, and first, which proves that it needs nothing before it and guards itself.
  */
-#include "../pop3.h"
-#include "../pop3.h"
+#include "../../pop3.h"
+#include "../../pop3.h"
 
 #include "unit.h"
 

@@ -1,9 +1,9 @@
 #!/bin/sh
 # load.sh - the server under load and abuse; what each case does is said in tests/load/load.c
 #
-#   sh tests/load.sh                   about a minute
-#   sh tests/load.sh full              about half an hour, which is what the random sessions take
-#   sh tests/load.sh [full] WORD...    the cases with one of these words in their name
+#   sh tests/load/load.sh                   about a minute
+#   sh tests/load/load.sh full              about half an hour, which is what the random sessions take
+#   sh tests/load/load.sh [full] WORD...    the cases with one of these words in their name
 #
 # Where root runs it, limits and permissions are met as nobody, in a network and with mounts of its own. What
 # cannot be done here is named as skipped. From the environment it takes SERVER (./server), CC, and LOAD_SEED
@@ -14,7 +14,7 @@ export LC_ALL
 unset CDPATH
 umask 022
 
-top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+top=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
 case ${SERVER:=./server} in /*) ;; *) SERVER=$top/$SERVER ;; esac
 size=quick
 [ "$1" != full ] || { size=full; shift; }

@@ -5,7 +5,7 @@
  * from inside, at the place where a stranger's octets would have taken it over. It answers +OK when it
  * could, -ERR when not. Then each wall is tried alone.
  */
-#include "../pop3.h"
+#include "../../pop3.h"
 
 static struct pop3_request evil_parse(char *line);
 int known_entropy(void *buffer, size_t length);
@@ -14,12 +14,12 @@ int server_main(int, char **);
 #define main server_main
 #define pop3_parse evil_parse
 #define getentropy known_entropy
-#include "../server.c"
+#include "../../server.c"
 #undef main
 #undef pop3_parse
 #undef getentropy
 
-#include "unit.h"
+#include "../unit/unit.h"
 
 #include <arpa/inet.h>
 #include <ftw.h>

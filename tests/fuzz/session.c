@@ -1,5 +1,5 @@
 /*
- * fuzz_session.c - any octets from a client, and every answer judged by a model of the maildrop
+ * session.c - any octets from a client, and every answer judged by a model of the maildrop
  *
  * An input is a head of eight octets, which says how the session is held and what goes wrong in it, and what
  * the client sends. Each command line must get exactly one reply, and the right one: the model below says
@@ -10,7 +10,7 @@
 
 int server_main(int, char **);
 #define main server_main
-#include "../server.c"
+#include "../../server.c"
 #undef main
 
 /* What an octet of the head, by its place, decides. */

@@ -1,14 +1,14 @@
 /*
- * fuzz_show.c - whatever a message holds, SHOW writes only visible text, on lines that fit
+ * show.c - whatever a message holds, SHOW writes only visible text, on lines that fit
  *
  * The first octet of an input chooses the width and the charset of the page, the rest is the message.
  *
- * fuzz.h says how to run it. tests/show holds messages to begin with; unit_show.c, which includes this file,
+ * fuzz.h says how to run it. tests/show holds messages to begin with; unit/show.c, which includes this file,
  * shows them in every width.
  */
 int client_main(int argc, char **argv);
 #define main client_main
-#include "../client.c"
+#include "../../client.c"
 #undef main
 
 #include "fuzz.h"

@@ -1,5 +1,5 @@
 /*
- * unit_server.c - the server's parts, one by one
+ * server.c - the server's parts, one by one
  *
  * Three calls of the system are replaced: the clock can be moved, fsync() watched and made to fail, and the
  * system's word of changes in a directory refused.
@@ -10,7 +10,7 @@
 
 int server_main(int, char **);
 #define main server_main
-#include "../server.c"
+#include "../../server.c"
 #undef main
 
 #include "unit.h"

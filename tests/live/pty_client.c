@@ -9,10 +9,10 @@
  * It never sleeps: it waits, for seconds if need be, for what must come. However a session ends, the
  * terminal is compared with what it was.
  */
-#include "../pop3.h"
+#include "../../pop3.h"
 
 #include "screen.h"
-#include "unit.h"
+#include "../unit/unit.h"
 
 #include <fcntl.h>
 #include <poll.h>

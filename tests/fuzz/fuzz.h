@@ -1,10 +1,10 @@
 /*
  * fuzz.h - the frame of the fuzzers: one file serves three ways
  *
- *   libFuzzer   clang -DLIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz_NAME.c -o fuzz
+ *   libFuzzer   clang -DLIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/NAME.c -o fuzz
  *   AFL++       the same with afl-clang-fast, which keeps one process for many inputs; or without the macro
  *               and the fuzzer, as "fuzz @@" or with the input on standard input
- *   replay      cc -g tests/fuzz_NAME.c -o replay, then "replay FILE|DIRECTORY..."
+ *   replay      cc -g tests/fuzz/NAME.c -o replay, then "replay FILE|DIRECTORY..."
  *
  * tests/corpus/NAME holds inputs to begin with, each named for what it does or once did; make test replays
  * them. A fuzzer defines LLVMFuzzerTestOneInput() and says DEMAND(what must hold). FUZZ_INCLUDED keeps main()

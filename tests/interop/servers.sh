@@ -1,4 +1,4 @@
-# interop_servers.sh - our client and the servers of others: a part of interop.sh, and read by it
+# servers.sh - our client and the servers of others: a part of interop.sh, and read by it
 #
 # Each server gets the messages that are hard to carry, in the way in which it keeps mail. Our client lists and
 # fetches all of them, and removes some; where the server has TLS, it fetches and removes them all by that.

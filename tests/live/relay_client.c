@@ -4,9 +4,9 @@
  * This program is the server. It collects what the client sends until nothing more comes, and only then
  * answers, all at once: a flight there and back. Flights are counted; no time is measured.
  */
-#include "../pop3.h"
+#include "../../pop3.h"
 
-#include "unit.h"
+#include "../unit/unit.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,13 +1,13 @@
 /*
- * unit_show.c - messages as SHOW displays them
+ * show.c - messages as SHOW displays them
  *
  * For each tests/show/NAME.eml, what stands beside it is what a terminal of 80 or 40 columns shows (NAME.80,
  * NAME.40), one that reads ISO-8859-1 (NAME.latin1, of 80), or a pipe, where nothing is wrapped (NAME.0). The
  * messages of tests/mail/ are NAME mail-1 and so on. Each message is also shown in every width and charset,
- * and fuzz_show.c looks whether only visible text comes out.
+ * and fuzz/show.c looks whether only visible text comes out.
  */
 #define FUZZ_INCLUDED
-#include "fuzz_show.c"
+#include "../fuzz/show.c"
 
 #include "unit.h"
 
