@@ -50,6 +50,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <wchar.h>
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 #define SANITIZED 1
@@ -91,8 +92,6 @@ enum {
     MESSAGES_MAX = 2000000,     /* that a LIST is believed to have */
     AHEAD_MAX = 100,            /* commands sent ahead: 2,000 octets, which fit into any pipe or socket */
     NOOP_SECONDS = 240,         /* at the prompt: a server waits ten minutes at least, some routers five */
-    ESCAPE_MS = 60,             /* an ESC with nothing behind it for so long is the key of that name */
-    PROGRESS_MS = 500,          /* what takes longer shows how far it is */
     NAME_ROOM = 64,             /* of a saved message, with its NUL */
     SAVE_TOGETHER = 100,        /* messages that are brought to disk at once, at most; */
     SAVE_OCTETS = 16 * 1024 * 1024,      /* fewer when they have so many octets, */
@@ -108,6 +107,351 @@ struct settings {
 };
 
 /* ---- 2. Text --------------------------------------------------------------------------------- */
+
+/*
+ * A text grows as needed and has a NUL behind its last byte, once something was added. It may
+ * hold NULs itself: its length counts. A span is part of a text that somebody else owns.
+ */
+struct text { char *bytes; size_t length, room; };
+struct span { const char *at, *end; };
+
+/*
+ * Without memory the program ends at once: no deletion is sent, and the server keeps everything.
+ * (exit() runs what restores the terminal.)
+ */
+_Noreturn static void
+out_of_memory(void)
+{
+    static const char message[] = "client: out of memory; no message was removed\n";
+
+    if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
+        exit(EXIT_FAILURE);
+    exit(EXIT_FAILURE);
+}
+
+/* Makes room for so many bytes more and a NUL. Returns where they go. */
+static char *
+text_room(struct text *t, size_t length)
+{
+    size_t room = t->room > 0 ? t->room : 64;
+
+    while (room - t->length <= length && room <= SIZE_MAX / 2)
+        room *= 2;
+    if (room - t->length <= length)
+        out_of_memory();
+    if (room > t->room) {
+        char *bytes = realloc(t->bytes, room);
+
+        if (bytes == NULL)
+            out_of_memory();
+        t->bytes = bytes;
+        t->room = room;
+    }
+    return t->bytes + t->length;
+}
+
+/* Appends bytes, which must not be of the text itself. */
+static void
+text_add(struct text *t, const char *bytes, size_t length)
+{
+    char *to = text_room(t, length);
+
+    if (length > 0)
+        memcpy(to, bytes, length);
+    t->length += length;
+    t->bytes[t->length] = '\0';
+}
+
+static void
+text_puts(struct text *t, const char *string)
+{
+    text_add(t, string, strlen(string));
+}
+
+static void __attribute__((format(printf, 2, 0)))
+text_vprintf(struct text *t, const char *format, va_list arguments)
+{
+    va_list again;
+
+    va_copy(again, arguments);
+
+    int length = vsnprintf(NULL, 0, format, arguments);
+    if (length > 0) {
+        vsnprintf(text_room(t, (size_t)length), (size_t)length + 1, format, again);
+        t->length += (size_t)length;
+    }
+    va_end(again);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+text_printf(struct text *t, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    text_vprintf(t, format, arguments);
+    va_end(arguments);
+}
+
+/* Empties a text and keeps its memory. Afterwards it is a string: "". */
+static void
+text_clear(struct text *t)
+{
+    t->length = 0;
+    text_add(t, "", 0);
+}
+
+static void
+text_free(struct text *t)
+{
+    free(t->bytes);
+    *t = (struct text){NULL, 0, 0};
+}
+
+static struct span
+text_span(const struct text *t)
+{
+    return (struct span){t->bytes, t->length > 0 ? t->bytes + t->length : t->bytes};
+}
+
+static struct span
+string_span(const char *string)
+{
+    return (struct span){string, string + strlen(string)};
+}
+
+static size_t
+span_length(struct span s)
+{
+    return (size_t)(s.end - s.at);
+}
+
+/*
+ * Reads the first character of a text in UTF-8. Returns its bytes, 1 to 4, and the character in
+ * *c; 0 if no character begins with these bytes; -1 if more bytes are needed to tell.
+ */
+static int
+utf8_read(const unsigned char *s, size_t length, uint32_t *c)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};   /* less is an overlong form */
+
+    if (length == 0)
+        return -1;
+    if (s[0] < 0x80) {
+        *c = s[0];
+        return 1;
+    }
+    if (s[0] < 0xc2 || s[0] > 0xf4)
+        return 0;
+
+    int size = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    uint32_t value = s[0] & (0x7fU >> size);
+    for (int i = 1; i < size; i++) {
+        if ((size_t)i == length)
+            return -1;
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        value = value << 6 | (s[i] & 0x3fU);
+    }
+    if (value < least[size] || (value >= 0xd800 && value <= 0xdfff) || value > 0x10ffff)
+        return 0;
+    *c = value;
+    return size;
+}
+
+/* Writes a character as UTF-8, U+FFFD instead of a number that is none. Returns its bytes, 1-4. */
+static size_t
+utf8_write(uint32_t c, char *out)
+{
+    if ((c >= 0xd800 && c <= 0xdfff) || c > 0x10ffff)
+        c = 0xfffd;
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+
+    size_t size = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = size - 1; i > 0; i--, c >>= 6)
+        out[i] = (char)(0x80 | (c & 0x3f));
+    out[0] = (char)(c | (0xf00U >> size & 0xff));
+    return size;
+}
+
+/* Takes the first character off a span that is not empty. An invalid byte gives U+FFFD. */
+static uint32_t
+span_next(struct span *s)
+{
+    uint32_t c = 0xfffd;
+    int size = utf8_read((const unsigned char *)s->at, span_length(*s), &c);
+
+    s->at += size > 0 ? size : 1;
+    return c;
+}
+
+/*
+ * Returns true for a character that nobody sees although it takes part in a comparison: a soft
+ * hyphen, a zero-width space, a Hangul filler and the like.
+ */
+static bool
+is_invisible(uint32_t c)
+{
+    return c == 0xad || c == 0x34f || c == 0x115f || c == 0x1160 || c == 0x17b4 || c == 0x17b5
+        || (c >= 0x180b && c <= 0x180f) || c == 0x200b || (c >= 0x2060 && c <= 0x2065)
+        || c == 0x3164 || c == 0xfeff || c == 0xffa0 || (c >= 0x1bca0 && c <= 0x1bca3)
+        || (c >= 0x1d173 && c <= 0x1d17a);
+}
+
+/*
+ * Returns true for a character that must not reach the screen as it is: a control, one that
+ * moves, hides or reorders others, one that is invisible, or a code that is no character.
+ * Joiners and variation selectors are part of the character before them in emoji and several
+ * scripts; behind an ASCII letter they only hide a difference.
+ */
+static bool
+must_escape(uint32_t c, uint32_t before)
+{
+    if (c < 0xa0)
+        return (c < ' ' && c != '\t' && c != '\n') || c >= 0x7f;
+    if (c == 0x200c || c == 0x200d || (c >= 0xe0100 && c <= 0xe01ef))
+        return before < 0x80;
+    if (c >= 0xfe00 && c <= 0xfe0f)
+        return before < 0x80 && (before < '0' || before > '9') && before != '#' && before != '*';
+    return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e)
+        || (c >= 0x2066 && c <= 0x206f) || (c >= 0xfdd0 && c <= 0xfdef)
+        || (c >= 0xfff9 && c <= 0xfffb) || (c & 0xfffe) == 0xfffe
+        || (c >= 0xe0000 && c <= 0xe0fff) || is_invisible(c);
+}
+
+/*
+ * The one function between the network and the screen. It appends bytes that are meant as UTF-8
+ * in a form that can do nothing but be read: a control character as ^X, DEL as ^?, an invalid
+ * byte as \xHH, any other character that must_escape() names as \uXXXX or \u{XXXXX}. TAB and LF
+ * pass; CRLF becomes LF. What it made comes through it a second time unchanged.
+ */
+static void
+visible(struct text *to, struct span from)
+{
+    uint32_t c, before = 0;
+    const char *run;
+
+    while (from.at < from.end) {
+        for (run = from.at; run < from.end && *run >= ' ' && *run < 0x7f; run++)
+            ;
+        if (run > from.at) {            /* plain ASCII */
+            text_add(to, from.at, (size_t)(run - from.at));
+            before = (unsigned char)run[-1];
+            from.at = run;
+            continue;
+        }
+
+        int size = utf8_read((const unsigned char *)from.at, span_length(from), &c);
+        bool escape = size <= 0 || must_escape(c, before);
+        if (size <= 0)
+            text_printf(to, "\\x%02x", (unsigned char)*from.at);
+        else if (!escape)
+            text_add(to, from.at, (size_t)size);
+        else if (c >= 0x80)
+            text_printf(to, c > 0xffff ? "\\u{%x}" : "\\u%04x", (unsigned)c);
+        else if (c != '\r' || span_length(from) == 1 || from.at[1] != '\n')
+            text_add(to, (char[]){'^', (char)(c ^ 0x40)}, 2);
+        before = escape ? 0 : c;
+        from.at += size > 0 ? size : 1;
+    }
+}
+
+/*
+ * Returns where to cut bytes that arrive in pieces, so that visible() sees whole lines: behind
+ * the last LF, or in a longer line behind the last whole character.
+ */
+static const char *
+whole_end(struct span s)
+{
+    uint32_t c;
+
+    for (const char *at = s.end; at > s.at; at--)
+        if (at[-1] == '\n')
+            return at;
+    for (size_t tail = 1; tail < 4 && tail <= span_length(s); tail++)
+        if (utf8_read((const unsigned char *)s.end - tail, tail, &c) < 0)
+            return s.end - tail;
+    return s.end > s.at && s.end[-1] == '\r' ? s.end - 1 : s.end;
+}
+
+/*
+ * Appends visible text for a terminal that does not read UTF-8: each character that is not ASCII
+ * becomes one that looks alike, or a question mark. So no byte of a character can be taken for a
+ * control of the upper half (0x80 to 0x9f).
+ */
+static void
+visible_ascii(struct text *to, struct span from)
+{
+    static const struct { const char *characters, *look; } looks[] = {
+        {"\u00a0", " "}, {"\u2010\u2011\u2012\u2013\u2014\u2212", "-"}, {"\u2018\u2019", "'"},
+        {"\u201c\u201d\u201e\u00ab\u00bb", "\""}, {"\u2022\u00b7", "*"}, {"\u2026", "..."},
+        {"\u00df", "ss"}, {"\u20ac", "EUR"},
+    };
+
+    while (from.at < from.end) {
+        const char *at = from.at, *look = "?";
+        char character[5] = "";
+
+        if (span_next(&from) < 0x80) {
+            text_add(to, at, 1);
+            continue;
+        }
+        memcpy(character, at, (size_t)(from.at - at));
+        for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
+            if (strstr(looks[i].characters, character) != NULL)
+                look = looks[i].look;
+        text_puts(to, look);
+    }
+}
+
+/*
+ * Returns the columns that a character takes on the screen, 0 for one that joins the character
+ * before it. wcwidth() knows only the characters of the locale, so this takes one with all of
+ * them; where there is none, a Chinese character counts as one column instead of two.
+ */
+static size_t
+character_columns(uint32_t c)
+{
+    static bool asked;
+
+    if (c < 0x300)
+        return 1;
+    if (!asked) {
+        locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+
+        if (locale == (locale_t)0)
+            locale = newlocale(LC_CTYPE_MASK, "en_US.UTF-8", (locale_t)0);
+        if (locale != (locale_t)0)
+            uselocale(locale);
+        asked = true;
+    }
+
+    int columns = wcwidth((wchar_t)c);
+    return columns < 0 ? 1 : (size_t)columns;
+}
+
+/* Returns the column at which a visible text ends that begins at a column. */
+static size_t
+columns_from(size_t column, struct span s)
+{
+    while (s.at < s.end) {
+        uint32_t c = span_next(&s);
+
+        column = c == '\t' ? (column | 7) + 1 : column + character_columns(c);
+    }
+    return column;
+}
+
+static size_t
+span_columns(struct span s)
+{
+    return columns_from(0, s);
+}
+
+/* -- What the sections that are not rewritten yet still use -- */
 
 static bool
 is_blank(char c)
@@ -128,57 +472,6 @@ struct visible {
     unsigned char held[VISIBLE_HELD + 1];
     size_t count;
 };
-
-/*
- * Reads the first character of a text in UTF-8. Returns its octets, 1 to 4, and the character in *c; 0 when
- * no character begins with these octets; -1 when more octets are needed to tell.
- */
-static int
-utf8_read(const unsigned char *s, size_t length, uint32_t *c)
-{
-    if (length == 0)
-        return -1;
-    if (s[0] < 0x80) {
-        *c = s[0];
-        return 1;
-    }
-    if (s[0] < 0xc2 || s[0] > 0xf4)
-        return 0;
-
-    int size = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    uint32_t value = s[0] & (0x7fU >> size);
-    for (int i = 1; i < size; i++) {
-        if ((size_t)i == length)
-            return -1;
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        value = value << 6 | (s[i] & 0x3fU);
-    }
-
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};   /* less is an overlong form */
-    if (value < least[size] || (value >= 0xd800 && value <= 0xdfff) || value > 0x10ffff)
-        return 0;
-    *c = value;
-    return size;
-}
-
-/* Writes a character as UTF-8, and as U+FFFD what is none. Returns its octets, 1 to 4. */
-static size_t
-utf8_write(uint32_t c, char *out)
-{
-    if ((c >= 0xd800 && c <= 0xdfff) || c > 0x10ffff)
-        c = 0xfffd;
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-
-    size_t size = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (size_t i = size - 1; i > 0; i--, c >>= 6)
-        out[i] = (char)(0x80 | (c & 0x3f));
-    out[0] = (char)(c | (0xf00U >> size & 0xff));
-    return size;
-}
 
 /* Characters of text that move, hide or reorder other characters, or that are none. */
 static bool
@@ -403,68 +696,6 @@ utf8_decode(const char *text, uint32_t *c)
     return octets > 0 ? (size_t)octets : 0;
 }
 
-/*
- * What a person calls a character is one that takes columns, with those behind it that take none. These
- * walk a text by such characters; at and the results are always where one of them begins, or the end.
- */
-static size_t
-text_next(const char *text, size_t at)
-{
-    uint32_t code;
-    size_t octets = utf8_decode(text + at, &code);
-
-    if (text[at] == '\0')
-        return at;
-    do
-        at += octets > 0 ? octets : 1;
-    while (text[at] != '\0' && (octets = utf8_decode(text + at, &code)) > 0 && character_width(code) == 0);
-    return at;
-}
-
-static size_t
-text_previous(const char *text, size_t at)
-{
-    uint32_t code;
-
-    while (at > 0) {
-        do
-            at--;
-        while (at > 0 && ((unsigned char)text[at] & 0xC0) == 0x80);
-        if (utf8_decode(text + at, &code) == 0 || character_width(code) != 0)
-            break;
-    }
-    return at;
-}
-
-/* Returns the end of the character that a place is in the middle of, or the place itself. */
-static size_t
-text_snap(const char *text, size_t at)
-{
-    return at > 0 ? text_next(text, text_previous(text, at)) : 0;
-}
-
-/* The columns of the character at a place, 0 at the end of the text. */
-static size_t
-text_width(const char *text, size_t at)
-{
-    uint32_t code;
-
-    if (text[at] == '\0')
-        return 0;
-    return utf8_decode(text + at, &code) > 0 && character_width(code) == 2 ? 2 : 1;
-}
-
-/* The columns from the start of the text to a place in it. */
-static size_t
-text_columns(const char *text, size_t to)
-{
-    size_t columns = 0;
-
-    for (size_t at = 0; at < to; at = text_next(text, at))
-        columns += text_width(text, at);
-    return columns;
-}
-
 /* Writes a number of octets as people read it, rounded: 999 B, 3.4 kB, 12 MB. */
 static void
 size_text(int64_t octets, char *out, size_t room)
@@ -554,11 +785,12 @@ struct numbers {
 };
 
 /* What stands in the row of the cursor for the moment, and has to go before anything is written. */
-enum row { ROW_FREE, ROW_PROMPT, ROW_PASSWORD, ROW_LINE, ROW_PROGRESS };
+enum row { ROW_FREE, ROW_TEXT, ROW_PROMPT, ROW_PASSWORD, ROW_LINE, ROW_PROGRESS };
 
 /* How far a command for several messages is, or for a large one. */
 struct progress {
     int64_t began, painted;     /* on wire_clock; began 0: nothing is going on */
+    int64_t moved;              /* the same: when the last byte arrived */
     uint64_t octets, expected;  /* expected 0: not known */
     size_t messages, of;
 };
@@ -602,6 +834,7 @@ struct client {
     pid_t child;                /* of -x, or 0 */
     struct wire server, keys, screen, errors;
     struct editor *editor;
+    bool utf8;                  /* the terminal reads UTF-8 */
     const char *codeset;        /* what the terminal reads */
     iconv_t to_local;           /* makes that from UTF-8; (iconv_t)-1 where it is UTF-8 */
     enum row row;
@@ -628,6 +861,7 @@ struct client {
 /* Set by signals, which are blocked but for the moments when somebody waits. */
 static volatile sig_atomic_t interrupted, resized;
 
+static const char *program = "client";  /* the name it was started with */
 
 /* Adds a number to the end. Returns false when there is no memory. */
 static bool
@@ -724,23 +958,30 @@ numbers_free(struct numbers *n)
 /* ---- 4. The terminal ------------------------------------------------------------------------- */
 
 /*
- * The terminal's modes. At the prompt it is raw, for the line editor; while a command runs it is quiet: what
- * is typed ahead waits unseen for the editor, and ^C and ^Z are signals. All else finds it as it was.
+ * The modes of the terminal. At the prompt it is RAW: the line editor gets every key. While a
+ * command runs it is QUIET: what is typed waits unseen for the editor, and Ctrl-C and Ctrl-Z are
+ * signals. Everybody else finds it as we found it.
  */
 enum mode { AS_FOUND, QUIET, RAW };
 
-static struct {                 /* at file scope for suspend(), which a signal may call */
-    int screen;                 /* where to write to it */
-    bool pastes;                /* it is one that can say what is pasted */
+static struct {                 /* at file scope for the handlers of SIGTSTP and SIGCONT */
+    int screen;                 /* descriptor for output */
+    bool pastes;                /* the terminal can mark what is pasted */
     bool changed;
     struct termios found;
     enum mode mode;
 } terminal;
 
 /*
- * Opens the terminal behind a descriptor anew, not to block: one that stops taking output must not make the
- * client deaf to signals, and the flag of the descriptor itself is others' too. Returns the new descriptor, or
- * the same where there is no terminal or it may not be opened.
+ * While a paste runs its commands, Ctrl-C during an answer ends the paste and not yet the session:
+ * the handler clears paste_running and sets paste_stopped.
+ */
+static volatile sig_atomic_t paste_running, paste_stopped;
+
+/*
+ * Opens the terminal behind a descriptor a second time, for writing without blocking: a terminal
+ * that takes no output must not make the client deaf to signals, and the flags of the descriptor
+ * itself belong to others, too. Returns the new descriptor or, where that fails, the same one.
  */
 static int
 open_again(int fd)
@@ -752,22 +993,26 @@ open_again(int fd)
 }
 
 /*
- * Puts the terminal into a mode. What is typed ahead is kept. Nothing waits for the output to go out, which it
- * may never do: no mode changes how that looks.
+ * Sets the mode. Typed-ahead input is kept, except after a Ctrl-C that ends the session: it was
+ * meant for us and not for the shell. Output is not waited for, because a terminal may never take
+ * it and no mode changes how it looks.
  */
 static void
 terminal_mode(enum mode mode)
 {
-    static const char paste_on[] = "\033[?2004h", paste_off[] = "\033[?2004l";
+    static const char marks_on[] = "\033[?2004h", marks_off[] = "\033[?2004l";
+    const char *marks = mode == AS_FOUND ? marks_off : marks_on;
     struct termios t;
 
-    if (mode == terminal.mode || (!terminal.changed && tcgetattr(STDIN_FILENO, &terminal.found) != 0))
+    if (mode == terminal.mode)
+        return;
+    if (!terminal.changed && tcgetattr(STDIN_FILENO, &terminal.found) != 0)
         return;
     t = terminal.found;
     if (mode != AS_FOUND) {
         t.c_iflag &= ~(tcflag_t)(ICRNL | INLCR | IGNCR | ISTRIP);
         t.c_lflag &= ~(tcflag_t)(ICANON | ECHO | IEXTEN);
-        t.c_lflag |= NOFLSH;    /* or a ^C takes away what was just written about it */
+        t.c_lflag |= NOFLSH;    /* Ctrl-C must not discard output, such as the message about it */
         t.c_cc[VQUIT] = _POSIX_VDISABLE;
         t.c_cc[VMIN] = 1;
         t.c_cc[VTIME] = 0;
@@ -778,55 +1023,65 @@ terminal_mode(enum mode mode)
     }
     if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
         wait_ready(&terminal.screen, 1, true, 500, NULL) > 0 &&
-        write(terminal.screen, mode == AS_FOUND ? paste_off : paste_on, sizeof paste_on - 1) < 0)
-        terminal.pastes = false;        /* the output is lost: no reason to leave the input as it is */
+        write(terminal.screen, marks, strlen(marks)) < 0)
+        terminal.pastes = false;        /* without output the input is still set back */
+    if (mode == AS_FOUND && interrupted == SIGINT)
+        tcflush(STDIN_FILENO, TCIFLUSH);
     tcsetattr(STDIN_FILENO, TCSANOW, &t);
     terminal.changed = true;
     terminal.mode = mode;
 }
 
+/* For atexit(). */
+static void
+terminal_restore(void)
+{
+    terminal_mode(AS_FOUND);
+}
+
 /*
- * Stops as ^Z does, with the terminal as it was found, and takes up its mode again afterwards. A signal that
- * was caught stops this process; 0, for a ^Z that was read as a key, all that the shell started with it.
+ * Stops like any program at Ctrl-Z, with the terminal as it was found, and sets the mode again
+ * when it continues. As the handler of SIGTSTP it stops this process. With 0, for a Ctrl-Z that
+ * was read as a key, it stops everything that the shell started together with it.
+ *
+ * This handler does its work itself: signals arrive only while we wait, so nothing is interrupted.
  */
 static void
 suspend(int number)
 {
-    enum mode mode = terminal.mode;
     struct sigaction stop = {.sa_handler = SIG_DFL}, before;
+    enum mode mode = terminal.mode;
     sigset_t only, blocked;
 
-    if (terminal.changed)
-        terminal_mode(AS_FOUND);
+    terminal_mode(AS_FOUND);
     sigemptyset(&stop.sa_mask);
     sigemptyset(&only);
     sigaddset(&only, SIGTSTP);
     sigaction(SIGTSTP, &stop, &before);
     kill(number == 0 ? 0 : getpid(), SIGTSTP);
-    sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* here it stops, and here it goes on */
+    sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* it stops here */
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     sigaction(SIGTSTP, &before, NULL);
-    if (terminal.changed) {
-        terminal.changed = false;       /* it may have been set in another way meanwhile */
-        terminal_mode(mode);
-    }
-    resized = 1;                /* whatever the screen shows now: paint it anew */
+    terminal.changed = false;   /* the terminal may have been set differently meanwhile */
+    terminal_mode(mode);
+    resized = 1;                /* and the screen shows something else */
 }
 
-/* After a stop that nobody can catch: the shell has had the terminal, and left it as it likes. */
+/* The handler of SIGCONT: after SIGSTOP, which nobody can catch, the shell has had the terminal. */
 static void
-go_on(int number)
+on_continue(int number)
 {
     enum mode mode = terminal.mode;
 
+    (void)number;
     if (terminal.changed) {
         terminal.mode = AS_FOUND;
         terminal_mode(mode);
     }
-    resized = number;
+    resized = 1;
 }
 
-/* Returns the columns of the terminal, 0 if that is not known. */
+/* Returns the columns of the terminal, 0 if they are not known. */
 static size_t
 terminal_columns(void)
 {
@@ -835,1223 +1090,73 @@ terminal_columns(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-/* ---- 5. The line editor ---------------------------------------------------------------------- */
+/* -- Lines and messages -- */
 
-/*
- * It owns no descriptor, knows no terminal and allocates nothing, so a test types keys from a string. Its
- * painter fills a buffer for one write.
- */
-
-
-enum {
-    EDITOR_LINE = 4096,         /* octets of a line: room for a long list of messages */
-    EDITOR_QUERY = 128,         /* octets of what is searched for */
-    EDITOR_HISTORY = 200,       /* lines remembered, if they fit a shelf */
-    EDITOR_SHELF = 64 * 1024,
-    EDITOR_COLUMNS = 512,       /* of a wider terminal, only these are used */
-    EDITOR_LIST_ROWS = 16,      /* of completions */
-    EDITOR_CANDIDATE = 24,      /* octets of a completion: a command or a number */
-    EDITOR_PAINT = 16 * 1024,   /* octets that any painting fits in */
-    FIELD_PLEASANT = 12,        /* columns of the line that a prompt leaves, or it is cut */
-    FIELD_LEAST = 4,            /* that a cut prompt leaves, or there is none */
-    FIELD_MARKED = 6            /* from here on < and > show that there is more */
-};
-
-/* Keys: a character of Unicode, control characters included, or what stands behind the last of these. */
-enum key {
-    CTRL_A = 1, CTRL_B, CTRL_C, CTRL_D, CTRL_E, CTRL_F, CTRL_G, BACKSPACE, TAB, LINE_FEED, CTRL_K, CTRL_L,
-    CARRIAGE_RETURN, CTRL_N, CTRL_P = 16, CTRL_R = 18, CTRL_T = 20, CTRL_U, CTRL_W = 23, CTRL_Y = 25, CTRL_Z,
-    ESCAPE, CTRL_UNDERSCORE = 31, RUBOUT = 127, LAST_CHARACTER = 0x10FFFF,
-    WORD_LEFT, WORD_RIGHT, KILL_WORD_LEFT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
-};
-
-/* What the keyboard said so far. */
-enum verdict {
-    MORE,                       /* nothing to do but paint */
-    LINE,                       /* a line is complete; it stays in text until editor_start */
-    END,                        /* ^D on an empty line */
-    INTERRUPT,                  /* ^C */
-    SUSPEND                     /* ^Z: the line stays as it is */
-};
-
-/* What Tab can complete beyond the commands of POP3. */
-struct completer {
-    const struct completer_command {
-        const char *name;
-        unsigned messages;      /* how many of its arguments may be message numbers; UINT_MAX: all */
-    } *extra;                   /* a command without a name ends them */
-    /* Returns the lowest message number above one, 0 if there is none. *octets gets its size, -1: unknown. */
-    size_t (*next_message)(void *context, size_t above, int64_t *octets);
-    void *context;
-};
-
-/* Lines one behind the other, each with its NUL, the oldest first; the oldest fall off when it is full. */
-struct shelf {
-    size_t end, lines;
-    char octets[EDITOR_SHELF];
-};
-
-/* The last thing done to the line: doing more of it is undone in one step. */
-enum deed { NOTHING, TYPED, PASTED, RUBBED, DELETED, KILLED, RECALLED, COMPLETED, OTHER };
-
-/* Where an escape sequence stands. */
-enum escape { NO_ESCAPE, AFTER_ESC, IN_SEQUENCE, IN_CONSOLE_KEY, IN_STRING };
-
-struct editor {
-    const char *prompt;
-    const struct completer *completer;
-    size_t columns;             /* of the terminal */
-
-    char text[EDITOR_LINE + 1]; /* UTF-8, none of its characters of width -1, the first not of width 0 */
-    size_t length, cursor;      /* the cursor is where a character begins, or at the end */
-    char killed[EDITOR_LINE + 1];
-    enum deed did, doing;       /* with the key before and with this one */
-    struct shelf undo;
-
-    struct shelf history;
-    size_t recalled;            /* where in the history the line came from; its end: it is a new one */
-    char unfinished[EDITOR_LINE + 1];   /* the new one while another is recalled */
-
-    bool searching, missed;     /* missed: nothing holds the query */
-    char query[EDITOR_QUERY + 1];
-    size_t found;               /* where in the history, its end: nowhere yet */
-
-    char part[5];               /* the octets of a character, as they come */
-    size_t parts;
-    bool after_cr;              /* a LF that follows belongs to it */
-    enum escape escape;
-    bool meta, strange;         /* a second ESC came; the sequence is of no kind that keys send */
-    unsigned char lead;         /* [ or O */
-    unsigned number[2], numbers;    /* numbers: semicolons so far */
-    bool pasting;
-    size_t paste_end;           /* how much of the mark that ends a paste has come */
-
-    size_t view;                /* the column of the text at the left edge of the screen */
-    size_t painted, rows_above; /* the cursor's column; rows of the line above it since a resize */
-    bool resized;               /* since it was painted: the line may have wrapped, above and below */
-    bool bell, clear, list;     /* to be painted next: a bell, a clear screen, the completions */
-};
-
-/* -- Changing the line -- */
-
-/* Returns where the line before a place begins on a shelf, or the place itself if it is the first. */
-static size_t
-shelf_before(const struct shelf *s, size_t at)
-{
-    if (at > 0)
-        at--;
-    while (at > 0 && s->octets[at - 1] != '\0')
-        at--;
-    return at;
-}
-
-static size_t
-shelf_after(const struct shelf *s, size_t at)
-{
-    return at < s->end ? at + strlen(s->octets + at) + 1 : at;
-}
-
-/* The newest line, "" on an empty shelf. */
-static const char *
-shelf_last(const struct shelf *s)
-{
-    return s->lines > 0 ? s->octets + shelf_before(s, s->end) : "";
-}
-
-/* Takes the newest line away. It stays readable until the next one is put. */
-static const char *
-shelf_take(struct shelf *s)
-{
-    s->end = shelf_before(s, s->end);
-    s->lines--;
-    return s->octets + s->end;
-}
-
-/* Puts a line at the end of a shelf that holds at most so many. */
+/* Removes the prompt, the line or the progress from the row of the cursor, or ends that row. */
 static void
-shelf_put(struct shelf *s, const char *line, size_t most)
+clear_line(struct client *c)
 {
-    size_t size = strlen(line) + 1;
-
-    while (s->lines == most || s->end + size > sizeof s->octets) {
-        size_t oldest = shelf_after(s, 0);
-
-        s->end -= oldest;
-        s->lines--;
-        memmove(s->octets, s->octets + oldest, s->end);
-    }
-    memcpy(s->octets + s->end, line, size);
-    s->end += size;
-    s->lines++;
-}
-
-/* Makes the line something else, with the cursor at its end. */
-static void
-editor_set(struct editor *e, const char *line)
-{
-    e->length = e->cursor = strlen(line);
-    memcpy(e->text, line, e->length + 1);
-}
-
-/* Comes before each change: keeps the line for undo, unless the change goes on with the one before. */
-static void
-editor_keep(struct editor *e, enum deed deed)
-{
-    char kept[EDITOR_LINE + 2];
-
-    if (deed != e->did || deed == OTHER) {
-        memcpy(kept, e->text, e->cursor);
-        kept[e->cursor] = '\n';             /* in no line, so it can mark the cursor */
-        memcpy(kept + e->cursor + 1, e->text + e->cursor, e->length - e->cursor + 1);
-        shelf_put(&e->undo, kept, SIZE_MAX);
-    }
-    e->did = e->doing = deed;
-}
-
-/* Makes the line what was kept. */
-static void
-editor_restore(struct editor *e, const char *kept)
-{
-    e->cursor = strcspn(kept, "\n");
-    e->length = strlen(kept) - 1;
-    memcpy(e->text, kept, e->cursor);
-    memcpy(e->text + e->cursor, kept + e->cursor + 1, e->length - e->cursor + 1);
-}
-
-/* Takes back the last change. */
-static void
-editor_undo(struct editor *e)
-{
-    if (e->undo.lines == 0) {
-        e->bell = true;
-        return;
-    }
-    editor_restore(e, shelf_take(&e->undo));
-    e->recalled = e->history.end;
-}
-
-/* Removes what stands between two places; a key that finds nothing there is refused. */
-static void
-editor_delete(struct editor *e, size_t from, size_t to, enum deed deed)
-{
-    if (from == to) {
-        e->bell = true;
-        return;
-    }
-    editor_keep(e, deed);
-    memmove(e->text + from, e->text + to, e->length - to + 1);
-    e->length -= to - from;
-    e->cursor = from;
-}
-
-/* The same, kept for ^Y. Kills in a row are kept together, on the side of the cursor where they were. */
-static void
-editor_kill(struct editor *e, size_t from, size_t to)
-{
-    size_t length = to - from, had = e->did == KILLED ? strlen(e->killed) : 0;
-    size_t at = from < e->cursor ? 0 : had;
-
-    if (length > 0 && had + length <= EDITOR_LINE) {
-        memmove(e->killed + at + length, e->killed + at, had - at);
-        memcpy(e->killed + at, e->text + from, length);
-        e->killed[had + length] = '\0';
-    }
-    editor_delete(e, from, to, KILLED);
-}
-
-/* Puts octets of whole characters at the cursor, all or, where they do not fit, none. */
-static void
-editor_insert(struct editor *e, const char *octets, size_t length, enum deed deed)
-{
-    if (length == 0 || length > EDITOR_LINE - e->length) {
-        e->bell = true;
-        return;
-    }
-    editor_keep(e, deed);
-    memmove(e->text + e->cursor + length, e->text + e->cursor, e->length - e->cursor + 1);
-    memcpy(e->text + e->cursor, octets, length);
-    e->length += length;
-    e->cursor += length;
-}
-
-/* Puts the character that just came, if it may be shown. What is typed is undone word by word. */
-static void
-editor_type(struct editor *e, uint32_t code, enum deed deed)
-{
-    int width = character_width(code);
-
-    if (width < 0 || (width == 0 && e->cursor == 0)) {
-        e->bell = deed == TYPED;
-        return;
-    }
-    if (deed == TYPED && e->cursor > 0 && code != ' ' && e->text[e->cursor - 1] == ' ')
-        e->did = NOTHING;
-    editor_insert(e, e->part, strlen(e->part), deed);
-}
-
-/* ^T: changes the two characters around the cursor, or before it at the end of the line. */
-static void
-editor_swap(struct editor *e)
-{
-    size_t middle = e->cursor == e->length ? text_previous(e->text, e->cursor) : e->cursor;
-    size_t from = text_previous(e->text, middle), to = text_next(e->text, middle);
-    char first[EDITOR_LINE];
-
-    if (from == middle || middle == to) {
-        e->bell = true;
-        return;
-    }
-    editor_keep(e, OTHER);
-    memcpy(first, e->text + from, middle - from);
-    memmove(e->text + from, e->text + middle, to - middle);
-    memcpy(e->text + from + (to - middle), first, middle - from);
-    e->cursor = to;
-}
-
-/* Words are letters, digits and all that is not ASCII; ^W alone takes whatever stands between blanks. */
-static bool
-is_word(const char *text, size_t at, bool between_blanks)
-{
-    char c = text[at];
-
-    if (between_blanks)
-        return !is_blank(c);
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c & 0x80) != 0;
-}
-
-static size_t
-word_left(const struct editor *e, bool between_blanks)
-{
-    size_t at = e->cursor, before;
-    bool inside = false;
-
-    for (; at > 0; at = before) {
-        before = text_previous(e->text, at);
-        if (is_word(e->text, before, between_blanks))
-            inside = true;
-        else if (inside)
-            break;
-    }
-    return at;
-}
-
-static size_t
-word_right(const struct editor *e)
-{
-    size_t at = e->cursor;
-
-    while (at < e->length && !is_word(e->text, at, false))
-        at = text_next(e->text, at);
-    while (at < e->length && is_word(e->text, at, false))
-        at = text_next(e->text, at);
-    return at;
-}
-
-/* -- History and search -- */
-
-/* Says whether a line may hold a password. */
-static bool
-is_secret(const char *line)
-{
-    char word[5] = "";
-
-    while (is_blank(*line))
-        line++;
-    for (size_t i = 0; i < 4 && line[i] != '\0'; i++)
-        word[i] = line[i];
-    return pop3_same_word(word, "PASS");
-}
-
-/* Remembers the line that was accepted, unless it is blank, the last one again, or holds a password. */
-static void
-history_add(struct editor *e)
-{
-    const char *line = e->text;
-
-    while (is_blank(*line))
-        line++;
-    if (*line != '\0' && !is_secret(line) && strcmp(e->text, shelf_last(&e->history)) != 0)
-        shelf_put(&e->history, e->text, EDITOR_HISTORY);
-}
-
-/* Shows a line of the history or, at its end, the unfinished one. */
-static void
-history_show(struct editor *e, size_t at)
-{
-    if (at == e->recalled) {
-        e->bell = true;
-        return;
-    }
-    editor_keep(e, RECALLED);
-    if (e->recalled == e->history.end)
-        memcpy(e->unfinished, e->text, e->length + 1);
-    e->recalled = at;
-    editor_set(e, at == e->history.end ? e->unfinished : e->history.octets + at);
-}
-
-/* ^R: begins a search. What the line was is the last thing kept, until the search is left or accepted. */
-static void
-search_start(struct editor *e)
-{
-    editor_keep(e, OTHER);
-    e->searching = true;
-    e->missed = false;
-    e->query[0] = '\0';
-    e->found = e->history.end;
-    if (e->recalled == e->history.end)
-        memcpy(e->unfinished, e->text, e->length + 1);
-}
-
-/* Shows the newest line that holds the query, of those before a place in the history or, inclusive, at it. */
-static void
-search_from(struct editor *e, size_t at, bool inclusive)
-{
-    while (e->query[0] != '\0' && (inclusive || at > 0)) {
-        if (!inclusive)
-            at = shelf_before(&e->history, at);
-        inclusive = false;
-        if (at == e->history.end)
-            continue;
-
-        const char *line = e->history.octets + at, *match = strcasestr(line, e->query);
-        if (match != NULL) {
-            editor_set(e, line);
-            e->cursor = text_snap(line, (size_t)(match - line));
-            e->found = at;
-            e->missed = false;
-            return;
-        }
-    }
-    e->missed = e->query[0] != '\0';
-    e->bell = true;
-}
-
-/* Leaves the search with the line that was found. */
-static void
-search_accept(struct editor *e)
-{
-    e->searching = false;
-    if (e->found == e->history.end)
-        shelf_take(&e->undo);
-    else
-        e->recalled = e->found;
-}
-
-/* Leaves the search with the line that was there before. */
-static void
-search_leave(struct editor *e)
-{
-    e->searching = false;
-    editor_restore(e, shelf_take(&e->undo));
-}
-
-/* Obeys a key while searching. Returns false when that ended the search and the line is to obey the key. */
-static bool
-search_key(struct editor *e, uint32_t key)
-{
-    size_t length = strlen(e->query);
-
-    switch (key) {
-    case CTRL_G:
-    case ESCAPE:
-        search_leave(e);
-        return true;
-    case CTRL_R:
-        search_from(e, e->found, false);
-        return true;
-    case BACKSPACE:
-    case RUBOUT:
-        e->query[text_previous(e->query, length)] = '\0';
-        e->found = e->history.end;
-        editor_restore(e, shelf_last(&e->undo));
-        search_from(e, e->found, true);
-        return true;
-    case PASTE:                 /* what is pasted shall not run together with a line that was only looked at */
-        search_leave(e);
-        return false;
-    default:
-        if (key > LAST_CHARACTER || character_width(key) < 0) {
-            search_accept(e);
-            return false;
-        }
-        if (length + strlen(e->part) > EDITOR_QUERY) {
-            e->bell = true;
-            return true;
-        }
-        memcpy(e->query + length, e->part, strlen(e->part) + 1);
-        search_from(e, e->found, true);
-        return true;
-    }
-}
-
-/* -- Completion -- */
-
-/* A walk through the completions of the word before the cursor. */
-struct candidates {
-    char prefix[EDITOR_CANDIDATE];  /* what there is of it */
-    bool numbers, lower;        /* message numbers, or commands; in which case */
-    size_t place;               /* in the table, or the message */
-    char text[EDITOR_CANDIDATE];
-    int64_t octets;             /* of the message, or -1 */
-};
-
-/* Returns the command at a place in the tables, without a name behind the last one. */
-static struct completer_command
-command_at(const struct editor *e, size_t place)
-{
-    struct completer_command command = {.name = NULL, .messages = 0};
-
-    if (place < POP3_VERBS) {
-        const struct pop3_command *c = &pop3_commands[place];
-        bool needs_one = c->min == 1 && c->max == 1;    /* RETR and DELE, which the prompt lets have more */
-
-        command.name = c->name;
-        command.messages = !c->on_message ? 0 : needs_one ? UINT_MAX : 1;
-    } else if (e->completer != NULL && e->completer->extra != NULL) {
-        command = e->completer->extra[place - POP3_VERBS];
-    }
-    return command;
-}
-
-/* Says whether the argument that begins at a place is a message number. */
-static bool
-is_message_argument(const struct editor *e, size_t start)
-{
-    const char *text = e->text;
-    char word[EDITOR_CANDIDATE];
-    size_t at = 0, length = 0, before = 0;
-    struct completer_command command;
-
-    while (is_blank(text[at]))
-        at++;
-    for (; length < sizeof word - 1 && text[at] != '\0' && !is_blank(text[at]); at++)
-        word[length++] = text[at];
-    word[length] = '\0';
-    for (; at + 1 < start; at++)
-        if (is_blank(text[at]) && !is_blank(text[at + 1]))
-            before++;
-
-    for (size_t place = 0; (command = command_at(e, place)).name != NULL; place++)
-        if (pop3_same_word(word, command.name))
-            return before < command.messages;
-    return false;
-}
-
-/* Begins the walk. Returns false when nothing can stand here that we know. */
-static bool
-candidates_start(const struct editor *e, struct candidates *c)
-{
-    size_t start = e->cursor, first = 0, length;
-
-    while (start > 0 && !is_blank(e->text[start - 1]))
-        start--;
-    while (is_blank(e->text[first]))
-        first++;
-    c->place = 0;
-    c->octets = -1;
-    c->numbers = start > first;
-    if (c->numbers) {
-        if (e->completer == NULL || !is_message_argument(e, start))
-            return false;
-        for (size_t i = start; i < e->cursor; i++)
-            if (e->text[i] == '-')
-                start = i + 1;
-    }
-    length = e->cursor - start;
-    if (length >= sizeof c->prefix)
-        return false;
-    memcpy(c->prefix, e->text + start, length);
-    c->prefix[length] = '\0';
-    c->lower = length > 0 && c->prefix[length - 1] >= 'a' && c->prefix[length - 1] <= 'z';
-    return true;
-}
-
-/* Goes to the next completion, which is in text then. Returns false when there is none. */
-static bool
-candidates_next(const struct editor *e, struct candidates *c)
-{
-    for (;;) {
-        if (c->numbers) {
-            c->place = e->completer->next_message(e->completer->context, c->place, &c->octets);
-            if (c->place == 0)
-                return false;
-            snprintf(c->text, sizeof c->text, "%zu", c->place);
-        } else {
-            const char *name = command_at(e, c->place++).name;
-
-            if (name == NULL)
-                return false;
-            snprintf(c->text, sizeof c->text, "%s", name);
-            for (char *s = c->text; c->lower && *s != '\0'; s++)
-                if (*s >= 'A' && *s <= 'Z')
-                    *s = (char)(*s - 'A' + 'a');
-        }
-
-        char begun[EDITOR_CANDIDATE];
-        snprintf(begun, sizeof begun, "%.*s", (int)strlen(c->prefix), c->text);
-        if (pop3_same_word(begun, c->prefix))
-            return true;
-    }
-}
-
-/* Tab: adds what all completions have in common, and a blank behind the only one; a second Tab lists them. */
-static void
-editor_complete(struct editor *e)
-{
-    struct candidates c;
-    char common[EDITOR_CANDIDATE] = "";
-    size_t count = 0, same = 0, had;
-    bool blank;                 /* follows the cursor; one with an accent on it is none */
-
-    if (!candidates_start(e, &c)) {
-        e->bell = true;
-        return;
-    }
-    had = strlen(c.prefix);
-    blank = is_blank(e->text[e->cursor]) && text_next(e->text, e->cursor) == e->cursor + 1;
-    while (candidates_next(e, &c)) {
-        if (count++ == 0) {
-            memcpy(common, c.text, sizeof common);
-            same = strlen(common);
-        }
-        while (strncmp(common, c.text, same) != 0)
-            same--;
-    }
-    e->list = count > 1 && e->did == COMPLETED;
-    e->bell = count != 1 && same <= had;
-    if (count == 1 && !blank)
-        common[same++] = ' ';
-    if (same > had)
-        editor_insert(e, common + had, same - had, COMPLETED);
-    if (count == 1 && blank)
-        e->cursor++;
-    e->doing = COMPLETED;
-}
-
-/* -- Painting -- */
-
-/*
- * The line has one row of the screen, whatever its length; the part around the cursor is shown, with < or >
- * where more follows. So there is nothing to count and nothing to clean up when lines come and go. The
- * last column stays free, because terminals disagree about what comes after it. All that is ever sent,
- * besides text, CR, LF and BEL:
- *
- *     ESC [ K     erase from the cursor to the end of the row
- *     ESC [ J     erase from the cursor to the end of the screen
- *     ESC [ n C   move n columns to the right
- *     ESC [ n A   move n rows up
- *     ESC [ H ESC [ 2 J       go to the first row, erase the screen
- */
-
-/* What a painting is written on. A piece that does not fit is left out whole. */
-struct paper {
-    char *out;
-    size_t room, length;
-};
-
-static void
-paint_octets(struct paper *p, const char *octets, size_t length)
-{
-    if (length <= p->room - p->length) {
-        memcpy(p->out + p->length, octets, length);
-        p->length += length;
-    }
-}
-
-static void
-paint_text(struct paper *p, const char *text)
-{
-    paint_octets(p, text, strlen(text));
-}
-
-/* Puts an escape sequence with a number, or nothing for 0. */
-static void
-paint_move(struct paper *p, size_t count, char direction)
-{
-    char text[32];
-
-    if (count > 0) {
-        snprintf(text, sizeof text, "\033[%zu%c", count, direction);
-        paint_text(p, text);
-    }
-}
-
-/* Puts blanks from one column to another. */
-static void
-paint_blanks(struct paper *p, size_t from, size_t to)
-{
-    for (; from < to; from++)
-        paint_octets(p, " ", 1);
-}
-
-/* Goes to where the line begins, also when the terminal wrapped it as it became narrower. */
-static void
-paint_start(struct editor *e, struct paper *p)
-{
-    paint_text(p, "\r");
-    paint_move(p, e->rows_above, 'A');
-    if (e->resized)
-        paint_text(p, "\033[J");
-    e->rows_above = e->painted = 0;
-    e->resized = false;
-}
-
-/* Writes a completion as the list shows it. Returns its columns. */
-static size_t
-candidate_cell(const struct candidates *c, char *out, size_t room)
-{
-    char size[16];
-    int length;
-
-    if (c->octets < 0)
-        length = snprintf(out, room, "%s", c->text);
-    else {
-        size_text(c->octets, size, sizeof size);
-        length = snprintf(out, room, "%s (%s)", c->text, size);
-    }
-    return (size_t)length;
-}
-
-/* Lists the completions in columns, above the line, and says how many more there are. */
-static void
-paint_list(struct editor *e, struct paper *p)
-{
-    struct candidates c;
-    char cell[2 * EDITOR_CANDIDATE], more[48];
-    size_t width = e->columns - 1, most = EDITOR_LIST_ROWS * ((width + 2) / 3), widest = 1, count = 0;
-
-    if (!candidates_start(e, &c))
-        return;
-    while (count < most && candidates_next(e, &c)) {
-        size_t columns = candidate_cell(&c, cell, sizeof cell);
-
-        widest = columns > widest ? columns : widest;
-        count++;
-    }
-    if (widest > width)
-        widest = width;
-
-    size_t across = (width + 2) / (widest + 2) > 0 ? (width + 2) / (widest + 2) : 1;
-    count = 0;
-    candidates_start(e, &c);
-    while (candidates_next(e, &c)) {
-        if (count < across * EDITOR_LIST_ROWS) {
-            size_t columns = candidate_cell(&c, cell, sizeof cell);
-
-            if (count > 0)
-                paint_text(p, count % across == 0 ? "\r\n" : "  ");
-            paint_octets(p, cell, columns < width ? columns : width);
-            if ((count + 1) % across != 0)
-                paint_blanks(p, columns, widest);
-        }
-        count++;
-    }
-    paint_text(p, "\r\n");
-    if (count > across * EDITOR_LIST_ROWS) {
-        snprintf(more, sizeof more, "%zu more", count - across * EDITOR_LIST_ROWS);
-        paint_octets(p, more, strlen(more) < width ? strlen(more) : width);
-        paint_text(p, "\r\n");
-    }
-}
-
-/* Moves the view so that the cursor, and the character under it, are in a field of so many columns. */
-static void
-editor_scroll(struct editor *e, size_t field)
-{
-    size_t total = text_columns(e->text, e->length), cursor = text_columns(e->text, e->cursor);
-    size_t under = text_width(e->text, e->cursor), edge = field >= FIELD_MARKED ? 1 : 0;
-    size_t left = e->view + (e->view > 0 ? edge : 0);
-    size_t right = e->view + field - (total > e->view + field ? edge : 0);
-
-    if (total <= field)
-        e->view = 0;
-    else if (cursor < left || cursor + under > right) {
-        size_t before = under > 0 ? (field - 1) / 2 : field - field / 4;
-
-        e->view = cursor > before ? cursor - before : 0;
-    }
-}
-
-/* Puts the part of the line that is in view, in a field of so many columns. Returns the columns put. */
-static size_t
-paint_field(const struct editor *e, struct paper *p, size_t field)
-{
-    size_t total = text_columns(e->text, e->length), edge = field >= FIELD_MARKED ? 1 : 0;
-    bool more_left = edge > 0 && e->view > 0, more_right = edge > 0 && total > e->view + field;
-    size_t left = e->view + (more_left ? 1 : 0), right = e->view + field - (more_right ? 1 : 0);
-    size_t column = 0, done = left, next;
-
-    if (more_left)
-        paint_text(p, "<");
-    for (size_t at = 0; at < e->length; at = next) {
-        size_t width = text_width(e->text, at);
-
-        next = text_next(e->text, at);
-        if (column >= left && column + width <= right) {
-            paint_blanks(p, done, column);      /* half of a wide character is cut off */
-            paint_octets(p, e->text + at, next - at);
-            done = column + width;
-        }
-        column += width;
-    }
-    if (more_right) {
-        paint_blanks(p, done, right);
-        paint_text(p, ">");
-        done = right + 1;
-    }
-    return done - e->view;
-}
-
-/* Writes the prompt that fits the screen with some of the line: whole, its end, or none. */
-static void
-editor_prompt(const struct editor *e, char *out, size_t room)
-{
-    const char *end = e->searching ? "? " : "> ";
-    size_t width = e->columns - 1;
-
-    if (e->searching)
-        snprintf(out, room, "%s '%s': ", e->missed ? "no" : "search", e->query);
-    else
-        snprintf(out, room, "%s", e->prompt);
-    if (width < text_columns(out, strlen(out)) + FIELD_PLEASANT)
-        snprintf(out, room, "%s", width < 2 + FIELD_LEAST ? "" : end);
-}
-
-/* Paints the line as it is, on the row of the cursor. Returns how many octets it put into out. */
-static size_t
-editor_paint(struct editor *e, char *out, size_t room)
-{
-    struct paper p = {.out = out, .room = room, .length = 0};
-    char prompt[EDITOR_QUERY + 64];
-
-    paint_start(e, &p);
-    if (e->clear)
-        paint_text(&p, "\033[H\033[2J");
-    if (e->list) {
-        paint_text(&p, "\033[J");
-        paint_list(e, &p);
-    }
-
-    editor_prompt(e, prompt, sizeof prompt);
-    size_t start = text_columns(prompt, strlen(prompt)), field = e->columns - 1 - start;
-    editor_scroll(e, field);
-    paint_text(&p, prompt);
-    size_t end = start + paint_field(e, &p, field);
-    paint_text(&p, "\033[K");
-    e->painted = start + text_columns(e->text, e->cursor) - e->view;
-    if (e->painted != end) {
-        paint_text(&p, "\r");
-        paint_move(&p, e->painted, 'C');
-    }
-    if (e->bell)
-        paint_text(&p, "\a");
-    e->bell = e->clear = e->list = false;
-    return p.length;
-}
-
-/* Takes the line off the screen, for something else to be written there; editor_paint brings it back. */
-static size_t
-editor_hide(struct editor *e, char *out, size_t room)
-{
-    struct paper p = {.out = out, .room = room, .length = 0};
-
-    paint_start(e, &p);
-    paint_text(&p, "\033[J");
-    return p.length;
-}
-
-/* Leaves the line on the screen for good, whole, with something behind it, and goes to the next row. */
-static size_t
-editor_finish(struct editor *e, const char *behind, char *out, size_t room)
-{
-    size_t length = editor_hide(e, out, room);
-    struct paper p = {.out = out, .room = room, .length = length};
-    char prompt[EDITOR_QUERY + 64];
-
-    editor_prompt(e, prompt, sizeof prompt);
-    paint_text(&p, prompt);
-    paint_text(&p, e->text);
-    paint_text(&p, behind);
-    paint_text(&p, "\r\n");
-    return p.length;
-}
-
-/* The terminal has so many columns now, 0 if that is not known. The line is to be painted again. */
-static void
-editor_resize(struct editor *e, size_t columns)
-{
-    e->columns = columns == 0 ? 80 : columns < 2 ? 2 : columns > EDITOR_COLUMNS ? EDITOR_COLUMNS : columns;
-    e->rows_above = e->painted / e->columns;
-    e->resized = true;
-    e->view = 0;
-}
-
-/* -- Keys -- */
-
-/* Begins a new line. Nothing of the last one stays but, unless it held a password, what it left for ^Y. */
-static void
-editor_start(struct editor *e)
-{
-    if (is_secret(e->text) || is_secret(e->killed))
-        memset(e->killed, 0, sizeof e->killed);
-    memset(e->text, 0, sizeof e->text);
-    memset(e->unfinished, 0, sizeof e->unfinished);
-    memset(e->query, 0, sizeof e->query);
-    memset(&e->undo, 0, sizeof e->undo);
-    e->length = e->cursor = e->view = e->painted = e->rows_above = 0;
-    e->did = NOTHING;
-    e->searching = e->bell = e->list = false;
-    e->recalled = e->history.end;
-}
-
-/* Readies an editor of any content. The prompt and the completer, which may be NULL, are kept by reference. */
-static void
-editor_init(struct editor *e, const char *prompt, const struct completer *completer, size_t columns)
-{
-    memset(e, 0, sizeof *e);
-    e->prompt = prompt;
-    e->completer = completer;
-    editor_resize(e, columns);
-    editor_start(e);
-}
-
-/* Returns the key that Alt with a character stands for. */
-static uint32_t
-alt_key(uint32_t code)
-{
-    switch (code) {
-    case 'b': case 'B':             return WORD_LEFT;
-    case 'f': case 'F':             return WORD_RIGHT;
-    case 'd': case 'D':             return KILL_WORD_RIGHT;
-    case BACKSPACE: case RUBOUT:    return KILL_WORD_LEFT;
-    default:                        return NO_KEY;
-    }
-}
-
-/*
- * Returns the key that a whole sequence stands for, ESC [ or ESC O, numbers and a last character:
- *
- *     xterm           ESC [ A   ESC O A   ESC [ H   ESC O H   ESC [ 3 ~    ESC [ 1 ; 5 C   ESC [ 3 ; 5 ~
- *     rxvt            ESC [ A   ESC O A   ESC [ 7 ~           ESC [ 3 ~    ESC O c         ESC [ 3 ^
- *     Linux console   ESC [ A             ESC [ 1 ~           ESC [ 3 ~
- *
- * The number behind the semicolon is one more than a sum of 1 for Shift, 2 for Alt and 4 for Ctrl.
- */
-static uint32_t
-sequence_key(const struct editor *e, uint32_t last)
-{
-    unsigned modifiers = e->numbers > 0 ? e->number[1] : last != '~' ? e->number[0] : 0;
-    bool by_word = e->meta || (modifiers > 1 && ((modifiers - 1) & 6) != 0) || last == '^'
-        || (e->lead == 'O' && last >= 'a');
-
-    if (e->strange)
-        return NO_KEY;
-    switch (last) {
-    case 'A': case 'a':     return CTRL_P;
-    case 'B': case 'b':     return CTRL_N;
-    case 'C': case 'c':     return by_word ? WORD_RIGHT : CTRL_F;
-    case 'D': case 'd':     return by_word ? WORD_LEFT : CTRL_B;
-    case 'H':               return CTRL_A;
-    case 'F':               return CTRL_E;
-    case 'M':               return e->lead == 'O' ? CARRIAGE_RETURN : NO_KEY;   /* Enter of a keypad */
-    case '~': case '^': case '$': case '@':     break;
-    default:                return NO_KEY;
-    }
-    switch (e->number[0]) {
-    case 1: case 7:         return CTRL_A;
-    case 4: case 8:         return CTRL_E;
-    case 3:                 return by_word ? KILL_WORD_RIGHT : DELETE;
-    case 200:               return PASTE;
-    default:                return NO_KEY;
-    }
-}
-
-/*
- * Takes a character that may belong to an escape sequence. Returns the key it stands for or completes, or
- * NO_KEY. A control character ends any sequence and stands for itself.
- */
-static uint32_t
-escape_key(struct editor *e, uint32_t code)
-{
-    enum escape was = e->escape;
-
-    if (code == ESCAPE) {
-        e->meta = was == AFTER_ESC;
-        e->escape = AFTER_ESC;
-        return NO_KEY;
-    }
-    if (was == IN_STRING && code >= 0x20)
-        return NO_KEY;
-    e->escape = NO_ESCAPE;
-    switch (was) {
-    case AFTER_ESC:
-        if (code == '[' || code == 'O') {
-            e->escape = IN_SEQUENCE;
-            e->lead = (unsigned char)code;
-            e->number[0] = e->number[1] = e->numbers = 0;
-            e->strange = false;
-            return NO_KEY;
-        }
-        if (code == 'P' || code == ']' || code == 'X' || code == '^' || code == '_')
-            e->escape = IN_STRING;
-        return code < 0x20 && code != BACKSPACE ? code : alt_key(code);
-    case IN_SEQUENCE:
-        if (code < 0x20 || code >= RUBOUT)
-            return code;
-        if (code == '[' && e->lead == '[' && e->number[0] == 0 && e->numbers == 0) {
-            e->escape = IN_CONSOLE_KEY;
-            return NO_KEY;
-        }
-        if (code >= 0x40 || (code == '$' && !e->strange))
-            return sequence_key(e, code);
-        e->escape = IN_SEQUENCE;
-        if (code == ';')
-            e->numbers++;
-        else if (code < '0' || code > '9')
-            e->strange = true;
-        else if (e->numbers < 2 && e->number[e->numbers] < 1000)
-            e->number[e->numbers] = e->number[e->numbers] * 10 + (unsigned)(code - '0');
-        return NO_KEY;
-    case IN_CONSOLE_KEY:
-        return code < 0x20 ? code : NO_KEY;
-    case IN_STRING:
-        return code == CTRL_G ? NO_KEY : code;
-    case NO_ESCAPE:
-        break;
-    }
-    return code;
-}
-
-/* The line is complete. */
-static enum verdict
-editor_accept(struct editor *e)
-{
-    history_add(e);
-    e->cursor = e->length;
-    return LINE;
-}
-
-/* Obeys a key. */
-static enum verdict
-editor_key(struct editor *e, uint32_t key)
-{
-    const char *text = e->text;
-    size_t at = e->cursor, end = e->length;
-
-    switch (key) {
-    case CTRL_A:            e->cursor = 0; break;
-    case CTRL_E:            e->cursor = end; break;
-    case CTRL_B:            e->cursor = text_previous(text, at); break;
-    case CTRL_F:            e->cursor = text_next(text, at); break;
-    case WORD_LEFT:         e->cursor = word_left(e, false); break;
-    case WORD_RIGHT:        e->cursor = word_right(e); break;
-
-    case BACKSPACE:
-    case RUBOUT:            editor_delete(e, text_previous(text, at), at, RUBBED); break;
-    case DELETE:            editor_delete(e, at, text_next(text, at), DELETED); break;
-    case CTRL_K:            editor_kill(e, at, end); break;
-    case CTRL_U:            editor_kill(e, 0, at); break;
-    case CTRL_W:            editor_kill(e, word_left(e, true), at); break;
-    case KILL_WORD_LEFT:    editor_kill(e, word_left(e, false), at); break;
-    case KILL_WORD_RIGHT:   editor_kill(e, at, word_right(e)); break;
-    case CTRL_Y:            editor_insert(e, e->killed, strlen(e->killed), OTHER); break;
-    case CTRL_T:            editor_swap(e); break;
-    case CTRL_UNDERSCORE:   editor_undo(e); break;
-
-    case CTRL_P:            history_show(e, shelf_before(&e->history, e->recalled)); break;
-    case CTRL_N:            history_show(e, shelf_after(&e->history, e->recalled)); break;
-    case CTRL_R:            search_start(e); break;
-    case TAB:               editor_complete(e); break;
-    case CTRL_L:            e->clear = true; break;
-    case PASTE:             e->pasting = true; break;
-
-    case LINE_FEED:
-    case CARRIAGE_RETURN:   return editor_accept(e);
-    case CTRL_C:            return INTERRUPT;
-    case CTRL_Z:            return SUSPEND;
-    case CTRL_D:
-        if (end == 0)
-            return END;
-        editor_delete(e, at, text_next(text, at), DELETED);
-        break;
-    default:
-        if (key >= ' ' && key <= LAST_CHARACTER)
-            editor_type(e, key, TYPED);
-    }
-    return MORE;
-}
-
-/* One key, for the line or the search. */
-static enum verdict
-editor_press(struct editor *e, uint32_t key)
-{
-    enum verdict verdict = MORE;
-
-    e->doing = NOTHING;
-    e->list = false;
-    if (!e->searching || !search_key(e, key))
-        verdict = editor_key(e, key);
-    e->did = e->doing;
-    return verdict;
-}
-
-/* One character of what is pasted: text, a blank, the end of a line or of the paste; nothing else counts. */
-static enum verdict
-editor_paste(struct editor *e, uint32_t code)
-{
-    static const char end[] = "\033[201~";
-    size_t came = e->paste_end;
-
-    if (code == (unsigned char)end[came]) {
-        e->paste_end++;
-        if (end[e->paste_end] == '\0') {
-            e->pasting = false;
-            e->paste_end = 0;
-        }
-        return MORE;
-    }
-    e->paste_end = code == ESCAPE ? 1 : 0;
-    if (came > 1)               /* it was text after all, but for the ESC */
-        editor_insert(e, end + 1, came - 1, PASTED);
-    if (code == CARRIAGE_RETURN || code == LINE_FEED)
-        return editor_accept(e);
-    if (code == TAB)
-        editor_insert(e, " ", 1, PASTED);
-    else
-        editor_type(e, code, PASTED);
-    return MORE;
-}
-
-/* Takes an octet. Returns true, with *code set, when it completes a character; part holds its octets. */
-static bool
-editor_assemble(struct editor *e, unsigned char octet, uint32_t *code)
-{
-    if (e->parts > 0 && (octet & 0xC0) != 0x80) {
-        e->bell = true;
-        e->parts = 0;
-    }
-    e->part[e->parts++] = (char)octet;
-    e->part[e->parts] = '\0';
-
-    int octets = utf8_read((unsigned char *)e->part, e->parts, code);
-    if (octets < 0)             /* there is more to come */
-        return false;
-    e->parts = 0;
-    e->bell = e->bell || octets == 0;
-    return octets > 0 && *code != 0;
-}
-
-/* Takes one octet from the keyboard. */
-static enum verdict
-editor_feed(struct editor *e, unsigned char octet)
-{
-    uint32_t code, key;
-
-    if (!editor_assemble(e, octet, &code))
-        return MORE;
-    bool second_half = code == LINE_FEED && e->after_cr;
-    e->after_cr = code == CARRIAGE_RETURN;
-    if (second_half)
-        return MORE;
-    if (e->pasting)
-        return editor_paste(e, code);
-    key = escape_key(e, code);
-    return key == NO_KEY ? MORE : editor_press(e, key);
-}
-
-/* Says whether the keyboard may be in the middle of a sequence, or someone pressed ESC and nothing else. */
-static bool
-editor_wants_timeout(const struct editor *e)
-{
-    return e->escape != NO_ESCAPE;
-}
-
-/* Nothing came for a while: what was begun is no sequence. */
-static void
-editor_escape_timeout(struct editor *e)
-{
-    bool alone = e->escape == AFTER_ESC;
-
-    e->escape = NO_ESCAPE;
-    if (alone)
-        editor_press(e, ESCAPE);
-}
-
-/* -- Lines and messages on the terminal: belongs to section 4 once it needs nothing of the editor. -- */
-
-/* Frees the row of the cursor from the prompt, the line or the progress that stands in it. */
-static void
-free_row(struct client *c)
-{
-    if (c->row == ROW_PROMPT || c->row == ROW_PASSWORD)
-        wire_put(&c->screen, "\n", 1);
-    else if (c->row == ROW_LINE)
-        c->screen.out_end += editor_hide(c->editor, (char *)wire_room(&c->screen, EDITOR_PAINT), EDITOR_PAINT);
-    else if (c->row == ROW_PROGRESS)
-        wire_put(&c->screen, "\r\033[K", 4);
+    static const char *const clear[] = {
+        [ROW_FREE] = "", [ROW_TEXT] = "\n", [ROW_PROMPT] = "\n", [ROW_PASSWORD] = "\n",
+        [ROW_LINE] = "\r\033[J", [ROW_PROGRESS] = "\r\033[K"
+    };
+
+    wire_put(&c->screen, clear[c->row], strlen(clear[c->row]));
     c->row = ROW_FREE;
 }
 
-/* Puts visible text on the screen, in the terminal's charset. */
+/* Prints bytes from the network that end with a line or at least with a whole character. */
 static void
-put_visible(struct client *c, const char *text, size_t length)
+print_bytes(struct client *c, struct span bytes)
 {
-    char local[LOCAL_WORST * VISIBLE_ROOM(1024)];
+    struct text shown = {NULL, 0, 0}, ascii = {NULL, 0, 0}, *text = &shown;
 
-    if (c->to_local == (iconv_t)-1)
-        wire_put(&c->screen, text, length);
-    else
-        wire_put(&c->screen, local, local_text(c->to_local, text, length, local));
-}
-
-/* Shows octets from the network. They may end in the middle of a character: v remembers. */
-static void
-show(struct client *c, struct visible *v, const void *octets, size_t length)
-{
-    const char *from = octets;
-    char text[VISIBLE_ROOM(1024)];
-
-    free_row(c);
-    while (length > 0) {
-        size_t part = length < 1024 ? length : 1024;
-
-        put_visible(c, text, visible_text(v, from, part, text));
-        from += part;
-        length -= part;
+    if (c->row != ROW_TEXT)
+        clear_line(c);
+    visible(&shown, bytes);
+    if (!c->utf8) {
+        visible_ascii(&ascii, text_span(&shown));
+        text = &ascii;
     }
+    wire_put(&c->screen, text->bytes, text->length);
+    if (text->length > 0)
+        c->row = text->bytes[text->length - 1] == '\n' ? ROW_FREE : ROW_TEXT;
+    text_free(&shown);
+    text_free(&ascii);
 }
 
-/* Shows one line from the network, of that length and without its end. */
+/* Prints a line from the network, of that length and without its end. */
 static void
-show_line(struct client *c, const char *line, size_t length)
+print_status(struct client *c, const char *line, size_t length)
 {
-    struct visible v = {.count = 0};
-    char rest[VISIBLE_ROOM(0)];
-
-    show(c, &v, line, length);
-    put_visible(c, rest, visible_end(&v, rest));
+    clear_line(c);
+    print_bytes(c, (struct span){line, line + length});
     wire_put(&c->screen, "\n", 1);
+    c->row = ROW_FREE;
 }
 
-/* Tells the person at the client something, on the screen. */
+/* Prints a line of our own on standard output. */
 static void __attribute__((format(printf, 2, 3)))
-tell(struct client *c, const char *format, ...)
+print_line(struct client *c, const char *format, ...)
 {
-    char text[PATH_MAX + 256];
+    struct text line = {NULL, 0, 0};
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    text_vprintf(&line, format, arguments);
     va_end(arguments);
-    show_line(c, text, strlen(text));
+    print_status(c, line.bytes, line.length);
+    text_free(&line);
 }
 
-/* After a signal that ends the session, the screen is written to all the same, though not for long. */
+/* Lets output go on after a signal that ends the session, for two seconds at most. */
 static void
-last_words(struct client *c)
+limit_output(struct client *c)
 {
     struct wire *const wires[] = {&c->screen, &c->errors};
 
+    if (c->screen.error == EINTR)
+        c->row = ROW_TEXT;      /* output was lost, so the cursor may be anywhere */
     for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
         wires[i]->stop = NULL;
         wires[i]->error = wires[i]->error == EINTR ? 0 : wires[i]->error;
@@ -2059,39 +1164,42 @@ last_words(struct client *c)
     }
 }
 
-/* Writes a complaint to standard error, behind what is on the screen so far. */
+/* Prints a message on standard error, in a line of its own below what is on the screen. */
 static void __attribute__((format(printf, 2, 0)))
-complain_list(struct client *c, const char *format, va_list arguments)
+print_message(struct client *c, const char *format, va_list arguments)
 {
-    char text[PATH_MAX + 256], line[VISIBLE_ROOM(sizeof text)];
-    struct visible v = {.count = 0};
-    size_t length;
+    struct text message = {NULL, 0, 0}, line = {NULL, 0, 0};
 
-    vsnprintf(text, sizeof text, format, arguments);
-    length = visible_text(&v, text, strlen(text), line);
-    length += visible_end(&v, line + length);
+    text_vprintf(&message, format, arguments);
+    text_printf(&line, "%s: ", program);
+    visible(&line, text_span(&message));
+    text_puts(&line, "\n");
+    if (!c->utf8) {
+        text_clear(&message);
+        visible_ascii(&message, text_span(&line));
+    }
     if (interrupted)
-        last_words(c);
-    free_row(c);
+        limit_output(c);
+    clear_line(c);
     wire_flush(&c->screen);
-    wire_put(&c->errors, "client: ", 8);
-    wire_put(&c->errors, line, length);
-    wire_put(&c->errors, "\n", 1);
+    wire_put(&c->errors, c->utf8 ? line.bytes : message.bytes, c->utf8 ? line.length : message.length);
     wire_flush(&c->errors);
+    text_free(&message);
+    text_free(&line);
 }
 
-/* Complains of something that a person should know. */
+/* Says something that a person should know. */
 static void __attribute__((format(printf, 2, 3)))
 warn(struct client *c, const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    complain_list(c, format, arguments);
+    print_message(c, format, arguments);
     va_end(arguments);
 }
 
-/* Complains of something that was asked for and did not come to be. */
+/* Says that something failed. The exit status will be 1. */
 static void __attribute__((format(printf, 2, 3)))
 fail(struct client *c, const char *format, ...)
 {
@@ -2099,53 +1207,82 @@ fail(struct client *c, const char *format, ...)
 
     c->failed = true;
     va_start(arguments, format);
-    complain_list(c, format, arguments);
+    print_message(c, format, arguments);
     va_end(arguments);
 }
 
-/* Begins to watch how far a command is: so many messages, and octets if that is known. */
+/* -- Progress -- */
+
+enum {
+    PROGRESS_MS = 500,          /* a command that takes longer shows its progress, */
+    PROGRESS_EVERY_MS = 125,    /* not more often than this */
+    STALLED_MS = 2000           /* without a byte */
+};
+
+/* A command for so many messages begins, of so many octets together, 0: not known. */
 static void
 progress_begin(struct client *c, size_t messages, uint64_t octets)
 {
-    c->progress = (struct progress){.began = wire_clock(), .expected = octets, .of = messages};
+    int64_t now = wire_clock();
+
+    c->progress = (struct progress){
+        .began = now, .moved = now, .expected = octets, .of = messages
+    };
+}
+
+/* Appends octets of octets, the rate and the time left, or that nothing arrives. */
+static void
+progress_text(const struct progress *p, int64_t now, struct text *to)
+{
+    uint64_t spent = (uint64_t)(now - p->began);
+    char size[16];
+
+    if (p->of > 1)
+        text_printf(to, "%zu of %zu, ", p->messages, p->of);
+    size_text((int64_t)p->octets, size, sizeof size);
+    text_puts(to, size);
+    if (p->expected > 0) {
+        size_text((int64_t)p->expected, size, sizeof size);
+        text_printf(to, " of %s", size);
+    }
+    if (now - p->moved >= STALLED_MS) {
+        text_puts(to, ", stalled");
+        return;
+    }
+    size_text((int64_t)(p->octets * 1000 / spent), size, sizeof size);
+    text_printf(to, ", %s/s", size);
+    if (p->expected > p->octets && p->octets > 0) {
+        double left = (double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000;
+
+        if (left < 100 * 3600)
+            text_printf(to, ", %d:%02d left", (int)left / 60, (int)left % 60);
+    }
 }
 
 /*
- * Shows how far the command is, at a terminal, when it has taken a while: messages, octets, rate, and the
- * time left. Called often, it paints now and then. The line fits the width, cut at its end if need be.
+ * Shows the progress in the row of the cursor, on a terminal, once the command has taken a while.
+ * Call it often: it paints now and then. What does not fit the row is cut.
  */
 static void
 progress_paint(struct client *c)
 {
     struct progress *p = &c->progress;
-    int64_t now = wire_clock(), spent = now - p->began;
-    char text[160], octets[16], expected[16], rate[16], left[32] = "", messages[64] = "";
-    size_t columns;
-    int length;
+    int64_t now = wire_clock();
+    size_t columns = terminal_columns();
+    struct text text = {NULL, 0, 0};
 
-    if (!c->editing || p->began == 0 || spent < PROGRESS_MS || now - p->painted < PROGRESS_MS / 4)
+    if (!c->editing || p->began == 0 || now - p->began < PROGRESS_MS ||
+        now - p->painted < PROGRESS_EVERY_MS)
         return;
     p->painted = now;
-    columns = terminal_columns();
-    size_text((int64_t)p->octets, octets, sizeof octets);
-    size_text((int64_t)p->expected, expected, sizeof expected);
-    size_text((int64_t)(p->octets * 1000 / (uint64_t)spent), rate, sizeof rate);
-    if (p->of > 1)
-        snprintf(messages, sizeof messages, "%zu of %zu, ", p->messages, p->of);
-    if (p->expected > p->octets && p->octets > 0) {
-        uint64_t seconds = (uint64_t)((double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000);
-
-        if (seconds < 100 * 3600)
-            snprintf(left, sizeof left, ", %" PRIu64 ":%02u left", seconds / 60, (unsigned)(seconds % 60));
-    }
-    length = snprintf(text, sizeof text, "%s%s%s%s, %s/s%s", messages, octets, p->expected > 0 ? " of " : "",
-                      p->expected > 0 ? expected : "", rate, left);
-    if (columns > 0 && (size_t)length >= columns)
-        length = (int)columns - 1;
-    free_row(c);
-    wire_put(&c->screen, text, (size_t)length);
+    progress_text(p, now, &text);
+    if (columns > 0 && text.length >= columns)
+        text.length = columns - 1;
+    clear_line(c);
+    wire_put(&c->screen, text.bytes, text.length);
     wire_flush(&c->screen);
     c->row = ROW_PROGRESS;
+    text_free(&text);
 }
 
 static void
@@ -2153,7 +1290,985 @@ progress_end(struct client *c)
 {
     c->progress.began = 0;
     if (c->row == ROW_PROGRESS)
-        free_row(c);
+        clear_line(c);
+}
+
+/* -- Old names, until the sections that use them are rewritten -- */
+
+#define tell print_line
+#define free_row clear_line
+#define show_line print_status
+
+static void
+show(struct client *c, struct visible *v, const void *octets, size_t length)
+{
+    (void)v;
+    print_bytes(c, (struct span){octets, (const char *)octets + length});
+}
+
+/* ---- 5. The line editor ---------------------------------------------------------------------- */
+
+/*
+ * A machine without descriptors: editor_feed() takes one byte from the keyboard and returns a
+ * verdict; editor_paint() appends what makes a terminal show the line. So a test can type keys
+ * from a string and read the screen from a text.
+ *
+ *     byte -> character -> escape sequence or paste -> key -> the line -> the screen
+ *
+ * A line is UTF-8 that may be shown as it is. A hidden one, a password, is any bytes but NUL, CR
+ * and LF: it is never painted, so its bytes need not be characters.
+ */
+
+enum {
+    QUERY_MAX = 128,            /* bytes that a search looks for */
+    HISTORY_MAX = 200,          /* lines that are remembered */
+    LIST_ROWS = 16,             /* rows of completions that are listed */
+    WORD_MAX = 24,              /* bytes of a completion: a command or a number */
+    ESCAPE_MS = 60,             /* then an ESC alone is the key of that name */
+    SEQUENCE_MS = 500           /* then an escape sequence or a paste that has begun is over */
+};
+
+/* Keys: a character of Unicode, including the controls, or a number above the last of them. */
+enum key {
+    CTRL_A = 1, CTRL_B, CTRL_C, CTRL_D, CTRL_E, CTRL_F, CTRL_G, CTRL_H, TAB, LINE_FEED, CTRL_K,
+    CTRL_L, ENTER, CTRL_N, CTRL_P = 16, CTRL_R = 18, CTRL_U = 21, CTRL_W = 23, CTRL_Y = 25, CTRL_Z,
+    ESCAPE, BACKSPACE = 127, LAST_CHARACTER = 0x10ffff,
+    WORD_LEFT, WORD_RIGHT, KILL_WORD_LEFT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
+};
+
+/* What terminals send for keys, after the ESC. A sequence that is not here does nothing. */
+static const struct sequence {
+    const char *bytes;
+    enum key key;
+} sequences[] = {
+    {"[A", CTRL_P}, {"OA", CTRL_P}, {"[B", CTRL_N}, {"OB", CTRL_N},         /* up, down */
+    {"[C", CTRL_F}, {"OC", CTRL_F}, {"[D", CTRL_B}, {"OD", CTRL_B},         /* right, left */
+    {"[1;2C", CTRL_F}, {"[1;2D", CTRL_B},                                   /* with Shift */
+    {"[H", CTRL_A}, {"OH", CTRL_A}, {"[1~", CTRL_A}, {"[7~", CTRL_A},       /* Home */
+    {"[F", CTRL_E}, {"OF", CTRL_E}, {"[4~", CTRL_E}, {"[8~", CTRL_E},       /* End */
+    {"[1;5C", WORD_RIGHT}, {"[1;3C", WORD_RIGHT}, {"[5C", WORD_RIGHT},      /* Ctrl or Alt right */
+    {"Oc", WORD_RIGHT}, {"\033[C", WORD_RIGHT}, {"f", WORD_RIGHT}, {"F", WORD_RIGHT},
+    {"[1;5D", WORD_LEFT}, {"[1;3D", WORD_LEFT}, {"[5D", WORD_LEFT},         /* Ctrl or Alt left */
+    {"Od", WORD_LEFT}, {"\033[D", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
+    {"[3~", DELETE}, {"[3;5~", KILL_WORD_RIGHT}, {"[3^", KILL_WORD_RIGHT},
+    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", KILL_WORD_LEFT},
+    {"\010", KILL_WORD_LEFT}, {"OM", ENTER}, {"[200~", PASTE},
+};
+
+/* What the keyboard asks for. */
+enum verdict {
+    MORE,                       /* nothing yet */
+    LINE,                       /* a line is complete; it stays until editor_start() */
+    END,                        /* Ctrl-D in an empty line */
+    INTERRUPT,                  /* Ctrl-C */
+    SUSPEND                     /* Ctrl-Z: the line stays as it is */
+};
+
+/* What Tab can complete beyond the commands of POP3. */
+struct completer {
+    const struct completer_command {
+        const char *name;
+        unsigned messages;      /* how many of its arguments may be message numbers */
+    } *extra;                   /* one without a name ends them */
+    /* Returns the lowest message number above one, 0: none. *octets: its size, -1: unknown. */
+    size_t (*next_message)(void *context, size_t above, int64_t *octets);
+    void *context;
+};
+
+/* What a key did, as far as the next key wants to know. */
+enum edit { OTHER_EDIT, KILL, COMPLETION };
+
+struct editor {
+    const char *prompt;
+    const struct completer *completer;      /* or NULL */
+    bool ascii;                 /* the terminal cannot show more */
+    bool hidden;                /* the line is a password */
+    size_t columns;             /* of the terminal */
+
+    char line[TYPED_MAX + 1];
+    size_t length, cursor;      /* the cursor is in front of a character or at the end */
+    bool too_long;              /* something did not fit: the line is not what was typed */
+    char killed[TYPED_MAX + 1]; /* for Ctrl-Y */
+    bool secret;                /* part of a password may be in it */
+    enum edit before, now;      /* edit kinds of the last key and of this one */
+
+    char *history[HISTORY_MAX]; /* the oldest first */
+    size_t history_count;
+    size_t recalled;            /* index of the line that is shown; history_count: a new one */
+    char unfinished[TYPED_MAX + 1];     /* the new line while another one is shown */
+
+    bool searching, missed;     /* missed: no line holds the query */
+    char query[QUERY_MAX + 1];
+    size_t found, match;        /* index of a line and offset in it; history_count: none yet */
+
+    char bytes[5];              /* of a character, as they arrive */
+    size_t count;
+    bool after_cr;              /* a LF now belongs to that CR */
+    char sequence[16];          /* an escape sequence that has begun; a longer one is cut here */
+    size_t sequence_length;     /* 0: none */
+    bool esc_alone;             /* nothing came after the ESC for ESCAPE_MS */
+    bool pasting, discarding;   /* in a paste, in the part after a Ctrl-C */
+    size_t paste_end;           /* how much of its end mark has arrived */
+
+    size_t view;                /* the column of the line at the left edge of the screen */
+    size_t painted, rows_above; /* column of the cursor; rows above it since a resize */
+    bool resized;
+    bool bell, clear;           /* to be painted next */
+    struct text list;           /* the same: the completions */
+};
+
+/* -- Places: where a character begins that takes columns; those that take none belong to it -- */
+
+/* Reads the character at an offset, U+FFFD for an invalid byte. Returns its bytes, 0 at the end. */
+static size_t
+character_at(const char *line, size_t at, uint32_t *c)
+{
+    size_t length = strnlen(line + at, 4);
+    int bytes = utf8_read((const unsigned char *)line + at, length, c);
+
+    if (bytes > 0 && length > 0)
+        return (size_t)bytes;
+    *c = 0xfffd;
+    return length > 0 ? 1 : 0;
+}
+
+static size_t
+next_place(const char *line, size_t at)
+{
+    uint32_t c;
+    size_t bytes = character_at(line, at, &c);
+
+    while (bytes > 0) {
+        at += bytes;
+        bytes = character_at(line, at, &c);
+        if (character_columns(c) > 0)
+            break;
+    }
+    return at;
+}
+
+static size_t
+previous_place(const char *line, size_t at)
+{
+    uint32_t c = 0;
+
+    while (at > 0) {
+        size_t back = 1;
+
+        while (back < 4 && back < at && ((unsigned char)line[at - back] & 0xc0) == 0x80)
+            back++;
+        if (character_at(line, at - back, &c) != back) {
+            back = 1;
+            c = 0xfffd;
+        }
+        at -= back;
+        if (character_columns(c) > 0)
+            break;
+    }
+    return at;
+}
+
+/* Returns the columns of the character at a place, 0 at the end. */
+static size_t
+columns_at(const char *line, size_t at)
+{
+    uint32_t c;
+
+    return character_at(line, at, &c) > 0 ? character_columns(c) : 0;
+}
+
+/* Returns the columns from the start of a line to a place. */
+static size_t
+columns_to(const char *line, size_t to)
+{
+    size_t columns = 0;
+
+    for (size_t at = 0; at < to; at = next_place(line, at))
+        columns += columns_at(line, at);
+    return columns;
+}
+
+/* -- Changing the line -- */
+
+/* Returns true if a line may hold a password. */
+static bool
+is_secret(const char *line)
+{
+    char word[5] = "";
+
+    strncpy(word, line + strspn(line, " \t"), 4);
+    return pop3_same_word(word, "PASS");
+}
+
+/* Makes the line another one, with the cursor at its end. */
+static void
+editor_set(struct editor *e, const char *line)
+{
+    e->length = e->cursor = strlen(line);
+    memcpy(e->line, line, e->length + 1);
+}
+
+/* Removes what is between two places, or rings the bell if they are the same. */
+static void
+editor_delete(struct editor *e, size_t from, size_t to)
+{
+    e->bell = e->bell || from == to;
+    memmove(e->line + from, e->line + to, e->length - to + 1);
+    e->length -= to - from;
+    e->cursor = from;
+    e->too_long = e->too_long && e->length > 0;
+}
+
+/* The same, kept for Ctrl-Y. Kills in a row are kept together, in the order of the line. */
+static void
+editor_kill(struct editor *e, size_t from, size_t to)
+{
+    size_t length = to - from, had = e->before == KILL ? strlen(e->killed) : 0;
+    size_t at = from < e->cursor ? 0 : had;
+
+    if (length > 0 && had + length <= TYPED_MAX) {
+        memmove(e->killed + at + length, e->killed + at, had - at);
+        memcpy(e->killed + at, e->line + from, length);
+        e->killed[had + length] = '\0';
+    }
+    e->secret = e->secret || is_secret(e->line);
+    e->now = KILL;
+    editor_delete(e, from, to);
+}
+
+/* Inserts bytes at the cursor: all of them or, if they do not fit, none. */
+static void
+editor_insert(struct editor *e, const char *bytes, size_t length)
+{
+    if (length > TYPED_MAX - e->length) {
+        e->bell = e->too_long = true;
+        return;
+    }
+    memmove(e->line + e->cursor + length, e->line + e->cursor, e->length - e->cursor + 1);
+    memcpy(e->line + e->cursor, bytes, length);
+    e->length += length;
+    e->cursor += length;
+}
+
+/* Returns true if a character may stand after the first bytes of a line. */
+static bool
+fits_after(const struct editor *e, uint32_t c, const char *line, size_t at)
+{
+    uint32_t before = 0;
+    size_t start = at;
+
+    do
+        start -= start > 0;
+    while (start > 0 && ((unsigned char)line[start] & 0xc0) == 0x80);
+    character_at(line, start, &before);
+    if (c < ' ' || c > LAST_CHARACTER || (e->ascii && c >= 0x80))
+        return false;
+    return !must_escape(c, at > 0 ? before : 0) && (at > 0 || character_columns(c) > 0);
+}
+
+/* Inserts the character that just arrived, if it may be shown. */
+static void
+editor_type(struct editor *e, uint32_t c)
+{
+    if (e->hidden || fits_after(e, c, e->line, e->cursor))
+        editor_insert(e, e->bytes, strlen(e->bytes));
+    else
+        e->bell = e->bell || !e->pasting;
+}
+
+/* Words are letters, digits and all that is not ASCII; for Ctrl-W all that is not blank. */
+static bool
+in_word(char c, bool any)
+{
+    if (any)
+        return c != ' ';
+    return (c >= '0' && c <= '9') || (pop3_upper(c) >= 'A' && pop3_upper(c) <= 'Z') || (c & 0x80);
+}
+
+/* Returns the start of the word before the cursor. */
+static size_t
+word_left(const struct editor *e, bool any)
+{
+    size_t at = e->cursor;
+
+    while (at > 0 && !in_word(e->line[previous_place(e->line, at)], any))
+        at = previous_place(e->line, at);
+    while (at > 0 && in_word(e->line[previous_place(e->line, at)], any))
+        at = previous_place(e->line, at);
+    return at;
+}
+
+/* Returns the end of the word after the cursor. */
+static size_t
+word_right(const struct editor *e)
+{
+    size_t at = e->cursor;
+
+    while (at < e->length && !in_word(e->line[at], false))
+        at = next_place(e->line, at);
+    while (at < e->length && in_word(e->line[at], false))
+        at = next_place(e->line, at);
+    return at;
+}
+
+/* -- History and search -- */
+
+/* Remembers the line, unless it is blank, the last one again, or may hold a password. */
+static void
+history_add(struct editor *e)
+{
+    size_t last = e->history_count;
+    bool again = last > 0 && strcmp(e->history[last - 1], e->line) == 0;
+    char *copy;
+
+    if (e->line[strspn(e->line, " ")] == '\0' || again || e->hidden || is_secret(e->line))
+        return;
+    if ((copy = strdup(e->line)) == NULL)
+        return;
+    if (last == HISTORY_MAX) {
+        free(e->history[0]);
+        memmove(e->history, e->history + 1, --last * sizeof *e->history);
+    }
+    e->history[last] = copy;
+    e->history_count = last + 1;
+}
+
+/* Shows a line of the history, or after the last one the new line. */
+static void
+history_show(struct editor *e, size_t index)
+{
+    if (index > e->history_count || index == e->recalled) {
+        e->bell = true;
+        return;
+    }
+    if (e->recalled == e->history_count)
+        memcpy(e->unfinished, e->line, e->length + 1);
+    e->recalled = index;
+    editor_set(e, index == e->history_count ? e->unfinished : e->history[index]);
+}
+
+/*
+ * Finds the newest line with the query among the first count lines of the history. The line that
+ * is being edited stays as it is until the search is accepted: the screen shows the found one.
+ */
+static void
+search(struct editor *e, size_t count)
+{
+    size_t length = strlen(e->query);
+
+    e->missed = false;
+    if (length == 0) {
+        e->found = e->history_count;
+        return;
+    }
+    while (count-- > 0)
+        for (const char *line = e->history[count], *at = line; *at != '\0'; at++)
+            if (strncasecmp(at, e->query, length) == 0) {
+                e->found = count;
+                e->match = previous_place(line, next_place(line, (size_t)(at - line)));
+                return;
+            }
+    e->missed = e->bell = true;
+}
+
+/* Ends the search. The line becomes the one that was found. */
+static void
+search_accept(struct editor *e)
+{
+    e->searching = false;
+    if (e->found == e->history_count)
+        return;
+    if (e->found != e->recalled)
+        history_show(e, e->found);
+    editor_set(e, e->history[e->found]);
+    e->cursor = e->match;
+}
+
+/* Obeys a key while searching. Returns false if it ends the search and is for the line. */
+static bool
+search_key(struct editor *e, uint32_t key)
+{
+    size_t length = strlen(e->query), more = strlen(e->bytes);
+
+    if (key == CTRL_G || key == ESCAPE || key == PASTE) {
+        e->searching = false;   /* the line is as it was; a paste must not join a found one */
+        return key != PASTE;
+    }
+    if (key == CTRL_R) {
+        search(e, e->found);
+    } else if (key == BACKSPACE || key == CTRL_H) {
+        e->query[previous_place(e->query, length)] = '\0';
+        e->found = e->history_count;
+        search(e, e->history_count);
+    } else if (!fits_after(e, key, e->query, length)) {
+        search_accept(e);
+        return false;
+    } else if (length + more > QUERY_MAX) {
+        e->bell = true;
+    } else {
+        memcpy(e->query + length, e->bytes, more + 1);
+        search(e, e->found < e->history_count ? e->found + 1 : e->found);
+    }
+    return true;
+}
+
+/* -- Completion -- */
+
+/* The word before the cursor and what could complete it. */
+struct completion {
+    const char *prefix;
+    size_t length;
+    size_t count;
+    char common[WORD_MAX];      /* the start that all have in common */
+    struct text cells;          /* each as the list shows it, with a NUL; the first ones only */
+    size_t cell_count, cell_most, widest;
+};
+
+/* Takes a word into account, if it begins with the prefix in any case. octets -1: no size. */
+static void
+completion_offer(struct completion *k, const char *word, int64_t octets)
+{
+    size_t same = 0, start = k->cells.length;
+    char size[16];
+
+    if (strncasecmp(word, k->prefix, k->length) != 0)
+        return;
+    if (k->count++ == 0)
+        snprintf(k->common, sizeof k->common, "%s", word);
+    while (k->common[same] != '\0' && k->common[same] == word[same])
+        same++;
+    k->common[same] = '\0';
+    if (k->cell_count == k->cell_most)
+        return;
+    k->cell_count++;
+    size_text(octets, size, sizeof size);
+    text_printf(&k->cells, octets < 0 ? "%s" : "%s (%s)", word, size);
+    if (k->cells.length - start > k->widest)
+        k->widest = k->cells.length - start;
+    text_add(&k->cells, "", 1);
+}
+
+/* Returns the n-th command, one without a name after the last. RETR and DELE take several. */
+static struct completer_command
+command_at(const struct editor *e, size_t n)
+{
+    if (n < POP3_VERBS) {
+        const struct pop3_command *c = &pop3_commands[n];
+        unsigned several = c->min == 1 && c->max == 1 ? UINT_MAX : 1;
+
+        return (struct completer_command){c->name, c->on_message ? several : 0};
+    }
+    if (e->completer == NULL || e->completer->extra == NULL)
+        return (struct completer_command){NULL, 0};
+    return e->completer->extra[n - POP3_VERBS];
+}
+
+/* Offers all commands, in small letters if the prefix ends in one. */
+static void
+offer_commands(const struct editor *e, struct completion *k)
+{
+    char last = k->length > 0 ? k->prefix[k->length - 1] : 'A', word[WORD_MAX];
+
+    for (size_t n = 0; command_at(e, n).name != NULL; n++) {
+        snprintf(word, sizeof word, "%s", command_at(e, n).name);
+        for (char *s = word; last >= 'a' && last <= 'z' && *s != '\0'; s++)
+            *s = (char)(*s >= 'A' && *s <= 'Z' ? *s - 'A' + 'a' : *s);
+        completion_offer(k, word, -1);
+    }
+}
+
+/*
+ * Offers the numbers of messages if the word at an offset, which is not the first one, may be one.
+ * After a dash only what follows it is completed.
+ */
+static void
+offer_messages(const struct editor *e, struct completion *k, size_t start)
+{
+    size_t first = strspn(e->line, " "), arguments = 0;
+    size_t length = strcspn(e->line + first, " ");
+    char word[WORD_MAX];
+    struct completer_command command;
+    int64_t octets = -1;
+
+    snprintf(word, sizeof word, "%.*s", (int)(length < WORD_MAX ? length : 0), e->line + first);
+    for (size_t at = first; at + 1 < start; at++)
+        arguments += e->line[at] == ' ' && e->line[at + 1] != ' ';
+    for (size_t n = 0; (command = command_at(e, n)).name != NULL; n++)
+        if (pop3_same_word(word, command.name))
+            break;
+    if (command.name == NULL || arguments >= command.messages || e->completer == NULL)
+        return;
+    for (size_t i = 0; i < k->length; i++)
+        if (k->prefix[i] == '-') {
+            k->prefix += i + 1;
+            k->length -= i + 1;
+            i = SIZE_MAX;       /* from the start of what is left */
+        }
+    for (size_t n = 0; (n = e->completer->next_message(e->completer->context, n, &octets)) > 0;) {
+        snprintf(word, sizeof word, "%zu", n);
+        completion_offer(k, word, octets);
+    }
+}
+
+/* Lays out the completions in columns, to be painted above the line, and counts the rest. */
+static void
+editor_list(struct editor *e, const struct completion *k)
+{
+    size_t width = e->columns - 1, widest = k->widest < width ? k->widest : width;
+    size_t across = (width + 2) / (widest + 2) > 0 ? (width + 2) / (widest + 2) : 1, n = 0;
+    size_t most = across * LIST_ROWS;
+
+    for (const char *cell = k->cells.bytes; n < k->cell_count && n < most; n++) {
+        bool last = (n + 1) % across == 0 || n + 1 == k->cell_count;
+
+        text_printf(&e->list, "%-*.*s%s", last ? 0 : (int)widest, (int)width, cell,
+                    last ? "\r\n" : "  ");
+        cell += strlen(cell) + 1;
+    }
+    if (k->count > n) {
+        char more[32];
+
+        snprintf(more, sizeof more, "%zu more", k->count - n);
+        text_printf(&e->list, "%.*s\r\n", (int)width, more);
+    }
+}
+
+/* Tab: adds what all completions have in common, after the only one a blank. Twice: lists them. */
+static void
+editor_complete(struct editor *e)
+{
+    struct completion k = {.cell_most = e->before == COMPLETION ? LIST_ROWS * e->columns : 0};
+    size_t start = e->cursor;
+    bool blank;                 /* follows the cursor; one with an accent on it does not count */
+
+    while (start > 0 && e->line[start - 1] != ' ')
+        start--;
+    k.prefix = e->line + start;
+    k.length = e->cursor - start;
+    if (start > strspn(e->line, " "))
+        offer_messages(e, &k, start);
+    else
+        offer_commands(e, &k);
+
+    size_t more = strlen(k.common) > k.length ? strlen(k.common) - k.length : 0;
+    blank = e->line[e->cursor] == ' ' && next_place(e->line, e->cursor) == e->cursor + 1;
+    if (k.count > 1 && e->before == COMPLETION)
+        editor_list(e, &k);
+    e->bell = e->bell || (k.count != 1 && more == 0);
+    editor_insert(e, k.common + strlen(k.common) - more, more);
+    if (k.count == 1 && blank)
+        e->cursor++;
+    else if (k.count == 1)
+        editor_insert(e, " ", 1);
+    e->now = COMPLETION;
+    text_free(&k.cells);
+}
+
+/* -- Painting -- */
+
+/*
+ * The line has one row of the screen, whatever its length: the part around the cursor is shown,
+ * with < or > where there is more. So nothing has to be counted or cleaned up when lines grow. The
+ * last column stays free, because terminals differ in what they do after it. All that is sent
+ * besides text, CR, LF and BEL:
+ *
+ *     ESC [ K     erase to the end of the row         ESC [ n C   move n columns to the right
+ *     ESC [ J     erase to the end of the screen      ESC [ n A   move n rows up
+ *     ESC [ H ESC [ 2 J       go to the first row and erase the screen
+ */
+
+/* Appends an escape sequence with a number, or nothing for 0. */
+static void
+paint_move(struct text *to, size_t count, char direction)
+{
+    if (count > 0)
+        text_printf(to, "\033[%zu%c", count, direction);
+}
+
+static void
+paint_blanks(struct text *to, size_t from, size_t until)
+{
+    for (; from < until; from++)
+        text_puts(to, " ");
+}
+
+/*
+ * Appends the part of a line that is in view, in a field of so many columns (at least 1). First
+ * moves the view so that the cursor and the character under it are in it. Returns the columns
+ * painted.
+ */
+static size_t
+paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, size_t field)
+{
+    size_t total = columns_to(line, strlen(line)), edge = field >= 6 ? 1 : 0;
+    size_t at_cursor = columns_to(line, cursor), under = columns_at(line, cursor);
+
+    if (total <= field)
+        e->view = 0;
+    else if (at_cursor < e->view + (e->view > 0 ? edge : 0) ||
+             at_cursor + under > e->view + field - (total > e->view + field ? edge : 0)) {
+        size_t before = under > 0 ? (field - 1) / 2 : field - field / 4;
+
+        e->view = at_cursor > before ? at_cursor - before : 0;
+    }
+
+    bool less = edge > 0 && e->view > 0, more = edge > 0 && total > e->view + field;
+    size_t left = e->view + less, right = e->view + field - more, column = 0, done = left, width;
+
+    text_puts(to, less ? "<" : "");
+    for (size_t at = 0; line[at] != '\0'; at = next_place(line, at), column += width) {
+        width = columns_at(line, at);
+        if (column >= left && column + width <= right) {
+            paint_blanks(to, done, column);     /* where half of a wide character is cut off */
+            text_add(to, line + at, next_place(line, at) - at);
+            done = column + width;
+        }
+    }
+    if (more) {
+        paint_blanks(to, done, right);
+        text_puts(to, ">");
+        done = right + 1;
+    }
+    return done - e->view;
+}
+
+/* Appends the prompt, shortened or left out on a narrow screen. Returns its columns. */
+static size_t
+paint_prompt(const struct editor *e, struct text *to)
+{
+    size_t width = e->columns - 1, start = to->length;
+
+    if (e->searching)
+        text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
+    else
+        text_puts(to, e->prompt);
+    if (width < columns_to(to->bytes, to->length) - columns_to(to->bytes, start) + 12) {
+        to->length = start;
+        text_puts(to, width < 6 ? "" : e->searching ? "? " : "> ");
+    }
+    return span_columns((struct span){to->bytes + start, to->bytes + to->length});
+}
+
+/* Returns the line that is to be seen, and the place of the cursor in it. */
+static const char *
+editor_shown(const struct editor *e, size_t *cursor)
+{
+    bool found = e->searching && e->found < e->history_count;
+
+    *cursor = found ? e->match : e->cursor;
+    return found ? e->history[e->found] : e->line;
+}
+
+/* Appends what shows the line as it is now, in the row of the cursor. */
+static void
+editor_paint(struct editor *e, struct text *to)
+{
+    size_t cursor;
+    const char *line = editor_shown(e, &cursor);
+
+    text_puts(to, "\r");
+    paint_move(to, e->rows_above, 'A');
+    if (e->resized || e->list.length > 0)
+        text_puts(to, "\033[J");
+    text_puts(to, e->clear ? "\033[H\033[2J" : "");
+    text_add(to, e->list.length > 0 ? e->list.bytes : "", e->list.length);
+
+    size_t start = paint_prompt(e, to);
+    size_t end = start + paint_field(e, to, line, cursor, e->columns - 1 - start);
+    text_puts(to, "\033[K");
+    e->painted = start + columns_to(line, cursor) - e->view;
+    if (e->painted != end) {
+        text_puts(to, "\r");
+        paint_move(to, e->painted, 'C');
+    }
+    text_puts(to, e->bell ? "\a" : "");
+    e->rows_above = 0;
+    e->resized = e->bell = e->clear = false;
+    text_clear(&e->list);
+}
+
+/* Appends what leaves the whole line on the screen, with something behind it, for good. */
+static void
+editor_finish(struct editor *e, const char *behind, struct text *to)
+{
+    text_puts(to, "\r");
+    paint_move(to, e->rows_above, 'A');
+    text_puts(to, "\033[J");
+    e->searching = false;
+    paint_prompt(e, to);
+    text_printf(to, "%s%s\r\n", is_secret(e->line) ? "PASS ***" : e->line, behind);
+}
+
+/* The terminal has so many columns now, 0 if that is not known. The line must be painted again. */
+static void
+editor_resize(struct editor *e, size_t columns)
+{
+    e->columns = columns == 0 ? 80 : columns < 2 ? 2 : columns;
+    e->rows_above = e->painted / e->columns;    /* a terminal may have wrapped what it shows */
+    e->resized = true;
+    e->view = 0;
+}
+
+/* -- Keys -- */
+
+/* Begins a new line. Of a line with a password nothing stays in memory. */
+static void
+editor_start(struct editor *e, bool hidden)
+{
+    if (e->secret || e->hidden || is_secret(e->line))
+        memset(e->killed, 0, sizeof e->killed);
+    memset(e->line, 0, sizeof e->line);
+    memset(e->unfinished, 0, sizeof e->unfinished);
+    memset(e->query, 0, sizeof e->query);
+    memset(e->bytes, 0, sizeof e->bytes);
+    e->length = e->cursor = e->view = e->painted = e->rows_above = 0;
+    e->too_long = e->secret = e->searching = e->bell = false;
+    e->before = OTHER_EDIT;
+    e->hidden = hidden;
+    e->recalled = e->history_count;
+    text_clear(&e->list);
+}
+
+/* Obeys a key. */
+static enum verdict
+editor_key(struct editor *e, uint32_t key)
+{
+    const char *line = e->line;
+    size_t at = e->cursor, end = e->length;
+
+    switch (key) {
+    case CTRL_A:            e->cursor = 0; break;
+    case CTRL_E:            e->cursor = end; break;
+    case CTRL_B:            e->cursor = previous_place(line, at); break;
+    case CTRL_F:            e->cursor = next_place(line, at); break;
+    case WORD_LEFT:         e->cursor = word_left(e, false); break;
+    case WORD_RIGHT:        e->cursor = word_right(e); break;
+
+    case BACKSPACE:
+    case CTRL_H:            editor_delete(e, previous_place(line, at), at); break;
+    case DELETE:            editor_delete(e, at, next_place(line, at)); break;
+    case CTRL_K:            editor_kill(e, at, end); break;
+    case CTRL_U:            editor_kill(e, 0, at); break;
+    case CTRL_W:            editor_kill(e, word_left(e, true), at); break;
+    case KILL_WORD_LEFT:    editor_kill(e, word_left(e, false), at); break;
+    case KILL_WORD_RIGHT:   editor_kill(e, at, word_right(e)); break;
+    case CTRL_Y:            editor_insert(e, e->killed, strlen(e->killed)); break;
+
+    case CTRL_P:            history_show(e, e->recalled - 1); break;
+    case CTRL_N:            history_show(e, e->recalled + 1); break;
+    case CTRL_R:
+        e->searching = true;
+        e->missed = false;
+        e->query[0] = '\0';
+        e->found = e->history_count;
+        break;
+    case TAB:               editor_complete(e); break;
+    case CTRL_L:            e->clear = true; break;
+    case PASTE:             e->pasting = true; break;
+
+    case LINE_FEED:
+    case ENTER:
+        if (!e->too_long)
+            history_add(e);
+        return LINE;
+    case CTRL_C:            return INTERRUPT;
+    case CTRL_Z:            return SUSPEND;
+    case CTRL_D:
+        if (end == 0)
+            return END;
+        editor_delete(e, at, next_place(line, at));
+        break;
+    default:
+        if (key >= ' ' && key <= LAST_CHARACTER)
+            editor_type(e, key);
+    }
+    return MORE;
+}
+
+/* Obeys a key in a password: what does not end or erase it is part of it. */
+static enum verdict
+hidden_key(struct editor *e, uint32_t key)
+{
+    static const uint32_t keys[] = {
+        LINE_FEED, ENTER, CTRL_C, CTRL_D, CTRL_H, BACKSPACE, CTRL_U, CTRL_Z, PASTE
+    };
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (keys[i] == key)
+            return editor_key(e, key);
+    if (key == (unsigned char)e->bytes[0])      /* it was a byte, not a sequence */
+        editor_type(e, key);
+    return MORE;
+}
+
+/* Gives one key to the password, the search or the line. */
+static enum verdict
+editor_press(struct editor *e, uint32_t key)
+{
+    enum verdict verdict = MORE;
+
+    e->now = OTHER_EDIT;
+    text_clear(&e->list);
+    if (e->hidden)
+        verdict = hidden_key(e, key);
+    else if (e->too_long && (key == CTRL_P || key == CTRL_N || key == CTRL_R))
+        e->bell = true;         /* the line would come back as if it were complete */
+    else if (!e->searching || !search_key(e, key))
+        verdict = editor_key(e, key);
+    e->before = e->now;
+    return verdict;
+}
+
+/*
+ * Takes a character that is an ESC or follows one. Returns the key that it completes, or NO_KEY.
+ * A control character ends every sequence and is a key itself. (ECMA-48, 5.4 and 5.6)
+ */
+static uint32_t
+sequence_key(struct editor *e, uint32_t c)
+{
+    size_t length = e->sequence_length;
+    char kind = e->sequence[1];
+    bool string = length > 1 && strchr("]PX^_", kind) != NULL;      /* OSC, DCS and the like */
+
+    if (c == ESCAPE) {          /* an ESC before an arrow is Alt for some terminals */
+        e->sequence_length = length == 1 ? 2 : 1;
+        memcpy(e->sequence, "\033\033", 3);
+        e->esc_alone = false;
+        return NO_KEY;
+    }
+    e->sequence_length = 0;
+    if (length == 1 && e->esc_alone && c != '[' && c != 'O')
+        return c;
+    if (c < ' ' && (c != CTRL_H || length > 1))
+        return string && c == CTRL_G ? NO_KEY : c;
+
+    size_t at = length < sizeof e->sequence - 1 ? length : length - 1;
+    e->sequence[at] = (char)(c < 0x80 ? c : '?');
+    e->sequence[at + 1] = '\0';
+    bool lead = length == 1 || (length == 2 && kind == ESCAPE);
+    bool console = length == 2 && kind == '[' && c == '[';          /* ESC [ [ A is a F1 */
+    if (string || console || (lead ? strchr("[O]PX^_", e->sequence[at]) != NULL : c < '@')) {
+        e->sequence_length = at + 1;
+        return NO_KEY;
+    }
+    for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
+        if (strcmp(sequences[i].bytes, e->sequence + 1) == 0)
+            return sequences[i].key;
+    return NO_KEY;
+}
+
+/*
+ * Takes a character of a paste: text, a line end, or part of the mark that ends it. TAB becomes a
+ * blank, other control characters are dropped. Ctrl-C discards the rest of the paste.
+ */
+static enum verdict
+editor_paste(struct editor *e, uint32_t c)
+{
+    static const char mark[] = "\033[201~";
+    size_t came = e->paste_end;
+
+    if (c == (unsigned char)mark[came]) {
+        e->paste_end = came + 1;
+        if (mark[came + 1] == '\0') {
+            e->pasting = e->discarding = false;
+            e->paste_end = 0;
+        }
+        return MORE;
+    }
+    e->paste_end = c == ESCAPE ? 1 : 0;
+    if (e->discarding)
+        return MORE;
+    if (c == CTRL_C) {
+        e->discarding = true;
+        return INTERRUPT;
+    }
+    if (came > 1)               /* what looked like the mark was text, except the ESC */
+        editor_insert(e, mark + 1, came - 1);
+    if (c == ENTER || c == LINE_FEED)
+        return editor_press(e, c);
+    if (c == TAB && !e->hidden)
+        editor_insert(e, " ", 1);
+    else if (c != ESCAPE)
+        editor_type(e, c);
+    return MORE;
+}
+
+/*
+ * Takes a byte. Returns true, with *c set and its bytes in e->bytes, if it completes a character.
+ * In a password each byte is one.
+ */
+static bool
+assemble(struct editor *e, unsigned char byte, uint32_t *c)
+{
+    if (e->count > 0 && (e->hidden || (byte & 0xc0) != 0x80)) {
+        e->bell = true;
+        e->count = 0;
+    }
+    e->bytes[e->count++] = (char)byte;
+    e->bytes[e->count] = '\0';
+    *c = byte;
+
+    int bytes = e->hidden ? 1 : utf8_read((unsigned char *)e->bytes, e->count, c);
+    if (bytes < 0)
+        return false;
+    e->count = 0;
+    e->bell = e->bell || bytes == 0;
+    return bytes > 0 && *c != 0;
+}
+
+/* Takes one byte from the keyboard. */
+static enum verdict
+editor_feed(struct editor *e, unsigned char byte)
+{
+    uint32_t c;
+
+    if (!assemble(e, byte, &c))
+        return MORE;
+    bool second_half = c == LINE_FEED && e->after_cr;
+    e->after_cr = c == ENTER;
+    if (second_half)
+        return MORE;
+    if (e->pasting)
+        return editor_paste(e, c);
+    if (c == ESCAPE || e->sequence_length > 0)
+        c = sequence_key(e, c);
+    return c == NO_KEY ? MORE : editor_press(e, c);
+}
+
+/* Returns how long to wait for the next byte, in milliseconds, before editor_timeout() is due. */
+static int64_t
+editor_patience(const struct editor *e)
+{
+    if (e->sequence_length == 1 && !e->esc_alone)
+        return ESCAPE_MS;
+    return e->sequence_length > 0 || e->pasting ? SEQUENCE_MS : WAIT_FOREVER;
+}
+
+/*
+ * Nothing came for so long. An ESC alone is a key, although what follows may still turn out to be
+ * the rest of a slow sequence. Anything else that has begun is over: marks get lost, too.
+ */
+static void
+editor_timeout(struct editor *e)
+{
+    if (e->sequence_length == 1 && !e->esc_alone) {
+        e->esc_alone = true;
+        editor_press(e, ESCAPE);
+        return;
+    }
+    e->sequence_length = e->paste_end = 0;
+    e->pasting = e->discarding = false;
+}
+
+/* Initializes an editor, whatever it contains. The prompt and the completer are not copied. */
+static void
+editor_init(struct editor *e, const char *prompt, const struct completer *completer)
+{
+    memset(e, 0, sizeof *e);
+    e->prompt = prompt;
+    e->completer = completer;
+    editor_resize(e, 0);
+    editor_start(e, false);
 }
 
 /* ---- 7. Saving ------------------------------------------------------------------------------- */
@@ -2410,7 +2525,7 @@ save_received(struct client *c)
 #endif
     save_end(r->list, r->count);
     if (interrupted)
-        last_words(c);
+        limit_output(c);
     for (size_t i = 0; i < r->count; i++) {
         tell_saved(c, &r->list[i]);
         free(r->list[i].status);
@@ -2673,6 +2788,7 @@ get_body(struct client *c, struct pop3_unstuffer *u, void (*take)(void *to, cons
         w->in_start += pop3_unstuff(u, w->input + w->in_start, w->in_end - w->in_start, text, &made);
         take(to, text, made);
         c->progress.octets += u->octets - before;
+        c->progress.moved = wire_clock();
         progress_paint(c);
     }
     return true;
@@ -5736,7 +5852,7 @@ static enum wake
 wait_for_keys(struct client *c, int64_t ms)
 {
     struct wire *keys = &c->keys;
-    int64_t now = wire_clock(), limit = ms < 0 ? INT64_MAX : now + ms;
+    int64_t now = wire_clock(), limit = ms == WAIT_FOREVER ? INT64_MAX : now + ms;
 
     if (c->spoke == 0)
         c->spoke = now;         /* nothing was sent yet: the server waits from now on */
@@ -5792,49 +5908,168 @@ take_key(struct client *c)
     return c->keys.in_start < c->keys.in_end ? c->keys.input[c->keys.in_start++] : -1;
 }
 
-/*
- * Reads a password that nobody sees, and sends it with PASS. It is typed into an editor that is not painted,
- * so that every key does what it does at the prompt. ^C and an empty line give it up.
- */
+enum typed { TYPED_LINE, TYPED_NOTHING, TYPED_END };
+
+/* Shows the line that is being typed, or for a password only what to type. */
 static void
-do_password(struct client *c)
+edit_show(struct client *c)
 {
-    static struct editor hidden;
-    const struct pop3_request pass = {.verb = POP3_PASS, .word = "PASS", .count = 1};
-    enum mode before = terminal.mode;
-    enum verdict verdict = MORE;
-    char line[EDITOR_LINE + 8];
+    struct text paint = {NULL, 0, 0};
 
-    editor_init(&hidden, "", NULL, 80);
-    terminal_mode(RAW);
-    while (verdict == MORE) {
-        enum wake wake;
-
-        if (c->row == ROW_FREE)
-            wire_put(&c->screen, "Password: ", 10);
+    if (!c->editor->hidden) {
+        editor_paint(c->editor, &paint);
+        c->row = ROW_LINE;
+    } else if (c->row == ROW_FREE) {
+        text_puts(&paint, "Password: ");
         c->row = ROW_PASSWORD;
-        wake = wait_for_keys(c, -1);
-        if (wake == WAKE_OVER || (wake == WAKE_SIGNAL && interrupted) || c->keys.error != 0)
-            verdict = END;
-        else if (wake == WAKE_KEYS)
-            verdict = editor_feed(&hidden, (unsigned char)take_key(c));
-        if (verdict == SUSPEND) {
-            free_row(c);
-            wire_flush(&c->screen);
-            suspend(0);
+    }
+    wire_put(&c->screen, paint.bytes, paint.length);
+    wire_flush(&c->screen);
+    text_free(&paint);
+}
+
+/* Leaves the line on the screen. A password was never there. */
+static void
+edit_finish(struct client *c, enum verdict verdict)
+{
+    struct text paint = {NULL, 0, 0};
+
+    if (!c->editor->hidden) {
+        editor_finish(c->editor, verdict == INTERRUPT ? "^C" : "", &paint);
+        wire_put(&c->screen, paint.bytes, paint.length);
+        c->row = ROW_FREE;
+    }
+    clear_line(c);
+    wire_flush(&c->screen);
+    text_free(&paint);
+}
+
+/* Reads all that was typed. Returns true if a Ctrl-C is in it. */
+static bool
+ctrl_c_waits(struct wire *keys)
+{
+    while (keys->error == 0 && keys->in_end - keys->in_start < WIRE_INPUT &&
+           wait_ready(&keys->in, 1, false, 0, NULL) > 0)
+        wire_fill(keys);
+    return memchr(keys->input + keys->in_start, CTRL_C, keys->in_end - keys->in_start) != NULL;
+}
+
+/*
+ * Gives the editor what was typed, up to the end of a line. Ctrl-C drops lines before it that
+ * were not yet carried out, as it does on a terminal without a line editor: so it can stop a paste
+ * of thousands of lines.
+ */
+static enum verdict
+edit_keys(struct client *c)
+{
+    struct editor *e = c->editor;
+    enum verdict verdict = MORE;
+
+    while (verdict == MORE && c->keys.in_start < c->keys.in_end) {
+        verdict = editor_feed(e, (unsigned char)take_key(c));
+        if (verdict == LINE && ctrl_c_waits(&c->keys)) {
+            editor_start(e, e->hidden);
             verdict = MORE;
         }
     }
-    terminal_mode(before);
-    free_row(c);
-    if (interrupted == SIGINT)
+    return verdict;
+}
+
+/* A signal came while a line was typed. */
+static enum verdict
+edit_signal(struct client *c)
+{
+    if (resized)
+        editor_resize(c->editor, terminal_columns());
+    resized = 0;
+    if (!interrupted)
+        return MORE;
+    if (interrupted == SIGINT) {
         interrupted = 0;
-    if (verdict == LINE && hidden.length > 0 && !c->over) {
-        snprintf(line, sizeof line, "PASS %s", hidden.text);
-        do_plain(c, line, &pass);
-        memset(line, 0, sizeof line);
+        return INTERRUPT;
     }
-    memset(&hidden, 0, sizeof hidden);
+    limit_output(c);
+    return END;
+}
+
+/*
+ * Reads a line, or a password that nobody sees, with the editor. Returns TYPED_LINE with the line
+ * in c->editor, or why there is none: TYPED_NOTHING also for one that is too long.
+ */
+static enum typed
+edit_line(struct client *c, bool hidden)
+{
+    struct editor *e = c->editor;
+    enum verdict verdict = MORE;
+    int64_t since = wire_clock();       /* the last key */
+
+    terminal_mode(RAW);
+    editor_start(e, hidden);
+    editor_resize(e, terminal_columns());
+    e->discarding = e->discarding || (e->pasting && paste_stopped);
+    paste_running = paste_stopped = 0;
+    while (verdict == MORE) {
+        int64_t patience = editor_patience(e), passed = wire_clock() - since;
+
+        edit_show(c);
+        switch (wait_for_keys(c, patience == WAIT_FOREVER ? patience :
+                              patience > passed ? patience - passed : 0)) {
+        case WAKE_OVER:
+            terminal_mode(QUIET);
+            return TYPED_NOTHING;
+        case WAKE_SIGNAL:
+            verdict = edit_signal(c);
+            break;
+        case WAKE_PAUSE:
+            if (patience != WAIT_FOREVER && wire_clock() - since >= patience)
+                editor_timeout(e);
+            break;
+        case WAKE_KEYS:
+            since = wire_clock();
+            if (c->keys.in_start == c->keys.in_end && input_broke(c)) {
+                interrupted = SIGHUP;
+                verdict = edit_signal(c);
+            }
+            if (verdict == MORE)
+                verdict = edit_keys(c);
+            if (c->over)
+                return TYPED_NOTHING;
+            break;
+        }
+        if (verdict == SUSPEND) {
+            clear_line(c);
+            wire_flush(&c->screen);
+            suspend(0);
+            e->pasting = e->discarding = false;
+            verdict = MORE;
+        }
+    }
+    edit_finish(c, verdict);
+    terminal_mode(QUIET);
+    if (verdict == LINE && e->too_long) {
+        fail(c, "the line is longer than %d bytes; it was not sent", TYPED_MAX);
+        return TYPED_NOTHING;
+    }
+    paste_running = e->pasting;
+    return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
+}
+
+/* Asks for a password and sends exactly the bytes that were typed. Ctrl-C and Enter alone: nothing. */
+static void
+do_password(struct client *c)
+{
+    const struct pop3_request pass = {.verb = POP3_PASS, .word = "PASS", .count = 1};
+    enum mode before = terminal.mode;
+    enum typed typed = edit_line(c, true);
+    char line[TYPED_MAX + 8];
+
+    terminal_mode(before);
+    if (typed == TYPED_LINE && c->editor->length > 0 && !c->over) {
+        snprintf(line, sizeof line, "PASS %s", c->editor->line);
+        do_plain(c, line, &pass);
+    }
+    memset(line, 0, sizeof line);
+    editor_start(c->editor, false);
 }
 
 /* Carries out one typed line, of that length. */
@@ -5910,76 +6145,6 @@ next_message(void *context, size_t above, int64_t *octets)
     return c->there.list[at].number;
 }
 
-/* Paints the line that is being typed, or what stays of it. */
-static void
-paint(struct client *c, size_t painted)
-{
-    c->screen.out_end += painted;
-    wire_flush(&c->screen);
-}
-
-enum typed { TYPED_LINE, TYPED_NOTHING, TYPED_END };
-
-/* Reads one line with the editor. Returns TYPED_LINE with the line in it, or why there is none. */
-static enum typed
-edit_line(struct client *c)
-{
-    struct editor *e = c->editor;
-    enum verdict verdict = MORE;
-
-    terminal_mode(RAW);
-    editor_start(e);
-    editor_resize(e, terminal_columns());
-    while (verdict == MORE) {
-        paint(c, editor_paint(e, (char *)wire_room(&c->screen, EDITOR_PAINT), EDITOR_PAINT));
-        c->row = ROW_LINE;
-        switch (wait_for_keys(c, editor_wants_timeout(e) ? ESCAPE_MS : -1)) {
-        case WAKE_OVER:
-            terminal_mode(QUIET);
-            return TYPED_NOTHING;
-        case WAKE_SIGNAL:
-            if (interrupted == SIGINT) {
-                verdict = INTERRUPT;
-                interrupted = 0;
-            } else if (interrupted) {
-                verdict = END;
-                last_words(c);
-            }
-            if (resized)
-                editor_resize(e, terminal_columns());
-            resized = 0;
-            break;
-        case WAKE_PAUSE:
-            if (editor_wants_timeout(e))
-                editor_escape_timeout(e);
-            break;
-        case WAKE_KEYS:
-            if (c->keys.in_start == c->keys.in_end && input_broke(c)) {
-                interrupted = SIGHUP;
-                verdict = END;
-                last_words(c);
-            }
-            while (verdict == MORE && c->keys.in_start < c->keys.in_end)
-                verdict = editor_feed(e, (unsigned char)take_key(c));
-            if (c->over)
-                return TYPED_NOTHING;
-            break;
-        }
-        if (verdict == SUSPEND) {
-            free_row(c);
-            wire_flush(&c->screen);
-            suspend(0);
-            editor_resize(e, terminal_columns());
-            verdict = MORE;
-        }
-    }
-    paint(c, editor_finish(e, verdict == INTERRUPT ? "^C" : "", (char *)wire_room(&c->screen, 2 * EDITOR_PAINT),
-                           2 * EDITOR_PAINT));
-    c->row = ROW_FREE;
-    terminal_mode(QUIET);
-    return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
-}
-
 /* Copies the first word of a line, as much of it as a command can have. Returns the copy. */
 static const char *
 first_word(const char *line, char word[8])
@@ -6010,7 +6175,7 @@ read_line(struct client *c, char *text, size_t *length)
     }
     while (key != '\n') {
         if (c->keys.in_start == c->keys.in_end) {
-            enum wake wake = wait_for_keys(c, -1);
+            enum wake wake = wait_for_keys(c, WAIT_FOREVER);
 
             if (wake == WAKE_OVER)
                 return TYPED_NOTHING;
@@ -6053,7 +6218,7 @@ read_line(struct client *c, char *text, size_t *length)
     if (*length > 0 && text[*length - 1] == '\r')
         --*length;
     text[*length] = '\0';
-    if (too_long) {
+    if (too_long || (c->at_terminal && *length == TYPED_MAX - 1)) {  /* Linux cuts it there */
         fail(c, "that line is too long; it was not sent");
         return TYPED_NOTHING;
     }
@@ -6075,9 +6240,9 @@ converse(struct client *c)
         enum typed typed;
 
         if (c->editing) {
-            typed = edit_line(c);
+            typed = edit_line(c, false);
             length = c->editor->length;
-            memcpy(line, c->editor->text, length + 1);
+            memcpy(line, c->editor->line, length + 1);
         } else {
             typed = read_line(c, line, &length);
         }
@@ -6094,7 +6259,7 @@ converse(struct client *c)
         }
         memset(line, 0, length);
     }
-    editor_start(c->editor);
+    editor_start(c->editor, false);
     free_row(c);
     wire_flush(&c->screen);
 }
@@ -6186,7 +6351,10 @@ note_signal(int number)
 {
     if (number == SIGWINCH)
         resized = 1;
-    else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT))
+    else if (number == SIGINT && paste_running) {
+        paste_running = 0;
+        paste_stopped = 1;
+    } else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT))
         interrupted = number;   /* SIGCHLD only has to end a wait */
 }
 
@@ -6206,7 +6374,7 @@ catch_signals(sigset_t *mask)
         sigaction(numbers[i], NULL, &before);
         if (before.sa_handler == SIG_IGN && numbers[i] != SIGCHLD)
             continue;           /* as nohup and a shell's background jobs want it */
-        action.sa_handler = numbers[i] == SIGTSTP ? suspend : numbers[i] == SIGCONT ? go_on : note_signal;
+        action.sa_handler = numbers[i] == SIGTSTP ? suspend : numbers[i] == SIGCONT ? on_continue : note_signal;
         sigaction(numbers[i], &action, NULL);
         sigaddset(&blocked, numbers[i]);
     }
@@ -6231,6 +6399,8 @@ use_charset(struct client *c)
         if (c->to_local == (iconv_t)-1)
             c->to_local = iconv_open("ASCII", "UTF-8");
     }
+    c->utf8 = strcasecmp(c->codeset, "UTF-8") == 0;
+    c->editor->ascii = !c->utf8;
 }
 
 /* Readies the three wires, and connects the server's or starts the command. Returns false, having said why. */
@@ -6283,7 +6453,8 @@ main(int argc, char **argv)
     c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && *term != '\0' &&
                  strcmp(term, "dumb") != 0;
     terminal.pastes = c->editing;
-    editor_init(c->editor, "pop3> ", &completer, 80);
+    editor_init(c->editor, "pop3> ", &completer);
+    atexit(terminal_restore);
     use_charset(c);
     wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
     terminal.screen = open_again(STDOUT_FILENO);
