@@ -1,34 +1,42 @@
 /*
- * client.c - an interactive POP3 client: type commands, read the answers, keep the messages
+ * client.c - an interactive POP3 client
  *
- * Read it from the bottom for the plan, from the top for the parts: main() connects, then takes one command
- * after the other from a person or a script, until QUIT.
- *
- * Three wires carry everything: the server's, the keys (standard input) and the screen (standard output).
- * Signals are blocked but for the moments when one of them waits, so a ^C is noticed at once in a wait and
- * never in the middle of saving a message.
- *
- * The sections, and how much one must know of the others to read it:
+ * It connects, then takes one command after the other from a person or a script until QUIT. Read
+ * main(), converse() and run() first: they are the last page.
  *
  *      1  settings
- *      2  visible text         alone; all that comes from the network passes it
- *      3  the line editor      alone, but for the width of characters: octets in, a verdict out
- *      4  reading a message    alone, but for visible text: MIME, HTML, charsets, from a file to a page
- *      5  giving things up     alone: what a process that reads from strangers cannot do any more
- *      6  state                what the rest works with
- *      7  the terminal         its modes, what is shown on it, progress
- *      8  numbers              of messages, as lists and as sets
- *      9  saving messages      complete under a free name, or not at all
- *     10  the server           connecting, status lines, the lines behind them
- *     11  commands             one function each
- *     12  the loop, main
+ *      2  text                  growing texts, UTF-8, visible text, columns
+ *      3  messages and state    what is known of the mailbox; struct client
+ *      4  the terminal          its modes, the lines on it, progress
+ *      5  the line editor       bytes in, a verdict out; it knows no descriptor
+ *      6  the server            connecting, status lines, what follows them, keep-alive
+ *      7  saving                a message gets its name when it is complete and on disk
+ *      8  reading a message     SHOW: sandbox, decodings, parts, HTML, layout, pager
+ *      9  commands              one function each
+ *     10  the loop, main
  *
- * What keeps mail safe:
- *   - What the server sends reaches the screen through visible_text() alone: it cannot drive the terminal.
- *   - A message is decoded for SHOW by a process that can do nothing else.
- *   - A message is saved under its name by save_end() when it is complete and on disk, or not at all.
- *   - QUIT, which removes what was marked, is sent for a typed QUIT and the end of the input, never for a
- *     signal; and a script's DELE is not sent for a message whose RETR failed.
+ * What a message passes on its way to the screen:
+ *
+ *      wire -> unstuff -> file -> decode (in a sandbox) -> visible() -> screen
+ *
+ * The rules that keep mail and terminal safe:
+ *   - Text from the network reaches the screen only through visible().
+ *   - SHOW and HEADERS decode messages in a process of their own that can do nothing else. What
+ *     that process writes passes visible() again.
+ *   - A file of a message gets its name when the message is complete and on disk.
+ *   - Only QUIT removes mail. It is sent when it is typed and at the end of the input, never
+ *     because of a signal. A script's DELE is not sent for a message whose RETR failed.
+ *
+ * What may fail, and who notices:
+ *   - The connection: the wire keeps its first error, and every function that needs it returns
+ *     false from then on. The loop in converse() calls connection_lost(), which says why. The same
+ *     holds for signals that end the session, and for a terminal or pipe that takes no output.
+ *   - A refused command, a message that cannot be saved, a display that cannot be made: fail()
+ *     says so at once, the exit status becomes 1, and the session continues.
+ *   - Memory: the program ends with a message. Nothing was removed then.
+ *
+ * Signals are blocked except while the program waits. Their handlers set a flag, so a signal
+ * interrupts a wait and never the saving of a message.
  */
 #include "pop3.h"
 
@@ -96,26 +104,30 @@ __asm__(".linker_option \"-liconv\"");
 
 enum {
     CONNECT_SECONDS = 30,       /* for each address of the host */
+    GREETING_SECONDS = 3,       /* without a greeting the client says that it waits */
     ANSWER_SECONDS = 180,
     QUIT_SECONDS = 30,
-    CHILD_SECONDS = 5,          /* for the command of -x to end after its wire */
-    TYPED_MAX = 4096,           /* octets of a typed line; what is sent is shorter, but a list may be long */
-    MESSAGES_MAX = 2000000,     /* that a LIST is believed to have */
-    AHEAD_MAX = 100,            /* commands sent ahead: 2,000 octets, which fit into any pipe or socket */
-    NOOP_SECONDS = 240,         /* at the prompt: a server waits ten minutes at least, some routers five */
-    NAME_ROOM = 64,             /* of a saved message, with its NUL */
-    SAVE_TOGETHER = 100,        /* messages that are brought to disk at once, at most; */
-    SAVE_OCTETS = 16 * 1024 * 1024,      /* fewer when they have so many octets, */
-    SAVE_MS = 200,              /* or when the first of them has waited for so long */
-    SYNCFS_LEAST = 3,           /* from so many files on, syncfs() costs less than an fsync() for each */
-    SYNCFS_MS = 1000            /* a disk on which it takes longer is busy with what is not ours */
+    CHILD_SECONDS = 5,          /* for the -x command to end after the connection */
+    NOOP_SECONDS = 240,         /* a server waits 600 at least, some routers 300 */
+    TYPED_MAX = 4096,           /* bytes of a typed line; a list of messages may be long */
+    CANONICAL_MAX = 4095,       /* a terminal without line editing cuts a line here */
+    LIST_LINE_MAX = 16 * 1024,  /* octets of a line of LIST, UIDL or CAPA */
+    MESSAGES_MAX = 2000000,     /* in a mailbox; a longer LIST is an error */
+    PIPELINE_MAX = 100,         /* commands in flight; */
+    PIPELINE_SHORT = 250,       /* with short answers: 4,000 octets fit into any pipe or socket */
+    HEADER_MAX = 64 * 1024,     /* octets of a header that HEADERS looks at */
+    NAME_ROOM = 64,             /* bytes of the name of a saved message, with its NUL */
+    SAVE_TOGETHER = 100         /* messages that are written to disk at once */
 };
 
 struct settings {
     const char *host, *port;
     const char *directory;
     const char *command;        /* of -x, or NULL */
+    bool verbose;
 };
+
+static const char *program = "client";      /* the name it was started with, without directories */
 
 /* ---- 2. Text --------------------------------------------------------------------------------- */
 
@@ -479,131 +491,123 @@ size_text(int64_t octets, char *out, size_t room)
         snprintf(out, room, "%d %cB", (int)((octets + 500) / 1000), "kMGTPE"[unit]);
 }
 
-static bool
-is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 /* ---- 3. Messages and state ------------------------------------------------------------------- */
 
-/* Message numbers, in the order of a command or sorted, and their sizes where these are known. */
-struct numbers {
-    struct number {
-        uint32_t number;
-        int64_t octets;         /* -1: not known */
-    } *list;
-    size_t count, room;
+/* What is known of one message. */
+struct message {
+    uint64_t number;
+    int64_t octets;             /* by LIST; -1: unknown */
+    bool listed;                /* the last LIST contained it */
+    bool marked;                /* by DELE; QUIT removes it */
+    bool unsaved;               /* its RETR failed or is not complete */
+    bool named;                 /* in the list of the command that is being read */
 };
 
-/* What stands in the row of the cursor for the moment, and has to go before anything is written. */
+/* The messages that a command names, in its order. */
+struct numbers {
+    uint64_t *number;
+    size_t count, room;
+    uint64_t octets;            /* of all of them; 0: unknown */
+};
+
+/* What stands in the row of the cursor and must go before anything else is written. */
 enum row { ROW_FREE, ROW_TEXT, ROW_PROMPT, ROW_PASSWORD, ROW_LINE, ROW_PROGRESS };
 
-/* How far a command for several messages is, or for a large one. */
+/* How far a command is. */
 struct progress {
-    int64_t began, painted;     /* on wire_clock; began 0: nothing is going on */
-    int64_t moved;              /* the same: when the last byte arrived */
-    uint64_t octets, expected;  /* expected 0: not known */
+    int64_t began, painted;     /* by wire_clock; began 0: no command is watched */
+    int64_t moved;              /* by wire_clock: when the last bytes arrived */
+    uint64_t octets, expected;  /* expected 0: unknown */
     size_t messages, of;
 };
 
 /* A message on its way to a file. */
 struct saving {
-    uint32_t number;
-    int directory, file;
-    char temporary[NAME_ROOM];  /* its name until it is complete, "" when there is none */
-    char name[NAME_ROOM];       /* the name it got, or had already */
-    bool had_it;                /* it was saved before */
+    uint64_t number;
+    int file;
+    char temporary[NAME_ROOM];  /* its name until it is complete; "": none */
+    char name[NAME_ROOM];       /* its final name */
+    bool already;               /* a file of that name had the same content */
+    struct text status;         /* the server's +OK, if it is not shown yet */
     int error;                  /* the first one, or 0 */
-
-    char *status;               /* what the server said, not shown yet, or NULL */
-    char announced[24];         /* the octets of the message by that, "" when it does not say */
-    uint64_t octets;            /* that came */
+    bool announced;             /* the server's +OK said how many octets will follow: */
+    uint64_t expected;
+    uint64_t octets;            /* received */
 };
 
-/* Messages that came whole. They get their names together, which costs the disk less than one by one. */
+/* The messages that are complete and have no name yet, and what became of those before them. */
 struct savings {
-    int directory;              /* the one for them, -1 when it is not open */
+    bool opened;
+    int directory;              /* -1: not open, */
+    int error;                  /* because of this */
     struct saving list[SAVE_TOGETHER];
-    size_t count, most;         /* fewer than fit where a process may not have many open files */
-    uint64_t octets;
-    int64_t since;              /* on wire_clock: when the first of them was complete */
-    bool busy;                  /* the disk has much to write for others */
-};
-
-/* What became of the messages of one command. */
-struct tally {
-    size_t done, had;
+    size_t count, most;         /* fewer than fit where a process may open few files */
+    size_t saved, already;
     uint64_t octets;            /* of both */
-    bool enough;                /* a person wants no more of them */
 };
 
 struct client {
     const struct settings *settings;
     bool at_terminal;           /* a person types */
     bool editing;               /* with the line editor */
-    sigset_t mask;              /* the signals as they were: let in while waiting */
-    pid_t child;                /* of -x, or 0 */
+    sigset_t mask;              /* the signals to block while waiting: as it was at the start */
+    pid_t child;                /* the -x command, or 0 */
     struct wire server, keys, screen, errors;
     struct editor *editor;
     bool utf8;                  /* the terminal reads UTF-8 */
-    const char *codeset;        /* what the terminal reads */
-    iconv_t to_local;           /* makes that from UTF-8; (iconv_t)-1 where it is UTF-8 */
     enum row row;
     struct progress progress;
-    struct tally tally;
 
-    bool over;                  /* the session is */
-    bool failed;                /* something was not as it was asked to be: exit status 1 */
-    bool quitting;              /* QUIT was sent */
-    int pipelining;             /* the server said that it can; -1: not asked yet */
-    struct numbers there;       /* what the last LIST said */
-    bool listed;                /* and it still holds, but for what was marked since */
-    struct numbers marked;      /* by DELE */
-    struct savings received;    /* not saved yet, but complete */
-    struct numbers unsaved;     /* their RETR failed, or is not over */
-    bool any_unsaved;           /* a RETR failed before it was known of which messages */
-    bool user_given;            /* the last command was USER: PASS comes next, and nothing between */
+    bool over;                  /* the session has ended */
+    bool failed;                /* the exit status will be 1 */
+    bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
+    bool stop_showing;          /* a person wants no more of several messages */
+    bool user_given;            /* the last command was USER: nothing may come between it and PASS */
+    bool no_list;               /* LIST was refused: do not ask for it because of a Tab */
+    bool continued;             /* the server answered "+ ": the next line may be a password */
+    bool capable;               /* CAPA was asked */
+    bool pipelining, no_top;    /* its answer */
+
+    struct message *messages;   /* sorted by number */
+    size_t count, room;
+    bool listed;                /* the last LIST still holds, apart from marks */
+    bool unsaved_unknown;       /* a RETR failed before it was known of which messages */
+    struct savings savings;
+    FILE *headers;              /* what HEADERS received: see decode_headers() */
+
     size_t noops;               /* sent by the client itself and not answered yet */
-    int64_t noop_ms;            /* how long after the last command it sends one, at the prompt */
-    int64_t spoke;              /* on wire_clock: when the last command was sent */
-    char status[POP3_STATUS_MAX * 8];   /* the last status line */
+    int64_t noop_ms;            /* after the last command */
+    int64_t spoke;              /* by wire_clock: when the last command was sent */
+    char status[POP3_STATUS_MAX];       /* the last status line, which may contain NULs */
+    size_t status_length;
 };
 
-/* Set by signals, which are blocked but for the moments when somebody waits. */
+/* Signals that arrived: the number of one that ends the session; a change of the window's size. */
 static volatile sig_atomic_t interrupted, resized;
 
-static const char *program = "client";  /* the name it was started with */
-
-/* Adds a number to the end. Returns false when there is no memory. */
-static bool
-numbers_append(struct numbers *n, uint32_t number, int64_t octets)
+/* Returns the memory with another size. Without memory the program ends: nothing was removed. */
+static void *
+grow(void *memory, size_t size)
 {
-    if (n->count == n->room) {
-        size_t room = n->room * 2 + 16;
-        struct number *list = realloc(n->list, room * sizeof *list);
+    void *more = realloc(memory, size);
 
-        if (list == NULL)
-            return false;
-        n->list = list;
-        n->room = room;
-    }
-    n->list[n->count++] = (struct number){.number = number, .octets = octets};
-    return true;
+    if (more == NULL)
+        out_of_memory();
+    return more;
 }
 
-/* Returns where in a sorted list a number stands, or should. */
+/* Returns the index of a message in c->messages, or where it should be inserted. */
 static size_t
-numbers_find(const struct numbers *n, uint32_t number)
+message_index(const struct client *c, uint64_t number)
 {
-    size_t begin = 0, end = n->count;
+    size_t begin = 0, end = c->count;
 
-    if (end > 0 && n->list[end - 1].number < number)
-        return end;             /* the most common case by far */
+    if (end > 0 && c->messages[end - 1].number < number)
+        return end;             /* LIST comes in order */
     while (begin < end) {
         size_t middle = begin + (end - begin) / 2;
 
-        if (n->list[middle].number < number)
+        if (c->messages[middle].number < number)
             begin = middle + 1;
         else
             end = middle;
@@ -611,60 +615,44 @@ numbers_find(const struct numbers *n, uint32_t number)
     return begin;
 }
 
-static bool
-numbers_have(const struct numbers *n, uint32_t number)
+/* Returns a message, or NULL if nothing is known of it. */
+static struct message *
+message_find(const struct client *c, uint64_t number)
 {
-    size_t at = numbers_find(n, number);
+    size_t at = message_index(c, number);
 
-    return at < n->count && n->list[at].number == number;
+    return at < c->count && c->messages[at].number == number ? &c->messages[at] : NULL;
 }
 
-/* Puts a number into a sorted list, where it is once. Returns false when there is no memory. */
-static bool
-numbers_put(struct numbers *n, uint32_t number, int64_t octets)
+/* Returns a message, which is added if it is new; NULL if there are too many. */
+static struct message *
+message_add(struct client *c, uint64_t number)
 {
-    size_t at = numbers_find(n, number);
+    size_t at = message_index(c, number);
 
-    if (at < n->count && n->list[at].number == number)
-        return true;
-    if (!numbers_append(n, number, octets))
-        return false;
-    memmove(n->list + at + 1, n->list + at, (n->count - 1 - at) * sizeof *n->list);
-    n->list[at] = (struct number){.number = number, .octets = octets};
-    return true;
-}
-
-/* Takes a number out of a sorted list, if it is there. */
-static void
-numbers_drop(struct numbers *n, uint32_t number)
-{
-    size_t at = numbers_find(n, number);
-
-    if (at < n->count && n->list[at].number == number) {
-        n->count--;
-        memmove(n->list + at, n->list + at + 1, (n->count - at) * sizeof *n->list);
+    if (at < c->count && c->messages[at].number == number)
+        return &c->messages[at];
+    if (c->count == MESSAGES_MAX)
+        return NULL;
+    if (c->count == c->room) {
+        c->room = c->room * 2 + 16;
+        c->messages = grow(c->messages, c->room * sizeof *c->messages);
     }
+    memmove(c->messages + at + 1, c->messages + at, (c->count - at) * sizeof *c->messages);
+    c->count++;
+    c->messages[at] = (struct message){.number = number, .octets = -1};
+    return &c->messages[at];
 }
 
-/* Returns the octets of the messages in a list, 0 when one's are not known or nobody could have so many. */
-static uint64_t
-numbers_octets(const struct numbers *n)
+/* Returns the number of messages that QUIT will remove. */
+static size_t
+marked_count(const struct client *c)
 {
-    uint64_t octets = 0;
+    size_t count = 0;
 
-    for (size_t i = 0; i < n->count; i++) {
-        if (n->list[i].octets < 0 || octets > INT64_MAX - (uint64_t)n->list[i].octets)
-            return 0;
-        octets += (uint64_t)n->list[i].octets;
-    }
-    return octets;
-}
-
-static void
-numbers_free(struct numbers *n)
-{
-    free(n->list);
-    *n = (struct numbers){.list = NULL};
+    for (size_t i = 0; i < c->count; i++)
+        count += c->messages[i].marked;
+    return count;
 }
 
 /* ---- 4. The terminal ------------------------------------------------------------------------- */
@@ -1016,21 +1004,6 @@ progress_end(struct client *c)
     c->progress.began = 0;
     if (c->row == ROW_PROGRESS)
         clear_line(c);
-}
-
-/* -- Old names, until the sections that use them are rewritten -- */
-
-#define tell print_line
-#define free_row clear_line
-#define show_line print_status
-
-struct visible { char unused; };
-
-static void
-show(struct client *c, struct visible *v, const void *octets, size_t length)
-{
-    (void)v;
-    print_bytes(c, (struct span){octets, (const char *)octets + length});
 }
 
 /* ---- 5. The line editor ---------------------------------------------------------------------- */
@@ -1998,319 +1971,49 @@ editor_init(struct editor *e, const char *prompt, const struct completer *comple
     editor_start(e, false);
 }
 
-/* ---- 7. Saving ------------------------------------------------------------------------------- */
-
-static void
-saving_fail(struct saving *s)
-{
-    if (s->error == 0)
-        s->error = errno != 0 ? errno : EIO;
-}
-
-/* Has the name of a directory written to disk, which its parent holds. Returns false with errno set. */
-static bool
-sync_parent(int directory)
-{
-    int parent = openat(directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
-    bool synced;
-
-    if (parent < 0) {           /* it may be written to and not read: then all that there is */
-#ifdef SYS_syncfs
-        return errno == EACCES && syscall(SYS_syncfs, directory) == 0;
-#else
-        return errno == EACCES;
-#endif
-    }
-    synced = fsync(parent) == 0 || errno == EINVAL || errno == ENOTSUP;
-    error = errno;
-    close(parent);
-    errno = error;
-    return synced;
-}
-
-/*
- * Opens the directory for messages, made if it is not there. One that was made is on disk, or made again the
- * next time. Returns -1, with errno set, when it cannot be had.
- */
-static int
-open_directory(const char *path)
-{
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
-
-    if (directory >= 0 || errno != ENOENT || (mkdir(path, S_IRWXU) != 0 && errno != EEXIST))
-        return directory;
-    directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory >= 0 && sync_parent(directory))
-        return directory;
-
-    error = errno;
-    rmdir(path);
-    if (directory >= 0)
-        close(directory);
-    errno = error;
-    return -1;
-}
-
-/*
- * Opens a file under a hidden name in a directory, which open_directory() has just returned or which holds
- * another message already. Failures, the directory's included, wait in s->error.
- */
-static void
-save_begin(struct saving *s, int directory, uint32_t number)
-{
-    *s = (struct saving){.number = number, .directory = directory, .file = -1};
-    for (int i = 0; directory >= 0 && s->file < 0 && i < 100; i++) {
-        snprintf(s->temporary, sizeof s->temporary, ".%" PRIu32 ".%ld-%d", number, (long)getpid(), i);
-        s->file = openat(directory, s->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                         S_IRUSR | S_IWUSR);
-        if (s->file < 0 && errno != EEXIST)
-            break;
-    }
-    if (s->file < 0) {
-        s->temporary[0] = '\0';
-        saving_fail(s);
-    }
-}
-
-/* Writes octets. After an error it does nothing, so that the rest of the message is read all the same. */
-static void
-take_to_file(void *to, const unsigned char *octets, size_t length)
-{
-    struct saving *s = to;
-
-    while (length > 0 && s->error == 0) {
-        ssize_t count = write(s->file, octets, length);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0) {
-            saving_fail(s);
-            return;
-        }
-        octets += count;
-        length -= (size_t)count;
-    }
-}
-
-/* Says whether a file of the directory holds what this one does. */
-static bool
-same_content(int directory, const char *name, int file)
-{
-    int other = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    char a[16 * 1024], b[sizeof a];
-    struct stat ours, theirs;
-    off_t offset = 0;
-    bool same = false;
-
-    if (other >= 0 && fstat(other, &theirs) == 0 && fstat(file, &ours) == 0)
-        same = S_ISREG(theirs.st_mode) && ours.st_size == theirs.st_size;
-    while (same && offset < ours.st_size) {
-        ssize_t count = pread(file, a, sizeof a, offset);
-
-        same = count > 0 && pread(other, b, (size_t)count, offset) == count && memcmp(a, b, (size_t)count) == 0;
-        offset += count;
-    }
-    same = same && fsync(other) == 0;   /* whoever put it there: it is about to be called saved */
-    if (other >= 0)
-        close(other);
-    return same;
-}
-
-/* Gives a file another name, which must be free. Returns as link() does. */
-static int
-link_as(int directory, const char *from, const char *to)
-{
-    if (linkat(directory, from, directory, to, 0) == 0)
-        return 0;
-#ifdef SYS_renameat2
-    /* FAT and the like have no links, but can rename without overwriting. */
-    if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
-        return (int)syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */);
-#endif
-    return -1;
-}
-
-/* Gives a complete message its name: the first free one of n.eml, n-1.eml ..., unless one before holds the same. */
-static void
-save_name(struct saving *s)
-{
-    for (uint32_t i = 0; s->error == 0; i++) {
-        if (i == 0)
-            snprintf(s->name, sizeof s->name, "%" PRIu32 ".eml", s->number);
-        else
-            snprintf(s->name, sizeof s->name, "%" PRIu32 "-%" PRIu32 ".eml", s->number, i);
-        if (link_as(s->directory, s->temporary, s->name) == 0)
-            return;
-        if (errno != EEXIST)
-            saving_fail(s);
-        else if (same_content(s->directory, s->name, s->file)) {
-            s->had_it = true;
-            return;
-        }
-    }
-}
-
-/*
- * Saves complete messages in one directory: their octets are on disk before any of them has its name, and the
- * names before this returns. One with an error then, in its s->error, is not saved, and nothing is left of it.
- */
-static void
-save_end(struct saving *list, size_t count)
-{
-    struct saving *end = list + count;
-    bool any = false;
-
-    for (struct saving *s = list; s < end; s++)
-        if (s->error == 0 && fsync(s->file) != 0)
-            saving_fail(s);
-    for (struct saving *s = list; s < end; s++) {
-        save_name(s);
-        if (s->temporary[0] != '\0')
-            unlinkat(s->directory, s->temporary, 0);
-        any = any || s->error == 0;
-    }
-    if (any && fsync(list->directory) != 0 && errno != EINVAL && errno != ENOTSUP) {
-        int error = errno;
-
-        for (struct saving *s = list; s < end; s++) {
-            if (s->error == 0 && !s->had_it)
-                unlinkat(s->directory, s->name, 0);
-            errno = error;
-            saving_fail(s);
-        }
-    }
-    for (struct saving *s = list; s < end; s++)
-        if (s->file >= 0 && close(s->file) != 0)
-            saving_fail(s);
-}
-
-/*
- * Tells what became of a message. One with fewer octets than the server said is saved too, but not taken for
- * whole: there are servers that do not stuff a dot at the very start of a message, which ends it there.
- */
-static void
-tell_saved(struct client *c, const struct saving *s)
-{
-    const char *directory = c->settings->directory;
-    size_t known = numbers_find(&c->there, s->number);
-    int64_t listed = c->listed && known < c->there.count && c->there.list[known].number == s->number ?
-                     c->there.list[known].octets : -1;
-    uint64_t said = s->octets;
-
-    if (s->status != NULL)
-        show_line(c, s->status, strlen(s->status));
-    if (s->error != 0) {
-        fail(c, "message %" PRIu32 " is not saved: %s: %s; -d names another directory", s->number, directory,
-             strerror(s->error));
-        return;
-    }
-    *(s->had_it ? &c->tally.had : &c->tally.done) += 1;
-    c->tally.octets += s->octets;
-    tell(c, "%s %s/%s (%" PRIu64 " octets)", s->had_it ? "already saved as" : "saved", directory, s->name, s->octets);
-    if (s->announced[0] != '\0' && !pop3_number(s->announced, UINT64_MAX, &said))
-        said = UINT64_MAX;
-    if (said <= s->octets)
-        numbers_drop(&c->unsaved, s->number);
-    if (said > s->octets)
-        fail(c, "the server said that message %" PRIu32 " has %s octets: some may be missing", s->number, s->announced);
-    else if (said < s->octets)
-        warn(c, "the server said that message %" PRIu32 " has %s octets", s->number, s->announced);
-    else if (s->announced[0] == '\0' && listed >= 0 && (uint64_t)listed != s->octets)
-        warn(c, "the server listed message %" PRIu32 " with %" PRId64 " octets", s->number, listed);
-}
-
-/* Closes the directory, which is opened again when it is needed. */
-static void
-save_close(struct client *c)
-{
-    if (c->received.directory >= 0)
-        close(c->received.directory);
-    c->received.directory = -1;
-}
-
-/*
- * Saves the messages that came whole, and tells what became of them.
- *
- * An fsync() waits for the disk, and two for each message wait longer than all else takes. For several files
- * one syncfs() writes everything out at once, and then each fsync() has next to nothing left to do. It stays:
- * not every file system and kernel does with syncfs() what it says, or tells of an error there.
- */
-static void
-save_received(struct client *c)
-{
-    struct savings *r = &c->received;
-
-    if (r->count == 0)
-        return;
-#ifdef SYS_syncfs
-    if (r->count >= SYNCFS_LEAST && !r->busy) {
-        int64_t began = wire_clock();
-
-        syscall(SYS_syncfs, (long)r->directory);
-        r->busy = wire_clock() - began > SYNCFS_MS;
-    }
-#endif
-    save_end(r->list, r->count);
-    if (interrupted)
-        limit_output(c);
-    for (size_t i = 0; i < r->count; i++) {
-        tell_saved(c, &r->list[i]);
-        free(r->list[i].status);
-    }
-    r->count = 0;
-    r->octets = 0;
-}
-
-/* Begins to save a message, together with those that wait for it. */
-static void
-save_another(struct client *c, struct saving *s, uint32_t number)
-{
-    struct savings *r = &c->received;
-
-    if (r->count == 0) {
-        struct rlimit files;
-
-        save_close(c);
-        r->directory = open_directory(c->settings->directory);
-        r->most = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < SAVE_TOGETHER ?
-                  (size_t)files.rlim_cur / 4 : SAVE_TOGETHER;
-    }
-    save_begin(s, r->directory, number);
-}
-
 /* ---- 6. The server --------------------------------------------------------------------------- */
 
-/* Ends a session that broke, and says why. Only QUIT removes mail: without it the marks are worth nothing. */
+/*
+ * Says, once, why a session ended that did not end with QUIT's answer. converse() calls it after
+ * every command. Only QUIT removes mail: without it the marks have no effect.
+ */
 static void
-lost(struct client *c)
+connection_lost(struct client *c)
 {
-    const char *why = strerror(c->server.error > 0 ? c->server.error : 0);
     const char *mail = "nothing was removed";
+    int error = c->server.error;
 
     if (c->over)
         return;
     c->over = true;
-    save_received(c);           /* what came whole before is as good as ever */
-    if (c->screen.error == WIRE_CLOSED)
-        why = "nobody reads what is shown";
-    else if (c->screen.error != 0 && c->screen.error != EINTR)
-        why = strerror(c->screen.error);
-    else if (c->server.error == WIRE_CLOSED || c->server.error == ECONNRESET)
-        why = "the server closed the connection";
-    else if (c->server.error == ETIMEDOUT)
-        why = c->quitting ? "the server does not answer QUIT" : "the server does not answer";
-    else if (c->server.error == EINTR)
-        why = "broken off";
-    else if (c->server.error == EPROTO)
-        why = "what answers there does not speak POP3";
-    else if (c->server.error == EBADMSG)
-        why = "the server says what was not asked for";
-    if (c->quitting && c->marked.count > 0)
+    if (c->quitting && marked_count(c) > 0)
         mail = "it did not say whether it removed the marked messages";
-    fail(c, "%s; %s", why, mail);
+    if (c->screen.error == WIRE_CLOSED)
+        fail(c, "nobody reads the output; %s", mail);
+    else if (c->screen.error != 0 && c->screen.error != EINTR)
+        fail(c, "cannot write the output: %s; %s", strerror(c->screen.error), mail);
+    else if (error == WIRE_CLOSED || error == ECONNRESET)
+        fail(c, "the server closed the connection; %s", mail);
+    else if (error == ETIMEDOUT)
+        fail(c, "the server does not answer%s; %s", c->quitting ? " QUIT" : "", mail);
+    else if (error == EILSEQ)
+        fail(c, "the answer does not end: the server ends its lines with LF alone, and POP3 needs "
+             "CRLF; %s", mail);
+    else if (error == EINTR || error == 0)
+        fail(c, "interrupted; %s", mail);
+    else if (error == EPROTO)
+        fail(c, "this is no answer of a POP3 server: %s; %s", c->status[0] != '\0' ? c->status
+             : "(a line of more than 512 octets)", mail);
+    else if (error == EBADMSG)
+        fail(c, "the server sent an answer that was not asked for; %s", mail);
+    else
+        fail(c, "%s; %s", strerror(error), mail);
 }
 
-/* Returns a socket that is connected to the host's first address that answers, or -1, having said why. */
+/*
+ * Returns a socket that is connected to the host's first address that answers, or -1 after having
+ * said why.
+ */
 static int
 connect_to(struct client *c, const struct addrinfo *addresses)
 {
@@ -2327,9 +2030,10 @@ connect_to(struct client *c, const struct addrinfo *addresses)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         fcntl(fd, F_SETFL, O_NONBLOCK);
         c->server.error = 0;
+        c->server.idle_until = 0;
+        c->server.idle_ms = CONNECT_SECONDS * 1000;
         error = connect(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
         if (error == EINPROGRESS) {
-            c->server.idle_ms = CONNECT_SECONDS * 1000;
             if (!wire_wait(&c->server, fd, true))
                 error = c->server.error;
             else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
@@ -2342,15 +2046,14 @@ connect_to(struct client *c, const struct addrinfo *addresses)
         close(fd);
     }
     fail(c, "cannot connect to %s port %s: %s%s", c->settings->host, c->settings->port,
-         interrupted ? "broken off" : strerror(error),
-         error == ECONNREFUSED ? "; does the server run, and on this port?" : "");
+         interrupted ? "interrupted" : strerror(error),
+         error == ECONNREFUSED ? "; is the server running, and on this port?" : "");
     return -1;
 }
 
 /*
- * Runs the command of -x with pipes for its standard input and output. ^C is the client's business, so the
- * command does not get that signal; all else is for it as it was for the client. Returns false, having said
- * why, when it cannot be started.
+ * Runs the -x command with pipes as its standard input and output. Ctrl-C is not for it: the
+ * client decides what happens then. Returns false after having said why it cannot be run.
  */
 static bool
 run_command(struct client *c, int *in, int *out)
@@ -2375,7 +2078,7 @@ run_command(struct client *c, int *in, int *out)
         signal(SIGXFSZ, SIG_DFL);
         sigprocmask(SIG_SETMASK, &c->mask, NULL);
         execl("/bin/sh", "sh", "-c", c->settings->command, (char *)NULL);
-        fprintf(stderr, "client: /bin/sh: %s\n", strerror(errno));
+        fprintf(stderr, "%s: /bin/sh: %s\n", program, strerror(errno));
         _exit(127);
     }
     close(to[0]);
@@ -2387,42 +2090,119 @@ run_command(struct client *c, int *in, int *out)
     return true;
 }
 
-/* Waits for the command of -x to end, with more than patience if need be, and reports how it ended. */
-static void
-end_command(struct client *c)
+/*
+ * Waits until a child has ended, for at most ms milliseconds or until a signal arrives. Returns
+ * true with *status set if it has ended. The one place that waits for children: SIGCHLD, which is
+ * blocked outside of waits, ends the wait without a race.
+ */
+static bool
+wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
 {
-    static const int force[] = {0, SIGTERM, SIGKILL};
-    int status = 0;
-    pid_t ended = 0;
+    pid_t ended = waitpid(pid, status, WNOHANG);
 
-    for (size_t i = 0; i < sizeof force / sizeof *force && ended == 0; i++) {
-        int64_t limit = wire_clock() + (interrupted ? 1 : CHILD_SECONDS) * 1000, left;
-
-        if (force[i] != 0) {
-            fail(c, "%s does not end, and is told to", c->settings->command);
-            kill(c->child, force[i]);
-        }
-        while ((ended = waitpid(c->child, &status, WNOHANG)) == 0 && (left = limit - wire_clock()) > 0) {
-            wait_ready(NULL, 0, false, left, &c->mask);
-        }
+    if (ended == 0 && ms > 0) {
+        wait_ready(NULL, 0, false, ms, &c->mask);
+        ended = waitpid(pid, status, WNOHANG);
     }
-    c->child = 0;
-    if (ended > 0 && WIFSIGNALED(status))
-        fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
-    else if (ended > 0 && WEXITSTATUS(status) != 0)
-        fail(c, "%s ended with status %d", c->settings->command, WEXITSTATUS(status));
+    if (ended < 0)
+        *status = 0;            /* whoever started us made the system reap our children */
+    return ended != 0;
 }
 
-/* Sends one command line, of that length, without its end. */
+/*
+ * Closes the connection and waits for the -x command, which is ended by force if it does not end
+ * itself. Its failure counts unless QUIT was answered with +OK.
+ */
 static void
-send_line(struct client *c, const char *line, size_t length)
+hang_up(struct client *c, bool quit_done)
 {
-    wire_put(&c->server, line, length);
+    static const int force[] = {0, SIGTERM, SIGKILL};
+    bool failed = c->failed, ended = false;
+    int status = 0;
+
+    close(c->server.in);
+    if (c->server.out != c->server.in)
+        close(c->server.out);
+    if (c->child <= 0)
+        return;
+    for (size_t i = 0; i < sizeof force / sizeof *force && !ended; i++) {
+        int64_t limit = wire_clock() + (interrupted ? 1 : CHILD_SECONDS) * 1000;
+
+        if (force[i] != 0) {
+            fail(c, "%s does not end and is sent signal %d", c->settings->command, force[i]);
+            kill(c->child, force[i]);
+        }
+        while (!(ended = wait_child(c, c->child, limit - wire_clock(), &status))
+               && wire_clock() < limit)
+            continue;
+    }
+    c->child = 0;
+    if (WIFSIGNALED(status))
+        fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
+    else if (WEXITSTATUS(status) != 0)
+        fail(c, "%s ended with status %d", c->settings->command, WEXITSTATUS(status));
+    if (quit_done)
+        c->failed = failed;
+}
+
+/*
+ * Shows a line that is sent, for -v. Passwords are not shown: not that of PASS, not what may be
+ * one in AUTH, and not the line that answers a "+ ".
+ */
+static void
+print_sent(struct client *c, const char *line)
+{
+    size_t word = strcspn(line, " "), shown = strlen(line);
+
+    if (word == 4 && strncasecmp(line, "PASS", 4) == 0)
+        shown = word + 1;
+    else if (word == 4 && strncasecmp(line, "AUTH", 4) == 0 && strchr(line + 5, ' ') != NULL)
+        shown = (size_t)(strchr(line + 5, ' ') - line) + 1;
+    else if (c->continued)
+        shown = 0;
+    print_line(c, "> %.*s%s", (int)shown, line, line[shown] != '\0' ? "***" : "");
+}
+
+/* Sends one command line without its end. */
+static void
+send_line(struct client *c, const char *line)
+{
+    if (c->settings->verbose)
+        print_sent(c, line);
+    c->continued = false;
+    wire_put(&c->server, line, strlen(line));
     wire_put(&c->server, "\r\n", 2);
     c->spoke = wire_clock();
 }
 
-/* Says whether a status line begins with this status, alone or with a blank behind it. */
+/*
+ * Keeps the session open while a person thinks or reads: sends NOOP when it is due. Returns the
+ * milliseconds until the next one. Nothing is sent between USER and PASS. If the last one was not
+ * answered yet and a person waits at the prompt, wait_for_keys() gives the server up.
+ *
+ * A Ctrl-C that is meant for the pager must not break the connection here.
+ */
+static int64_t
+keep_alive(struct client *c)
+{
+    const volatile sig_atomic_t *stop = c->server.stop;
+    int64_t left = c->spoke + c->noop_ms - wire_clock();
+
+    if (left > 0)
+        return left;
+    if (c->user_given) {
+        c->spoke = wire_clock();
+        return c->noop_ms;
+    }
+    c->noops++;
+    send_line(c, "NOOP");
+    c->server.stop = NULL;
+    wire_flush(&c->server);
+    c->server.stop = stop;
+    return c->noop_ms;
+}
+
+/* Returns true if a status line begins with this status, alone or followed by a blank. */
 static bool
 has_status(const char *line, const char *status)
 {
@@ -2431,124 +2211,180 @@ has_status(const char *line, const char *status)
     return strncmp(line, status, length) == 0 && (line[length] == '\0' || line[length] == ' ');
 }
 
+/* Returns true if a whole line was received. */
+static bool
+has_line(const struct wire *w)
+{
+    return memchr(w->input + w->in_start, '\n', w->in_end - w->in_start) != NULL;
+}
+
 /*
- * Before it is waited for the server: what waits for the screen is written, and messages that wait to be saved
- * are, unless more comes soon.
+ * Sends and shows everything that waits, before the client waits for the server. While a transfer
+ * shows its progress it wakes up every second, to show when nothing arrives. The wire goes on with
+ * the idle time that began here.
  */
 static void
 before_waiting(struct client *c)
 {
-    if (c->received.count > 0) {
-        int64_t left = c->received.since + SAVE_MS - wire_clock();
+    struct wire *w = &c->server;
 
-        if (left <= 0 || wait_ready(&c->server.in, 1, false, left, &c->mask) <= 0)
-            save_received(c);
-    }
     wire_flush(&c->screen);
+    if (!wire_flush(w) || !c->editing || c->progress.began == 0)
+        return;
+    if (w->idle_until == 0)
+        w->idle_until = wire_clock() + w->idle_ms;
+    while (wire_clock() < w->idle_until && wait_ready(&w->in, 1, false, 1000, &c->mask) == 0)
+        progress_paint(c);
 }
 
-/* Which status lines are shown as they come. */
-enum which { NONE, EVERY, ALL_BUT_OK };
-
 /*
- * Reads the status line that answers a command, keeps it in c->status, and shows it as it came. Returns
- * whether it was +OK. Anything else goes into the exit status. With "+ " a server asks for more (RFC 5034);
- * what is no status line at all ends the session.
+ * Reads the status line that answers a command into c->status. Returns true if it is +OK; anything
+ * else goes into the exit status. "+ " asks for more (RFC 5034). What is no status line at all is
+ * an error of the wire: nobody knows what follows. Answers to the client's own NOOPs are skipped.
  */
 static bool
-get_status(struct client *c, enum which which)
+read_status(struct client *c)
 {
     char *line;
     size_t length;
     enum wire_line got;
 
     do {
-        if (c->server.in_start == c->server.in_end)
+        if (!has_line(&c->server))
             before_waiting(c);
         got = wire_line(&c->server, sizeof c->status, &line, &length);
-    } while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);   /* of its own the client says nothing */
-    if (got == WIRE_NO_LINE) {
-        lost(c);
-        return false;
-    }
+    } while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);
+    c->status[0] = '\0';
+    c->status_length = 0;
     if (got == WIRE_LINE) {
         memcpy(c->status, line, length + 1);
-        bool ok = has_status(line, "+OK");
-
-        if (!ok)
-            save_received(c);   /* it stands behind what is told of those */
-        if (which == EVERY || (which == ALL_BUT_OK && !ok))
-            show_line(c, c->status, length);
-        if (ok)
+        c->status_length = length;
+        if (has_status(line, "+OK"))
             return true;
-        c->failed = true;
-        if (has_status(line, "-ERR") || has_status(line, "+"))
-            return false;
+        c->continued = has_status(line, "+");
     }
-    wire_fail(&c->server, EPROTO);
-    lost(c);
+    c->failed = true;
+    if (got != WIRE_NO_LINE && !c->continued && !has_status(c->status, "-ERR"))
+        wire_fail(&c->server, EPROTO);
     return false;
 }
 
+/* Shows the last status line as it was received. */
+static void
+show_status(struct client *c)
+{
+    if (c->server.error == 0)
+        print_status(c, c->status, c->status_length);
+}
+
+/* Reads the status line that answers a command, and shows it. Returns true if it is +OK. */
+static bool
+show_answer(struct client *c)
+{
+    bool ok = read_status(c);
+
+    show_status(c);
+    return ok;
+}
+
+/* A message that is being received. All zero at its start. */
+struct download {
+    struct pop3_unstuffer unstuffer;
+    bool lone_dot;              /* the last piece ended in a dot between two LFs */
+    char piece[WIRE_INPUT + 1];
+};
+
 /*
- * Reads the lines behind a status line, to the lone dot, and hands their octets to take in pieces, with LF
- * as the line end. Returns false, having said why, when they do not come whole.
+ * Reads the next piece of a message, of any length, with LF as the line end. Returns false after
+ * the final dot, or if the wire has failed.
  */
 static bool
-get_body(struct client *c, struct pop3_unstuffer *u, void (*take)(void *to, const unsigned char *octets, size_t length),
-         void *to)
+read_piece(struct client *c, struct download *b, struct span *piece)
 {
     struct wire *w = &c->server;
-    unsigned char text[WIRE_INPUT + 1];
+    uint64_t before = b->unstuffer.octets;
+    size_t made = 0;
 
-    while (u->at != UNSTUFF_END) {
-        size_t made;
-
-        if (w->in_start == w->in_end) {
-            before_waiting(c);
-            if (!wire_fill(w)) {
-                lost(c);
-                return false;
-            }
+    if (b->unstuffer.at == UNSTUFF_END)
+        return false;
+    if (w->in_start == w->in_end) {
+        before_waiting(c);
+        if (!wire_fill(w)) {
+            if (w->error == ETIMEDOUT && b->lone_dot)
+                w->error = EILSEQ;
+            return false;
         }
-        uint64_t before = u->octets;
-        w->in_start += pop3_unstuff(u, w->input + w->in_start, w->in_end - w->in_start, text, &made);
-        take(to, text, made);
-        c->progress.octets += u->octets - before;
         c->progress.moved = wire_clock();
-        progress_paint(c);
     }
+    w->in_start += pop3_unstuff(&b->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
+                                (unsigned char *)b->piece, &made);
+    *piece = (struct span){b->piece, b->piece + made};
+    b->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
+        && (made == 2 || piece->end[-3] == '\n');
+    c->progress.octets += b->unstuffer.octets - before;
+    progress_paint(c);
     return true;
 }
 
-/* What a body is shown with. */
-struct shown {
-    struct client *client;
-    struct visible visible;
-};
-
-static void
-take_to_screen(void *to, const unsigned char *octets, size_t length)
+/* Returns true if the message that was read is complete. */
+static bool
+download_complete(const struct download *b)
 {
-    struct shown *shown = to;
-
-    show(shown->client, &shown->visible, octets, length);
+    return b->unstuffer.at == UNSTUFF_END;
 }
 
-/* Shows the lines behind a status line. */
+/* Shows the message behind a status line as it comes: line by line, a long line in pieces. */
 static void
 show_body(struct client *c)
 {
-    struct pop3_unstuffer u = {.octets = 0};
-    struct shown shown = {.client = c};
+    struct download b = {.lone_dot = false};
+    struct text text = {0};
+    struct span piece;
 
-    get_body(c, &u, take_to_screen, &shown);
+    while (read_piece(c, &b, &piece)) {
+        text_add(&text, piece.at, span_length(piece));
+
+        struct span all = text_span(&text);
+        const char *cut = download_complete(&b) ? all.end : whole_end(all);
+        size_t shown = (size_t)(cut - all.at);
+
+        print_bytes(c, (struct span){all.at, cut});
+        text.length -= shown;
+        memmove(text.bytes, text.bytes + shown, text.length);
+    }
+    print_bytes(c, text_span(&text));
+    text_free(&text);
 }
 
 /*
- * Shows what the server says without having been asked, and whether it has gone. Waits for nothing. A person
- * can judge what that was; a script's next command might take it for its answer, so there it is the end, but
- * for the -ERR with which a server takes its leave.
+ * Reads a line of LIST, UIDL or CAPA. Returns false after the final dot, or if the wire has
+ * failed. No message can be cut off here, so LF alone ends a line, too: some test servers send it.
+ */
+static bool
+read_list_line(struct client *c, char **line, size_t *length)
+{
+    for (;;) {
+        if (!has_line(&c->server))
+            before_waiting(c);
+        switch (wire_line(&c->server, LIST_LINE_MAX, line, length)) {
+        case WIRE_NO_LINE:
+            return false;
+        case WIRE_LINE_TOO_LONG:
+            fail(c, "a line of the list is too long; it is left out");
+            continue;
+        case WIRE_LINE:
+            if (**line != '.')
+                return true;
+            ++*line;            /* byte-stuffing */
+            return --*length > 0;
+        }
+    }
+}
+
+/*
+ * Shows what the server sent unasked, and notices that it has gone. Waits for nothing. A person
+ * can judge what that was. A script's next command might take it for its answer: there it ends the
+ * session, except for the -ERR with which a server announces that it closes.
  */
 static void
 hear_server(struct client *c)
@@ -2556,31 +2392,343 @@ hear_server(struct client *c)
     char *line;
     size_t length;
 
-    for (int i = 0; i < 2 && c->server.error == 0; i++) {       /* one read, or one that talks on is never left */
-        while (memchr(c->server.input + c->server.in_start, '\n', c->server.in_end - c->server.in_start) != NULL) {
-            if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE ||
-                (c->noops > 0 && c->noops-- > 0))
-                continue;
-            show_line(c, line, length);
-            if (!c->at_terminal && !has_status(line, "-ERR"))
-                wire_fail(&c->server, EBADMSG);
-        }
-        if (i == 0 && (wait_ready(&c->server.in, 1, false, 0, NULL) <= 0 || !wire_fill(&c->server)))
-            break;
+    if (c->server.error == 0 && wait_ready(&c->server.in, 1, false, 0, NULL) > 0)
+        wire_fill(&c->server);  /* once: a server that sends on and on is heard later */
+    while (has_line(&c->server)) {
+        if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE
+            || (c->noops > 0 && c->noops-- > 0))
+            continue;
+        print_status(c, line, length);
+        if (!c->at_terminal && !has_status(line, "-ERR"))
+            wire_fail(&c->server, EBADMSG);
     }
-    if (c->server.error != 0)
-        lost(c);
 }
 
-/* Ends the connection, from the client's side or after the server's, and the command of -x with it. */
+/* ---- 7. Saving ------------------------------------------------------------------------------- */
+
+/*
+ * A message is written to a file with a hidden name. When it is complete it waits for others of
+ * the same command, because the disk takes far longer for one after the other than for all of
+ * them at once: save_commit() has their content written, then gives each its name, then has the
+ * directory written. Only then are they reported as saved.
+ */
+
+/* Records errno as the error of a message, if it is the first one. */
 static void
-hang_up(struct client *c)
+save_error(struct saving *s)
 {
-    close(c->server.in);
-    if (c->server.out != c->server.in)
-        close(c->server.out);
-    if (c->child > 0)
-        end_command(c);
+    if (s->error == 0)
+        s->error = errno != 0 ? errno : EIO;
+}
+
+/* Has a file or directory written to disk. Some file systems cannot do that for directories. */
+static bool
+sync_descriptor(int fd)
+{
+    return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
+}
+
+/*
+ * Has the name of a new directory written to disk, which its parent holds. A parent that may be
+ * written to and not read cannot be synced alone.
+ */
+static bool
+sync_parent(const char *path)
+{
+    char parent[PATH_MAX];
+    int fd, error;
+    bool synced;
+
+    snprintf(parent, sizeof parent, "%s/..", path);
+    fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES) {
+        sync();
+        return true;
+    }
+    if (fd < 0)
+        return false;
+    synced = sync_descriptor(fd);
+    error = errno;
+    close(fd);
+    errno = error;
+    return synced;
+}
+
+/*
+ * Opens the directory for messages. It is made if it does not exist, with its parents; one that
+ * was made is on disk, or removed again. Returns -1 with errno set if that fails.
+ */
+static int
+open_directory(const char *path)
+{
+    char part[PATH_MAX - 3];    /* so that sync_parent() can add to it */
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    size_t length = strlen(path);
+
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    for (size_t end = 1; end <= length && end < sizeof part; end++) {
+        if (path[end] != '/' && path[end] != '\0')
+            continue;
+        snprintf(part, sizeof part, "%.*s", (int)end, path);
+
+        bool made = mkdir(part, S_IRWXU) == 0;
+        int error = errno;
+        if (made && sync_parent(part))
+            continue;
+        error = made ? errno : error;
+        if (!made && (error == EEXIST || access(part, F_OK) == 0))
+            continue;           /* one that exists may also be refused with EROFS and the like */
+        if (made)
+            rmdir(part);
+        errno = error;
+        return -1;
+    }
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/*
+ * Opens a hidden file for a message in the directory path, which the first message of a command
+ * opens. Errors wait in s->error, those of the directory as well.
+ */
+static void
+save_open(struct savings *all, struct saving *s, const char *path, uint64_t number)
+{
+    if (!all->opened) {
+        all->opened = true;
+        all->directory = open_directory(path);
+        all->error = errno;
+    }
+    *s = (struct saving){.number = number, .file = -1};
+    for (int i = 0; all->directory >= 0 && s->file < 0 && i < 100; i++) {
+        snprintf(s->temporary, sizeof s->temporary, ".%" PRIu64 ".%ld-%d", number,
+                 (long)getpid(), i);
+        s->file = openat(all->directory, s->temporary,
+                         O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+        if (s->file < 0 && errno != EEXIST)
+            break;
+    }
+    if (s->file < 0) {
+        s->temporary[0] = '\0';
+        errno = all->directory < 0 ? all->error : errno;
+        save_error(s);
+    }
+}
+
+/* Writes a piece of a message. After an error the rest of it is only read from the server. */
+static void
+save_piece(struct saving *s, struct span piece)
+{
+    while (piece.at < piece.end && s->error == 0) {
+        ssize_t count = write(s->file, piece.at, span_length(piece));
+
+        if (count > 0)
+            piece.at += count;
+        else if (count == 0 || errno != EINTR)
+            save_error(s);
+    }
+}
+
+/*
+ * Returns true if a file of the directory has the same content as an open one. It is on disk then,
+ * whoever wrote it: it is about to be called saved.
+ */
+static bool
+same_content(int directory, const char *name, int file)
+{
+    int other = openat(directory, name,
+                       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    char a[16 * 1024], b[sizeof a];
+    struct stat ours, theirs;
+    off_t offset = 0;
+    bool same = false;
+
+    if (other >= 0 && fstat(other, &theirs) == 0 && fstat(file, &ours) == 0)
+        same = S_ISREG(theirs.st_mode) && ours.st_size == theirs.st_size;
+    while (same && offset < ours.st_size) {
+        ssize_t count = pread(file, a, sizeof a, offset);
+
+        same = count > 0 && pread(other, b, (size_t)count, offset) == count
+            && memcmp(a, b, (size_t)count) == 0;
+        offset += count;
+    }
+    same = same && fsync(other) == 0;
+    if (other >= 0)
+        close(other);
+    return same;
+}
+
+/*
+ * Renames a file. Returns 0, or -1 with errno set: EEXIST if the name is taken. Nothing is ever
+ * overwritten: a link cannot, and neither can the rename of Linux and macOS for file systems
+ * without links. Where both are missing an empty file reserves the name first.
+ */
+static int
+rename_new(int directory, const char *from, const char *to)
+{
+    int fd;
+
+    if (linkat(directory, from, directory, to, 0) == 0) {
+        unlinkat(directory, from, 0);
+        return 0;
+    }
+    if (errno == EEXIST)
+        return -1;
+#if defined SYS_renameat2 && !defined POSIX_ONLY
+    if (syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */) == 0)
+        return 0;
+#elif defined RENAME_EXCL && !defined POSIX_ONLY
+    if (renameatx_np(directory, from, directory, to, RENAME_EXCL) == 0)
+        return 0;
+#endif
+    if (errno == EEXIST)
+        return -1;
+    fd = openat(directory, to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                S_IRUSR | S_IWUSR);
+    if (fd < 0)
+        return -1;
+    close(fd);
+    if (renameat(directory, from, directory, to) == 0)
+        return 0;
+
+    int error = errno;
+    unlinkat(directory, to, 0);
+    errno = error;
+    return -1;
+}
+
+/*
+ * Gives a complete message the first free name of n.eml, n-1.eml, n-2.eml ..., unless a file
+ * before that has the same content.
+ */
+static void
+save_name(struct savings *all, struct saving *s)
+{
+    for (unsigned i = 0; s->error == 0; i++) {
+        snprintf(s->name, sizeof s->name, i == 0 ? "%" PRIu64 ".eml" : "%" PRIu64 "-%u.eml",
+                 s->number, i);
+        if (rename_new(all->directory, s->temporary, s->name) == 0) {
+            s->temporary[0] = '\0';
+            return;
+        }
+        if (errno != EEXIST)
+            save_error(s);
+        else if (same_content(all->directory, s->name, s->file)) {
+            s->already = true;
+            return;
+        }
+    }
+}
+
+/* Removes what is left of a message that was not saved, and closes its file. */
+static void
+save_close(struct savings *all, struct saving *s)
+{
+    if (s->temporary[0] != '\0')
+        unlinkat(all->directory, s->temporary, 0);
+    if (s->file >= 0 && close(s->file) != 0)
+        save_error(s);
+}
+
+/*
+ * Says what became of a message. One that is shorter than the server announced is kept, but counts
+ * as failed: a server that does not stuff a dot at the very start of a message cuts it off there.
+ */
+static void
+save_report(struct client *c, const struct saving *s)
+{
+    struct message *m = message_find(c, s->number);
+    const char *directory = c->settings->directory;
+
+    if (s->status.length > 0)
+        print_status(c, s->status.bytes, s->status.length);
+    if (s->error != 0) {
+        fail(c, "message %" PRIu64 " is not saved: %s: %s; -d names another directory", s->number,
+             directory, strerror(s->error));
+        return;
+    }
+    *(s->already ? &c->savings.already : &c->savings.saved) += 1;
+    c->savings.octets += s->octets;
+    print_line(c, "%s %s/%s (%" PRIu64 " octets)", s->already ? "already saved as" : "saved",
+               directory, s->name, s->octets);
+    if (s->announced && s->expected > s->octets) {
+        fail(c, "the server said that message %" PRIu64 " has %" PRIu64 " octets: some may be "
+             "missing", s->number, s->expected);
+        return;
+    }
+    if (m != NULL)
+        m->unsaved = false;
+    if (s->announced && s->expected < s->octets)
+        warn(c, "the server said that message %" PRIu64 " has %" PRIu64 " octets", s->number,
+             s->expected);
+    else if (!s->announced && m != NULL && m->listed && m->octets >= 0
+             && (uint64_t)m->octets != s->octets)
+        warn(c, "the server listed message %" PRIu64 " with %" PRId64 " octets", s->number,
+             m->octets);
+}
+
+/*
+ * Saves the messages that are complete, and reports each. syncfs() writes everything at once;
+ * then each fsync() has little left to do. It stays: not every file system does with syncfs() what
+ * it says, or reports an error there.
+ */
+static void
+save_commit(struct client *c)
+{
+    struct savings *all = &c->savings;
+    struct saving *end = all->list + all->count;
+    bool named = false;
+
+#ifdef SYS_syncfs
+    if (all->count > 2)
+        syscall(SYS_syncfs, (long)all->directory);
+#endif
+    for (struct saving *s = all->list; s < end; s++)
+        if (s->error == 0 && fsync(s->file) != 0)
+            save_error(s);
+    for (struct saving *s = all->list; s < end; s++) {
+        save_name(all, s);
+        named = named || s->error == 0;
+    }
+    if (named && !sync_descriptor(all->directory)) {
+        int error = errno;
+
+        for (struct saving *s = all->list; s < end; s++) {
+            if (s->error == 0 && !s->already)
+                unlinkat(all->directory, s->name, 0);
+            errno = error;
+            save_error(s);
+        }
+    }
+    for (struct saving *s = all->list; s < end; s++) {
+        save_close(all, s);
+        save_report(c, s);
+        text_free(&s->status);
+    }
+    all->count = 0;
+}
+
+/* Prepares for the messages of one command. */
+static void
+save_begin(struct client *c)
+{
+    struct savings *all = &c->savings;
+    struct rlimit files;
+
+    *all = (struct savings){.directory = -1};
+    all->most = SAVE_TOGETHER;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < SAVE_TOGETHER)
+        all->most = (size_t)files.rlim_cur / 4;
+}
+
+/* Saves what is complete, and closes the directory. */
+static void
+save_end(struct client *c)
+{
+    save_commit(c);
+    if (c->savings.directory >= 0)
+        close(c->savings.directory);
+    c->savings.directory = -1;
 }
 
 /* ---- 8. Reading a message -------------------------------------------------------------------- */
@@ -5609,7 +5757,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
         }
         if (left <= 0) {
             c->noops++;
-            send_line(c, "NOOP", 4);
+            send_line(c, "NOOP");
             wire_flush(&c->server);
         }
         wait_ready(NULL, 0, false, interrupted ? 100 : left > 0 ? left : 0, &c->mask);
@@ -5753,533 +5901,669 @@ decode_headers(struct client *c, FILE *headers, struct text *out)
 
 /* ---- 9. Commands ----------------------------------------------------------------------------- */
 
-/* Reads the lines of a LIST, number and size, and shows them too if they were asked for. */
-struct listing {
-    struct shown shown;
-    bool show, full;
-    char line[64];              /* as much of it as numbers can need */
-    size_t length;
-};
+/* -- Lists of messages -- */
 
-static void
-take_to_listing(void *to, const unsigned char *octets, size_t length)
-{
-    struct listing *l = to;
-    struct client *c = l->shown.client;
-
-    if (l->show)
-        take_to_screen(&l->shown, octets, length);
-    for (size_t i = 0; i < length && !l->full; i++) {
-        if (octets[i] != '\n') {
-            if (l->length < sizeof l->line - 1)
-                l->line[l->length++] = (char)octets[i];
-            continue;
-        }
-
-        char *rest = NULL, *number, *size;
-        uint64_t value = 0, octets_there = 0;
-
-        l->line[l->length] = '\0';
-        l->length = 0;
-        number = strtok_r(l->line, " \t", &rest);
-        size = strtok_r(NULL, " \t", &rest);
-        if (number != NULL && pop3_number(number, UINT32_MAX, &value) && value > 0) {
-            bool known = size != NULL && pop3_number(size, INT64_MAX, &octets_there);
-
-            l->full = c->there.count == MESSAGES_MAX ||
-                      !numbers_put(&c->there, (uint32_t)value, known ? (int64_t)octets_there : -1);
-        }
-    }
-}
-
-/* Reads the lines behind LIST's status line into c->there. Returns false, having said why, when that fails. */
+/* Enters a line of LIST, number and octets. Returns false if there are too many messages. */
 static bool
-read_listing(struct client *c, bool show)
+enter_listed(struct client *c, char *line)
 {
-    struct pop3_unstuffer u = {.octets = 0};
-    struct listing listing = {.shown = {.client = c}, .show = show};
+    char *rest = NULL, *number = strtok_r(line, " \t", &rest), *size = strtok_r(NULL, " \t", &rest);
+    uint64_t value = 0, octets = 0;
 
-    c->there.count = 0;
-    c->listed = get_body(c, &u, take_to_listing, &listing) && !listing.full;
-    if (listing.full)
-        fail(c, "the list of messages is too long");
-    return c->listed;
-}
-
-/* Asks which messages there are that are not marked. Returns false when that is not to be known. */
-static bool
-list_messages(struct client *c)
-{
-    send_line(c, "LIST", 4);
-    return get_status(c, NONE) && read_listing(c, false);
-}
-
-/* Returns how many characters must be changed, added, dropped or exchanged to make one word of another; 3: many. */
-static size_t
-distance(const char *a, const char *b)
-{
-    size_t before[3][12] = {{0}}, m = strlen(a), n = strlen(b);
-
-    if (m > 10 || n > 10)
-        return 3;
-    for (size_t i = 0; i <= m; i++) {
-        size_t *row = before[i % 3], *last = before[(i + 2) % 3], *earlier = before[(i + 1) % 3];
-
-        for (size_t j = 0; j <= n; j++) {
-            bool same = i > 0 && j > 0 && a[i - 1] == b[j - 1];
-            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-
-            row[j] = i == 0 ? j : j == 0 ? i : last[j - 1] + !same;
-            if (i > 0 && last[j] + 1 < row[j])
-                row[j] = last[j] + 1;
-            if (j > 0 && row[j - 1] + 1 < row[j])
-                row[j] = row[j - 1] + 1;
-            if (swapped && earlier[j - 2] + 1 < row[j])
-                row[j] = earlier[j - 2] + 1;
-        }
-    }
-    return before[m % 3][n] < 3 ? before[m % 3][n] : 3;
-}
-
-/* Suggests the command that a refused word was probably meant to be. */
-static void
-hint(struct client *c, const char *word)
-{
-    const char *best = NULL;
-    size_t least = 2;
-    char upper[12] = "";
-
-    for (size_t i = 0; i < sizeof upper - 1 && word[i] != '\0'; i++)
-        upper[i] = word[i] >= 'a' && word[i] <= 'z' ? (char)(word[i] - 'a' + 'A') : word[i];
-    for (int verb = 0; verb < POP3_VERBS + 2; verb++) {
-        const char *name = verb < POP3_VERBS ? pop3_commands[verb].name : verb == POP3_VERBS ? "SHOW" : "HELP";
-
-        if (distance(upper, name) < least) {
-            least = distance(upper, name);
-            best = name;
-        }
-    }
-    if (best != NULL)
-        tell(c, "Did you mean %s?", best);
-    else if (c->at_terminal)
-        tell(c, "HELP lists the commands.");
-}
-
-/* Sends a line as it was typed and shows the answer, with what follows it if the command has that. */
-static void
-do_plain(struct client *c, const char *line, const struct pop3_request *typed)
-{
-    const struct pop3_command *command = &pop3_commands[typed->verb < POP3_VERBS ? typed->verb : POP3_NOOP];
-    bool body = command->body == BODY || (command->body == BODY_IF_ALONE && typed->count == 0);
-    bool failed = c->failed;
-
-    if (strlen(line) > POP3_COMMAND_MAX - 2) {
-        fail(c, "that is too long for POP3: a command has at most %d octets", POP3_COMMAND_MAX - 2);
-        return;
-    }
-    c->user_given = typed->verb == POP3_USER;
-    send_line(c, line, strlen(line));
-    if (!get_status(c, EVERY)) {
-        if (typed->verb == POP3_VERBS && has_status(c->status, "+") && !c->over)
-            c->failed = failed;         /* the next line typed is what it asks for */
-        if (typed->verb == POP3_VERBS && has_status(c->status, "-ERR") && !c->over)
-            hint(c, typed->word);
-        return;
-    }
-    if (typed->verb == POP3_LIST && body)
-        read_listing(c, true);
-    else if (body)
-        show_body(c);
-    if (typed->verb == POP3_RSET) {
-        c->marked.count = 0;
-        c->listed = false;
-    }
-}
-
-/* Adds a number that is not in the list yet. Returns false, having said so, when there is no memory. */
-static bool
-add_number(struct client *c, struct numbers *list, struct numbers *seen, uint32_t number)
-{
-    size_t known = numbers_find(&c->there, number);
-    bool there = c->listed && known < c->there.count && c->there.list[known].number == number;
-
-    if (numbers_have(seen, number))
+    if (number == NULL || !pop3_number(number, UINT64_MAX, &value) || value == 0)
         return true;
-    if (numbers_put(seen, number, -1) && numbers_append(list, number, there ? c->there.list[known].octets : -1))
-        return true;
-    fail(c, "no memory for so many messages");
-    return false;
-}
 
-/* Adds what there is from first to last, without what is marked. Returns false when there is no memory. */
-static bool
-add_range(struct client *c, struct numbers *list, struct numbers *seen, uint32_t first, uint32_t last)
-{
-    for (size_t i = numbers_find(&c->there, first); i < c->there.count && c->there.list[i].number <= last; i++)
-        if (!add_number(c, list, seen, c->there.list[i].number))
-            return false;
+    struct message *m = message_add(c, value);
+    if (m == NULL)
+        return false;
+    m->listed = true;
+    m->octets = size != NULL && pop3_number(size, INT64_MAX, &octets) ? (int64_t)octets : -1;
     return true;
 }
 
-/* Reads a word of a list: n, or n-m. */
+/*
+ * Reads the lines behind LIST's status line, and shows each as it comes if they were asked for.
+ * Returns false if they are not complete.
+ */
+static bool
+read_list(struct client *c, bool show)
+{
+    bool fits = true;
+    char *line;
+    size_t length;
+
+    for (size_t i = 0; i < c->count; i++)
+        c->messages[i].listed = false;
+    while (read_list_line(c, &line, &length)) {
+        if (show)
+            print_status(c, line, length);
+        fits = fits && enter_listed(c, line);
+    }
+    if (!fits)
+        fail(c, "the list of messages is too long");
+    c->listed = fits && c->server.error == 0;
+    return c->listed;
+}
+
+/* Asks which messages there are that are not marked. Returns false if that cannot be known. */
+static bool
+ask_list(struct client *c)
+{
+    send_line(c, "LIST");
+    if (read_status(c))
+        return read_list(c, false);
+    c->no_list = true;
+    return false;
+}
+
+/* Reads a word of a list: n, or n-m. Returns false if it is neither. */
 static bool
 read_range(const char *word, uint64_t *first, uint64_t *last)
 {
-    char text[24];
-    const char *dash = strchr(word, '-');
-    size_t length = dash != NULL ? (size_t)(dash - word) : strlen(word);
+    char text[TYPED_MAX + 1];
+    char *dash;
 
-    if (length >= sizeof text)
-        return false;
-    memcpy(text, word, length);
-    text[length] = '\0';
-    if (!pop3_number(text, UINT32_MAX, first))
+    snprintf(text, sizeof text, "%s", word);
+    dash = strchr(text, '-');
+    if (dash != NULL)
+        *dash = '\0';
+    if (!pop3_number(text, UINT64_MAX, first) || (dash != NULL && *first == 0))
         return false;
     *last = *first;
-    return dash == NULL || pop3_number(dash + 1, UINT32_MAX, last);
+    return dash == NULL || pop3_number(dash + 1, UINT64_MAX, last);
+}
+
+/* Adds a message to a list if it is not in it yet. */
+static bool
+add_number(struct client *c, struct numbers *list, uint64_t number)
+{
+    struct message *m = message_add(c, number);
+
+    if (m == NULL) {
+        fail(c, "too many messages");
+        return false;
+    }
+    if (m->named)
+        return true;
+    m->named = true;
+    if (list->count == list->room) {
+        list->room = list->room * 2 + 16;
+        list->number = grow(list->number, list->room * sizeof *list->number);
+    }
+    list->number[list->count++] = number;
+    return true;
+}
+
+/* Adds the messages from first to last that exist and are not marked. */
+static bool
+add_range(struct client *c, struct numbers *list, const char *word, uint64_t first, uint64_t last)
+{
+    uint64_t top = 0;
+
+    for (size_t i = c->count; i > 0 && top == 0; i--)
+        if (c->messages[i - 1].listed || c->messages[i - 1].marked)
+            top = c->messages[i - 1].number;
+    if (strcmp(word, "*") == 0)
+        last = top;
+    if (last > top) {
+        fail(c, "%s goes past the last message, which is %" PRIu64 "; nothing was sent", word, top);
+        return false;
+    }
+    for (size_t i = message_index(c, first); i < c->count && c->messages[i].number <= last; i++)
+        if (c->messages[i].listed && !c->messages[i].marked)
+            if (!add_number(c, list, c->messages[i].number))
+                return false;
+    return true;
+}
+
+/* Asks for the list, once for each command. Returns false after having shown why there is none. */
+static bool
+learn_list(struct client *c, bool *asked)
+{
+    if (*asked || ask_list(c))
+        return *asked = true;
+    if (!has_status(c->status, "+OK"))
+        show_status(c);
+    return false;
 }
 
 /*
- * Reads the arguments of a command that takes several messages: numbers, ranges and *. Returns false, having
- * said why, when they name nothing that can be asked for; nothing was sent then but a LIST.
+ * Adds the messages that a word means: a number, a range, or *. For the last two the list must be
+ * known. A single number need not exist: the server tells.
  */
 static bool
-read_numbers(struct client *c, const char *arguments, struct numbers *list)
+add_word(struct client *c, struct numbers *list, const char *word, bool *asked)
+{
+    uint64_t first = 0, last = 0;
+    bool all = strcmp(word, "*") == 0;
+
+    if (!all && !read_range(word, &first, &last)) {
+        fail(c, "invalid message number: %s; a list is written 1 3 5-9, and * means all; nothing "
+             "was sent", word);
+        return false;
+    }
+    if (first > last) {
+        fail(c, "%s runs backwards; nothing was sent", word);
+        return false;
+    }
+    if (!all && strchr(word, '-') == NULL)
+        return add_number(c, list, first);
+    return learn_list(c, asked) && add_range(c, list, word, first, last);
+}
+
+/*
+ * Reads the arguments of a command that takes several messages, which sizes says needs to know
+ * their sizes. Returns false, after having said why, if they name nothing that can be asked for;
+ * at most a LIST was sent then.
+ */
+static bool
+read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers *list)
 {
     char words[TYPED_MAX + 1], *rest = words, *word;
-    struct numbers seen = {.list = NULL};
-    bool good = true, asked = false;
+    bool asked = false, unknown = false;
 
+    *list = (struct numbers){.number = NULL};
+    for (size_t i = 0; i < c->count; i++)
+        c->messages[i].named = false;
+    if (sizes && !learn_list(c, &asked))
+        return false;
     snprintf(words, sizeof words, "%s", arguments);
-    while (good && (word = strtok_r(rest, " \t", &rest)) != NULL) {
-        uint64_t first = 0, last = 0;
-        bool all = strcmp(word, "*") == 0;
+    while ((word = strtok_r(rest, " \t", &rest)) != NULL)
+        if (!add_word(c, list, word, &asked))
+            return false;
+    for (size_t i = 0; i < list->count; i++) {
+        struct message *m = message_find(c, list->number[i]);
 
-        if (!all && (!read_range(word, &first, &last) || (first == 0 && strchr(word, '-') != NULL))) {
-            fail(c, "%s is no message number, range such as 2-5, or *; nothing was sent", word);
-            good = false;
-        } else if (first > last) {
-            fail(c, "%s runs backwards; nothing was sent", word);
-            good = false;
-        } else if (!all && strchr(word, '-') == NULL) {
-            good = add_number(c, list, &seen, (uint32_t)first);     /* whether it is there the server knows */
-        } else if (asked || (good = asked = list_messages(c))) {
-            uint32_t top = c->there.count > 0 ? c->there.list[c->there.count - 1].number : 0;
-
-            if (c->marked.count > 0 && c->marked.list[c->marked.count - 1].number > top)
-                top = c->marked.list[c->marked.count - 1].number;
-            if (last > top) {
-                fail(c, "%s goes past the last message, which is %" PRIu32 "; nothing was sent", word, top);
-                good = false;
-            }
-            good = good && add_range(c, list, &seen, (uint32_t)first, all ? UINT32_MAX : (uint32_t)last);
-        } else if (!c->over) {
-            show_line(c, c->status, strlen(c->status));
-        }
+        unknown = unknown || !m->listed || m->octets < 0
+            || list->octets > UINT64_MAX / 2 - (uint64_t)m->octets;
+        list->octets += unknown ? 0 : (uint64_t)m->octets;
     }
-    if (good && list->count == 0)
-        tell(c, c->marked.count > 0 ? "all of them are marked; RSET unmarks them" : "there is no message");
-    numbers_free(&seen);
-    return good;
-}
-
-/* Looks in the lines of CAPA's answer for PIPELINING (RFC 2449 section 6.8). */
-struct capability {
-    char line[16];
-    size_t length;
-    bool found;
-};
-
-static void
-take_to_capability(void *to, const unsigned char *octets, size_t length)
-{
-    struct capability *p = to;
-
-    for (size_t i = 0; i < length; i++) {
-        if (octets[i] != '\n') {
-            if (p->length < sizeof p->line)
-                p->line[p->length++] = (char)octets[i];
-            continue;
-        }
-        p->found = p->found || (p->length == 10 && memcmp(p->line, "PIPELINING", 10) == 0);
-        p->length = 0;
-    }
-}
-
-/* Finds out, once, whether commands may be sent before the earlier ones are answered. */
-static bool
-may_send_ahead(struct client *c)
-{
-    struct pop3_unstuffer u = {.octets = 0};
-    struct capability pipelining = {.found = false};
-    bool failed = c->failed;
-
-    if (c->pipelining >= 0)
-        return c->pipelining > 0;
-    send_line(c, "CAPA", 4);
-    if (get_status(c, NONE))
-        get_body(c, &u, take_to_capability, &pipelining);
-    else if (!c->over)
-        c->failed = failed;     /* an older server: no fault of anybody's */
-    c->pipelining = pipelining.found;
-    return pipelining.found;
+    if (unknown)
+        list->octets = 0;
+    if (list->count == 0)
+        print_line(c, marked_count(c) > 0 ? "all messages are marked; RSET unmarks them"
+                                          : "there is no message");
+    return true;
 }
 
 /*
- * Sends a command for each message and takes the answers with what fits it, in order. As many as most are
- * sent ahead if the server can take that; they are few enough to fit on the way, so nobody waits for the
- * other.
+ * Finds out, once, what the server can do: whether commands may be pipelined, and whether it has
+ * TOP. An older server has no CAPA, which is no failure.
  */
 static void
-for_each(struct client *c, enum pop3_verb verb, size_t most, const struct numbers *list,
-         void (*answered)(struct client *c, uint32_t number))
+ask_capabilities(struct client *c)
 {
-    size_t ahead = most > 1 && list->count > 1 && may_send_ahead(c) ? most : 1, sent = 0;
+    bool failed = c->failed;
+    char *line;
+    size_t length;
 
-    progress_begin(c, list->count, verb == POP3_RETR ? numbers_octets(list) : 0);
-    for (size_t i = 0; i < list->count && !c->over && !c->tally.enough; i++) {
-        if (sent - i <= ahead / 2)
-            for (; sent < list->count && sent - i < ahead; sent++) {
-                char line[32];
-                int length = snprintf(line, sizeof line, "%s %" PRIu32, pop3_commands[verb].name,
-                                      list->list[sent].number);
+    if (c->capable)
+        return;
+    c->capable = true;
+    send_line(c, "CAPA");
+    if (read_status(c)) {
+        c->no_top = true;
+        while (read_list_line(c, &line, &length)) {
+            c->pipelining = c->pipelining || strcasecmp(line, "PIPELINING") == 0;
+            c->no_top = c->no_top && strcasecmp(line, "TOP") != 0;
+        }
+    } else if (c->server.error == 0) {
+        c->failed = failed;
+    }
+}
 
-                send_line(c, line, (size_t)length);
+/*
+ * Sends a command for each message and lets answered() take the answers, in order. If the server
+ * can take it up to flight of them are pipelined, and more are sent when half of them are
+ * answered. They fit into the system's buffers, so neither side ever waits for the other to read.
+ */
+static void
+for_each(struct client *c, const char *command, size_t flight, const struct numbers *list,
+         void (*answered)(struct client *c, uint64_t number))
+{
+    size_t sent = 0;
+
+    if (flight > 1 && list->count > 1)
+        ask_capabilities(c);
+    if (!c->pipelining)
+        flight = 1;
+    for (size_t i = 0; i < list->count && c->server.error == 0 && !c->stop_showing; i++) {
+        char line[64];
+
+        if (sent - i <= flight / 2)
+            for (; sent < list->count && sent - i < flight; sent++) {
+                snprintf(line, sizeof line, command, list->number[sent]);
+                send_line(c, line);
             }
-        if (!wire_flush(&c->server))
-            lost(c);
-        else
-            answered(c, list->list[i].number);
+        answered(c, list->number[i]);
         c->progress.messages++;
     }
     progress_end(c);
 }
 
-/* RETR n: saves the message, together with others if there are more. */
+/* -- RETR, DELE, SHOW, HEADERS -- */
+
+/* Reports that a message is not saved, and before that why, if the connection is the reason. */
 static void
-retr_answered(struct client *c, uint32_t number)
+retr_failed(struct client *c, uint64_t number)
 {
-    struct savings *r = &c->received;
-    struct pop3_unstuffer u = {.octets = 0};
-    struct saving saving;
-    bool alone = c->progress.of == 1;
-
-    if (!numbers_put(&c->unsaved, number, -1))
-        fail(c, "no memory to remember message %" PRIu32, number);
-    if (!get_status(c, alone ? EVERY : ALL_BUT_OK)) {
-        if (!alone && !c->over)
-            fail(c, "message %" PRIu32 " is not saved", number);
-        return;
-    }
-    save_another(c, &saving, number);
-    sscanf(c->status, "+OK %20[0-9]", saving.announced);
-    if (alone)
-        pop3_number(saving.announced, INT64_MAX, &c->progress.expected);
-    else if ((saving.status = strdup(c->status)) == NULL)
-        show_line(c, c->status, strlen(c->status));
-
-    if (!get_body(c, &u, take_to_file, &saving)) {
-        fail(c, "message %" PRIu32 " is not saved", number);
-        saving.error = EPROTO;  /* and lost() has said why */
-        save_end(&saving, 1);
-        free(saving.status);
-        return;
-    }
-    saving.octets = u.octets;
-    if (r->count == 0)
-        r->since = wire_clock();
-    r->list[r->count++] = saving;
-    r->octets += u.octets;
-    if (r->count >= r->most || r->octets >= SAVE_OCTETS || saving.error != 0)
-        save_received(c);
+    if (c->server.error != 0)
+        connection_lost(c);
+    fail(c, "message %" PRIu64 " is not saved", number);
 }
 
-/* DELE n: the server marks the message, and QUIT will remove it. */
+/*
+ * Receives and saves message n, whose RETR was sent. Of several, the status line is shown together
+ * with what became of the message.
+ */
 static void
-dele_answered(struct client *c, uint32_t number)
+retr_answered(struct client *c, uint64_t number)
 {
-    if (!get_status(c, EVERY)) {
-        if (c->progress.of > 1 && !c->over)
-            fail(c, "message %" PRIu32 " is not marked", number);
+    struct savings *all = &c->savings;
+    struct saving *s = &all->list[all->count];
+    struct message *m = message_find(c, number);
+    struct download b = {.lone_dot = false};
+    struct span piece;
+
+    m->unsaved = true;
+    if (!read_status(c)) {
+        save_commit(c);         /* so that everything is reported in order */
+        show_status(c);
+        retr_failed(c, number);
         return;
     }
-    c->tally.done++;
-    numbers_drop(&c->there, number);
-    if (!numbers_put(&c->marked, number, -1))
-        fail(c, "no memory to remember message %" PRIu32, number);
-    tell(c, "marked %" PRIu32, number);
-}
-
-static void
-take_nowhere(void *to, const unsigned char *octets, size_t length)
-{
-    (void)to;
-    (void)octets;
-    (void)length;
-}
-
-static void
-take_to_stream(void *to, const unsigned char *octets, size_t length)
-{
-    fwrite(octets, 1, length, to);
-}
-
-/* SHOW n: RETR, but the message is displayed, not saved. */
-static void
-show_answered(struct client *c, uint32_t number)
-{
-    struct pop3_unstuffer u = {.octets = 0};
-    FILE *message;
-
-    (void)number;
-    if (!get_status(c, EVERY))
-        return;
-    message = private_file(c);
-    if (message == NULL)
-        fail(c, "no file for the message: %s", strerror(errno));
-    if (get_body(c, &u, message != NULL ? take_to_stream : take_nowhere, message) && message != NULL) {
-        progress_end(c);
-        if (fflush(message) == 0 && !ferror(message)) {
-            c->tally.enough = display_message(c, message, NULL);
-            c->tally.done++;
-        } else {
-            fail(c, "no room for the message: %s", strerror(errno));
-        }
+    save_open(all, s, c->settings->directory, number);
+    if (c->progress.of == 1)
+        show_status(c);
+    else
+        text_add(&s->status, c->status, c->status_length);
+    if (c->status[3] == ' ' && c->status[4] >= '0' && c->status[4] <= '9') {
+        s->announced = true;
+        s->expected = strtoull(c->status + 4, NULL, 10);
+        if (c->progress.of == 1)
+            c->progress.expected = s->expected;
     }
-    if (message != NULL)
-        fclose(message);
-}
-
-enum action { SAVE, MARK, DISPLAY };
-
-/* RETR, DELE or SHOW of one or several messages; arguments is what follows the command's word. */
-static void
-do_several(struct client *c, enum action action, const char *arguments)
-{
-    struct numbers list = {.list = NULL};
-
-    c->tally = (struct tally){.done = 0};
-    if (!read_numbers(c, arguments, &list)) {
-        c->any_unsaved = c->any_unsaved || action == SAVE;
-        numbers_free(&list);
+    while (read_piece(c, &b, &piece))
+        save_piece(s, piece);
+    s->octets = b.unstuffer.octets;
+    if (!download_complete(&b)) {
+        save_close(all, s);
+        text_free(&s->status);
+        save_commit(c);
+        retr_failed(c, number);
         return;
     }
-    if (action == MARK && !c->at_terminal) {
-        size_t kept = 0;
+    all->count++;
+    if (all->count >= all->most || s->error != 0)
+        save_commit(c);
+}
 
-        for (size_t i = 0; i < list.count; i++) {
-            if (c->any_unsaved)
-                fail(c, "message %" PRIu32 " is not marked: an earlier RETR was not understood", list.list[i].number);
-            else if (numbers_have(&c->unsaved, list.list[i].number))
-                fail(c, "message %" PRIu32 " may not be saved, so it is not marked", list.list[i].number);
-            else
-                list.list[kept++] = list.list[i];
-        }
-        list.count = kept;
+/* RETR: saves messages. */
+static void
+do_retr(struct client *c, const char *arguments)
+{
+    struct numbers list;
+
+    if (!read_numbers(c, arguments, false, &list)) {
+        c->unsaved_unknown = true;
+    } else if (list.count > 0) {
+        progress_begin(c, list.count, list.octets);
+        save_begin(c);
+        for_each(c, "RETR %" PRIu64, PIPELINE_MAX, &list, retr_answered);
+        save_end(c);            /* before anybody can mark them */
     }
-    if (action == SAVE)
-        for_each(c, POP3_RETR, AHEAD_MAX, &list, retr_answered);
-    else if (action == MARK)
-        for_each(c, POP3_DELE, AHEAD_MAX, &list, dele_answered);
-    else                        /* a person reads one after the other */
-        for_each(c, POP3_RETR, 1, &list, show_answered);
-    save_received(c);           /* before anybody can mark them */
-    save_close(c);
-    if (list.count > 1 && action != DISPLAY) {
-        size_t failed = list.count - c->tally.done - c->tally.had;
+    if (list.count > 1) {
+        const struct savings *all = &c->savings;
         char size[16];
 
-        size_text((int64_t)c->tally.octets, size, sizeof size);
-        if (action == SAVE)
-            tell(c, "%zu saved, %zu already there, %zu failed (%s)", c->tally.done, c->tally.had, failed, size);
-        else
-            tell(c, "%zu marked, %zu failed", c->tally.done, failed);
+        size_text((int64_t)all->octets, size, sizeof size);
+        print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved, all->already,
+                   list.count - all->saved - all->already, size);
     }
-    numbers_free(&list);
+    free(list.number);
 }
 
+/* Takes the answer to DELE n. The server marks the message; QUIT will remove it. */
 static void
-do_help(struct client *c)
+dele_answered(struct client *c, uint64_t number)
 {
-    for (int verb = 0; verb < POP3_VERBS; verb++) {
-        const struct pop3_command *command = &pop3_commands[verb];
-        bool several = verb == POP3_RETR || verb == POP3_DELE;
-
-        tell(c, "  %-5s%-12s%s", command->name, several ? "n..." : command->arguments, command->help);
+    if (show_answer(c)) {
+        message_find(c, number)->marked = true;
+        message_find(c, number)->listed = false;
+    } else {
+        fail(c, "message %" PRIu64 " is not marked", number);
     }
-    tell(c, "  %-5s%-12s%s", "SHOW", "n...", "a message as a person reads it");
-    tell(c, "  %-5s%-12s%s", "HELP", "", "this list");
-    tell(c, "n... stands for messages: 1 3 5-9, or * for all. RETR saves them in %s.", c->settings->directory);
+}
+
+/* Drops from a list what a script may not mark, because nobody has seen that it was saved. */
+static void
+drop_unsaved(struct client *c, struct numbers *list)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        uint64_t number = list->number[i];
+
+        if (c->unsaved_unknown)
+            fail(c, "message %" PRIu64 " is not marked: an earlier RETR was not understood",
+                 number);
+        else if (message_find(c, number)->unsaved)
+            fail(c, "message %" PRIu64 " may not be saved, so it is not marked", number);
+        else
+            list->number[kept++] = number;
+    }
+    list->count = kept;
+}
+
+/* DELE: marks messages. */
+static void
+do_dele(struct client *c, const char *arguments)
+{
+    struct numbers list;
+    size_t before = marked_count(c), named, marked;
+
+    if (read_numbers(c, arguments, false, &list)) {
+        named = list.count;
+        if (!c->at_terminal)
+            drop_unsaved(c, &list);
+        progress_begin(c, list.count, 0);
+        for_each(c, "DELE %" PRIu64, PIPELINE_MAX, &list, dele_answered);
+        marked = marked_count(c) - before;
+        if (named > 1)
+            print_line(c, "%zu marked, %zu failed", marked, named - marked);
+        else if (marked == 1)
+            print_line(c, "marked %" PRIu64, list.number[0]);
+    }
+    free(list.number);
+}
+
+/*
+ * Receives the message behind a status line into a file, which the caller closes. Returns NULL,
+ * after having said why, if it is not complete or cannot be kept; then it was read all the same.
+ */
+static FILE *
+receive_file(struct client *c)
+{
+    FILE *file = private_file(c);
+    struct download b = {.lone_dot = false};
+    struct span piece;
+    int error = file == NULL ? errno : 0;       /* stdio forgets the first one */
+
+    while (read_piece(c, &b, &piece))
+        if (error == 0 && fwrite(piece.at, 1, span_length(piece), file) != span_length(piece))
+            error = errno;
+    if (error == 0 && fflush(file) != 0)
+        error = errno;
+    if (error != 0)
+        fail(c, "no temporary file for the message: %s", strerror(error));
+    if (error == 0 && download_complete(&b))
+        return file;
+    if (file != NULL)
+        fclose(file);
+    return NULL;
+}
+
+/* Receives and displays the message n, whose RETR was sent. */
+static void
+show_answered(struct client *c, uint64_t number)
+{
+    const struct progress *p = &c->progress;
+    char title[128] = "";
+    FILE *message;
+
+    if (!show_answer(c) || (message = receive_file(c)) == NULL)
+        return;
+    if (p->of > 1)
+        snprintf(title, sizeof title, "Message %" PRIu64 ", %zu of %zu%s", number, p->messages + 1,
+                 p->of, !c->at_terminal ? "" : p->messages + 1 == p->of ? "" :
+                 " (leave the pager for the next one; Ctrl-C stops)");
+    c->stop_showing = display_message(c, message, p->of > 1 ? title : NULL);
+    fclose(message);
+}
+
+/* SHOW: displays messages, one after the other, because a person reads like that. */
+static void
+do_show(struct client *c, const char *arguments)
+{
+    struct numbers list;
+
+    if (read_numbers(c, arguments, false, &list)) {
+        progress_begin(c, list.count, 0);
+        for_each(c, "RETR %" PRIu64, 1, &list, show_answered);
+    }
+    c->stop_showing = false;
+    free(list.number);
+}
+
+/* -- HELP, and what other programs call these commands -- */
+
+static const struct own_command {
+    const char *name, *arguments, *help;
+} own_commands[] = {
+    {"SHOW", "n...", "display messages, decoded, without saving them"},
+    {"HELP", "[command]", "this list, or more about one command"},
+};
+
+enum { OWN_COMMANDS = sizeof own_commands / sizeof *own_commands };
+
+/* What HELP says about one command, behind its line of the list. */
+static const struct { const char *name, *text; } explanations[] = {
+    {"RETR", "Saves each message as n.eml in the directory of -d. An existing file is never\n"
+             "overwritten. Octets count each line end as two, as LIST does; a file has one."},
+    {"DELE", "Nothing is removed before QUIT, and nothing if the session ends in another way."},
+    {"RSET", "What was marked with DELE stays in the mailbox."},
+    {"TOP", "TOP 3 0 shows the header of message 3 as it was sent."},
+    {"UIDL", "A unique-id names a message in later sessions, too."},
+    {"PASS", "Without the password PASS asks for it and does not show it."},
+    {"QUIT", "Removes what was marked with DELE. Ctrl-C ends without removing anything."},
+    {"SHOW", "A page that is longer than the screen goes through $PAGER, or less."},
+};
+
+/* Returns the arguments of a command of the table, as a person may write them. */
+static const char *
+arguments_of(enum pop3_verb verb)
+{
+    return verb == POP3_RETR || verb == POP3_DELE ? "n..." : pop3_commands[verb].arguments;
+}
+
+/* HELP: the commands and the keys, or one command. */
+static void
+do_help(struct client *c, const char *word)
+{
+    bool all = word[0] == '\0', found = all;
+
+    for (int i = 0; i < POP3_VERBS + OWN_COMMANDS; i++) {
+        struct own_command command;
+
+        if (i < POP3_VERBS)
+            command = (struct own_command){pop3_commands[i].name, arguments_of((enum pop3_verb)i),
+                                           pop3_commands[i].help};
+        else
+            command = own_commands[i - POP3_VERBS];
+        if (all || pop3_same_word(word, command.name)) {
+            print_line(c, "  %-8s%-12s%s", command.name, command.arguments, command.help);
+            found = true;
+        }
+    }
+    for (size_t i = 0; i < sizeof explanations / sizeof *explanations; i++)
+        if (pop3_same_word(word, explanations[i].name))
+            print_line(c, "%s", explanations[i].text);
+    if (!found)
+        fail(c, "no command %s; HELP lists the commands", word);
+    if (!all)
+        return;
+    print_line(c, "n... are messages: 1 3 5-9, or * for all. RETR saves them in %s.",
+               c->settings->directory);
+    print_line(c, "Keys: Tab completes, Up and Down show earlier lines, Ctrl-R searches them.");
+    print_line(c, "Ctrl-C clears the line, during an answer it ends the session; Ctrl-D is QUIT.");
+}
+
+/*
+ * Answers a word from another program with what to type here. Returns false if it is none of
+ * them.
+ */
+static bool
+answer_habit(struct client *c, const char *word)
+{
+    static const struct { const char *words, *instead; } habits[] = {
+        {" exit bye q quit? logout close ", "QUIT"},
+        {" ls dir ", "LIST"},
+        {" get fetch save ", "RETR n to save message n, or SHOW n to read it"},
+        {" cat more less read view ", "SHOW n to read message n"},
+        {" rm del delete ", "DELE n to mark message n"},
+    };
+    char lower[16];
+    size_t length = 0;
+
+    for (; word[length] != '\0' && length < sizeof lower - 3; length++)
+        lower[length + 1] = word[length] >= 'A' && word[length] <= 'Z' ?
+            (char)(word[length] - 'A' + 'a') : word[length];
+    lower[0] = lower[length + 1] = ' ';
+    lower[length + 2] = '\0';
+    if (word[length] != '\0')
+        return false;
+    for (size_t i = 0; i < sizeof habits / sizeof *habits; i++)
+        if (strstr(habits[i].words, lower) != NULL) {
+            fail(c, "%s is not a command of POP3; type %s", word, habits[i].instead);
+            return true;
+        }
+    return false;
+}
+
+/* Suggests the command of which an unknown word is the beginning, or the other way round. */
+static void
+print_hint(struct client *c, const char *word)
+{
+    for (int i = 0; i < POP3_VERBS + OWN_COMMANDS; i++) {
+        const char *name = i < POP3_VERBS ? pop3_commands[i].name
+                                          : own_commands[i - POP3_VERBS].name;
+        size_t length = strlen(word) < strlen(name) ? strlen(word) : strlen(name);
+
+        if (length >= 2 && strncasecmp(word, name, length) == 0) {
+            print_line(c, "Did you mean %s?", name);
+            return;
+        }
+    }
+    if (c->at_terminal)
+        print_line(c, "HELP lists the commands.");
+}
+
+/* -- The other commands -- */
+
+/* Sends a line as it was typed and shows the answer. Returns true if it is +OK. */
+static bool
+do_plain(struct client *c, const char *line, const struct pop3_request *typed)
+{
+    bool known = typed->verb < POP3_VERBS, failed = c->failed, ok;
+    enum pop3_body body = known ? pop3_commands[typed->verb].body : NO_BODY;
+    char *listed;
+    size_t length;
+
+    if (strlen(line) > POP3_COMMAND_MAX - 2) {
+        fail(c, "the line is too long for POP3, which allows %d octets; it was not sent",
+             POP3_COMMAND_MAX - 2);
+        return false;
+    }
+    send_line(c, line);
+    ok = show_answer(c);
+    if (!ok && !known && c->continued)
+        c->failed = failed;     /* the next line is what the server asks for */
+    if (!ok && !known && has_status(c->status, "-ERR"))
+        print_hint(c, typed->word);
+    if (!ok || body == NO_BODY || (body == BODY_IF_ALONE && typed->count > 0))
+        return ok;
+    if (typed->verb == POP3_LIST)
+        read_list(c, true);
+    else if (typed->verb == POP3_UIDL || typed->verb == POP3_CAPA)
+        while (read_list_line(c, &listed, &length))
+            print_status(c, listed, length);
+    else
+        show_body(c);
+    return ok;
+}
+
+/* RSET: unmarks everything, here as well if the server did. */
+static void
+do_rset(struct client *c, const char *line, const struct pop3_request *typed)
+{
+    if (!do_plain(c, line, typed))
+        return;
+    for (size_t i = 0; i < c->count; i++)
+        c->messages[i].marked = false;
+    c->listed = false;
 }
 
 /* QUIT: the server removes what is marked, and answers when it has. */
 static void
 do_quit(struct client *c)
 {
-    bool gone;
+    size_t marked = marked_count(c);
+    bool ok;
 
     c->quitting = true;
     c->server.idle_ms = QUIT_SECONDS * 1000;
-    send_line(c, "QUIT", 4);
-    gone = get_status(c, EVERY);
-    if (c->over)
+    send_line(c, "QUIT");
+    ok = show_answer(c);
+    if (c->server.error != 0)
         return;
     c->over = true;
-    if (gone && c->marked.count > 0)
-        tell(c, "%zu message%s removed", c->marked.count, c->marked.count == 1 ? " was" : "s were");
-    else if (!gone)
-        fail(c, c->marked.count > 0 ? "not all marked messages were removed" : "the server was not content");
+    c->quit_done = ok;
+    if (ok && marked > 0)
+        print_line(c, "%zu message%s removed", marked, marked == 1 ? " was" : "s were");
+    else if (!ok)
+        fail(c, marked > 0 ? "not all marked messages were removed" : "QUIT was refused");
 }
+
+/* -- Typed input -- */
 
 enum wake { WAKE_KEYS, WAKE_PAUSE, WAKE_SIGNAL, WAKE_OVER };
 
 /*
- * Waits for what a person types, for ms milliseconds at most, -1 for any time. Meanwhile it listens to the
- * server, which may go or have something to say, and keeps the session open with NOOP. Returns what came:
- * keys (or their end), nothing, a signal, or the end of the session.
+ * Waits until something is typed, for at most ms milliseconds. Meanwhile it hears what the server
+ * sends, and keeps the session open. Returns WAKE_KEYS if there are bytes (or their end),
+ * WAKE_PAUSE after the time or if the prompt must be shown again, WAKE_SIGNAL after a signal,
+ * WAKE_OVER if a wire has failed.
  */
 static enum wake
 wait_for_keys(struct client *c, int64_t ms)
 {
     struct wire *keys = &c->keys;
-    int64_t now = wire_clock(), limit = ms == WAIT_FOREVER ? INT64_MAX : now + ms;
+    int64_t until = ms == WAIT_FOREVER ? ms : wire_clock() + ms;
 
     if (c->spoke == 0)
-        c->spoke = now;         /* nothing was sent yet: the server waits from now on */
+        c->spoke = wire_clock();        /* nothing was sent yet: the server waits from now on */
     wire_flush(&c->screen);
-    while (!c->over && keys->in_start == keys->in_end && keys->error == 0 && c->screen.error == 0) {
+    while (c->server.error == 0 && keys->in_start == keys->in_end && keys->error == 0
+           && c->screen.error == 0) {
         int fds[2] = {keys->in, c->server.in}, ready = 0;
-        int64_t noop = c->spoke + c->noop_ms, left = (limit < noop ? limit : noop) - now;
+        int64_t left = until - wire_clock(), alive;
 
-        if (left > 0 && (ready = wait_ready(fds, 2, false, left, &c->mask)) < 0)
+        if (left <= 0)
+            return WAKE_PAUSE;
+        if (c->noops > 0 && wire_clock() >= c->spoke + c->noop_ms) {
+            wire_fail(&c->server, ETIMEDOUT);
+            break;
+        }
+        alive = c->row == ROW_PASSWORD ? WAIT_FOREVER : keep_alive(c);
+        ready = wait_ready(fds, 2, false, alive < left ? alive : left, &c->mask);
+        if (ready < 0 && errno != EINTR)
+            wire_fail(keys, errno);
+        if (ready < 0)
             return WAKE_SIGNAL;
         if (ready & 1)
             wire_fill(keys);
         if (ready & 2) {
             hear_server(c);
-            if (c->row == ROW_FREE && !c->over)
-                return WAKE_PAUSE;      /* it had to be taken for what the server said */
-        }
-        now = wire_clock();
-        if (now >= limit)
-            return WAKE_PAUSE;
-        if (now >= noop && (c->row == ROW_PASSWORD || c->user_given)) {
-            c->spoke = now;     /* between USER and PASS no other command may come */
-        } else if (now >= noop) {
-            if (c->noops++ > 0) {
-                wire_fail(&c->server, ETIMEDOUT);
-                lost(c);
-            }
-            send_line(c, "NOOP", 4);
-            wire_flush(&c->server);
+            if (c->row == ROW_FREE && c->server.error == 0)
+                return WAKE_PAUSE;      /* the prompt made way for what the server sent */
         }
     }
-    return c->over || c->screen.error != 0 ? WAKE_OVER : WAKE_KEYS;
+    return c->server.error != 0 || c->screen.error != 0 ? WAKE_OVER : WAKE_KEYS;
 }
 
 /*
- * Says whether the input came to an end that is no wish to quit: an error, or a terminal that is gone, which a
- * SIGHUP may tell as well. Only a ^D and the end of a file or a pipe are one.
+ * Returns true if the input ended in a way that is no wish to quit: an error, or a terminal that
+ * is gone. Only Ctrl-D and the end of a file or pipe mean QUIT.
  */
 static bool
 input_broke(const struct client *c)
@@ -6291,7 +6575,7 @@ input_broke(const struct client *c)
     return c->at_terminal && (terminal.mode == RAW || tcgetattr(c->keys.in, &t) != 0);
 }
 
-/* Takes one octet of what was typed, -1 at its end. */
+/* Takes one byte of what was typed; -1 at its end. */
 static int
 take_key(struct client *c)
 {
@@ -6462,6 +6746,43 @@ do_password(struct client *c)
     editor_start(c->editor, false);
 }
 
+/* Remembers that a script's RETR was not carried out: a later DELE might remove that message. */
+static void
+note_rejected(struct client *c, const char *line)
+{
+    if (strncasecmp(line + strspn(line, " \t"), "RETR", 4) == 0)
+        c->unsaved_unknown = true;
+}
+
+/* Calls the function for a command. line is complete, typed are its words. */
+static void
+dispatch(struct client *c, const char *line, const struct pop3_request *typed)
+{
+    const char *arguments = line + strlen(typed->word);
+
+    arguments += strspn(arguments, " \t");
+    if (pop3_same_word(typed->word, "HELP") || strcmp(typed->word, "?") == 0)
+        do_help(c, arguments);
+    else if (pop3_same_word(typed->word, "SHOW") && typed->count == 0)
+        fail(c, "SHOW needs messages: SHOW 2");
+    else if (pop3_same_word(typed->word, "SHOW"))
+        do_show(c, arguments);
+    else if (typed->verb == POP3_RETR && typed->count > 0)
+        do_retr(c, arguments);
+    else if (typed->verb == POP3_DELE && typed->count > 0)
+        do_dele(c, arguments);
+    else if (typed->verb == POP3_QUIT && typed->count > 0)
+        fail(c, "QUIT has no arguments; it was not sent");
+    else if (typed->verb == POP3_QUIT)
+        do_quit(c);
+    else if (typed->verb == POP3_RSET)
+        do_rset(c, line, typed);
+    else if (typed->verb == POP3_PASS && typed->count == 0 && c->at_terminal)
+        do_password(c);
+    else if (c->continued || typed->verb < POP3_VERBS || !answer_habit(c, typed->word))
+        do_plain(c, line, typed);
+}
+
 /* Carries out one typed line, of that length. */
 static void
 run(struct client *c, char *line, size_t length)
@@ -6471,159 +6792,143 @@ run(struct client *c, char *line, size_t length)
 
     for (size_t i = 0; i < length; i++)
         if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f) {
-            fail(c, "a command has no control characters; that line was not sent");
+            fail(c, "a command has no control characters; the line was not sent");
+            note_rejected(c, line);
             return;
         }
     line += strspn(line, " \t");
     snprintf(words, sizeof words, "%s", line);
     typed = pop3_parse(words);
-    if (typed.verb != POP3_PASS)    /* whose blanks belong to the password */
-        for (size_t end = strlen(line); end > 0 && is_blank(line[end - 1]); end--)
+    if (typed.verb != POP3_PASS)        /* blanks at the end belong to a password */
+        for (size_t end = strlen(line); end > 0 && strchr(" \t", line[end - 1]) != NULL; end--)
             line[end - 1] = '\0';
     hear_server(c);
-    if (typed.word[0] == '\0' || c->over)
+    if (typed.word[0] == '\0' || c->server.error != 0)
         return;
 
-    const char *arguments = line + strlen(typed.word);
-    arguments += strspn(arguments, " \t");
-    bool several = (typed.verb == POP3_RETR || typed.verb == POP3_DELE) && typed.count > 0;
-    uint64_t number;
-
-    if (several && c->at_terminal && typed.count == 1 && typed.argument[0][0] != '*' &&
-        strchr(typed.argument[0], '-') == NULL &&
-        !pop3_number(typed.argument[0], UINT32_MAX, &number))
-        several = false;        /* let the server say what is wrong with it */
-
-    if (pop3_same_word(typed.word, "HELP"))
-        do_help(c);
-    else if (pop3_same_word(typed.word, "SHOW") && typed.count == 0)
-        fail(c, "SHOW takes messages: SHOW 2");
-    else if (pop3_same_word(typed.word, "SHOW"))
-        do_several(c, DISPLAY, arguments);
-    else if (typed.verb == POP3_QUIT && typed.count > 0)
-        fail(c, "QUIT takes nothing behind it; nothing was sent");
-    else if (typed.verb == POP3_QUIT)
-        do_quit(c);
-    else if (typed.verb == POP3_PASS && typed.count == 0 && c->at_terminal)
-        do_password(c);
-    else if (several)
-        do_several(c, typed.verb == POP3_RETR ? SAVE : MARK, arguments);
-    else
-        do_plain(c, line, &typed);
+    c->status[0] = '\0';
+    dispatch(c, line, &typed);
+    c->user_given = typed.verb == POP3_USER;
+    if (typed.verb < POP3_VERBS && typed.verb != POP3_USER
+        && pop3_commands[typed.verb].where != ANYWHERE && has_status(c->status, "+OK"))
+        c->no_list = false;
 }
 
 /* ---- 10. The loop and main ------------------------------------------------------------------- */
 
-/* For Tab: the lowest message number above one that was listed. The first time asks the server. */
+/*
+ * For Tab: returns the lowest message number above one, with its octets, or 0. The first time it
+ * asks the server, unless that would come between USER and PASS or was refused before.
+ */
 static size_t
 next_message(void *context, size_t above, int64_t *octets)
 {
     struct client *c = context;
     bool failed = c->failed;
-    size_t at;
 
-    if (!c->listed && above == 0 && !c->over) {
-        terminal_mode(QUIET);   /* ^C can end the wait */
-        if (!list_messages(c))
-            c->failed = failed || c->over;
+    if (!c->listed && above == 0 && !c->user_given && !c->no_list && c->server.error == 0) {
+        terminal_mode(QUIET);           /* Ctrl-C can end the wait */
+        if (!ask_list(c) && c->server.error == 0)
+            c->failed = failed;
         terminal_mode(RAW);
     }
-    at = above < UINT32_MAX ? numbers_find(&c->there, (uint32_t)above + 1) : c->there.count;
-    if (!c->listed || at == c->there.count)
-        return 0;
-    *octets = c->there.list[at].octets;
-    return c->there.list[at].number;
+    for (size_t i = message_index(c, (uint64_t)above + 1); c->listed && i < c->count; i++)
+        if (c->messages[i].listed && !c->messages[i].marked) {
+            *octets = c->messages[i].octets;
+            return (size_t)c->messages[i].number;
+        }
+    return 0;
 }
 
-/* Copies the first word of a line, as much of it as a command can have. Returns the copy. */
-static const char *
-first_word(const char *line, char word[8])
+/* Shows the prompt of a terminal without line editing, with what was typed so far. */
+static void
+show_prompt(struct client *c, const char *text, size_t length)
 {
-    size_t length;
-
-    line += strspn(line, " \t");
-    length = strcspn(line, " \t");
-    snprintf(word, 8, "%.*s", length < 8 ? (int)length : 7, line);
-    return word;
+    if (!c->at_terminal || c->row != ROW_FREE)
+        return;
+    wire_put(&c->screen, "pop3> ", 6);
+    wire_put(&c->screen, text, length);
+    c->row = ROW_PROMPT;
 }
 
 /*
- * Reads one line as it comes from a script, or from a terminal that cannot do more than lines. Returns
- * TYPED_LINE with the line in text, which has room for TYPED_MAX and a NUL, or why there is none.
+ * Waits for input in read_line(). Returns true if there is a byte or the end; false if the line is
+ * given up because of a signal or a failed wire.
+ */
+static bool
+wait_for_line(struct client *c, const char *text, size_t length)
+{
+    while (c->keys.in_start == c->keys.in_end && c->keys.error == 0) {
+        show_prompt(c, text, length);
+
+        enum wake wake = wait_for_keys(c, WAIT_FOREVER);
+        if (wake == WAKE_OVER)
+            return false;
+        if (wake == WAKE_SIGNAL && interrupted) {
+            clear_line(c);
+            if (c->at_terminal && interrupted == SIGINT)
+                interrupted = 0;
+            return false;
+        }
+        if (wake == WAKE_SIGNAL && resized) {
+            resized = 0;
+            clear_line(c);      /* the shell had the terminal while this was stopped */
+        }
+    }
+    return true;
+}
+
+/*
+ * Reads one line as it comes from a script, or from a terminal without line editing, into text,
+ * which has room for TYPED_MAX + 2 bytes. Returns TYPED_LINE, or why there is none.
+ *
+ * A line that is too long is rejected as a whole. So is a last DELE without a line end: it may be
+ * half of "DELE 12".
  */
 static enum typed
 read_line(struct client *c, char *text, size_t *length)
 {
-    bool too_long = false;
-    char word[8];
-    int key = 0;
+    size_t count = 0, most = c->at_terminal ? CANONICAL_MAX - 1 : TYPED_MAX;
+    int key;
 
-    *length = 0;
-    if (c->at_terminal) {
-        wire_put(&c->screen, "pop3> ", 6);
-        c->row = ROW_PROMPT;
-    }
-    while (key != '\n') {
-        if (c->keys.in_start == c->keys.in_end) {
-            enum wake wake = wait_for_keys(c, WAIT_FOREVER);
-
-            if (wake == WAKE_OVER)
-                return TYPED_NOTHING;
-            if (wake == WAKE_SIGNAL && interrupted) {
-                free_row(c);
-                if (c->at_terminal && interrupted == SIGINT)
-                    interrupted = 0;
-                return TYPED_NOTHING;
-            }
-            if (wake == WAKE_SIGNAL && resized) {
-                resized = 0;
-                free_row(c);    /* the shell had it while this was stopped */
-            }
-            if (c->at_terminal && c->row == ROW_FREE) {
-                wire_put(&c->screen, "pop3> ", 6);
-                wire_put(&c->screen, text, *length);
-                c->row = ROW_PROMPT;
-            }
-            if (wake != WAKE_KEYS)
-                continue;
-        }
+    for (;;) {
+        *length = count < TYPED_MAX + 1 ? count : TYPED_MAX + 1;
+        if (!wait_for_line(c, text, *length))
+            return TYPED_NOTHING;
         key = take_key(c);
-        if (key < 0) {
-            if (c->keys.error > 0)
-                fail(c, "the commands cannot be read: %s", strerror(c->keys.error));
-            if (input_broke(c))
-                interrupted = SIGHUP;
+        if (key < 0 || key == '\n')
             break;
-        }
-        if (*length < TYPED_MAX)
-            text[(*length)++] = (char)key;
-        else
-            too_long = true;
+        if (count++ <= TYPED_MAX)
+            text[*length] = (char)key;
     }
-    if (key < 0)
-        free_row(c);            /* a ^D leaves the prompt where it is */
+    if (key < 0) {
+        clear_line(c);          /* Ctrl-D leaves the cursor behind the prompt */
+        if (c->keys.error > 0)
+            fail(c, "the commands cannot be read: %s", strerror(c->keys.error));
+        if (input_broke(c))
+            interrupted = SIGHUP;
+    }
     c->row = ROW_FREE;
-    if (*length > 0 && text[*length - 1] == '\n')
-        --*length;
-    if (*length > 0 && text[*length - 1] == '\r')
-        --*length;
+    if (count == *length && count > 0 && text[count - 1] == '\r')
+        *length = --count;
     text[*length] = '\0';
-    if (too_long || (c->at_terminal && *length == TYPED_MAX - 1)) {  /* Linux cuts it there */
-        fail(c, "that line is too long; it was not sent");
+    if (count > most) {
+        fail(c, "the line is too long; nothing of it was sent");
+        note_rejected(c, text);
         return TYPED_NOTHING;
     }
-    if (key < 0 && *length > 0 && pop3_same_word(first_word(text, word), "DELE")) {
+    if (key < 0 && strncasecmp(text + strspn(text, " \t"), "DELE", 4) == 0) {
         fail(c, "%s has no line end and may have been cut off; it was not sent", text);
         return TYPED_END;
     }
-    return key < 0 && *length == 0 ? TYPED_END : TYPED_LINE;
+    return key < 0 && count == 0 ? TYPED_END : TYPED_LINE;
 }
 
 /* Takes commands until the session is over. */
 static void
 converse(struct client *c)
 {
-    char line[TYPED_MAX + 1];
+    char line[TYPED_MAX + 2];
 
     while (!c->over) {
         size_t length = 0;
@@ -6638,40 +6943,69 @@ converse(struct client *c)
         }
         if (wire_stopped(&c->server))
             wire_fail(&c->server, EINTR);
-        if (c->server.error != 0 || c->screen.error != 0)
-            lost(c);
-        else if (typed == TYPED_LINE)
+        if (c->server.error == 0 && c->screen.error == 0 && typed == TYPED_LINE)
             run(c, line, length);
-        else if (typed == TYPED_END) {
-            hear_server(c);     /* so that nothing else is taken for its answer */
-            if (!c->over)
+        if (c->server.error == 0 && c->screen.error == 0 && typed == TYPED_END) {
+            hear_server(c);     /* so that nothing else is taken for QUIT's answer */
+            if (c->server.error == 0)
                 do_quit(c);
         }
+        if ((c->server.error != 0 || c->screen.error != 0) && !c->over)
+            connection_lost(c);
         memset(line, 0, length);
     }
-    editor_start(c->editor, false);
-    free_row(c);
+    clear_line(c);
     wire_flush(&c->screen);
 }
 
-static const char usage[] = "usage: client [-hV] [-d directory] [-x command] [host [port]]\n";
+/*
+ * Waits for the greeting, and says so when it takes long: a server that expects TLS first waits as
+ * well. Not with -x: that command may be asking for a passphrase.
+ */
+static void
+greet(struct client *c)
+{
+    const struct settings *s = c->settings;
+
+    if (s->command == NULL
+        && wait_ready(&c->server.in, 1, false, GREETING_SECONDS * 1000, &c->mask) == 0)
+        warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
+             "needs -x 'openssl s_client -quiet -connect %s:%s')", s->host, s->port, s->host,
+             s->port);
+    if (read_status(c)) {
+        show_status(c);
+        converse(c);
+    } else if (c->server.error == EPROTO || c->continued) {
+        fail(c, "%s does not speak POP3; its first line: %s", s->command != NULL ? s->command
+             : s->host, c->status[0] != '\0' ? c->status : "(more than 512 octets)");
+    } else if (c->server.error != 0) {
+        connection_lost(c);
+    } else {
+        show_status(c);
+    }
+}
+
+/* -- The command line -- */
+
+static const char usage[] = "usage: %s [-hvV] [-d directory] [-x command] [host [port]]\n";
 
 static const char help[] =
     "\n"
     "Reads mail by POP3. The host is localhost and the port " POP3_PORT " if none is given.\n"
     "HELP at the prompt lists the commands.\n"
     "\n"
-    "  -d DIRECTORY  where messages are saved; made when first needed (inbox)\n"
+    "  -d DIRECTORY  save messages there; it is created when first needed (inbox)\n"
+    "  -v            show each line that is sent, passwords as ***\n"
     "  -x COMMAND    run COMMAND with sh -c and talk to it instead of a host\n"
-    "  -h, --help    say this\n"
-    "  -V, --version say which version this is\n"
+    "  -h, --help    show this help\n"
+    "  -V, --version show the version\n"
     "\n"
-    "  client -x './server -i'\n"
-    "  client -x 'openssl s_client -quiet -verify_return_error -connect HOST:995'\n";
+    "  %s -x './server -i'\n"
+    "  %s -x 'openssl s_client -quiet -verify_return_error -connect HOST:995'\n";
 
-/* Says what is wrong with the command line, and ends the program. */
+/* Reports a mistake on the command line and ends the program. */
 static _Noreturn void __attribute__((format(printf, 2, 3)))
-misused(struct client *c, const char *format, ...)
+usage_error(struct client *c, const char *format, ...)
 {
     char text[512];
     va_list arguments;
@@ -6679,31 +7013,56 @@ misused(struct client *c, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    warn(c, "%s; --help lists what there is", text);
+    warn(c, "%s; --help explains the options", text);
     exit(2);
 }
 
-/* Reads the command line. Ends the program when it was asked what there is, or something else it is not. */
+/* Checks and takes the words behind the options: [host [port]]. */
+static void
+read_host(struct client *c, struct settings *settings, int argc, char **argv)
+{
+    uint64_t port;
+
+    if (settings->command != NULL && argc > 0)
+        usage_error(c, "unexpected argument: %s (-x takes the place of a host)", argv[0]);
+    if (argc > 2)
+        usage_error(c, "unexpected argument: %s", argv[2]);
+    if (argc > 0)
+        settings->host = argv[0];
+    if (argc > 1)
+        settings->port = argv[1];
+    if (settings->host[0] == '\0')
+        usage_error(c, "the host is empty");
+    if (settings->host[strspn(settings->host, "0123456789")] == '\0')
+        usage_error(c, "%s is not a host: the host comes first, then the port", settings->host);
+    if (!pop3_number(settings->port, 65535, &port) || port == 0)
+        usage_error(c, "invalid port: %s", settings->port);
+}
+
+/* Reads the command line. Ends the program after -h and -V and after a mistake. */
 static void
 read_options(struct client *c, struct settings *settings, int argc, char **argv)
 {
     static const struct option names[] = {
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}
     };
-    uint64_t port;
     int option;
 
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":d:hVx:", names, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":d:hvVx:", names, NULL)) != -1) {
         switch (option) {
         case 'd':
             settings->directory = optarg;
             for (size_t end = strlen(optarg); end > 1 && optarg[end - 1] == '/'; end--)
-                optarg[end - 1] = '\0';     /* a path of a message has one slash there */
+                optarg[end - 1] = '\0'; /* paths of messages have one slash there */
             break;
         case 'h':
-            printf("%s%s", usage, help);
+            printf(usage, program);
+            printf(help, program, program);
             exit(0);
+        case 'v':
+            settings->verbose = true;
+            break;
         case 'V':
             printf("pop3 client %s\n", POP3_VERSION);
             exit(0);
@@ -6711,48 +7070,36 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
             settings->command = optarg;
             break;
         case ':':
-            misused(c, "-%c needs a value", optopt);
+            usage_error(c, "option -%c needs a value", optopt);
         default:
             if (optopt == 'h' || optopt == 'V')
-                misused(c, "%s: that option takes no value", argv[optind - 1]);
+                usage_error(c, "option %s takes no value", argv[optind - 1]);
             if (optopt != 0)
-                misused(c, "there is no option -%c", optopt);
-            misused(c, "there is no option %s", argv[optind - 1]);
+                usage_error(c, "no option -%c", optopt);
+            usage_error(c, "no option %s", argv[optind - 1]);
         }
     }
-    if (settings->command != NULL && optind < argc)
-        misused(c, "-x takes the place of a host, and %s is one", argv[optind]);
-    if (optind < argc)
-        settings->host = argv[optind++];
-    if (settings->host[0] == '\0')
-        misused(c, "a host is a name or an address, and this one is empty");
-    if (settings->host[strspn(settings->host, "0123456789")] == '\0')
-        misused(c, "a host comes first, then the port, and %s is no host", settings->host);
-    if (optind < argc)
-        settings->port = argv[optind++];
-    if (optind < argc)
-        misused(c, "a host and a port are enough, and %s is one more", argv[optind]);
-    if (!pop3_number(settings->port, 65535, &port) || port == 0)
-        misused(c, "a port is a number from 1 to 65535, not %s", settings->port);
+    read_host(c, settings, argc - optind, argv + optind);
 }
+
+/* -- Signals, main -- */
 
 static void
 note_signal(int number)
 {
     if (number == SIGWINCH)
         resized = 1;
-    else if (number == SIGINT && paste_running) {
-        paste_running = 0;
-        paste_stopped = 1;
-    } else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT))
-        interrupted = number;   /* SIGCHLD only has to end a wait */
+    else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT))
+        interrupted = number;   /* SIGCHLD only ends a wait */
 }
 
-/* Blocks the signals that the program takes notice of, and returns in *mask how it was before. */
+/* Catches signals and blocks them. *mask is how it was before: what to block while waiting. */
 static void
 catch_signals(sigset_t *mask)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGWINCH, SIGTSTP, SIGCONT};
+    static const int numbers[] = {
+        SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGWINCH, SIGTSTP, SIGCONT
+    };
     struct sigaction action = {.sa_handler = note_signal};
     sigset_t blocked;
 
@@ -6764,55 +7111,101 @@ catch_signals(sigset_t *mask)
         sigaction(numbers[i], NULL, &before);
         if (before.sa_handler == SIG_IGN && numbers[i] != SIGCHLD)
             continue;           /* as nohup and a shell's background jobs want it */
-        action.sa_handler = numbers[i] == SIGTSTP ? suspend : numbers[i] == SIGCONT ? on_continue : note_signal;
+        action.sa_handler = numbers[i] == SIGTSTP ? suspend
+                          : numbers[i] == SIGCONT ? on_continue : note_signal;
         sigaction(numbers[i], &action, NULL);
         sigaddset(&blocked, numbers[i]);
     }
     sigprocmask(SIG_BLOCK, &blocked, mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigdelset(mask, numbers[i]);
-    signal(SIGPIPE, SIG_IGN);   /* these two are told by errno, where something can be done about it */
+    signal(SIGPIPE, SIG_IGN);   /* errno tells the same, where something can be done about it */
     signal(SIGXFSZ, SIG_IGN);
 }
 
-/* Finds out what the terminal reads. The C locale says nothing of it, and that is UTF-8 nearly everywhere. */
+/*
+ * Opens closed standard descriptors, or a connection or a message would get their numbers. A
+ * system without /dev/null has a root directory, which can neither be read nor written.
+ */
 static void
-use_charset(struct client *c)
+reserve_descriptors(void)
 {
-    setlocale(LC_CTYPE, "");
-    c->codeset = nl_langinfo(CODESET);
-    if (strcasecmp(c->codeset, "ANSI_X3.4-1968") == 0 || strcasecmp(c->codeset, "US-ASCII") == 0 ||
-        strcasecmp(c->codeset, "ASCII") == 0)
-        c->codeset = "UTF-8";
-    if (strcasecmp(c->codeset, "UTF-8") != 0) {
-        c->to_local = iconv_open(c->codeset, "UTF-8");
-        if (c->to_local == (iconv_t)-1)
-            c->to_local = iconv_open("ASCII", "UTF-8");
-    }
-    c->utf8 = strcasecmp(c->codeset, "UTF-8") == 0;
-    c->editor->ascii = !c->utf8;
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDONLY);
+        if (fd < 0)
+            fd = open("/", O_RDONLY);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
 }
 
-/* Readies the three wires, and connects the server's or starts the command. Returns false, having said why. */
+/* Initializes everything that does not depend on the command line. */
+static void
+initialize(struct client *c, const struct settings *settings, struct editor *editor)
+{
+    const char *term = getenv("TERM");
+    const char *codeset;
+
+    setlocale(LC_CTYPE, "");
+    codeset = nl_langinfo(CODESET);     /* the C locale tells nothing; UTF-8 is likely */
+    c->utf8 = strcasecmp(codeset, "UTF-8") == 0 || strcasecmp(codeset, "ANSI_X3.4-1968") == 0
+        || strcasecmp(codeset, "US-ASCII") == 0 || strcasecmp(codeset, "ASCII") == 0;
+    c->settings = settings;
+    c->editor = editor;
+    c->savings.directory = -1;
+    c->noop_ms = NOOP_SECONDS * 1000;
+    c->at_terminal = isatty(STDIN_FILENO) != 0;
+    c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && *term != '\0'
+        && strcmp(term, "dumb") != 0;
+    terminal.pastes = c->editing;
+    terminal.screen = open_again(STDOUT_FILENO);
+    wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
+    wire_open(&c->screen, STDIN_FILENO, terminal.screen);
+    wire_open(&c->errors, STDIN_FILENO, open_again(STDERR_FILENO));
+    wire_open(&c->server, -1, -1);
+}
+
+/* Finds the addresses of the host. Returns NULL after having said why there are none. */
+static struct addrinfo *
+find_addresses(struct client *c)
+{
+    const struct addrinfo hints = {.ai_flags = AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+    const char *host = c->settings->host, *colon = strchr(host, ':');
+    struct addrinfo *addresses = NULL;
+
+    /* The loopback addresses are the same whether or not /etc/hosts names them. */
+    int error = getaddrinfo(strcasecmp(host, "localhost") == 0 ? NULL : host, c->settings->port,
+                            &hints, &addresses);
+
+    if (error == 0)
+        return addresses;
+    fail(c, "no address for %s: %s%s", host, gai_strerror(error),
+         colon != NULL && colon == strrchr(host, ':') ?
+         "; the port is a word of its own: localhost 5000" : "");
+    return NULL;
+}
+
+/* Connects to the host or runs the -x command. Returns false after having said why it cannot. */
 static bool
-connect_wires(struct client *c, const struct addrinfo *addresses)
+connect_server(struct client *c, struct addrinfo *addresses)
 {
     int in, out;
 
-    wire_open(&c->server, -1, -1);
-    c->server.mask = &c->mask;
-    c->server.stop = &interrupted;
-    if (c->settings->command == NULL)
+    if (c->settings->command != NULL) {
+        if (!run_command(c, &in, &out))
+            return false;
+    } else {
         in = out = connect_to(c, addresses);
-    else if (!run_command(c, &in, &out))
-        in = -1;
-    if (in < 0)
-        return false;
-
+        freeaddrinfo(addresses);
+        if (in < 0)
+            return false;
+    }
     wire_open(&c->server, in, out);
+    c->server.idle_ms = ANSWER_SECONDS * 1000;
     c->server.mask = &c->mask;
     c->server.stop = &interrupted;
-    c->server.idle_ms = ANSWER_SECONDS * 1000;
     return true;
 }
 
@@ -6820,71 +7213,45 @@ int
 main(int argc, char **argv)
 {
     static struct client client;
-    const struct addrinfo hints = {.ai_flags = AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
-    struct settings settings = {.host = "localhost", .port = POP3_PORT, .directory = "inbox"};
     static struct editor editor;
-    struct client *c = &client;
+    static const struct completer_command own[] = {
+        {"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}
+    };
+    const struct completer completer = {.extra = own, .next_message = next_message,
+                                        .context = &client};
+    struct settings settings = {.host = "localhost", .port = POP3_PORT, .directory = "inbox"};
     struct addrinfo *addresses = NULL;
-    static const struct completer_command own[] = {{"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}};
-    const struct completer completer = {.extra = own, .next_message = next_message, .context = c};
-    const char *term = getenv("TERM");
-    int spare;
+    struct client *c = &client;
 
-    while ((spare = open("/dev/null", O_RDONLY)) >= 0 && spare <= STDERR_FILENO)
-        ;                       /* or a connection or a message would get the number of a closed one */
-    close(spare);
-    c->settings = &settings;
-    c->editor = &editor;
-    c->pipelining = -1;
-    c->received.directory = -1;
-    c->to_local = (iconv_t)-1;
-    c->noop_ms = NOOP_SECONDS * 1000;
-    c->at_terminal = isatty(STDIN_FILENO) != 0;
-    c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && *term != '\0' &&
-                 strcmp(term, "dumb") != 0;
-    terminal.pastes = c->editing;
-    editor_init(c->editor, "pop3> ", &completer);
-    atexit(terminal_restore);
-    use_charset(c);
-    wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
-    terminal.screen = open_again(STDOUT_FILENO);
-    wire_open(&c->screen, STDIN_FILENO, terminal.screen);
-    wire_open(&c->errors, STDIN_FILENO, open_again(STDERR_FILENO));
+    if (argc > 0 && argv[0][0] != '\0')
+        program = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
+    reserve_descriptors();
+    initialize(c, &settings, &editor);
+    editor_init(&editor, "pop3> ", &completer);
     read_options(c, &settings, argc, argv);
-    if (settings.command == NULL) {
-        /* This machine is where it is, whether or not something knows its name. */
-        const char *host = strcasecmp(settings.host, "localhost") == 0 ? NULL : settings.host;
-        const char *colon = strchr(settings.host, ':');
-        int error = getaddrinfo(host, settings.port, &hints, &addresses);
-
-        if (error != 0) {
-            fail(c, "no address for %s: %s%s", settings.host, gai_strerror(error),
-                 colon != NULL && colon == strrchr(settings.host, ':') ?
-                 "; the port is a word of its own: localhost 5000" : "");
-            return 1;
-        }
-    }
-    catch_signals(&c->mask);
-    c->keys.mask = &c->mask;
-    c->screen.mask = &c->mask;
-    c->screen.stop = &interrupted;
-    c->errors.mask = &c->mask;
-    c->errors.stop = &interrupted;
-    if (!connect_wires(c, addresses))
+    if (settings.command == NULL && (addresses = find_addresses(c)) == NULL)
         return 1;
-    if (addresses != NULL)
-        freeaddrinfo(addresses);
 
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    catch_signals(&c->mask);
+    atexit(terminal_restore);
+    struct wire *const wires[] = {&c->server, &c->screen, &c->errors};
+    for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
+        wires[i]->mask = &c->mask;
+        wires[i]->stop = &interrupted;
+    }
+    c->keys.mask = &c->mask;
+    if (!connect_server(c, addresses))
+        return 1;
+
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});     /* it would hold mail and a password */
     if (!c->at_terminal)
         sandbox_script(settings.directory);
-    if (get_status(c, EVERY))
-        converse(c);
-    terminal_mode(AS_FOUND);
-    hang_up(c);
+    greet(c);
+    terminal_restore();
+    hang_up(c, c->quit_done);
     wire_flush(&c->screen);
     if (c->screen.error != 0 && c->screen.error != EINTR && !c->failed)
-        fail(c, "the last lines were not shown: %s",
-             c->screen.error == WIRE_CLOSED ? "nobody reads them" : strerror(c->screen.error));
+        fail(c, "the last lines were not shown: %s", c->screen.error == WIRE_CLOSED ?
+             "nobody reads them" : strerror(c->screen.error));
     return c->failed ? 1 : 0;
 }

@@ -1163,7 +1163,7 @@ try_progress(bool broken_off)
     if (broken_off) {
         press(CTRL_C);
         CHECK(ends(1));
-        CHECK(on_screen("client: broken off; nothing was removed"));
+        CHECK(on_screen("client: interrupted; nothing was removed"));
         CHECK(access("inbox/1.eml", F_OK) != 0);
         clean_up();
     } else {
@@ -1258,7 +1258,7 @@ test_ctrl_c_in_answer(void)
     CHECK(sees("1 10\r\n"));
     press(CTRL_C);
     CHECK(ends(1));
-    CHECK(on_screen("client: broken off; nothing was removed"));
+    CHECK(on_screen("client: interrupted; nothing was removed"));
     CHECK(got_no_more());
     clean_up();
 }
@@ -1545,7 +1545,7 @@ test_command_interrupted(void)
     WAIT_FOR(strncmp(file_text("command"), "STAT", 4) == 0 || now.ended);
     press(CTRL_C);
     CHECK(ends(1));
-    CHECK(on_screen("client: broken off; nothing was removed"));
+    CHECK(on_screen("client: interrupted; nothing was removed"));
     CHECK(access("trapped", F_OK) != 0 && strcmp(file_text("rest"), "") == 0);
     clean_up();
 }
