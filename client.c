@@ -2347,8 +2347,11 @@ show_body(struct client *c)
 
         struct span all = text_span(&text);
         const char *cut = download_complete(&b) ? all.end : whole_end(all);
-        size_t shown = (size_t)(cut - all.at);
 
+        if (c->server.in_start == c->server.in_end)
+            cut = whole_end((struct span){cut, all.end});   /* more may never come */
+
+        size_t shown = (size_t)(cut - all.at);
         print_bytes(c, (struct span){all.at, cut});
         text.length -= shown;
         memmove(text.bytes, text.bytes + shown, text.length);

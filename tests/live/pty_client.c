@@ -1276,7 +1276,7 @@ test_ctrl_c_in_text(void)
     press(CTRL_C);
     CHECK(ends(1));
     CHECK(on_screen("some text without an end"));
-    CHECK(!on_screen("endclient") && on_screen("client: broken off; nothing was removed"));
+    CHECK(!on_screen("endclient") && on_screen("client: interrupted; nothing was removed"));
     CHECK(unread_keys() == 0);
     CHECK(got_no_more());
     clean_up();
