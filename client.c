@@ -674,10 +674,11 @@ static struct {                 /* at file scope for the handlers of SIGTSTP and
 } terminal;
 
 /*
- * While a paste runs its commands, Ctrl-C during an answer ends the paste and not yet the session:
- * the handler clears paste_running and sets paste_stopped.
+ * SIGINT ends the session, except in RAW mode and while the commands of a paste run. Then the
+ * handler sets line_stopped instead of interrupted, and ends the paste: another one ends the
+ * session.
  */
-static volatile sig_atomic_t paste_running, paste_stopped;
+static volatile sig_atomic_t line_stopped, paste_running;
 
 /*
  * Opens the terminal behind a descriptor a second time, for writing without blocking: a terminal
@@ -5746,7 +5747,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
         int64_t now = wire_clock(), left = c->spoke + c->noop_ms - now;
 
         if (ended > 0 && !WIFSTOPPED(status))
-            return status;
+            break;
         if (ended > 0) {
             terminal_give(getpgrp());
             suspend(0);
@@ -5766,7 +5767,9 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
         }
         wait_ready(NULL, 0, false, interrupted ? 100 : left > 0 ? left : 0, &c->mask);
     }
-    return 0;
+    while (interrupted && own_group && kill(target, 0) == 0 && wire_clock() < kill_at)
+        wait_ready(NULL, 0, false, 20, NULL);   /* what a shell started for us */
+    return status;
 }
 
 /*
@@ -6709,6 +6712,8 @@ wait_for_keys(struct client *c, int64_t ms)
         int fds[2] = {keys->in, c->server.in}, ready = 0;
         int64_t left = until - wire_clock(), alive;
 
+        if (interrupted || resized || line_stopped)
+            return WAKE_SIGNAL; /* it came while something else waited */
         if (left <= 0)
             return WAKE_PAUSE;
         if (c->noops > 0 && wire_clock() >= c->spoke + c->noop_ms) {
@@ -6827,14 +6832,15 @@ edit_signal(struct client *c)
     if (resized)
         editor_resize(c->editor, terminal_columns());
     resized = 0;
-    if (!interrupted)
-        return MORE;
-    if (interrupted == SIGINT) {
-        interrupted = 0;
-        return INTERRUPT;
+    if (interrupted && interrupted != SIGINT) {
+        limit_output(c);
+        return END;
     }
-    limit_output(c);
-    return END;
+    if (!line_stopped && !interrupted)
+        return MORE;
+    c->editor->discarding = c->editor->pasting;
+    line_stopped = interrupted = 0;
+    return INTERRUPT;
 }
 
 /*
@@ -6851,8 +6857,7 @@ edit_line(struct client *c, bool hidden)
     terminal_mode(RAW);
     editor_start(e, hidden);
     editor_resize(e, terminal_columns());
-    e->discarding = e->discarding || (e->pasting && paste_stopped);
-    paste_running = paste_stopped = 0;
+    paste_running = 0;
     while (verdict == MORE) {
         int64_t patience = editor_patience(e), passed = wire_clock() - since;
 
@@ -6890,12 +6895,12 @@ edit_line(struct client *c, bool hidden)
         }
     }
     edit_finish(c, verdict);
+    paste_running = verdict == LINE && e->pasting;
     terminal_mode(QUIET);
     if (verdict == LINE && e->too_long) {
         fail(c, "the line is longer than %d bytes; it was not sent", TYPED_MAX);
         return TYPED_NOTHING;
     }
-    paste_running = e->pasting;
     return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
 }
 
@@ -7260,10 +7265,14 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
 static void
 note_signal(int number)
 {
-    if (number == SIGWINCH)
+    if (number == SIGWINCH) {
         resized = 1;
-    else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT))
+    } else if (number == SIGINT && (terminal.mode == RAW || paste_running)) {
+        line_stopped = 1;
+        paste_running = 0;
+    } else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT)) {
         interrupted = number;   /* SIGCHLD only ends a wait */
+    }
 }
 
 /* Catches signals and blocks them. *mask is how it was before: what to block while waiting. */

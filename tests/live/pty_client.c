@@ -47,7 +47,7 @@ static struct session {
     bool unread;                /* nobody reads what comes to the terminal */
     int status;
 
-    char stream[256 * 1024];    /* all that came to the terminal */
+    char stream[1024 * 1024];   /* all that came to the terminal */
     size_t length, seen, painted;
     size_t caused;              /* where it was when something was last done to the client */
     struct screen screen;
@@ -1419,7 +1419,11 @@ is_stuck(void)
 static void
 test_full(void)
 {
-    enum { LINES = 20000 };     /* more than any terminal holds */
+    enum { LINES = 40000, TOGETHER = 1000 };    /* more than any terminal holds */
+    static char lines[TOGETHER * 6 + 1];
+
+    for (int i = 0; i < TOGETHER; i++)
+        strcpy(lines + 6 * i, "1 10\r\n");
 
     start_served(80);
     for (int broken_off = 0; broken_off <= 1; broken_off++) {
@@ -1429,8 +1433,8 @@ test_full(void)
         CHECK(gets("LIST\r\n"));
         now.unread = true;
         answer("+OK\r\n");
-        for (int i = 0; i < LINES; i++)
-            answer("1 10\r\n");
+        for (int i = 0; i < LINES / TOGETHER; i++)
+            answer(lines);
         WAIT_FOR((stuck = is_stuck()));
         CHECK(stuck);
         if (!broken_off) {
