@@ -2154,11 +2154,11 @@ hang_up(struct client *c, bool quit_done)
 static void
 print_sent(struct client *c, const char *line)
 {
-    size_t word = strcspn(line, " "), shown = strlen(line);
+    size_t shown = strlen(line);
 
-    if (word == 4 && strncasecmp(line, "PASS", 4) == 0)
-        shown = word + 1;
-    else if (word == 4 && strncasecmp(line, "AUTH", 4) == 0 && strchr(line + 5, ' ') != NULL)
+    if (strncasecmp(line, "PASS ", 5) == 0)
+        shown = 5;
+    else if (strncasecmp(line, "AUTH ", 5) == 0 && strchr(line + 5, ' ') != NULL)
         shown = (size_t)(strchr(line + 5, ' ') - line) + 1;
     else if (c->continued)
         shown = 0;
