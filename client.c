@@ -3109,17 +3109,16 @@ static const struct { const char *name, *meant; } charsets[] = {
 static bool
 charset_find(struct span name, char *meant, size_t room)
 {
+    bool none = name.at == name.end;
     char key[40];
     size_t length = 0;
 
     meant[0] = '\0';
     if (begins(name, "x-"))
         name.at += 2;
-    for (; name.at < name.end && *name.at != ':' && length + 1 < sizeof key; name.at++)
+    for (; name.at < name.end && *name.at != ':' && *name.at != '/' && length + 1 < sizeof key; name.at++)
         if (is_alnum(*name.at))
             key[length++] = lower(*name.at);
-        else if (is_in(*name.at, "/."))         /* no path of a converter */
-            return false;
     key[length] = '\0';
     for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++) {
         size_t same = strcspn(charsets[i].name, "*");
@@ -3134,7 +3133,7 @@ charset_find(struct span name, char *meant, size_t room)
                  key + same);
         return true;
     }
-    return length == 0;
+    return none;
 }
 
 /* Appends bytes as windows-1252. The five that mean nothing there stay as they are. */
@@ -3154,29 +3153,35 @@ from_windows_1252(struct text *to, struct span from)
 }
 
 /*
- * Appends text in UTF-8 that has bytes of windows-1252 in it. Returns false, and appends nothing,
- * if it looks like windows-1252 as a whole: with more bytes that are invalid than characters.
+ * Appends text of which some is UTF-8 and some windows-1252: a line with more invalid bytes than
+ * characters is the latter as a whole, in any other line the invalid bytes are.
  */
-static bool
+static void
 from_mixed(struct text *to, struct span from)
 {
-    size_t valid = 0, invalid = 0, start = to->length;
-    uint32_t c;
-
     while (from.at < from.end) {
-        int size = utf8_read((const unsigned char *)from.at, span_length(from), &c);
+        const char *lf = memchr(from.at, '\n', span_length(from));
+        struct span line = {from.at, lf != NULL ? lf + 1 : from.end};
+        size_t start = to->length, valid = 0, invalid = 0;
+        uint32_t c;
 
-        valid += size > 1;
-        invalid += size <= 0;
-        if (size > 0)
-            text_add(to, from.at, (size_t)size);
-        else
-            from_windows_1252(to, (struct span){from.at, from.at + 1});
-        from.at += size > 0 ? size : 1;
+        for (struct span rest = line; rest.at < rest.end; ) {
+            int size = utf8_read((const unsigned char *)rest.at, span_length(rest), &c);
+
+            valid += size > 1;
+            invalid += size <= 0;
+            if (size > 0)
+                text_add(to, rest.at, (size_t)size);
+            else
+                from_windows_1252(to, (struct span){rest.at, rest.at + 1});
+            rest.at += size > 0 ? size : 1;
+        }
+        if (invalid > valid) {
+            to->length = start;
+            from_windows_1252(to, line);
+        }
+        from.at = line.end;
     }
-    if (invalid > valid)
-        to->length = start;
-    return invalid <= valid;
 }
 
 static bool
@@ -3213,7 +3218,8 @@ jis_to_euc(struct text *to, struct span from)
             continue;
         }
         bool high = *from.at > ' ' && *from.at < 0x7f;
-        bool pair = high && (set == '$' || set == '@' || set == 'D') && left >= 2;
+        bool pair = high && (set == '$' || set == '@' || set == 'D') && left >= 2
+            && from.at[1] > ' ' && from.at[1] < 0x7f;
         if (high && (set == 'D' || set == 'I'))
             *out++ = set == 'D' ? '\x8f' : '\x8e';
         high = high && (pair || set == 'I');
@@ -3314,8 +3320,6 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
         return true;
     known = known && meant[0] == '\0';
     if (is_utf8(from)) {
-        if (begins(from, "\xef\xbb\xbf"))
-            from.at += 3;       /* a byte order mark */
         text_add(to, from.at, span_length(from));
         return known;
     }
@@ -3325,8 +3329,7 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
             return known;
         to->length = start;     /* it is not in that charset, either */
     }
-    if (!from_mixed(to, from))
-        from_windows_1252(to, from);
+    from_mixed(to, from);
     return known;
 }
 
@@ -3974,7 +3977,7 @@ html_link_end(struct html *h)
     if (length > 0 && h->linked.length > 0
         && (length != span_length(text) || memcmp(address.at, text.at, length) != 0)) {
         html_text(h, string_span(" <"));
-        html_text(h, text_span(&link));
+        text_add(h->to, link.bytes, link.length);       /* whatever it is, it is shown */
         html_text(h, string_span(">"));
     }
     h->letters = letters;
@@ -4139,10 +4142,10 @@ html_element_end(struct span rest, struct span name, bool nested)
 }
 
 /*
- * Skips an element whose content is no text, or that its style hides. One that has no end is
- * not skipped: that would hide the rest of the message.
+ * Skips an element whose content is no text, or that its style hides. Returns true if it did.
+ * One that has no end is not skipped: that would hide the rest of the message.
  */
-static void
+static bool
 html_skip(struct html *h, struct span tag, struct span name)
 {
     static const char *const dropped[] = {
@@ -4152,6 +4155,8 @@ html_skip(struct html *h, struct span tag, struct span name)
     static const char *const empty[] = {"img", "br", "hr", "input", "meta", "link", "area", "col"};
     enum { HIDDEN = 31 };
     struct text style = {NULL, 0, 0}, bare = {NULL, 0, 0};
+    const char *end = NULL;
+    bool content = true;
     unsigned kind = 32;
 
     for (unsigned i = 0; i < sizeof dropped / sizeof *dropped; i++)
@@ -4164,16 +4169,18 @@ html_skip(struct html *h, struct span tag, struct span name)
                 text_add(&bare, style.bytes + i, 1);
         kind = find(text_span(&bare), "display:none") != NULL ? HIDDEN : kind;
     }
-    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++)
-        kind = is_word(name, empty[i]) ? 32 : kind;
     if (kind < 32 && (h->unclosed >> kind & 1) == 0) {
-        const char *end = html_element_end(h->rest, name, kind == HIDDEN);
-
+        end = h->rest.at;
+        for (size_t i = 0; i < sizeof empty / sizeof *empty; i++)
+            content = content && !is_word(name, empty[i]);
+        if (content)
+            end = html_element_end(h->rest, name, kind == HIDDEN);
         h->unclosed |= end == NULL ? 1U << kind : 0;
         h->rest.at = end != NULL ? end : h->rest.at;
     }
     text_free(&style);
     text_free(&bare);
+    return end != NULL;
 }
 
 /* Takes what begins with <. Returns false inside a comment that never ends. */
@@ -4204,9 +4211,8 @@ html_tag(struct html *h)
     tag = (struct span){tag.at + 1 + is_end, h->rest.at - 1};
     name = tag;
     name = take(&name, " \t\r\n\f/", true);
-    html_act(h, tag, name, is_end);
-    if (!is_end)
-        html_skip(h, tag, name);
+    if (is_end || !html_skip(h, tag, name))
+        html_act(h, tag, name, is_end);
     return true;
 }
 
