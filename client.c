@@ -74,12 +74,13 @@ __asm__(".linker_option \"-liconv\"");
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 #define SANITIZED 1
 #elif defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) \
+    || __has_feature(thread_sanitizer)
 #define SANITIZED 1
 #endif
 #endif
 
-/* Giving things up takes the kernel's own headers, and the numbers of its calls on this machine. */
+/* The sandbox needs the kernel's headers and the numbers of its calls on this machine. */
 #if defined __linux__ && defined __has_include && !defined POSIX_ONLY
 #if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
 #include <linux/audit.h>
@@ -673,10 +674,11 @@ static struct {                 /* at file scope for the handlers of SIGTSTP and
 } terminal;
 
 /*
- * While a paste runs its commands, Ctrl-C during an answer ends the paste and not yet the session:
- * the handler clears paste_running and sets paste_stopped.
+ * SIGINT ends the session, except in RAW mode and while the commands of a paste run. Then the
+ * handler sets line_stopped instead of interrupted, and ends the paste: another one ends the
+ * session.
  */
-static volatile sig_atomic_t paste_running, paste_stopped;
+static volatile sig_atomic_t line_stopped, paste_running;
 
 /*
  * Opens the terminal behind a descriptor a second time, for writing without blocking: a terminal
@@ -2152,11 +2154,11 @@ hang_up(struct client *c, bool quit_done)
 static void
 print_sent(struct client *c, const char *line)
 {
-    size_t word = strcspn(line, " "), shown = strlen(line);
+    size_t shown = strlen(line);
 
-    if (word == 4 && strncasecmp(line, "PASS", 4) == 0)
-        shown = word + 1;
-    else if (word == 4 && strncasecmp(line, "AUTH", 4) == 0 && strchr(line + 5, ' ') != NULL)
+    if (strncasecmp(line, "PASS ", 5) == 0)
+        shown = 5;
+    else if (strncasecmp(line, "AUTH ", 5) == 0 && strchr(line + 5, ' ') != NULL)
         shown = (size_t)(strchr(line + 5, ' ') - line) + 1;
     else if (c->continued)
         shown = 0;
@@ -2346,8 +2348,11 @@ show_body(struct client *c)
 
         struct span all = text_span(&text);
         const char *cut = download_complete(&b) ? all.end : whole_end(all);
-        size_t shown = (size_t)(cut - all.at);
 
+        if (c->server.in_start == c->server.in_end)
+            cut = whole_end((struct span){cut, all.end});   /* more may never come */
+
+        size_t shown = (size_t)(cut - all.at);
         print_bytes(c, (struct span){all.at, cut});
         text.length -= shown;
         memmove(text.bytes, text.bytes + shown, text.length);
@@ -5621,7 +5626,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
         int64_t now = wire_clock(), left = c->spoke + c->noop_ms - now;
 
         if (ended > 0 && !WIFSTOPPED(status))
-            return status;
+            break;
         if (ended > 0) {
             terminal_give(getpgrp());
             suspend(0);
@@ -5641,7 +5646,9 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
         }
         wait_ready(NULL, 0, false, interrupted ? 100 : left > 0 ? left : 0, &c->mask);
     }
-    return 0;
+    while (interrupted && own_group && kill(target, 0) == 0 && wire_clock() < kill_at)
+        wait_ready(NULL, 0, false, 20, NULL);   /* what a shell started for us */
+    return status;
 }
 
 /*
@@ -6214,12 +6221,178 @@ do_show(struct client *c, const char *arguments)
     free(list.number);
 }
 
+/* Receives the header of message n, whose TOP was sent, as the next entry of c->headers. */
+static void
+header_answered(struct client *c, uint64_t number)
+{
+    struct message *m = message_find(c, number);
+    struct text header = {0};
+    struct download b = {.lone_dot = false};
+    struct span piece;
+
+    if (!read_status(c)) {
+        show_status(c);
+        m->named = false;
+        if (!c->pipelining && m->listed && c->progress.messages == 0) {
+            c->no_top = c->stop_showing = true;
+            fail(c, "the server has no TOP, which HEADERS needs");
+        }
+        return;
+    }
+    while (read_piece(c, &b, &piece))
+        if (header.length < HEADER_MAX)
+            text_add(&header, piece.at, span_length(piece));
+    fprintf(c->headers, "%zu\n", header.length);
+    fwrite(header.bytes, 1, header.length, c->headers);
+    text_free(&header);
+}
+
+/* Appends a text cut, with a mark, or filled up to so many columns. */
+static void
+add_cell(struct text *to, struct span cell, size_t columns)
+{
+    bool cut = span_columns(cell) > columns;
+    size_t room = columns - (cut && columns > 0 ? 1 : 0), used = 0;
+    const char *at = cell.at;
+
+    while (at < cell.end) {
+        struct span rest = {at, cell.end};
+        size_t width = character_columns(span_next(&rest));
+
+        if (used + width > room)
+            break;
+        text_add(to, at, (size_t)(rest.at - at));
+        used += width;
+        at = rest.at;
+    }
+    if (cut && columns > 0) {
+        text_puts(to, "\u2026");
+        used++;
+    }
+    text_printf(to, "%*s", (int)(columns - used), "");
+}
+
+/* Takes the text before a delimiter, or to the end, off a span. */
+static struct span
+take_field(struct span *from, char delimiter)
+{
+    const char *end = from->at < from->end
+        ? memchr(from->at, delimiter, span_length(*from)) : NULL;
+    struct span field = {from->at, end != NULL ? end : from->end};
+
+    from->at = end != NULL ? end + 1 : from->end;
+    return field;
+}
+
+/*
+ * Appends the line of HEADERS for a message: in columns, cut to the width of a terminal, or with
+ * TABs and complete if columns is 0. fields are date, sender and subject with TABs between them.
+ */
+static void
+add_header_line(struct text *page, const struct message *m, int digits, struct span fields,
+                size_t columns)
+{
+    struct span date = take_field(&fields, '\t'), sender = take_field(&fields, '\t');
+    size_t fixed = (size_t)digits + 24, rest = columns > fixed + 20 ? columns - fixed : 20;
+    struct text line = {0};
+    char size[16] = "";
+
+    if (columns == 0) {
+        text_printf(page, "%" PRIu64 "\t", m->number);
+        text_add(page, date.at, (size_t)(fields.end - date.at));
+        text_printf(page, "\t%" PRId64 "\n", m->octets);
+        return;
+    }
+    if (m->octets >= 0)
+        size_text(m->octets, size, sizeof size);
+    text_printf(&line, "%*" PRIu64 "  ", digits, m->number);
+    if (span_length(date) > 10)
+        date.end = date.at + 10;        /* without the time */
+    add_cell(&line, date, 10);
+    text_puts(&line, "  ");
+    add_cell(&line, sender, rest / 3);
+    text_puts(&line, "  ");
+    add_cell(&line, fields, rest - rest / 3);
+    text_printf(&line, "%8s", size);
+    add_cell(page, text_span(&line), columns);
+    text_puts(page, "\n");
+    text_free(&line);
+}
+
+/*
+ * Writes the lines of HEADERS to a page: what the sandbox decoded, in the order of the list. A
+ * message without a header has no line.
+ */
+static void
+write_header_lines(struct client *c, const struct numbers *list, FILE *page)
+{
+    size_t columns = isatty(STDOUT_FILENO) ? terminal_columns() : 0;
+    struct text decoded = {0}, lines = {0}, ascii = {0};
+    uint64_t highest = 0;
+
+    if (!decode_headers(c, c->headers, &decoded))
+        return;
+    for (size_t i = 0; i < list->count; i++)
+        highest = list->number[i] > highest ? list->number[i] : highest;
+
+    struct span rest = text_span(&decoded);
+    int digits = snprintf(NULL, 0, "%" PRIu64, highest);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct message *m = message_find(c, list->number[i]);
+
+        if (m->named)
+            add_header_line(&lines, m, digits, take_field(&rest, '\n'), columns);
+    }
+    if (!c->utf8)
+        visible_ascii(&ascii, text_span(&lines));
+
+    struct span all = text_span(c->utf8 ? &lines : &ascii);
+    fwrite(all.at, 1, span_length(all), page);
+    if (fflush(page) != 0)
+        fail(c, "no room for the headers: %s", strerror(errno));
+    text_free(&decoded);
+    text_free(&lines);
+    text_free(&ascii);
+}
+
+/* HEADERS: lists messages by what their headers say. */
+static void
+do_headers(struct client *c, const char *arguments)
+{
+    struct numbers list = {.number = NULL};
+    FILE *page = private_file(c);
+
+    c->headers = private_file(c);
+    ask_capabilities(c);
+    if (page == NULL || c->headers == NULL) {
+        fail(c, "no temporary file: %s", strerror(errno));
+    } else if (c->no_top) {
+        fail(c, "the server has no TOP, which HEADERS needs");
+    } else if (c->server.error == 0
+               && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
+        progress_begin(c, list.count, 0);
+        for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, &list, header_answered);
+        if (fflush(c->headers) != 0 || ferror(c->headers))
+            fail(c, "no room for the headers: %s", strerror(errno));
+        else if (c->server.error == 0 && !c->stop_showing)
+            write_header_lines(c, &list, page);
+        show_page(c, page);
+    }
+    if (page != NULL)
+        fclose(page);
+    if (c->headers != NULL)
+        fclose(c->headers);
+    c->stop_showing = false;
+    free(list.number);
+}
+
 /* -- HELP, and what other programs call these commands -- */
 
 static const struct own_command {
     const char *name, *arguments, *help;
 } own_commands[] = {
     {"SHOW", "n...", "display messages, decoded, without saving them"},
+    {"HEADERS", "[n...]", "date, sender, subject and size of messages, or of all"},
     {"HELP", "[command]", "this list, or more about one command"},
 };
 
@@ -6231,11 +6404,12 @@ static const struct { const char *name, *text; } explanations[] = {
              "overwritten. Octets count each line end as two, as LIST does; a file has one."},
     {"DELE", "Nothing is removed before QUIT, and nothing if the session ends in another way."},
     {"RSET", "What was marked with DELE stays in the mailbox."},
-    {"TOP", "TOP 3 0 shows the header of message 3 as it was sent."},
+    {"TOP", "TOP 3 0 shows the header of message 3 as it was sent; HEADERS decodes it."},
     {"UIDL", "A unique-id names a message in later sessions, too."},
     {"PASS", "Without the password PASS asks for it and does not show it."},
     {"QUIT", "Removes what was marked with DELE. Ctrl-C ends without removing anything."},
     {"SHOW", "A page that is longer than the screen goes through $PAGER, or less."},
+    {"HEADERS", "In a pipe the lines are complete and have TABs between the fields."},
 };
 
 /* Returns the arguments of a command of the table, as a person may write them. */
@@ -6286,7 +6460,7 @@ answer_habit(struct client *c, const char *word)
 {
     static const struct { const char *words, *instead; } habits[] = {
         {" exit bye q quit? logout close ", "QUIT"},
-        {" ls dir ", "LIST"},
+        {" ls dir ", "HEADERS, or LIST for the sizes alone"},
         {" get fetch save ", "RETR n to save message n, or SHOW n to read it"},
         {" cat more less read view ", "SHOW n to read message n"},
         {" rm del delete ", "DELE n to mark message n"},
@@ -6417,6 +6591,8 @@ wait_for_keys(struct client *c, int64_t ms)
         int fds[2] = {keys->in, c->server.in}, ready = 0;
         int64_t left = until - wire_clock(), alive;
 
+        if (interrupted || resized || line_stopped)
+            return WAKE_SIGNAL; /* it came while something else waited */
         if (left <= 0)
             return WAKE_PAUSE;
         if (c->noops > 0 && wire_clock() >= c->spoke + c->noop_ms) {
@@ -6535,14 +6711,15 @@ edit_signal(struct client *c)
     if (resized)
         editor_resize(c->editor, terminal_columns());
     resized = 0;
-    if (!interrupted)
-        return MORE;
-    if (interrupted == SIGINT) {
-        interrupted = 0;
-        return INTERRUPT;
+    if (interrupted && interrupted != SIGINT) {
+        limit_output(c);
+        return END;
     }
-    limit_output(c);
-    return END;
+    if (!line_stopped && !interrupted)
+        return MORE;
+    c->editor->discarding = c->editor->pasting;
+    line_stopped = interrupted = 0;
+    return INTERRUPT;
 }
 
 /*
@@ -6559,8 +6736,7 @@ edit_line(struct client *c, bool hidden)
     terminal_mode(RAW);
     editor_start(e, hidden);
     editor_resize(e, terminal_columns());
-    e->discarding = e->discarding || (e->pasting && paste_stopped);
-    paste_running = paste_stopped = 0;
+    paste_running = 0;
     while (verdict == MORE) {
         int64_t patience = editor_patience(e), passed = wire_clock() - since;
 
@@ -6598,12 +6774,12 @@ edit_line(struct client *c, bool hidden)
         }
     }
     edit_finish(c, verdict);
+    paste_running = verdict == LINE && e->pasting;
     terminal_mode(QUIET);
     if (verdict == LINE && e->too_long) {
         fail(c, "the line is longer than %d bytes; it was not sent", TYPED_MAX);
         return TYPED_NOTHING;
     }
-    paste_running = e->pasting;
     return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
 }
 
@@ -6646,6 +6822,8 @@ dispatch(struct client *c, const char *line, const struct pop3_request *typed)
         fail(c, "SHOW needs messages: SHOW 2");
     else if (pop3_same_word(typed->word, "SHOW"))
         do_show(c, arguments);
+    else if (pop3_same_word(typed->word, "HEADERS"))
+        do_headers(c, arguments);
     else if (typed->verb == POP3_RETR && typed->count > 0)
         do_retr(c, arguments);
     else if (typed->verb == POP3_DELE && typed->count > 0)
@@ -6820,7 +6998,7 @@ converse(struct client *c)
         } else {
             typed = read_line(c, line, &length);
         }
-        if (wire_stopped(&c->server))
+        if (wire_stopped(&c->server, wire_clock()))
             wire_fail(&c->server, EINTR);
         if (c->server.error == 0 && c->screen.error == 0 && typed == TYPED_LINE)
             run(c, line, length);
@@ -6966,10 +7144,14 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
 static void
 note_signal(int number)
 {
-    if (number == SIGWINCH)
+    if (number == SIGWINCH) {
         resized = 1;
-    else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT))
+    } else if (number == SIGINT && (terminal.mode == RAW || paste_running)) {
+        line_stopped = 1;
+        paste_running = 0;
+    } else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT)) {
         interrupted = number;   /* SIGCHLD only ends a wait */
+    }
 }
 
 /* Catches signals and blocks them. *mask is how it was before: what to block while waiting. */
@@ -7094,7 +7276,7 @@ main(int argc, char **argv)
     static struct client client;
     static struct editor editor;
     static const struct completer_command own[] = {
-        {"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}
+        {"SHOW", UINT_MAX}, {"HEADERS", UINT_MAX}, {"HELP", 0}, {NULL, 0}
     };
     const struct completer completer = {.extra = own, .next_message = next_message,
                                         .context = &client};
