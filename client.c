@@ -2867,6 +2867,13 @@ trim(struct span s)
     return trim_end(s);
 }
 
+/* Returns the first bytes of a span, at most so many. */
+static struct span
+limit(struct span s, size_t most)
+{
+    return (struct span){s.at, span_length(s) > most ? s.at + most : s.end};
+}
+
 /* Takes the next line, without its end: LF and any CRs before it. Returns false if none is left. */
 static bool
 next_line(struct span *rest, struct span *line)
@@ -2931,7 +2938,7 @@ base64_data(struct span body)
 static const char *
 decode_base64(struct text *to, struct span from, size_t most)
 {
-    char *out = text_room(to, most + 3 < span_length(from) ? most + 3 : span_length(from));
+    char *out = text_room(to, span_length(limit(from, most + 3)));
     uint32_t bits = 0;
     unsigned have = 0;
     size_t made = 0;
@@ -2979,7 +2986,7 @@ hex_escape(struct span s)
 static const char *
 decode_quoted(struct text *to, struct span from, size_t most, bool header)
 {
-    char *start = text_room(to, most < span_length(from) ? most : span_length(from)), *out = start;
+    char *start = text_room(to, span_length(limit(from, most))), *out = start;
 
     while (from.at < from.end && (size_t)(out - start) < most) {
         struct span line_end = {from.at + 1, from.end};
@@ -3006,14 +3013,13 @@ decode_quoted(struct text *to, struct span from, size_t most, bool header)
 static const char *
 decode_transfer(struct text *to, struct span from, enum encoding encoding, size_t most)
 {
-    size_t length = span_length(from) < most ? span_length(from) : most;
-
     if (encoding == ENCODING_BASE64)
         return decode_base64(to, from, most);
     if (encoding == ENCODING_QUOTED)
         return decode_quoted(to, from, most, false);
-    text_add(to, from.at, length);
-    return from.at + length;
+    from = limit(from, most);
+    text_add(to, from.at, span_length(from));
+    return from.end;
 }
 
 /* Returns the bytes that a line of uuencoded data stands for, -1 if it is none. */
@@ -3037,18 +3043,14 @@ decoded_size(struct span from, enum encoding encoding)
     struct span line;
     uint64_t size = 0;
 
+    while (encoding == ENCODING_UU && next_line(&from, &line))
+        size += uu_length(line) > 0 ? (uint64_t)uu_length(line) : 0;
     if (encoding == ENCODING_BASE64)
         from = base64_data(from);
-    if (encoding == ENCODING_UU)
-        while (next_line(&from, &line))
-            size += (uint64_t)(uu_length(line) > 0 ? uu_length(line) : 0);
-    else if (encoding == ENCODING_NONE || encoding == ENCODING_UNKNOWN)
-        size = span_length(from);
-    else
-        for (; from.at < from.end; size += block.length) {
-            text_clear(&block);
-            from.at = decode_transfer(&block, from, encoding, 64 * 1024);
-        }
+    for (; from.at < from.end; size += block.length) {
+        text_clear(&block);
+        from.at = decode_transfer(&block, from, encoding, 64 * 1024);
+    }
     text_free(&block);
     return size;
 }
@@ -3063,27 +3065,23 @@ uu_find(struct span body, struct span *name, struct span *data, struct span *beh
     struct span rest = body, line;
 
     while (next_line(&rest, &line)) {
-        struct span words = line, mode;
+        struct span words = line;
 
         if (!begins(line, "begin "))
             continue;
         words.at += 6;
-        mode = take(&words, "01234567", false);
-        *name = trim(words);
-        *data = rest;
-        if (span_length(mode) < 3 || span_length(*name) == 0 || !next_line(&rest, &line)
-            || uu_length(line) <= 0)
+        if (span_length(take(&words, "01234567", false)) < 3)
             continue;
-        while (data->end = line.at, uu_length(line) > 0 && !is_word(line, "end"))
-            if (!next_line(&rest, &line)) {
-                data->end = rest.end;
-                break;
-            }
+        *name = trim(words);
+        *data = (struct span){rest.at, rest.at};
+        while (next_line(&rest, &line) && uu_length(line) > 0 && !is_word(line, "end"))
+            data->end = rest.at;
         while (uu_length(line) == 0 && next_line(&rest, &line))
             continue;
-        behind->at = is_word(line, "end") ? rest.at : data->end;
-        behind->end = body.end;
-        return true;
+        *behind = (struct span){is_word(line, "end") ? rest.at : data->end, body.end};
+        if (data->end > data->at && name->at < name->end)
+            return true;
+        rest.at = data->at;
     }
     return false;
 }
@@ -4201,8 +4199,7 @@ html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
 static struct span
 html_charset(struct span s)
 {
-    if (span_length(s) > 16 * 1024)
-        s.end = s.at + 16 * 1024;
+    s = limit(s, 16 * 1024);
     while ((s.at = find(s, "<meta")) != NULL) {
         struct span tag = s, name;
 
@@ -4374,9 +4371,7 @@ page_line(struct page *p, struct span line)
     size_t quote, list, left = 2 * p->bars;
     char prefix[SHOW_COLUMNS];
 
-    if (p->columns > 0)
-        while (line.end > line.at && (line.end[-1] == ' ' || line.end[-1] == '\t'))
-            line.end--;
+    line = p->columns > 0 ? trim_end(line) : line;
     if (p->columns == 0 || (span_length(line) + left <= p->columns
         && memchr(line.at, '\t', span_length(line)) == NULL)) {
         page_row(p, line);      /* it fits: no character has more columns than bytes */
@@ -4609,8 +4604,7 @@ part_header(struct part *p, struct text *boundary)
     char word[64];
 
     while (next_field(&header, &f)) {
-        if (span_length(f.value) > SHOW_FIELD)
-            f.value.end = f.value.at + SHOW_FIELD;
+        f.value = limit(f.value, SHOW_FIELD);
         value_word(f.value, word, sizeof word);
         if (is_word(f.name, "content-type") && !typed) {
             part_type(p, f.value, boundary);
@@ -4825,9 +4819,8 @@ part_content(const struct part *p, size_t most)
     if (trim(footer).at < footer.end) {
         if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
             text_add(&c.text, "\n", 1);
-        footer.end = span_length(footer) < most ? footer.end : footer.at + most;
         text_clear(&utf8);
-        to_utf8(&utf8, footer, no_span, string_span(p->charset));
+        to_utf8(&utf8, limit(footer, most), no_span, string_span(p->charset));
         content_add(&c, text_span(&utf8));
     }
     text_free(&decoded);
@@ -5009,25 +5002,11 @@ root_charset(const struct show *s, int root)
     return no_span;
 }
 
-/* Appends a field's value as UTF-8, truncated if it is too long. */
-static void
-field_text(struct text *to, struct span value, struct span body_charset)
-{
-    struct span start = value;
-
-    if (span_length(value) > SHOW_FIELD)
-        start.end = start.at + SHOW_FIELD;
-    decode_words(to, start, body_charset);
-    if (start.end < value.end)
-        text_printf(to, " [truncated, of %zu octets]", span_length(value));
-}
-
 /* Shows the fields of a message that people read. Only a Subject may have invisible characters. */
 static void
 show_fields(struct show *s, int root)
 {
     static const char *const names[] = {"From", "To", "Cc", "Date", "Subject"};
-    static const char *const keys[] = {"from", "to", "cc", "date", "subject"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct span header = s->parts[root].header;
@@ -5036,10 +5015,12 @@ show_fields(struct show *s, int root)
         while (next_field(&header, &f)) {
             struct text value = {NULL, 0, 0}, seen = {NULL, 0, 0};
 
-            if (!is_word(f.name, keys[i]))
+            if (!same_word(f.name, string_span(names[i])))
                 continue;
-            field_text(&value, f.value, root_charset(s, root));
-            if (strcmp(keys[i], "subject") == 0)
+            decode_words(&value, limit(f.value, SHOW_FIELD), root_charset(s, root));
+            if (span_length(f.value) > SHOW_FIELD)
+                text_printf(&value, " [truncated, of %zu octets]", span_length(f.value));
+            if (is_word(f.name, "subject"))
                 drop_invisible(&seen, text_span(&value));
             page_field(&s->page, names[i], text_span(seen.length > 0 ? &seen : &value));
             text_free(&value);
@@ -5194,40 +5175,39 @@ static void
 summarize(struct span header, FILE *out)
 {
     enum { DATE, SENDER, SUBJECT, FIELDS };
-    struct text values[FIELDS] = {{NULL, 0, 0}}, line = {NULL, 0, 0}, seen = {NULL, 0, 0};
+    struct text values[FIELDS] = {{NULL, 0, 0}}, decoded = {NULL, 0, 0};
     struct span body;
     struct field f;
 
     split_header(header, true, &header, &body);
     while (next_field(&header, &f)) {
-        if (span_length(f.value) > SHOW_FIELD)
-            f.value.end = f.value.at + SHOW_FIELD;
-        if (is_word(f.name, "date") && values[DATE].length == 0)
+        f.value = limit(f.value, SHOW_FIELD);
+        if (is_word(f.name, "date") && values[DATE].length == 0) {
             short_date(&values[DATE], f.value);
-        else if (is_word(f.name, "from") && values[SENDER].length == 0)
+        } else if (is_word(f.name, "from") && values[SENDER].length == 0) {
             sender_name(&values[SENDER], f.value);
-        else if (is_word(f.name, "subject") && values[SUBJECT].length == 0)
-            decode_words(&values[SUBJECT], f.value, no_span);
+        } else if (is_word(f.name, "subject") && values[SUBJECT].length == 0) {
+            text_clear(&decoded);
+            decode_words(&decoded, f.value, no_span);
+            drop_invisible(&values[SUBJECT], text_span(&decoded));
+        }
     }
     for (int i = 0; i < FIELDS; i++) {
-        text_clear(&line);
-        text_clear(&seen);
-        one_line(&line, text_span(&values[i]));
-        if (i == SUBJECT)
-            drop_invisible(&seen, text_span(&line));
-        text_clear(i == SUBJECT ? &line : &seen);
-        visible(i == SUBJECT ? &line : &seen, text_span(i == SUBJECT ? &seen : &line));
-        fputs(i == SUBJECT ? line.bytes : seen.bytes, out);
-        putc(i == SUBJECT ? '\n' : '\t', out);
+        struct text seen = {NULL, 0, 0};
+
+        text_clear(&decoded);
+        one_line(&decoded, text_span(&values[i]));
+        visible(&seen, text_span(&decoded));
+        fprintf(out, "%s%c", seen.length > 0 ? seen.bytes : "", i == SUBJECT ? '\n' : '\t');
+        text_free(&seen);
         text_free(&values[i]);
     }
-    text_free(&line);
-    text_free(&seen);
+    text_free(&decoded);
 }
 
 /*
- * Summarizes the headers of many messages. Before each stands a line with its length in bytes,
- * in digits. Always one line for a header; columns is not used.
+ * Summarizes the headers of many messages, each behind a line with its length in digits. There
+ * is always one line for a header; columns is not used.
  */
 static void
 show_headers(struct span all, FILE *out, unsigned columns)
@@ -5236,12 +5216,12 @@ show_headers(struct span all, FILE *out, unsigned columns)
 
     (void)columns;
     while (next_line(&all, &line)) {
-        size_t length = (size_t)strtoul(line.at, NULL, 10);     /* a LF ends the digits */
-        struct span header = {all.at, all.at};
+        size_t length = 0;
 
-        header.end += length < span_length(all) ? length : span_length(all);
-        summarize(header, out);
-        all.at = header.end;
+        for (; line.at < line.end && is_digit(*line.at) && length < SIZE_MAX / 16; line.at++)
+            length = length * 10 + (size_t)(*line.at - '0');
+        summarize(limit(all, length), out);
+        all.at = limit(all, length).end;
     }
 }
 
