@@ -2192,7 +2192,7 @@ keep_alive(struct client *c)
 
     if (left > 0)
         return left;
-    if (c->user_given) {
+    if (c->user_given || c->row == ROW_PASSWORD) {
         c->spoke = wire_clock();
         return c->noop_ms;
     }
@@ -6726,7 +6726,7 @@ wait_for_keys(struct client *c, int64_t ms)
             wire_fail(&c->server, ETIMEDOUT);
             break;
         }
-        alive = c->row == ROW_PASSWORD ? WAIT_FOREVER : keep_alive(c);
+        alive = keep_alive(c);
         ready = wait_ready(fds, 2, false, alive < left ? alive : left, &c->mask);
         if (ready < 0 && errno != EINTR)
             wire_fail(keys, errno);
