@@ -1403,12 +1403,16 @@ test_other_terminal(void)
     clean_up();
 }
 
-/* Says whether the terminal has no room for output, nor gets some from what the kernel still moves on. */
+/*
+ * Says whether the terminal has no room for output, nor gets some from what the kernel still moves
+ * on. Linux does not always tell who waits for that room; a signal makes the client look again.
+ */
 static bool
 is_full(void)
 {
     struct pollfd room = {.fd = now.slave, .events = POLLOUT};
 
+    kill(now.client, SIGWINCH);
     return poll(&room, 1, 100) == 0;
 }
 
