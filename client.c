@@ -5750,7 +5750,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
     int status = 0;
 
     for (pid_t ended; (ended = waitpid(pid, &status, WNOHANG | WUNTRACED)) >= 0;) {
-        int64_t now = wire_clock(), left = c->spoke + c->noop_ms - now;
+        int64_t now = wire_clock(), left = keep_alive(c);
 
         if (ended > 0 && !WIFSTOPPED(status))
             break;
@@ -5766,12 +5766,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
             kill(target, kill_at == 0 ? SIGTERM : SIGKILL);
             kill_at = now + 2000;
         }
-        if (left <= 0) {
-            c->noops++;
-            send_line(c, "NOOP");
-            wire_flush(&c->server);
-        }
-        wait_ready(NULL, 0, false, interrupted ? 100 : left > 0 ? left : 0, &c->mask);
+        wait_ready(NULL, 0, false, interrupted ? 100 : left, &c->mask);
     }
     while (interrupted && own_group && kill(target, 0) == 0 && wire_clock() < kill_at)
         wait_ready(NULL, 0, false, 20, NULL);   /* what a shell started for us */
