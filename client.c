@@ -1698,7 +1698,11 @@ editor_finish(struct editor *e, const char *behind, struct text *to)
     text_puts(to, "\033[J");
     e->searching = false;
     paint_prompt(e, to);
-    text_printf(to, "%s%s\r\n", is_secret(e->line) ? "PASS ***" : e->line, behind);
+    if (!is_secret(e->line))
+        text_puts(to, e->line);
+    else
+        text_puts(to, e->line[strspn(e->line, " ") + 4] == '\0' ? "PASS" : "PASS ***");
+    text_printf(to, "%s\r\n", behind);
 }
 
 /* The terminal has so many columns now, 0 if that is not known. The line must be painted again. */
@@ -5780,7 +5784,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
 static bool
 run_pager(struct client *c, int file)
 {
-    const char *pager = getenv("PAGER");
+    const char *wish = getenv("PAGER"), *pager = wish;
     bool own_group = tcgetpgrp(STDIN_FILENO) == getpgrp();
     enum mode before = terminal.mode;
     int status;
@@ -5800,13 +5804,11 @@ run_pager(struct client *c, int file)
         terminal_give(getpgrp());
     terminal_mode(before);
     c->editor->pasting = false; /* the pager got the end of a paste */
-    if (pid > 0 && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8)) {
-        interrupted = SIGINT;
+    if (pid > 0 && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8))
+        interrupted = interrupted ? interrupted : SIGINT;
+    if (interrupted || (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0))
         return true;
-    }
-    if (pid > 0 && !(WIFEXITED(status) && WEXITSTATUS(status) != 0))
-        return true;
-    warn(c, "the pager \"%s\" failed", pager);
+    warn(c, "the pager %s failed; this is the text without it", wish != NULL ? wish : "less");
     return false;
 }
 
