@@ -1,4 +1,4 @@
-# A POP3 server and client. "make" builds both, "make run" holds a first session, "make test" tests them.
+# A POP3 server and client. "make" builds both, "make run" tries them, "make test" tests them.
 
 CC = cc
 CFLAGS = -O2 -g
@@ -11,43 +11,47 @@ LINK = $(CC) $(CFLAGS) $(LDFLAGS)
 
 all: server client
 
-# A session costs a fork, and a program that brings all of its code along, in few pieces, forks quicker: it is linked
-# like that where the machine can and what comes out runs, else as usual (with a sanitizer, for one).
-ONE_PIECE = -static-pie -Wl,-z,noseparate-code,-z,max-page-size=65536
+# Each session of the server is a fork. A static program in few pieces forks faster, so it is linked
+# like that where it can be; with a sanitizer it cannot run.
+STATIC = -static-pie -Wl,-z,noseparate-code,-z,max-page-size=65536
 server: server.c pop3.h
 	@mkdir -p tests/build
 	$(COMPILE) -fPIE -c -o tests/build/server.o server.c
-	@$(LINK) $(ONE_PIECE) -o $@ tests/build/server.o 2>/dev/null && ./$@ -V >/dev/null 2>&1 || \
-	$(LINK) -o $@ tests/build/server.o
+	@case '$(CFLAGS) $(LDFLAGS)' in *-fsanitize*) false ;; esac && \
+	$(LINK) $(STATIC) -o $@ tests/build/server.o $(LDLIBS) 2>/dev/null || \
+	$(LINK) -o $@ tests/build/server.o $(LDLIBS)
 
 client: client.c pop3.h
-	$(COMPILE) $(LDFLAGS) -o $@ client.c
+	$(COMPILE) $(LDFLAGS) -o $@ client.c $(LDLIBS)
 
-# A first session, on a copy of mail/: what is removed there is still here.
+# A first session, on a copy of mail/.
 run: all
 	@sh tests/first.sh
 
-# Seconds: the conversations and the units, on the programs as they were built.
+# Seconds: conversations, unit tests, sockets and terminals.
 test: all
 	@CC='$(CC)' sh tests/run.sh
 
-# Minutes: the same under sanitizers, and the mail programs of others as far as they are installed.
+# Minutes: the same under sanitizers, fuzzers, faults, load, and other people's mail programs.
 check: test
 	@CC='$(CC)' sh tests/check.sh
 
-# Minutes: speeds and sizes as ratios to floors in the same run; "sh tests/bench/bench.sh quick" takes half of one.
+# Minutes: speed and memory, as ratios; "sh tests/bench/bench.sh quick" takes half a minute.
 bench: all
 	@CC='$(CC)' sh tests/bench/bench.sh
 
-# With -f a server that runs is replaced: it goes on as it was until it is started anew.
+# Removes a program before it replaces it: one that runs goes on until it is started again.
 install: all
-	mkdir -p $(DESTDIR)$(PREFIX)/bin
-	cp -f server $(DESTDIR)$(PREFIX)/bin/pop3-server
-	cp -f client $(DESTDIR)$(PREFIX)/bin/pop3-client
-	chmod 755 $(DESTDIR)$(PREFIX)/bin/pop3-server $(DESTDIR)$(PREFIX)/bin/pop3-client
+	mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/pop3'
+	for p in server client; do \
+	    rm -f '$(DESTDIR)$(PREFIX)'/bin/pop3-$$p && cp $$p '$(DESTDIR)$(PREFIX)'/bin/pop3-$$p && \
+	    chmod 755 '$(DESTDIR)$(PREFIX)'/bin/pop3-$$p || exit 1; \
+	done
+	cp README.md '$(DESTDIR)$(PREFIX)/share/doc/pop3/README.md'
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/pop3-server $(DESTDIR)$(PREFIX)/bin/pop3-client
+	rm -f '$(DESTDIR)$(PREFIX)/bin/pop3-server' '$(DESTDIR)$(PREFIX)/bin/pop3-client'
+	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/pop3'
 
 clean:
 	rm -rf server client tests/build

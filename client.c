@@ -7122,7 +7122,7 @@ converse(struct client *c)
         } else {
             typed = read_line(c, line, &length);
         }
-        if (wire_stopped(&c->server))
+        if (wire_stopped(&c->server, wire_clock()))
             wire_fail(&c->server, EINTR);
         if (c->server.error == 0 && c->screen.error == 0 && typed == TYPED_LINE)
             run(c, line, length);

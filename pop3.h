@@ -370,6 +370,7 @@ struct wire {
     int64_t deadline;           /* by wire_clock: when everything must be over, or WAIT_FOREVER */
     const sigset_t *mask;       /* signals to block while it waits, or NULL */
     const volatile sig_atomic_t *stop;  /* not 0 after a signal that ends the connection; or NULL */
+    int64_t signals_at;         /* by wire_clock: when signals were last let in */
 
     size_t in_start, in_end;    /* received and not yet taken */
     size_t out_end;             /* put and not yet written */
@@ -393,6 +394,7 @@ wire_open(struct wire *w, int in, int out)
     w->deadline = WAIT_FOREVER;
     w->mask = NULL;
     w->stop = NULL;
+    w->signals_at = 0;
     w->in_start = w->in_end = w->out_end = 0;
 }
 
@@ -429,21 +431,20 @@ wire_unsent(const struct wire *w)
 }
 
 /*
- * Lets blocked signals in: select() does not if a descriptor is ready already. Returns true if
- * one said stop.
+ * Returns true if a signal said stop. Lets blocked signals in now and then: select() does not
+ * while a descriptor is always ready.
  */
 static inline bool
-wire_stopped(const struct wire *w)
+wire_stopped(struct wire *w, int64_t now)
 {
     sigset_t blocked;
 
-    if (w->stop == NULL)
-        return false;
-    if (w->mask != NULL) {
+    if (w->mask != NULL && now - w->signals_at >= 50) {
+        w->signals_at = now;
         sigprocmask(SIG_SETMASK, w->mask, &blocked);
         sigprocmask(SIG_SETMASK, &blocked, NULL);
     }
-    return *w->stop != 0;
+    return w->stop != NULL && *w->stop != 0;
 }
 
 /*
@@ -467,7 +468,7 @@ wire_wait(struct wire *w, int fd, bool to_write)
 
         if (now >= until)
             return wire_fail(w, ETIMEDOUT);
-        if (wire_stopped(w))
+        if (wire_stopped(w, now))
             return wire_fail(w, EINTR);
 
         int64_t left = until == WAIT_FOREVER ? WAIT_FOREVER : until - now;

@@ -1,13 +1,17 @@
 #!/bin/sh
 # first.sh - a first session: the server on a copy of mail/, and the client with it
 #
-# At a terminal you type; otherwise a few commands are typed for you. What RETR saves stays in inbox/.
+# At a terminal you type; otherwise the script types a few commands. What RETR saves is in
+# tests/build/inbox.
 set -e
 cd "$(dirname "$0")/.."
 work=$(mktemp -d "${TMPDIR:-/tmp}/pop3-first.XXXXXX")
 trap 'kill "$server" 2>/dev/null; rm -rf "$work"' 0
 trap 'exit 130' 1 2 15
 
+inbox=tests/build/inbox
+rm -rf "$inbox"
+mkdir -p tests/build
 cp -R mail "$work/mail"
 mkfifo "$work/listening"
 ./server -d "$work/mail" 0 >"$work/listening" 2>"$work/log" &
@@ -17,8 +21,8 @@ if ! read -r listening on host its_port port <"$work/listening"; then
     exit 1
 fi
 if [ -t 0 ]; then
-    echo "A server has a copy of mail/ on $host port $port. HELP lists the commands."
-    ./client "$host" "$port" || :       # a command that was refused is no failure of make's
+    echo "The server has a copy of mail/, on $host port $port. HELP lists the commands."
+    ./client -d "$inbox" "$host" "$port" || :   # a refused command is no failure of make's
 else
-    printf '%s\n' STAT LIST 'TOP 1 2' 'RETR 1' 'DELE 1' QUIT | ./client "$host" "$port"
+    printf '%s\n' STAT LIST 'TOP 1 2' 'RETR 1' 'DELE 1' QUIT | ./client -v -d "$inbox" "$host" "$port"
 fi

@@ -16,9 +16,9 @@ failed=0 skipped=0 built=0
 SECONDS_EACH=${SECONDS_EACH:-180}
 export SECONDS_EACH
 
-units='server unit/header unit/server unit/client unit/show live/confined_server'
-most='server client unit/header unit/server unit/client unit/show live/confined_server'
-emulated='server client unit/header unit/server unit/client live/confined_server'
+units='server unit live/confined_server'
+most='server client unit live/confined_server'
+emulated='server client unit/header unit/wire unit/exhaustive unit/server unit/client live/confined_server'
 
 skip() {
     skipped=$((skipped + 1))

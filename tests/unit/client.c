@@ -1390,6 +1390,7 @@ try_confined(bool display, const char *directory)
             free(much);
             free(little);
         } else {
+            unsetenv("TMPDIR");
             sandbox_script(directory);
             for (int i = 0; i < 3; i++)
                 if (fchdir(directories[i]) == 0)

@@ -1,0 +1,440 @@
+/*
+ * server_store.c - a store that changes between sessions
+ */
+#include "net.h"
+
+/* ---- A store that changes between sessions ----------------------------------------------------------- */
+
+/* Changes that no shell command makes, or none so quickly that they come within one tick of a clock. */
+
+static void
+same_size_and_times(void)
+{
+    change_with_times("store/1");
+}
+
+/* "store/4" and "other", outside the store, are the same file. */
+static void
+same_size_and_times_through_link(void)
+{
+    change_with_times("other");
+}
+
+/* Writes through memory, and closes the file before the memory is given back. */
+static void
+through_memory(void)
+{
+    int file = open("store/1", O_RDWR);
+    char *memory = mmap(NULL, 27, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+
+    check(file >= 0 && memory != MAP_FAILED && close(file) == 0);
+    memcpy(memory, "Subject: massage", 16);
+    check(munmap(memory, 27) == 0);
+}
+
+/* The file gets a name outside the store while the server runs, and is written through that. */
+static void
+through_new_link(void)
+{
+    check(link("store/1", "another") == 0);
+    change_in_place("another");
+}
+
+/* By a program that goes on writing: the file is open still when the next session starts. */
+static void
+still_open(void)
+{
+    int file = open("store/2", O_WRONLY | O_APPEND);
+
+    check(file >= 0 && write(file, "more\n", 5) == 5);
+}
+
+static void
+many_delivered(void)
+{
+    char name[32];
+
+    for (int i = 0; i < 500; i++) {
+        snprintf(name, sizeof name, "many-%d", i);
+        deliver(name, name);
+    }
+}
+
+struct change {
+    const char *name, *command;
+    void (*make)(void);         /* if there is no command */
+};
+
+/* Through a name in another directory, of which the system does not tell. */
+static const struct change hidden_changes[] = {
+    {"written through its other name, the time put back", NULL, same_size_and_times_through_link},
+    {"written through its other name", "echo changed >other", NULL},
+    {"written through another name that is new", NULL, through_new_link},
+};
+
+/* What happens between two sessions: each by itself, for together they would hide each other. */
+static const struct change changes[] = {
+    {"rewritten at once, the same size, the time put back", NULL, same_size_and_times},
+    {"written through memory", NULL, through_memory},
+    {"appended to, and not closed", NULL, still_open},
+    {"many delivered", NULL, many_delivered},
+    {"its other name removed, then written", "rm other; echo changed >store/4", NULL},
+    {"delivered by rename", "echo new >store/.new; mv store/.new store/10", NULL},
+    {"written under its name", "echo new >store/0", NULL},
+    {"appended to", "printf 'more\\nand more' >>store/2", NULL},
+    {"truncated", ": >store/2", NULL},
+    {"replaced by rename", "echo new >store/.new; mv store/.new store/3", NULL},
+    {"removed", "rm store/2", NULL},
+    {"all removed", "rm store/*", NULL},
+    {"removed and made again", "rm store/1; echo again >store/1", NULL},
+    {"renamed", "mv store/1 store/9", NULL},
+    {"two swapped", "mv store/1 store/.x; mv store/2 store/1; mv store/.x store/2", NULL},
+    {"hidden", "mv store/2 store/.2", NULL},
+    {"moved out", "mv store/2 old", NULL},
+    {"moved in", "echo new >old; mv old store/old", NULL},
+    {"replaced by a symbolic link", "rm store/1; ln -s 2 store/1", NULL},
+    {"replaced by a directory", "rm store/1; mkdir store/1", NULL},
+    {"the directory replaced", "mv store old; mkdir store; echo new >store/1", NULL},
+    {"the directory replaced by a link", "mv store old; mkdir new; ln -s new store; echo >store/1", NULL},
+    {"the directory removed and made again", "rm -r store; mkdir store; echo new >store/7", NULL},
+};
+
+static void
+make_change(const struct change *change)
+{
+    if (change->make != NULL)
+        change->make();
+    else
+        check(system(change->command) == 0);
+}
+
+enum { FEW = 4, MANY = 100 };
+
+/* Makes a store for one change, whatever is left of the one before. */
+static void
+make_store_for_changes(int count)
+{
+    remove_tree("store");
+    remove_tree("old");
+    remove_tree("new");
+    unlink("other");
+    unlink("another");
+    make_store(count);
+    check(link("store/4", "other") == 0);
+}
+
+/* Each change is seen by the session that comes next, and by the one after it. */
+static void
+test_changes(void)
+{
+    bool failed = false;
+
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char *before, *after, *again, *fresh;
+        struct server s;
+
+        make_store_for_changes(FEW);
+        s = start_server("-a 127.0.0.1 -d store 0");
+        before = in_step(&s);
+        make_change(&changes[i]);
+        after = listing(&s);
+        again = listing(&s);
+        fresh = fresh_listing();
+        if (strcmp(after, fresh) != 0 || strcmp(again, fresh) != 0 || strcmp(before, fresh) == 0) {
+            printf("not seen: %s\n", changes[i].name);
+            failed = true;
+        }
+        free(before);
+        free(after);
+        free(again);
+        free(fresh);
+        stop_server(&s);
+    }
+    check(!failed);
+}
+
+/* The same with many messages, in one server that lives through all of it. */
+static void
+test_changes_in_a_row(void)
+{
+    struct server s;
+
+    make_store_for_changes(MANY);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        free(in_step(&s));
+        make_change(&changes[i]);
+        free(in_step(&s));
+        make_store_for_changes(MANY);
+    }
+    stop_server(&s);
+}
+
+/* A change that the system does not tell of is noticed by a session that reads the message: the next one has it. */
+static void
+test_noticed(void)
+{
+    for (size_t i = 0; i < sizeof hidden_changes / sizeof *hidden_changes; i++) {
+        struct server s;
+        struct client c;
+        const char *line;
+
+        make_store_for_changes(MANY);
+        s = start_server("-a 127.0.0.1 -d store 0");
+        free(in_step(&s));
+        make_change(&hidden_changes[i]);
+        c = greeted(&s);
+        send_text(&c, hidden_changes[i].make == through_new_link ? "RETR 1\r\n" : "RETR 4\r\n");
+        line = next_line(&c);
+        if (line == NULL || !matches(line, "-ERR*"))
+            fail("%s: not refused", hidden_changes[i].name);
+        send_text(&c, "QUIT\r\n");
+        take_rest(&c);
+        hang_up(&c);
+        await(!has_proc() || count_children(s.pid) == 0);
+        free(in_step(&s));
+        stop_server(&s);
+    }
+}
+
+/* The same message has the same unique-id after a touch, a restart and a restore; another one has another. */
+static void
+test_unique_ids(void)
+{
+    struct server s;
+    struct client c;
+    char *first, *next;
+
+    make_store(MANY);
+    s = start_server("-d store 0");
+    first = in_step(&s);
+    check(utimensat(AT_FDCWD, "store/1", NULL, 0) == 0);
+    c = greeted(&s);
+    send_text(&c, "RETR 1\r\n");
+    expect_message(&c, 1);
+    quit(&c);
+    check(chmod("store/1", 0600) == 0);
+    c = greeted(&s);
+    send_text(&c, "RETR 1\r\n");
+    expect_message(&c, 1);
+    quit(&c);
+    change_by_rename("store/2");
+    deliver("2", "Subject: message\n\n00000002\n");
+    check(rename("store/1", "store/1:2,S") == 0);
+    next = in_step(&s);
+    check(strcmp(first, next) == 0);
+    free(next);
+    stop_server(&s);
+
+    s = start_server("-d store 0");
+    next = listing(&s);
+    check(strcmp(first, next) == 0);
+    free(next);
+    change_with_times("store/1:2,S");
+    next = in_step(&s);
+    check(strcmp(first, next) != 0);
+    check(strncmp(next, "1 30\r\n2 30\r\n", 12) == 0);
+    free(next);
+    free(first);
+    stop_server(&s);
+}
+
+/* Another name for a message, elsewhere or in the store, as a backup makes it: it is what it was. */
+static void
+give_names(int count)
+{
+    struct server s;
+    struct client c;
+
+    make_store_for_changes(count);
+    s = start_server("-d store 0");
+    free(in_step(&s));
+    check(link("store/1", "elsewhere") == 0);
+    c = greeted(&s);
+    send_text(&c, "RETR 1\r\n");
+    expect_message(&c, 1);
+    quit(&c);
+    check(link("store/2", "store/999") == 0);
+    c = greeted(&s);
+    send_text(&c, "RETR 2\r\n");
+    expect_message(&c, 2);
+    ask(&c, "DELE 2", "+OK*");
+    quit(&c);
+    check(!exists("store/2") && exists("store/999"));
+    check(unlink("elsewhere") == 0);
+    c = greeted(&s);
+    ask(&c, "DELE 1", "+OK*");
+    check(link("store/3", "elsewhere") == 0);
+    ask(&c, "DELE 2", "+OK*");
+    send_text(&c, "RETR 3\r\n");
+    expect_message(&c, 4);
+    quit(&c);
+    check(!exists("store/1") && !exists("store/3"));
+    stop_server(&s);
+}
+
+static void
+test_names_of_few(void)
+{
+    give_names(FEW);
+}
+
+static void
+test_names_of_many(void)
+{
+    give_names(MANY);
+}
+
+static void
+test_unreadable(void)
+{
+    struct server s;
+    char *text;
+
+    if (geteuid() == 0)
+        skip("root can read everything");
+    make_store(2);
+    s = start_server("-d store 0");
+    free(in_step(&s));
+    check(chmod("store/1", 0) == 0);
+    text = in_step(&s);
+    check(strncmp(text, "1 30\r\n.\r\n", 9) == 0);
+    free(text);
+    check(chmod("store/1", 0600) == 0);
+    text = in_step(&s);
+    check(strncmp(text, "1 30\r\n2 30\r\n.\r\n", 15) == 0);
+    free(text);
+    stop_server(&s);
+}
+
+/* Without a store a client is told to come again, and one that came before is still served. */
+static void
+test_store_away(void)
+{
+    struct server s;
+    struct client before, c;
+
+    make_store(2);
+    s = start_server("-d store 0");
+    before = greeted(&s);
+    check(rename("store", "away") == 0);
+    for (int i = 0; i < 2; i++) {
+        c = connect_to(&s);
+        expect(&c, "-ERR [SYS/TEMP]*");
+        expect_end(&c);
+    }
+    send_text(&before, "RETR 2\r\n");
+    expect_message(&before, 2);
+    change_in_place("away/1");
+    check(rename("away", "store") == 0);
+    free(in_step(&s));
+    quit(&before);
+
+    remove_tree("store");
+    c = connect_to(&s);
+    expect(&c, "-ERR [SYS/TEMP]*");
+    expect_end(&c);
+    make_store(1);
+    c = greeted(&s);
+    ask(&c, "STAT", "+OK 1 30");
+    quit(&c);
+    stop_server(&s);
+}
+
+/* More changes between two sessions than the system keeps in mind. */
+static void
+test_too_many_changes(void)
+{
+    const char *path = "/proc/sys/fs/inotify/max_queued_events";
+    struct server s;
+    char *text;
+    int most;
+
+    if (!exists(path))
+        skip("no inotify here");
+    text = slurp(path);
+    most = atoi(text);
+    free(text);
+    if (most > 50000)
+        skip("too many changes are too many here");
+    make_store(2);
+    s = start_server("-d store 0");
+    free(in_step(&s));
+    for (int i = 0; i < most / 4 + 100; i++)    /* four things to tell each */
+        check(rename("store/1", "store/x") == 0 && rename("store/x", "store/1") == 0);
+    change_in_place("store/2");
+    deliver("3", "new\n");
+    free(in_step(&s));
+    change_in_place("store/1");
+    free(in_step(&s));
+    stop_server(&s);
+}
+
+/* A file that is written to all the time: what a client gets as whole has the size it was told. */
+static void
+test_while_written(void)
+{
+    struct server s;
+    pid_t writer;
+    int whole = 0, rounds = 0;
+
+    make_store(2);
+    s = start_server("-d store 0");
+    writer = fork();
+    check(writer >= 0);
+    if (writer == 0) {
+        static const char *const texts[] = {"a\n", "\n\n\n\n\n", "", "no end", "b\nb\n", "c\r\n\r\n"};
+
+        for (unsigned i = 0;; i++) {
+            put("store/1", texts[i % 6]);
+            poll(NULL, 0, (int)(i % 3) * 30);
+        }
+    }
+    for (; rounds < 500 && (rounds < 50 || whole < 20); rounds++) {
+        struct client c = greeted(&s);
+        const char *line;
+        unsigned long listed, sent;
+
+        send_text(&c, "LIST 1\r\nRETR 1\r\n");
+        line = next_line(&c);
+        check(line != NULL && sscanf(line, "+OK 1 %lu", &listed) == 1);
+        line = next_line(&c);
+        if (line != NULL && sscanf(line, "+OK %lu", &sent) == 1) {
+            size_t octets = 0;
+
+            while ((line = next_line(&c)) != NULL && strcmp(line, ".") != 0)
+                octets += strlen(line) + 2;
+            if (line != NULL) {
+                check(sent == listed && octets == sent);
+                whole++;
+            }
+        }
+        hang_up(&c);
+    }
+    kill(writer, SIGKILL);
+    wait_for(writer);
+    check(whole > 0);
+    free(in_step(&s));
+    stop_server(&s);
+}
+
+/* Tests that wait long come first, so that the others run meanwhile. */
+static const struct test tests[] = {
+    {"each change of the store is seen", test_changes, 0},
+    {"many changes of the store, one by one", test_changes_in_a_row, 0},
+    {"a change that nobody told of", test_noticed, 0},
+    {"more changes than the system remembers", test_too_many_changes, 0},
+    {"a message that is written to all the time", test_while_written, 0},
+    {"unique-ids stay what they are", test_unique_ids, 0},
+    {"a message that gets another name", test_names_of_few, 0},
+    {"one of many messages gets another name", test_names_of_many, 0},
+    {"a message that becomes unreadable", test_unreadable, 0},
+    {"a store that is away for a while", test_store_away, 0},
+};
+
+int
+main(int argc, char **argv)
+{
+    (void)argc;
+    return run_tests(tests, (int)(sizeof tests / sizeof *tests), AT_ONCE, argv + 1);
+}
