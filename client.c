@@ -6828,7 +6828,7 @@ edit_keys(struct client *c)
     return verdict;
 }
 
-/* A signal came while a line was typed. */
+/* Looks whether a signal has come. Returns what it means for the line. */
 static enum verdict
 edit_signal(struct client *c)
 {
@@ -6862,32 +6862,25 @@ edit_line(struct client *c, bool hidden)
     editor_resize(e, terminal_columns());
     paste_running = 0;
     while (verdict == MORE) {
-        int64_t patience = editor_patience(e), passed = wire_clock() - since;
+        int64_t patience = editor_patience(e), left = patience;
 
+        if (patience != WAIT_FOREVER)
+            left = since + patience > wire_clock() ? since + patience - wire_clock() : 0;
         edit_show(c);
-        switch (wait_for_keys(c, patience == WAIT_FOREVER ? patience :
-                              patience > passed ? patience - passed : 0)) {
-        case WAKE_OVER:
+
+        enum wake wake = wait_for_keys(c, left);
+        if (wake == WAKE_OVER) {
             terminal_mode(QUIET);
             return TYPED_NOTHING;
-        case WAKE_SIGNAL:
-            verdict = edit_signal(c);
-            break;
-        case WAKE_PAUSE:
-            if (patience != WAIT_FOREVER && wire_clock() - since >= patience)
-                editor_timeout(e);
-            break;
-        case WAKE_KEYS:
+        }
+        if (wake == WAKE_KEYS && c->keys.in_start == c->keys.in_end && input_broke(c))
+            interrupted = SIGHUP;
+        verdict = edit_signal(c);
+        if (wake == WAKE_PAUSE && patience != WAIT_FOREVER && wire_clock() - since >= patience)
+            editor_timeout(e);
+        if (wake == WAKE_KEYS && verdict == MORE) {
             since = wire_clock();
-            if (c->keys.in_start == c->keys.in_end && input_broke(c)) {
-                interrupted = SIGHUP;
-                verdict = edit_signal(c);
-            }
-            if (verdict == MORE)
-                verdict = edit_keys(c);
-            if (c->over)
-                return TYPED_NOTHING;
-            break;
+            verdict = edit_keys(c);
         }
         if (verdict == SUSPEND) {
             clear_line(c);
