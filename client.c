@@ -1465,51 +1465,20 @@ command_at(const struct editor *e, size_t n)
     return e->completer->extra[n - POP3_VERBS];
 }
 
-/* Offers all commands, in small letters if the prefix ends in one. */
-static void
-offer_commands(const struct editor *e, struct completion *k)
+/* Returns true if the argument that begins at an offset may be the number of a message. */
+static bool
+is_message_argument(const struct editor *e, size_t start)
 {
-    char last = k->length > 0 ? k->prefix[k->length - 1] : 'A', word[WORD_MAX];
-
-    for (size_t n = 0; command_at(e, n).name != NULL; n++) {
-        snprintf(word, sizeof word, "%s", command_at(e, n).name);
-        for (char *s = word; last >= 'a' && last <= 'z' && *s != '\0'; s++)
-            *s = (char)(*s >= 'A' && *s <= 'Z' ? *s - 'A' + 'a' : *s);
-        completion_offer(k, word, -1);
-    }
-}
-
-/*
- * Offers the numbers of messages if the word at an offset, which is not the first one, may be one.
- * After a dash only what follows it is completed.
- */
-static void
-offer_messages(const struct editor *e, struct completion *k, size_t start)
-{
-    size_t first = strspn(e->line, " "), arguments = 0;
-    size_t length = strcspn(e->line + first, " ");
-    char word[WORD_MAX];
+    size_t first = strspn(e->line, " "), length = strcspn(e->line + first, " "), before = 0;
     struct completer_command command;
-    int64_t octets = -1;
 
-    snprintf(word, sizeof word, "%.*s", (int)(length < WORD_MAX ? length : 0), e->line + first);
     for (size_t at = first; at + 1 < start; at++)
-        arguments += e->line[at] == ' ' && e->line[at + 1] != ' ';
+        before += e->line[at] == ' ' && e->line[at + 1] != ' ';
     for (size_t n = 0; (command = command_at(e, n)).name != NULL; n++)
-        if (pop3_same_word(word, command.name))
-            break;
-    if (command.name == NULL || arguments >= command.messages || e->completer == NULL)
-        return;
-    for (size_t i = 0; i < k->length; i++)
-        if (k->prefix[i] == '-') {
-            k->prefix += i + 1;
-            k->length -= i + 1;
-            i = SIZE_MAX;       /* from the start of what is left */
-        }
-    for (size_t n = 0; (n = e->completer->next_message(e->completer->context, n, &octets)) > 0;) {
-        snprintf(word, sizeof word, "%zu", n);
-        completion_offer(k, word, octets);
-    }
+        if (strlen(command.name) == length
+            && strncasecmp(command.name, e->line + first, length) == 0)
+            return e->completer != NULL && before < command.messages;
+    return false;
 }
 
 /* Lays out the completions in columns, to be painted above the line, and counts the rest. */
@@ -1535,29 +1504,42 @@ editor_list(struct editor *e, const struct completion *k)
     }
 }
 
-/* Tab: adds what all completions have in common, after the only one a blank. Twice: lists them. */
+/*
+ * Tab: adds what all completions have in common, in small letters after a small letter, and a blank
+ * after the only one. The second Tab lists them. Of a range, what follows the dash is completed.
+ */
 static void
 editor_complete(struct editor *e)
 {
     struct completion k = {.cell_most = e->before == COMPLETION ? LIST_ROWS * e->columns : 0};
-    size_t start = e->cursor;
-    bool blank;                 /* follows the cursor; one with an accent on it does not count */
+    size_t start = e->cursor, from = e->cursor, n = 0;
+    int64_t octets = -1;
+    char number[WORD_MAX];
 
     while (start > 0 && e->line[start - 1] != ' ')
         start--;
-    k.prefix = e->line + start;
-    k.length = e->cursor - start;
-    if (start > strspn(e->line, " "))
-        offer_messages(e, &k, start);
-    else
-        offer_commands(e, &k);
+    bool argument = start > strspn(e->line, " ");
+    while (from > start && !(argument && e->line[from - 1] == '-'))
+        from--;
+    k.prefix = e->line + from;
+    k.length = e->cursor - from;
+    for (; !argument && command_at(e, n).name != NULL; n++)
+        completion_offer(&k, command_at(e, n).name, -1);
+    if (argument && is_message_argument(e, start))
+        while ((n = e->completer->next_message(e->completer->context, n, &octets)) > 0) {
+            snprintf(number, sizeof number, "%zu", n);
+            completion_offer(&k, number, octets);
+        }
 
-    size_t more = strlen(k.common) > k.length ? strlen(k.common) - k.length : 0;
-    blank = e->line[e->cursor] == ' ' && next_place(e->line, e->cursor) == e->cursor + 1;
+    char *rest = k.common + (k.count > 0 ? k.length : 0);
+    bool small = e->cursor > 0 && e->line[e->cursor - 1] >= 'a';
+    bool blank = e->line[e->cursor] == ' ' && next_place(e->line, e->cursor) == e->cursor + 1;
     if (k.count > 1 && e->before == COMPLETION)
         editor_list(e, &k);
-    e->bell = e->bell || (k.count != 1 && more == 0);
-    editor_insert(e, k.common + strlen(k.common) - more, more);
+    e->bell = e->bell || (k.count != 1 && *rest == '\0');
+    for (char *c = rest; small && *c != '\0'; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    editor_insert(e, rest, strlen(rest));
     if (k.count == 1 && blank)
         e->cursor++;
     else if (k.count == 1)
@@ -1587,13 +1569,6 @@ paint_move(struct text *to, size_t count, char direction)
         text_printf(to, "\033[%zu%c", count, direction);
 }
 
-static void
-paint_blanks(struct text *to, size_t from, size_t until)
-{
-    for (; from < until; from++)
-        text_puts(to, " ");
-}
-
 /*
  * Appends the part of a line that is in view, in a field of so many columns (at least 1). First
  * moves the view so that the cursor and the character under it are in it. Returns the columns
@@ -1621,14 +1596,13 @@ paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, 
     for (size_t at = 0; line[at] != '\0'; at = next_place(line, at), column += width) {
         width = columns_at(line, at);
         if (column >= left && column + width <= right) {
-            paint_blanks(to, done, column);     /* where half of a wide character is cut off */
+            text_printf(to, "%*s", (int)(column - done), "");   /* half of a wide character */
             text_add(to, line + at, next_place(line, at) - at);
             done = column + width;
         }
     }
     if (more) {
-        paint_blanks(to, done, right);
-        text_puts(to, ">");
+        text_printf(to, "%*s>", (int)(right - done), "");
         done = right + 1;
     }
     return done - e->view;
@@ -1698,7 +1672,11 @@ editor_finish(struct editor *e, const char *behind, struct text *to)
     text_puts(to, "\033[J");
     e->searching = false;
     paint_prompt(e, to);
-    text_printf(to, "%s%s\r\n", is_secret(e->line) ? "PASS ***" : e->line, behind);
+    if (!is_secret(e->line))
+        text_puts(to, e->line);
+    else
+        text_puts(to, e->line[strspn(e->line, " ") + 4] == '\0' ? "PASS" : "PASS ***");
+    text_printf(to, "%s\r\n", behind);
 }
 
 /* The terminal has so many columns now, 0 if that is not known. The line must be painted again. */
@@ -1791,13 +1769,12 @@ editor_key(struct editor *e, uint32_t key)
 static enum verdict
 hidden_key(struct editor *e, uint32_t key)
 {
-    static const uint32_t keys[] = {
-        LINE_FEED, ENTER, CTRL_C, CTRL_D, CTRL_H, BACKSPACE, CTRL_U, CTRL_Z, PASTE
+    static const char keys[] = {
+        LINE_FEED, ENTER, CTRL_C, CTRL_D, CTRL_H, BACKSPACE, CTRL_U, CTRL_Z, '\0'
     };
 
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (keys[i] == key)
-            return editor_key(e, key);
+    if (key == PASTE || (key <= BACKSPACE && strchr(keys, (int)key) != NULL))
+        return editor_key(e, key);
     if (key == (unsigned char)e->bytes[0])      /* it was a byte, not a sequence */
         editor_type(e, key);
     return MORE;
@@ -2192,7 +2169,7 @@ keep_alive(struct client *c)
 
     if (left > 0)
         return left;
-    if (c->user_given) {
+    if (c->user_given || c->row == ROW_PASSWORD) {
         c->spoke = wire_clock();
         return c->noop_ms;
     }
@@ -5603,7 +5580,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
     int status = 0;
 
     for (pid_t ended; (ended = waitpid(pid, &status, WNOHANG | WUNTRACED)) >= 0;) {
-        int64_t now = wire_clock(), left = c->spoke + c->noop_ms - now;
+        int64_t now = wire_clock(), left = keep_alive(c);
 
         if (ended > 0 && !WIFSTOPPED(status))
             break;
@@ -5619,12 +5596,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
             kill(target, kill_at == 0 ? SIGTERM : SIGKILL);
             kill_at = now + 2000;
         }
-        if (left <= 0) {
-            c->noops++;
-            send_line(c, "NOOP");
-            wire_flush(&c->server);
-        }
-        wait_ready(NULL, 0, false, interrupted ? 100 : left > 0 ? left : 0, &c->mask);
+        wait_ready(NULL, 0, false, interrupted ? 100 : left, &c->mask);
     }
     while (interrupted && own_group && kill(target, 0) == 0 && wire_clock() < kill_at)
         wait_ready(NULL, 0, false, 20, NULL);   /* what a shell started for us */
@@ -5638,7 +5610,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
 static bool
 run_pager(struct client *c, int file)
 {
-    const char *pager = getenv("PAGER");
+    const char *wish = getenv("PAGER"), *pager = wish;
     bool own_group = tcgetpgrp(STDIN_FILENO) == getpgrp();
     enum mode before = terminal.mode;
     int status;
@@ -5658,13 +5630,11 @@ run_pager(struct client *c, int file)
         terminal_give(getpgrp());
     terminal_mode(before);
     c->editor->pasting = false; /* the pager got the end of a paste */
-    if (pid > 0 && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8)) {
-        interrupted = SIGINT;
+    if (pid > 0 && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8))
+        interrupted = interrupted ? interrupted : SIGINT;
+    if (interrupted || (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0))
         return true;
-    }
-    if (pid > 0 && !(WIFEXITED(status) && WEXITSTATUS(status) != 0))
-        return true;
-    warn(c, "the pager \"%s\" failed", pager);
+    warn(c, "the pager %s failed; this is the text without it", wish != NULL ? wish : "less");
     return false;
 }
 
@@ -6579,7 +6549,7 @@ wait_for_keys(struct client *c, int64_t ms)
             wire_fail(&c->server, ETIMEDOUT);
             break;
         }
-        alive = c->row == ROW_PASSWORD ? WAIT_FOREVER : keep_alive(c);
+        alive = keep_alive(c);
         ready = wait_ready(fds, 2, false, alive < left ? alive : left, &c->mask);
         if (ready < 0 && errno != EINTR)
             wire_fail(keys, errno);
@@ -6684,7 +6654,7 @@ edit_keys(struct client *c)
     return verdict;
 }
 
-/* A signal came while a line was typed. */
+/* Looks whether a signal has come. Returns what it means for the line. */
 static enum verdict
 edit_signal(struct client *c)
 {
@@ -6718,32 +6688,25 @@ edit_line(struct client *c, bool hidden)
     editor_resize(e, terminal_columns());
     paste_running = 0;
     while (verdict == MORE) {
-        int64_t patience = editor_patience(e), passed = wire_clock() - since;
+        int64_t patience = editor_patience(e), left = patience;
 
+        if (patience != WAIT_FOREVER)
+            left = since + patience > wire_clock() ? since + patience - wire_clock() : 0;
         edit_show(c);
-        switch (wait_for_keys(c, patience == WAIT_FOREVER ? patience :
-                              patience > passed ? patience - passed : 0)) {
-        case WAKE_OVER:
+
+        enum wake wake = wait_for_keys(c, left);
+        if (wake == WAKE_OVER) {
             terminal_mode(QUIET);
             return TYPED_NOTHING;
-        case WAKE_SIGNAL:
-            verdict = edit_signal(c);
-            break;
-        case WAKE_PAUSE:
-            if (patience != WAIT_FOREVER && wire_clock() - since >= patience)
-                editor_timeout(e);
-            break;
-        case WAKE_KEYS:
+        }
+        if (wake == WAKE_KEYS && c->keys.in_start == c->keys.in_end && input_broke(c))
+            interrupted = SIGHUP;
+        verdict = edit_signal(c);
+        if (wake == WAKE_PAUSE && patience != WAIT_FOREVER && wire_clock() - since >= patience)
+            editor_timeout(e);
+        if (wake == WAKE_KEYS && verdict == MORE) {
             since = wire_clock();
-            if (c->keys.in_start == c->keys.in_end && input_broke(c)) {
-                interrupted = SIGHUP;
-                verdict = edit_signal(c);
-            }
-            if (verdict == MORE)
-                verdict = edit_keys(c);
-            if (c->over)
-                return TYPED_NOTHING;
-            break;
+            verdict = edit_keys(c);
         }
         if (verdict == SUSPEND) {
             clear_line(c);

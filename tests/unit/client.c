@@ -792,6 +792,39 @@ test_sent(void)
     test_settings.verbose = false;
 }
 
+/* No byte that a terminal may take for a control of the upper half leaves, whatever it stands for. */
+static void
+test_ascii_terminal(void)
+{
+    static const char line[] = "+OK \xc3\x9b \xc2\x9b \x9b \xe4\xbd\x9b \xc5\x85";
+
+    client_begin();
+    client.utf8 = false;
+    print_status(&client, line, strlen(line));
+    print_bytes(&client, string_span(line));
+    print_line(&client, "%s", line);
+    fail(&client, "%s", line);
+    CHECK(strncmp(shown(), "+OK ? \\u009b \\x9b ?? ?\n", 23) == 0);
+    for (const char *at = shown(); *at != '\0'; at++)
+        CHECK((*at & 0x80) == 0);
+    for (const char *at = complained(); *at != '\0'; at++)
+        CHECK((*at & 0x80) == 0);
+    client_end();
+}
+
+/* A message of the client has a row of its own. */
+static void
+test_own_row(void)
+{
+    client_begin();
+    print_bytes(&client, string_span("no line"));
+    print_bytes(&client, string_span(" end"));
+    print_line(&client, "a line");
+    print_line(&client, "another");
+    CHECK(strcmp(shown(), "no line end\na line\nanother\n") == 0);
+    client_end();
+}
+
 static void
 test_progress(void)
 {
@@ -813,6 +846,20 @@ test_progress(void)
     progress_end(&client);
     wire_flush(&client.screen);
     CHECK(client.row == ROW_FREE && strcmp(content(screen_file) + length, "\r\033[K") == 0);
+    client_end();
+
+    client_begin();             /* nothing comes any more */
+    client.editing = true;
+    progress_begin(&client, 1, 100000);
+    client.progress.octets = 50000;
+    client.progress.began -= 60000;
+    client.progress.moved -= 1900;
+    progress_paint(&client);
+    CHECK(strcmp(content(screen_file), "50 kB of 100 kB, 833 B/s, 1:00 left") == 0);
+    client.progress.moved -= 100;
+    client.progress.painted = 0;
+    progress_paint(&client);
+    CHECK(strcmp(shown(), "50 kB of 100 kB, 833 B/s, 1:00 left\r\033[K50 kB of 100 kB, stalled\r\033[K") == 0);
     client_end();
 
     client_begin();             /* a pipe gets none */
@@ -1419,6 +1466,44 @@ one_is_shown(void)
     return strstr(shown(), has_charsets() ? "\n\xd0\xb0 letter\n" : "\n\\xc1 letter\n") != NULL && !client.over;
 }
 
+/*
+ * While a person reads in the pager, NOOP is sent, and a Ctrl-C there is no reason to stop that. The
+ * pager of this test ends when the server has got one.
+ */
+static void
+test_pager_keeps_alive(void)
+{
+    const struct sigaction note = {.sa_handler = note_signal};
+    int page = temporary_file(), pipes[2];
+    char text[16] = "";
+    pid_t pid;
+
+    client_begin();
+    enter();
+    client.noop_ms = 10;
+    sigaction(SIGINT, &note, NULL);
+    CHECK(pipe(pipes) == 0);
+    if ((pid = fork()) == 0) {          /* the server */
+        ssize_t length = wait_ready(&server_end, 1, false, 5000, NULL) > 0 ? read(server_end, text, 6) : 0;
+
+        if (write(pipes[1], text, (size_t)(length > 0 ? length : 0)) >= 0)
+            put_file("done", "");
+        _exit(0);
+    }
+    setenv("PAGER", "kill -INT $PPID; until test -e done; do :; done", 1);
+    CHECK(run_pager(&client, page));
+    unsetenv("PAGER");
+    CHECK(read(pipes[0], text, 6) == 6 && strncmp(text, "NOOP\r\n", 6) == 0);
+    CHECK(client.server.error == 0 && interrupted == 0 && !client.over);
+    waitpid(pid, NULL, 0);
+    signal(SIGINT, SIG_DFL);
+    close(pipes[0]);
+    close(pipes[1]);
+    close(page);
+    leave();
+    client_end();
+}
+
 /* Whatever becomes of who decodes a message: it is said, and the session goes on. */
 static void
 test_decoder_crashes(void)
@@ -1548,6 +1633,8 @@ main(int argc, char **argv)
     unit_case("what the server can do", test_capabilities);
     unit_case("lines that are sent, for -v", test_sent);
     unit_case("hints for incomplete commands", test_hint);
+    unit_case("a terminal that cannot show more than ASCII", test_ascii_terminal);
+    unit_case("lines that have no end", test_own_row);
     unit_case("progress", test_progress);
     unit_case("a message is saved", test_save);
     unit_case("a message gets a free name", test_save_free_name);
@@ -1561,6 +1648,7 @@ main(int argc, char **argv)
     unit_case("file systems without links", test_save_without_links);
     unit_case("a new directory is on disk", test_save_new_directory);
     unit_case("files that are the same", test_same_content);
+    unit_case("NOOP while a person reads", test_pager_keeps_alive);
     unit_case("the display crashes", test_decoder_crashes);
     unit_case("the display hangs", test_decoder_hangs);
     unit_case("the display cannot be read", test_decoder_unread);

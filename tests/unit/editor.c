@@ -715,9 +715,9 @@ test_completion_list(void)
 {
     begin(80);
     type("r\t\t");
-    CHECK(row_is(0, "retr  rset") && screen.row == 1 && shows("pop3> r", 7));
+    CHECK(row_is(0, "RETR  RSET") && screen.row == 1 && shows("pop3> r", 7));
     type("\t");
-    CHECK(screen.row == 2 && row_is(1, "retr  rset"));
+    CHECK(screen.row == 2 && row_is(1, "RETR  RSET"));
     type("s\t");
     CHECK(shows("pop3> rset", 11));
     begin(80);
