@@ -5316,7 +5316,7 @@ sandbox_script(const char *directory)
         ALLOW
     };
     const uint64_t files = TO_WRITE | TO_MAKE | TO_REMOVE | TO_TRUNCATE;
-    const char *temporary = getenv("TMPDIR");
+    const char *tmpdir = getenv("TMPDIR");
     char existing[PATH_MAX];
     bool exists = access(directory, F_OK) == 0;
 
@@ -5332,7 +5332,7 @@ sandbox_script(const char *directory)
 
     struct granted granted[] = {
         {existing, files | (exists ? 0 : TO_MAKE_DIRECTORY)}, {P_tmpdir, files},
-        {temporary != NULL && *temporary != '\0' ? temporary : P_tmpdir, files}, {NULL, 0}
+        {tmpdir != NULL && *tmpdir != '\0' ? tmpdir : P_tmpdir, files}, {NULL, 0}
     };
     prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
     sandbox_files(granted);
