@@ -2661,7 +2661,7 @@ save_commit(struct client *c)
     struct saving *end = all->list + all->count;
     bool named = false;
 
-#ifdef SYS_syncfs
+#if defined SYS_syncfs && !defined POSIX_ONLY
     if (all->count > 2)
         syscall(SYS_syncfs, (long)all->directory);
 #endif
