@@ -4433,8 +4433,7 @@ struct part {
     enum text_kind kind;
     bool attachment, no_blank_line, opened;
     int score;                  /* how good its text is for reading; 0: it has none */
-    int best;                   /* multipart/alternative: the part to show, -1: none */
-    size_t letters;             /* of an alternative's text */
+    int best;                   /* the part with that text: itself or one in it */
     enum part_use use;
 };
 
@@ -4444,7 +4443,7 @@ struct show {
     int count;
     const char *end;            /* of the whole message */
     size_t decoded;             /* bytes of encoded messages that were decoded */
-    bool too_many, too_deep, cut_off, alternatives;     /* there are such parts */
+    bool too_many, too_deep, cut_off;
 };
 
 static bool
@@ -4571,7 +4570,8 @@ part_add(struct show *s, int parent)
     p->parent = parent;
     p->root = root ? s->count : above->root;
     p->bars = above == NULL ? 0 : above->bars + (is_message(above) && above->bars < SHOW_BARS);
-    p->best = -1;
+    p->best = s->count;
+    p->use = PART_LIST;
     strcpy(p->type, above != NULL && is_type(above, "multipart/digest")
         ? "message/rfc822" : "text/plain");
     s->count++;
@@ -4644,52 +4644,6 @@ part_uu(struct show *s, struct part *p)
     }
     if (is_text(p) && p->encoding == ENCODING_UU && empty && trim(rest).at == rest.end)
         p->body.end = p->body.at;
-}
-
-/* Reads a part and those in it. depth is how many are around it. */
-static void
-part_read(struct show *s, struct span whole, int parent, int depth)
-{
-    struct text boundary = {NULL, 0, 0};
-    struct span rest, inner;
-    struct part *p = part_add(s, parent);
-    int index = s->count - 1, ended;
-
-    if (p == NULL)
-        return;
-    p->no_blank_line = !split_header(whole, p->root == index, &p->header, &p->body);
-    part_header(p, &boundary);
-    s->alternatives = s->alternatives || is_type(p, "multipart/alternative");
-    if (is_multipart(p))
-        p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
-    if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
-        && s->decoded < SHOW_TEXT) {
-        decode_transfer(&p->decoded, p->body, p->encoding, SHOW_TEXT - s->decoded);
-        s->decoded += p->decoded.length;
-        p->body = text_span(&p->decoded);
-        p->encoding = ENCODING_NONE;
-    }
-    p->opened = (is_multipart(p) && boundary.length > 0)
-        || (is_message(p) && p->encoding == ENCODING_NONE);
-    if (p->opened && depth == SHOW_DEPTH) {
-        s->too_deep = true;
-        p->opened = false;
-        strcpy(p->type, "application/octet-stream");
-    } else if (p->opened && is_message(p)) {
-        part_read(s, p->body, index, depth + 1);
-    } else if (p->opened) {
-        rest = p->body;
-        ended = next_part(&rest, text_span(&boundary), &inner);
-        while (ended == 1 && !s->too_many) {
-            ended = next_part(&rest, text_span(&boundary), &inner);
-            part_read(s, inner, index, depth + 1);
-            s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
-        }
-    } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE && is_text(p)
-                                              && !is_type(p, "text/html"))) {
-        part_uu(s, p);
-    }
-    text_free(&boundary);
 }
 
 /* -- What to show of it -- */
@@ -4777,87 +4731,109 @@ part_score(const struct part *p)
  * or short and says that the program cannot show HTML.
  */
 static bool
-is_stub(const struct part *plain, size_t html_letters)
+is_stub(const struct part *plain, const struct part *html)
 {
-    enum { SHORT = 400 };
-    struct content c;
-    bool names_html;
+    enum { SHORT = 400, COMPARED = 1024 * 1024 };
+    struct content text = part_content(plain, COMPARED), other = part_content(html, COMPARED);
+    bool stub = text.letters == 0
+        || (text.letters < 5 * SHORT && text.letters * 4 < other.letters)
+        || (text.letters < SHORT && other.letters > 0
+            && find(text_span(&text.text), "html") != NULL);
 
-    if (plain->letters == 0 || (plain->letters < 5 * SHORT && plain->letters * 4 < html_letters))
-        return true;
-    if (plain->letters > SHORT || html_letters == 0)
-        return false;
-    c = part_content(plain, SHOW_FIELD);
-    names_html = find(text_span(&c.text), "html") != NULL;
-    text_free(&c.text);
-    return names_html;
-}
-
-/* Chooses the best part of a multipart: of several equally good ones the last (RFC 2046). */
-static void
-choose_best(struct show *s, int index)
-{
-    struct part *p = &s->parts[index];
-    bool alternative = is_type(p, "multipart/alternative");
-    size_t html_letters = 0;
-
-    for (int i = index + 1; i < s->count && alternative; i++)
-        if (s->parts[i].parent == index && s->parts[i].score == 3)
-            html_letters = s->parts[i].letters;
-    for (int i = s->count - 1; i > index; i--) {
-        struct part *below = &s->parts[i];
-
-        if (below->parent != index)
-            continue;
-        if (alternative && below->score == 4 && is_type(below, "text/plain")
-            && is_stub(below, html_letters))
-            below->score = 2;
-        if (below->score > p->score) {
-            p->score = below->score;
-            p->letters = below->letters;
-            p->best = i;
-        }
-    }
+    text_free(&text.text);
+    text_free(&other.text);
+    return stub;
 }
 
 /*
- * Decides which parts are shown, which are only listed, and which are left out because another
- * one says the same better: of alternatives plain text is the one for a terminal.
+ * Decides about a multipart whose parts were read. Of alternatives one is shown, plain text if
+ * possible, else the last of the best (RFC 2046); those that say the same worse are left out,
+ * and what cannot be read is only listed.
  */
 static void
-parts_choose(struct show *s)
+choose(struct show *s, int index)
 {
-    enum { COMPARED = 1024 * 1024 };
+    struct part *p = &s->parts[index];
+    bool alternative = is_type(p, "multipart/alternative");
+    int best = -1, html = -1;
 
-    for (int i = s->count - 1; i >= 0; i--) {
-        struct part *p = &s->parts[i];
+    for (int i = index + 1; i < s->count; i++) {
+        struct part *below = &s->parts[i];
 
-        if (is_multipart(p) && (i + 1 == s->count || s->parts[i + 1].parent != i)) {
-            p->opened = false;          /* no part was found in it */
-            p->score = 1;
-        } else if (!p->opened || is_message(p)) {
-            p->score = part_score(p);
-            if (p->score >= 3 && s->alternatives) {
-                struct content c = part_content(p, COMPARED);
-
-                p->letters = c.letters;
-                text_free(&c.text);
-            }
-        } else {
-            choose_best(s, i);
+        if (below->parent == index && below->score == 3)
+            html = i;
+        if (below->parent == index && below->score >= p->score) {
+            best = i;
+            p->score = below->score;
+            p->best = below->best;
         }
     }
-    for (int i = 0; i < s->count; i++) {
-        struct part *p = &s->parts[i], *above = p->parent >= 0 ? &s->parts[p->parent] : NULL;
-        bool other = above != NULL && is_type(above, "multipart/alternative") && above->best != i;
+    if (alternative && html >= 0 && is_type(&s->parts[p->best], "text/plain")
+        && is_stub(&s->parts[p->best], &s->parts[s->parts[html].best]))
+        best = html;
+    p->use = PART_SHOW;
+    for (int i = index + 1, child = i; alternative && i < s->count; i++) {
+        struct part *below = &s->parts[i];
 
-        if (above != NULL && (above->use == PART_DROP || other))
-            p->use = p->opened || p->score > 1 ? PART_DROP : PART_LIST;
-        else
-            p->use = p->opened || p->score > 0 ? PART_SHOW : PART_LIST;
-        if (above != NULL && is_message(above) && above->use == PART_DROP)
-            p->use = PART_DROP;
+        child = below->parent == index ? i : child;
+        if (child == best || below->use == PART_DROP)
+            continue;
+        below->use = below->opened || below->score > 1 || is_message(&s->parts[below->parent])
+            ? PART_DROP : PART_LIST;
     }
+}
+
+/* Reads a part and those in it. depth is how many are around it. */
+static void
+part_read(struct show *s, struct span whole, int parent, int depth)
+{
+    struct text boundary = {NULL, 0, 0};
+    struct span rest, inner;
+    struct part *p = part_add(s, parent);
+    int index = s->count - 1, ended;
+
+    if (p == NULL)
+        return;
+    p->no_blank_line = !split_header(whole, p->root == index, &p->header, &p->body);
+    part_header(p, &boundary);
+    if (is_multipart(p))
+        p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
+    if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
+        && s->decoded < SHOW_TEXT) {
+        decode_transfer(&p->decoded, p->body, p->encoding, SHOW_TEXT - s->decoded);
+        s->decoded += p->decoded.length;
+        p->body = text_span(&p->decoded);
+        p->encoding = ENCODING_NONE;
+    }
+    p->opened = (is_multipart(p) && boundary.length > 0)
+        || (is_message(p) && p->encoding == ENCODING_NONE);
+    if (p->opened && depth == SHOW_DEPTH) {
+        s->too_deep = true;
+        p->opened = false;
+        strcpy(p->type, "application/octet-stream");
+    } else if (p->opened && is_message(p)) {
+        part_read(s, p->body, index, depth + 1);
+        p->score = part_score(p);
+        p->use = PART_SHOW;
+    } else if (p->opened) {
+        rest = p->body;
+        ended = next_part(&rest, text_span(&boundary), &inner);
+        while (ended == 1 && !s->too_many) {
+            ended = next_part(&rest, text_span(&boundary), &inner);
+            part_read(s, inner, index, depth + 1);
+            s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
+        }
+        p->opened = s->count > index + 1;
+        choose(s, index);
+    } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE && is_text(p)
+                                              && !is_type(p, "text/html"))) {
+        part_uu(s, p);
+    }
+    if (!p->opened) {
+        p->score = is_multipart(p) ? 1 : part_score(p);
+        p->use = p->score > 0 ? PART_SHOW : PART_LIST;
+    }
+    text_free(&boundary);
 }
 
 /* -- Showing it -- */
@@ -5024,7 +5000,6 @@ show_message(struct span message, FILE *out, unsigned columns)
     s->page.out = out;
     s->page.columns = columns < SHOW_COLUMNS ? columns : SHOW_COLUMNS;
     part_read(s, message, -1, 0);
-    parts_choose(s);
     show_parts(s);
     for (int i = 0; i < s->count; i++) {
         text_free(&s->parts[i].name);
@@ -5178,7 +5153,8 @@ sandbox_files(void)
 
     if (version < 1)
         return;
-    all.files = 1 | 2 | 0x1ff << 4;     /* run, write, remove and make; reading is not among them */
+    all.files = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;         /* all of the first version */
+    all.files &= ~(uint64_t)(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR);
     all.files |= (version >= 2 ? 1 << 13 : 0) | (version >= 3 ? 1 << 14 : 0); /* move, truncate */
     all.network = version >= 4 ? 3 : 0; /* bind and connect */
     rules = (int)syscall(SYS_landlock_create_ruleset, &all,
