@@ -820,24 +820,30 @@ clear_line(struct client *c)
     c->row = ROW_FREE;
 }
 
+/* Appends bytes in a form that this terminal can show. */
+static void
+put_visible(const struct client *c, struct text *to, struct span bytes)
+{
+    struct text utf8 = {NULL, 0, 0};
+
+    visible(c->utf8 ? to : &utf8, bytes);
+    visible_ascii(to, text_span(&utf8));
+    text_free(&utf8);
+}
+
 /* Prints bytes from the network that end with a line or at least with a whole character. */
 static void
 print_bytes(struct client *c, struct span bytes)
 {
-    struct text shown = {NULL, 0, 0}, ascii = {NULL, 0, 0}, *text = &shown;
+    struct text text = {NULL, 0, 0};
 
     if (c->row != ROW_TEXT)
         clear_line(c);
-    visible(&shown, bytes);
-    if (!c->utf8) {
-        visible_ascii(&ascii, text_span(&shown));
-        text = &ascii;
-    }
-    wire_put(&c->screen, text->bytes, text->length);
-    if (text->length > 0)
-        c->row = text->bytes[text->length - 1] == '\n' ? ROW_FREE : ROW_TEXT;
-    text_free(&shown);
-    text_free(&ascii);
+    put_visible(c, &text, bytes);
+    wire_put(&c->screen, text.bytes, text.length);
+    if (text.length > 0)
+        c->row = text.bytes[text.length - 1] == '\n' ? ROW_FREE : ROW_TEXT;
+    text_free(&text);
 }
 
 /* Prints a line from the network, of that length and without its end. */
@@ -885,19 +891,15 @@ print_message(struct client *c, const char *format, va_list arguments)
 {
     struct text message = {NULL, 0, 0}, line = {NULL, 0, 0};
 
+    text_printf(&message, "%s: ", program);
     text_vprintf(&message, format, arguments);
-    text_printf(&line, "%s: ", program);
-    visible(&line, text_span(&message));
+    put_visible(c, &line, text_span(&message));
     text_puts(&line, "\n");
-    if (!c->utf8) {
-        text_clear(&message);
-        visible_ascii(&message, text_span(&line));
-    }
     if (interrupted)
         limit_output(c);
     clear_line(c);
     wire_flush(&c->screen);
-    wire_put(&c->errors, c->utf8 ? line.bytes : message.bytes, c->utf8 ? line.length : message.length);
+    wire_put(&c->errors, line.bytes, line.length);
     wire_flush(&c->errors);
     text_free(&message);
     text_free(&line);
@@ -1228,7 +1230,9 @@ editor_kill(struct editor *e, size_t from, size_t to)
     size_t length = to - from, had = e->before == KILL ? strlen(e->killed) : 0;
     size_t at = from < e->cursor ? 0 : had;
 
-    if (length > 0 && had + length <= TYPED_MAX) {
+    if (e->too_long) {
+        e->killed[0] = '\0';    /* it would come back as if it were complete */
+    } else if (length > 0 && had + length <= TYPED_MAX) {
         memmove(e->killed + at + length, e->killed + at, had - at);
         memcpy(e->killed + at, e->line + from, length);
         e->killed[had + length] = '\0';
@@ -6833,6 +6837,7 @@ edit_line(struct client *c, bool hidden)
     terminal_mode(RAW);
     editor_start(e, hidden);
     editor_resize(e, terminal_columns());
+    e->ascii = !c->utf8;
     paste_running = 0;
     while (verdict == MORE) {
         int64_t patience = editor_patience(e), left = patience;

@@ -1189,6 +1189,28 @@ test_progress_broken_off(void)
     try_progress(true);
 }
 
+/* A transfer in which nothing comes any more says so, and goes on. */
+static void
+test_stalled(void)
+{
+    enter();
+    start_served(60);
+    type("RETR 1\r");
+    CHECK(gets("RETR 1\r\n"));
+    answer("+OK 1000 octets\r\nSubject: slow\r\n\r\n");
+    WAIT_FOR(on_screen("17 B of 1.0 kB, stalled") || now.ended);
+    CHECK(on_screen("17 B of 1.0 kB, stalled"));
+    answer(".\r\n");
+    CHECK(sees("saved inbox/1.eml"));
+    CHECK(prompted());
+    CHECK(!on_screen("stalled"));
+    type("QUIT\r");
+    CHECK(gets("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
 /* The output goes to a pipe: no progress, no sequences, whatever time it takes. */
 static void
 test_pipe(void)
@@ -1760,6 +1782,7 @@ main(void)
     unit_case("terminal: the server goes while a line is typed", test_server_goes);
     unit_case("terminal: progress comes and goes", test_progress);
     unit_case("terminal: progress, broken off", test_progress_broken_off);
+    unit_case("terminal: a transfer that stalls", test_stalled);
     unit_case("terminal: no progress in a pipe", test_pipe);
     unit_case("terminal: ^C clears the line, ^D quits", test_ctrl_c);
     unit_case("terminal: ^C during an answer", test_ctrl_c_in_answer);
