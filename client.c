@@ -1092,6 +1092,7 @@ struct editor {
     char line[TYPED_MAX + 1];
     size_t length, cursor;      /* the cursor is in front of a character or at the end */
     bool too_long;              /* something did not fit: the line is not what was typed */
+    bool dropped;               /* the same: a paste had something that is not text */
     char killed[TYPED_MAX + 1]; /* for Ctrl-Y */
     bool secret;                /* part of a password may be in it */
     enum edit before, now;      /* edit kinds of the last key and of this one */
@@ -1279,7 +1280,7 @@ editor_type(struct editor *e, uint32_t c)
     if (e->hidden || fits_after(e, c, e->line, e->cursor))
         editor_insert(e, e->bytes, strlen(e->bytes));
     else
-        e->bell = e->bell || !e->pasting;
+        e->bell = e->dropped = true;
 }
 
 /* Words are letters, digits and all that is not ASCII; for Ctrl-W all that is not blank. */
@@ -1616,17 +1617,19 @@ paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, 
 static size_t
 paint_prompt(const struct editor *e, struct text *to)
 {
-    size_t width = e->columns - 1, start = to->length;
+    const char *end = e->searching ? "? " : "> ";
+    size_t width = e->columns - 1, start = to->length, columns;
 
     if (e->searching)
         text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
     else
         text_puts(to, e->prompt);
-    if (width < columns_to(to->bytes, to->length) - columns_to(to->bytes, start) + 12) {
-        to->length = start;
-        text_puts(to, width < 6 ? "" : e->searching ? "? " : "> ");
-    }
-    return span_columns((struct span){to->bytes + start, to->bytes + to->length});
+    columns = span_columns((struct span){to->bytes + start, to->bytes + to->length});
+    if (width >= columns + 12)
+        return columns;
+    to->length = start;
+    text_puts(to, width < 6 ? "" : end);
+    return to->length - start;
 }
 
 /* Returns the line that is to be seen, and the place of the cursor in it. */
@@ -1706,7 +1709,7 @@ editor_start(struct editor *e, bool hidden)
     memset(e->query, 0, sizeof e->query);
     memset(e->bytes, 0, sizeof e->bytes);
     e->length = e->cursor = e->view = e->painted = e->rows_above = 0;
-    e->too_long = e->secret = e->searching = e->bell = false;
+    e->too_long = e->dropped = e->secret = e->searching = e->bell = false;
     e->before = OTHER_EDIT;
     e->hidden = hidden;
     e->recalled = e->history_count;
@@ -1752,7 +1755,7 @@ editor_key(struct editor *e, uint32_t key)
 
     case LINE_FEED:
     case ENTER:
-        if (!e->too_long)
+        if (!e->too_long && !e->dropped)
             history_add(e);
         return LINE;
     case CTRL_C:            return INTERRUPT;
@@ -1791,6 +1794,7 @@ editor_press(struct editor *e, uint32_t key)
     enum verdict verdict = MORE;
 
     e->now = OTHER_EDIT;
+    e->dropped = e->dropped && e->pasting;      /* a person sees what is there */
     text_clear(&e->list);
     if (e->hidden)
         verdict = hidden_key(e, key);
@@ -1842,7 +1846,7 @@ sequence_key(struct editor *e, uint32_t c)
 
 /*
  * Takes a character of a paste: text, a line end, or part of the mark that ends it. TAB becomes a
- * blank, other control characters are dropped. Ctrl-C discards the rest of the paste.
+ * blank; a line with other control characters is not carried out. Ctrl-C discards the rest.
  */
 static enum verdict
 editor_paste(struct editor *e, uint32_t c)
@@ -1865,8 +1869,10 @@ editor_paste(struct editor *e, uint32_t c)
         e->discarding = true;
         return INTERRUPT;
     }
-    if (came > 1)               /* what looked like the mark was text, except the ESC */
+    if (came > 0) {             /* what looked like the mark was text, except the ESC */
         editor_insert(e, mark + 1, came - 1);
+        e->dropped = true;
+    }
     if (c == ENTER || c == LINE_FEED)
         return editor_press(e, c);
     if (c == TAB && !e->hidden)
@@ -1884,7 +1890,7 @@ static bool
 assemble(struct editor *e, unsigned char byte, uint32_t *c)
 {
     if (e->count > 0 && (e->hidden || (byte & 0xc0) != 0x80)) {
-        e->bell = true;
+        e->bell = e->dropped = true;
         e->count = 0;
     }
     e->bytes[e->count++] = (char)byte;
@@ -1895,8 +1901,10 @@ assemble(struct editor *e, unsigned char byte, uint32_t *c)
     if (bytes < 0)
         return false;
     e->count = 0;
-    e->bell = e->bell || bytes == 0;
-    return bytes > 0 && *c != 0;
+    if (bytes > 0 && *c != 0)
+        return true;
+    e->bell = e->dropped = true;
+    return false;
 }
 
 /* Takes one byte from the keyboard. */
@@ -6873,6 +6881,10 @@ edit_line(struct client *c, bool hidden)
     terminal_mode(QUIET);
     if (verdict == LINE && e->too_long) {
         fail(c, "the line is longer than %d bytes; it was not sent", TYPED_MAX);
+        return TYPED_NOTHING;
+    }
+    if (verdict == LINE && e->dropped && !hidden) {
+        fail(c, "that line of the paste is not only text; it was not sent");
         return TYPED_NOTHING;
     }
     return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;

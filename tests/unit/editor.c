@@ -79,7 +79,7 @@ type_octets(const char *keys, size_t length)
         if (verdict != MORE)
             last = verdict;
         if (verdict == LINE) {
-            strcat(strcat(ran, editor.too_long ? "TOO LONG" : editor.line), "|");
+            strcat(strcat(ran, editor.too_long ? "TOO LONG" : editor.dropped ? "DROPPED" : editor.line), "|");
             editor_finish(&editor, "", &paint);
             put_out();
             editor_start(&editor, false);
@@ -405,6 +405,31 @@ test_paste(void)
     type_many('x', 10000);
     type("\r\033[201~");
     CHECK(strlen(editor.line) == 0 && strcmp(ran, "TOO LONG|") == 0);
+}
+
+/* A pasted line is carried out as it was pasted, or not at all. */
+static void
+test_paste_dropped(void)
+{
+    static const char *const bad[] = {
+        "DELE 1\0012", "DELE 1\xff" "2", "DELE 1\xe2\x80\x8b" "2", "DELE 1\033[C2", "DELE 1\xc3" "2", "DELE 1\0332",
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        begin(80);
+        type("\033[200~STAT\n");
+        type(bad[i]);
+        type("\nNOOP\n\033[201~LIST\r" UP);
+        CHECK(strcmp(ran, "STAT|DROPPED|NOOP|LIST|") == 0);
+        type(UP UP);
+        CHECK(holds("STAT|"));
+        begin(80);
+        type("\033[200~");
+        type(bad[i]);
+        type("\033[201~\177");            /* here a person has seen the line */
+        type("\r");
+        CHECK(strncmp(ran, "DELE 1", 6) == 0);
+    }
 }
 
 /* A paste may be stopped by Ctrl-C, and may lose its end. */
@@ -917,6 +942,7 @@ main(void)
     unit_case("editor: sequences that arrive slowly", test_slow_sequences);
     unit_case("editor: what is no text is refused", test_refused);
     unit_case("editor: paste", test_paste);
+    unit_case("editor: a paste that is not only text", test_paste_dropped);
     unit_case("editor: a paste that is stopped, or loses its end", test_paste_ends);
     unit_case("editor: a line that is too long", test_too_long);
     unit_case("editor: history", test_history);
