@@ -2181,7 +2181,7 @@ keep_alive(struct client *c)
 
     if (left > 0)
         return left;
-    if (c->user_given) {
+    if (c->user_given || c->row == ROW_PASSWORD) {
         c->spoke = wire_clock();
         return c->noop_ms;
     }
@@ -2790,6 +2790,35 @@ is_word(struct span s, const char *word)
     return span_length(s) == strlen(word) && begins(s, word);
 }
 
+/* Returns true if a span is, or begins with, one of the words in a list, separated by blanks. */
+static bool
+matches(struct span s, const char *list, bool whole)
+{
+    for (size_t size; *list != '\0'; list += size + (list[size] == ' ')) {
+        struct span start = {s.at, s.at};
+
+        size = strcspn(list, " ");
+        while (start.end < s.end && span_length(start) < size
+               && lower(*start.end) == list[span_length(start)])
+            start.end++;
+        if (span_length(start) == size && (!whole || start.end == s.end))
+            return true;
+    }
+    return false;
+}
+
+static bool
+is_any(struct span s, const char *list)
+{
+    return matches(s, list, true);
+}
+
+static bool
+begins_any(struct span s, const char *list)
+{
+    return matches(s, list, false);
+}
+
 /* Returns where a word in lower case stands first, or NULL. */
 static const char *
 find(struct span s, const char *word)
@@ -2825,6 +2854,13 @@ trim(struct span s)
 {
     take(&s, blanks, false);
     return trim_end(s);
+}
+
+/* Returns the first bytes of a span, at most so many. */
+static struct span
+limit(struct span s, size_t most)
+{
+    return (struct span){s.at, span_length(s) > most ? s.at + most : s.end};
 }
 
 /* Takes the next line, without its end: LF and any CRs before it. Returns false if none is left. */
@@ -2891,7 +2927,7 @@ base64_data(struct span body)
 static const char *
 decode_base64(struct text *to, struct span from, size_t most)
 {
-    char *out = text_room(to, most + 3 < span_length(from) ? most + 3 : span_length(from));
+    char *out = text_room(to, span_length(limit(from, most + 3)));
     uint32_t bits = 0;
     unsigned have = 0;
     size_t made = 0;
@@ -2939,7 +2975,7 @@ hex_escape(struct span s)
 static const char *
 decode_quoted(struct text *to, struct span from, size_t most, bool header)
 {
-    char *start = text_room(to, most < span_length(from) ? most : span_length(from)), *out = start;
+    char *start = text_room(to, span_length(limit(from, most))), *out = start;
 
     while (from.at < from.end && (size_t)(out - start) < most) {
         struct span line_end = {from.at + 1, from.end};
@@ -2966,14 +3002,13 @@ decode_quoted(struct text *to, struct span from, size_t most, bool header)
 static const char *
 decode_transfer(struct text *to, struct span from, enum encoding encoding, size_t most)
 {
-    size_t length = span_length(from) < most ? span_length(from) : most;
-
     if (encoding == ENCODING_BASE64)
         return decode_base64(to, from, most);
     if (encoding == ENCODING_QUOTED)
         return decode_quoted(to, from, most, false);
-    text_add(to, from.at, length);
-    return from.at + length;
+    from = limit(from, most);
+    text_add(to, from.at, span_length(from));
+    return from.end;
 }
 
 /* Returns the bytes that a line of uuencoded data stands for, -1 if it is none. */
@@ -2997,18 +3032,14 @@ decoded_size(struct span from, enum encoding encoding)
     struct span line;
     uint64_t size = 0;
 
+    while (encoding == ENCODING_UU && next_line(&from, &line))
+        size += uu_length(line) > 0 ? (uint64_t)uu_length(line) : 0;
     if (encoding == ENCODING_BASE64)
         from = base64_data(from);
-    if (encoding == ENCODING_UU)
-        while (next_line(&from, &line))
-            size += (uint64_t)(uu_length(line) > 0 ? uu_length(line) : 0);
-    else if (encoding == ENCODING_NONE || encoding == ENCODING_UNKNOWN)
-        size = span_length(from);
-    else
-        for (; from.at < from.end; size += block.length) {
-            text_clear(&block);
-            from.at = decode_transfer(&block, from, encoding, 64 * 1024);
-        }
+    for (; from.at < from.end; size += block.length) {
+        text_clear(&block);
+        from.at = decode_transfer(&block, from, encoding, 64 * 1024);
+    }
     text_free(&block);
     return size;
 }
@@ -3023,27 +3054,23 @@ uu_find(struct span body, struct span *name, struct span *data, struct span *beh
     struct span rest = body, line;
 
     while (next_line(&rest, &line)) {
-        struct span words = line, mode;
+        struct span words = line;
 
         if (!begins(line, "begin "))
             continue;
         words.at += 6;
-        mode = take(&words, "01234567", false);
-        *name = trim(words);
-        *data = rest;
-        if (span_length(mode) < 3 || span_length(*name) == 0 || !next_line(&rest, &line)
-            || uu_length(line) <= 0)
+        if (span_length(take(&words, "01234567", false)) < 3)
             continue;
-        while (data->end = line.at, uu_length(line) > 0 && !is_word(line, "end"))
-            if (!next_line(&rest, &line)) {
-                data->end = rest.end;
-                break;
-            }
+        *name = trim(words);
+        *data = (struct span){rest.at, rest.at};
+        while (next_line(&rest, &line) && uu_length(line) > 0 && !is_word(line, "end"))
+            data->end = rest.at;
         while (uu_length(line) == 0 && next_line(&rest, &line))
             continue;
-        behind->at = is_word(line, "end") ? rest.at : data->end;
-        behind->end = body.end;
-        return true;
+        *behind = (struct span){is_word(line, "end") ? rest.at : data->end, body.end};
+        if (data->end > data->at && name->at < name->end)
+            return true;
+        rest.at = data->at;
     }
     return false;
 }
@@ -3059,84 +3086,85 @@ static const uint16_t windows_1252[32] = {
 
 /*
  * The charsets that mail is written in. Names are compared by their letters and digits alone,
- * without an x- before them; a * stands for the same digits on both sides. Where a larger charset
- * is commonly used under a smaller one's name, the larger one is meant; alternatives are for
- * systems that lack the first. "" needs no conversion, and 1252 is converted here. No message
+ * "x-" is skipped, windows and ibm are cp; a * stands for digits on both sides. Where a larger
+ * charset is commonly used under a smaller one's name, the larger one is meant; alternatives are
+ * for systems that lack the first. "" needs no conversion, 1252 is converted here. No message
  * gets at the other converters of the system: hardly anybody tests them.
  */
-static const struct { const char *name, *meant; } charsets[] = {
-    {"utf8", ""}, {"usascii", ""}, {"ascii", ""}, {"ansix341968", ""}, {"iso646us", ""},
-    {"default", ""}, {"unknown8bit", ""}, {"unknown", ""}, {"8bit", ""},
-    {"iso88591", "1252"}, {"isolatin1", "1252"}, {"latin1", "1252"}, {"windows1252", "1252"},
-    {"cp1252", "1252"}, {"iso88599", "WINDOWS-1254"}, {"latin5", "WINDOWS-1254"},
-    {"iso88598i", "ISO-8859-8"}, {"iso88598e", "ISO-8859-8"}, {"iso885911", "CP874|TIS-620"},
-    {"iso8859*", "ISO-8859-*"}, {"isolatin2", "ISO-8859-2"}, {"latin2", "ISO-8859-2"},
-    {"latin3", "ISO-8859-3"}, {"latin4", "ISO-8859-4"}, {"latin6", "ISO-8859-10"},
-    {"latin9", "ISO-8859-15"}, {"windows125*", "WINDOWS-125*"}, {"cp125*", "WINDOWS-125*"},
-    {"windows874", "CP874|TIS-620"}, {"tis620", "CP874|TIS-620"}, {"koi8r", "KOI8-R"},
-    {"koi8u", "KOI8-U"}, {"macintosh", "MACINTOSH"}, {"macroman", "MACINTOSH"},
-    {"maccyrillic", "MAC-CYRILLIC|MACCYRILLIC"}, {"ibm437", "CP437"}, {"cp437", "CP437"},
-    {"ibm850", "CP850"}, {"cp850", "CP850"}, {"ibm852", "CP852"}, {"cp852", "CP852"},
-    {"ibm866", "CP866"}, {"cp866", "CP866"},
-    {"iso2022jp", "ISO-2022-JP"}, {"iso2022jpms", "ISO-2022-JP"}, {"eucjp", "EUC-JP-MS|EUC-JP"},
-    {"shiftjis", "CP932|SHIFT_JIS"}, {"sjis", "CP932|SHIFT_JIS"}, {"mskanji", "CP932|SHIFT_JIS"},
-    {"windows31j", "CP932|SHIFT_JIS"}, {"cp932", "CP932|SHIFT_JIS"},
-    {"iso2022kr", "ISO-2022-KR"}, {"euckr", "CP949|EUC-KR"}, {"ksc56011987", "CP949|EUC-KR"},
-    {"ksc5601", "CP949|EUC-KR"}, {"cp949", "CP949|EUC-KR"}, {"uhc", "CP949|EUC-KR"},
-    {"gb2312", "GB18030|GBK"}, {"gb2312charset", "GB18030|GBK"}, {"gbk", "GB18030|GBK"},
-    {"cp936", "GB18030|GBK"}, {"euccn", "GB18030|GBK"}, {"gb18030", "GB18030|GBK"},
-    {"hzgb2312", "HZ"}, {"hz", "HZ"}, {"big5", "BIG5"}, {"chinesebig5", "BIG5"},
-    {"cp950", "CP950|BIG5"}, {"big5hkscs", "BIG5-HKSCS|BIG5"}, {"utf7", "UTF-7"},
-    {"unicode11utf7", "UTF-7"}, {"utf16", "UTF-16"}, {"utf16le", "UTF-16LE"},
+static const struct { const char *names, *meant; } charsets[] = {
+    {"utf8 usascii ascii ansix341968 iso646us default unknown8bit unknown", ""},
+    {"iso88591 isolatin1 latin1 cp1252", "1252"}, {"iso88598i iso88598e", "ISO-8859-8"},
+    {"iso88599 latin5", "CP1254"}, {"iso885911 tis620 cp874", "CP874|TIS-620"},
+    {"latin2 isolatin2", "ISO-8859-2"}, {"latin9", "ISO-8859-15"}, {"iso8859*", "ISO-8859-*"},
+    {"cp125*", "CP125*"}, {"cp85*", "CP85*"}, {"cp437", "CP437"}, {"cp866", "CP866"},
+    {"koi8r", "KOI8-R"}, {"koi8u", "KOI8-U"}, {"macintosh macroman", "MACINTOSH"},
+    {"maccyrillic", "MAC-CYRILLIC|MACCYRILLIC"}, {"iso2022jp iso2022jpms", "ISO-2022-JP"},
+    {"eucjp", "EUC-JP-MS|EUC-JP"}, {"shiftjis sjis mskanji cp31j cp932", "CP932|SHIFT_JIS"},
+    {"iso2022kr", "ISO-2022-KR"}, {"euckr ksc56011987 ksc5601 cp949", "CP949|EUC-KR"},
+    {"gb2312 gb2312charset gbk cp936 euccn gb18030", "GB18030|GBK"}, {"hzgb2312", "HZ"},
+    {"big5 chinesebig5", "BIG5"}, {"cp950", "CP950|BIG5"}, {"big5hkscs", "BIG5-HKSCS|BIG5"},
+    {"utf7 unicode11utf7", "UTF-7"}, {"utf16", "UTF-16"}, {"utf16le", "UTF-16LE"},
     {"utf16be", "UTF-16BE"},
 };
 
 /*
- * Finds a charset by the name that a message uses. Returns false if it is not known. meant
- * becomes what the system calls it, "" if it needs no conversion.
+ * Finds a charset by the name that a message uses. Returns false if it has a name that is not
+ * known. meant becomes what the system calls it, "" if it needs no conversion.
  */
 static bool
 charset_find(struct span name, char *meant, size_t room)
 {
     bool none = name.at == name.end;
-    char key[40];
+    char key[40] = "";
     size_t length = 0;
 
     meant[0] = '\0';
-    if (begins(name, "x-"))
-        name.at += 2;
-    for (; name.at < name.end && *name.at != ':' && *name.at != '/' && length + 1 < sizeof key; name.at++)
+    name.at += begins(name, "x-") ? 2 : 0;
+    if (begins(name, "windows") || begins(name, "ibm")) {
+        name.at += lower(*name.at) == 'w' ? 7 : 3;
+        length = (size_t)snprintf(key, sizeof key, "cp");
+    }
+    for (; name.at < name.end && !is_in(*name.at, ":/") && length + 1 < sizeof key; name.at++)
         if (is_alnum(*name.at))
             key[length++] = lower(*name.at);
     key[length] = '\0';
     for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++) {
-        size_t same = strcspn(charsets[i].name, "*");
-        bool digits = charsets[i].name[same] == '*';
+        const char *names = charsets[i].names;
+        size_t same = strcspn(names, "*");
+        bool star = names[same] == '*';
 
-        if (strncmp(key, charsets[i].name, same) != 0
-            || (digits ? !is_digit(key[same]) || key[same + strspn(key + same, "0123456789")] != '\0'
-                : key[same] != '\0'))
+        if (star ? strncmp(key, names, same) != 0 || !is_digit(key[same])
+                || key[same + strspn(key + same, "0123456789")] != '\0'
+            : !is_any(string_span(key), names))
             continue;
-        same = digits ? same : length;
         snprintf(meant, room, "%.*s%s", (int)strcspn(charsets[i].meant, "*"), charsets[i].meant,
-                 key + same);
+                 star ? key + same : "");
         return true;
     }
     return none;
 }
 
-/* Appends bytes as windows-1252. The five that mean nothing there stay as they are. */
+/*
+ * Appends bytes as windows-1252; with mixed, only those that are no UTF-8. Bytes that mean
+ * nothing stay as they are.
+ */
 static void
-from_windows_1252(struct text *to, struct span from)
+from_windows_1252(struct text *to, struct span from, bool mixed)
 {
-    for (; from.at < from.end; from.at++) {
-        unsigned char byte = (unsigned char)*from.at;
-        uint32_t c = byte >= 0x80 && byte < 0xa0 ? windows_1252[byte - 0x80] : byte;
-        char *out = text_room(to, 4);
+    uint32_t c;
 
-        if (c == 0 || c < 0x80)
-            *out = *from.at;
-        to->length += c == 0 || c < 0x80 ? 1 : utf8_write(c, out);
+    while (from.at < from.end) {
+        int size = mixed ? utf8_read((const unsigned char *)from.at, span_length(from), &c) : 0;
+
+        if (size <= 0) {
+            c = (unsigned char)*from.at;
+            c = c >= 0x80 && c < 0xa0 ? windows_1252[c - 0x80] : c;
+        }
+        if (size > 0 || c == 0)
+            text_add(to, from.at, size > 0 ? (size_t)size : 1);
+        else
+            to->length += utf8_write(c, text_room(to, 4));
+        from.at += size > 0 ? size : 1;
     }
     text_add(to, "", 0);
 }
@@ -3151,24 +3179,16 @@ from_mixed(struct text *to, struct span from)
     while (from.at < from.end) {
         const char *lf = memchr(from.at, '\n', span_length(from));
         struct span line = {from.at, lf != NULL ? lf + 1 : from.end};
-        size_t start = to->length, valid = 0, invalid = 0;
+        long valid = 0;
         uint32_t c;
 
         for (struct span rest = line; rest.at < rest.end; ) {
             int size = utf8_read((const unsigned char *)rest.at, span_length(rest), &c);
 
-            valid += size > 1;
-            invalid += size <= 0;
-            if (size > 0)
-                text_add(to, rest.at, (size_t)size);
-            else
-                from_windows_1252(to, (struct span){rest.at, rest.at + 1});
+            valid += size > 1 ? 1 : size > 0 ? 0 : -1;
             rest.at += size > 0 ? size : 1;
         }
-        if (invalid > valid) {
-            to->length = start;
-            from_windows_1252(to, line);
-        }
+        from_windows_1252(to, line, valid >= 0);
         from.at = line.end;
     }
 }
@@ -3283,7 +3303,7 @@ convert(struct text *to, struct span from, const char *meant, size_t *bad)
 {
     *bad = 0;
     if (strcmp(meant, "1252") == 0) {
-        from_windows_1252(to, from);
+        from_windows_1252(to, from, false);
         return true;
     }
 #ifdef HAS_ICONV
@@ -3380,18 +3400,12 @@ field_name(struct span line)
 static bool
 is_known_field(struct span line)
 {
-    static const char *const names[] = {
-        "from", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "content-",
-        "received", "return-path", "reply-to", "sender", "x-", "in-reply-to", "references",
-        "list-", "delivered-to", "dkim-", "authentication-", "arc-", "user-agent", "thread-",
-        "resent-", "errors-to", "precedence", "importance", "priority", "organization", "status",
-    };
     struct span name = {line.at, line.at + field_name(line)};
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (begins(name, names[i]) && (names[i][strlen(names[i]) - 1] == '-' || is_word(name, names[i])))
-            return true;
-    return false;
+    return begins_any(name, "content- x- list- dkim- authentication- arc- thread- resent-")
+        || is_any(name, "from to cc bcc subject date message-id mime-version received return-path "
+                  "reply-to sender in-reply-to references delivered-to user-agent errors-to "
+                  "precedence importance priority organization status");
 }
 
 /* Takes the next field of a header. A line that is none belongs to the field before it. */
@@ -3698,14 +3712,15 @@ parameter(struct span value, const char *name, struct text *out)
 /* -- HTML as text -- */
 
 /*
- * Not a browser: tags become line ends, signs and addresses, and all other tags are dropped.
- * The text goes from UTF-8 to UTF-8; it is made visible afterwards.
+ * Not a browser: tags become line ends, signs and addresses, and all other tags are dropped. The
+ * text goes from UTF-8 to UTF-8; it is made visible afterwards.
  */
 enum { HTML_LISTS = 8 };
 
 struct html {
     struct text *to;
     struct span rest;           /* what was not read yet */
+    bool enriched;              /* it is text/enriched */
     unsigned lists, quotes, preformatted;   /* how many are open */
     unsigned number[HTML_LISTS];    /* of the next item, 0 in a list without numbers */
     char marker[16];            /* the sign of an item that has no text yet */
@@ -3713,12 +3728,12 @@ struct html {
     bool begun;                 /* there was a text */
     bool in_line, blank, cell;  /* text on this line; a blank or the end of a cell behind it */
     uint32_t before;            /* the last character */
-    struct text link;           /* the address of the link that is open */
-    struct text linked;         /* its text without blanks */
+    struct text link, linked;   /* the address of the link that is open; its text without blanks */
+    struct text value;          /* of the attribute that was looked at last */
     size_t letters;             /* characters of text, not counting addresses */
     const char *last_tag_end;   /* the last > of all */
     bool quotes_broken;         /* a quote in a tag was never closed: no more of them count */
-    unsigned unclosed;          /* as bits: elements to drop of which no end was found */
+    uint32_t unclosed;          /* initials of elements to drop that have no end, as bits */
 };
 
 /*
@@ -3747,69 +3762,56 @@ static const char html_entities[] =
     "9824spades 9827clubs 9829hearts diams 10003check ";
 
 /*
- * Finds the entity whose name begins a span. Returns the length of the name with its semicolon,
- * 0 if there is none. In an address &copy=1 is a parameter.
+ * Finds the entity whose name stands behind a &. Returns its length with & and semicolon, 0 if
+ * there is none. In an address &copy=1 is a parameter.
  */
 static size_t
 html_named(struct span s, bool address, uint32_t *c)
 {
     uint32_t code = 0;
-    size_t length = 0, best = 0;
+    size_t length = 1, best = 0;
 
-    while (length < span_length(s) && length < 10 && is_alnum(s.at[length]))
+    while (length < span_length(s) && length < 11 && is_alnum(s.at[length]))
         length++;
 
     char end = length < span_length(s) ? s.at[length] : ' ';
-    for (const char *at = html_entities; *at != '\0' && length > 0; code++) {
+    for (const char *at = html_entities; *at != '\0' && length > 1; code++) {
         code = is_digit(*at) ? (uint32_t)strtoul(at, NULL, 10) : code;
         at += strspn(at, "0123456789");
 
-        size_t size = strcspn(at, " ");
+        size_t size = strcspn(at, " ") + 1;
         bool whole = size == length && end == ';';
         bool bare = code < 0x100 && code != '\'' && size > best
             && (!address || (size == length && end != '='));
-        if (size <= length && (whole || bare) && memcmp(at, s.at, size) == 0) {
+        if (size <= length && (whole || bare) && memcmp(at, s.at + 1, size - 1) == 0) {
             *c = code;
             best = size + whole;
-            if (whole)
-                break;
         }
-        at += size + 1;
+        if (whole && best > size)
+            break;
+        at += size;
     }
     return best;
-}
-
-/* Reads &#1234; or &#x12ab; and returns its length, 0 if it is none. */
-static size_t
-html_number(struct span s, uint32_t *c)
-{
-    const char *start = s.at;
-    bool hex = span_length(s) > 2 && lower(s.at[2]) == 'x';
-    uint32_t value = 0;
-    int digit;
-
-    s.at += hex ? 3 : 2;
-    const char *digits = s.at;
-    for (; s.at < s.end && (digit = hex_value(*s.at)) >= 0 && (hex || digit < 10); s.at++)
-        value = value > 0x10ffff ? value : value * (hex ? 16 : 10) + (uint32_t)digit;
-    if (s.at == digits)
-        return 0;
-    if (value >= 0x80 && value < 0xa0 && windows_1252[value - 0x80] != 0)
-        value = windows_1252[value - 0x80];
-    *c = value > 0x10ffff ? 0xfffd : value;
-    return (size_t)(s.at - start) + (s.at < s.end && *s.at == ';');
 }
 
 /* Reads an entity at the start of a span, a &. Returns its length, 0 if it is none. */
 static size_t
 html_entity(struct span s, bool address, uint32_t *c)
 {
-    if (span_length(s) > 1 && s.at[1] == '#')
-        return html_number(s, c);
-    s.at++;
+    bool hex = span_length(s) > 2 && lower(s.at[2]) == 'x';
+    struct span digits = {s.at + (hex ? 3 : 2), s.end}, rest = digits;
+    uint32_t value = 0;
+    int digit;
 
-    size_t length = html_named(s, address, c);
-    return length > 0 ? length + 1 : 0;
+    if (span_length(s) < 3 || s.at[1] != '#')
+        return html_named(s, address, c);
+    for (; rest.at < s.end && (digit = hex_value(*rest.at)) >= 0 && (hex || digit < 10); rest.at++)
+        value = value > 0x10ffff ? value : value * (hex ? 16 : 10) + (uint32_t)digit;
+    if (value >= 0x80 && value < 0xa0 && windows_1252[value - 0x80] != 0)
+        value = windows_1252[value - 0x80];
+    *c = value > 0x10ffff ? 0xfffd : value;
+    rest.at += rest.at < s.end && *rest.at == ';' && rest.at > digits.at;
+    return rest.at == digits.at ? 0 : (size_t)(rest.at - s.at);
 }
 
 /* Asks for at least so many line ends before the next text. */
@@ -3825,27 +3827,19 @@ html_break(struct html *h, unsigned newlines)
 static void
 html_before_text(struct html *h)
 {
-    if (h->newlines > 0)
-        h->in_line = false;
-    for (; h->newlines > 0; h->newlines--)
-        if (h->begun)
-            text_add(h->to, "\n", 1);
-    h->begun = true;
-    if (!h->in_line) {
-        unsigned lists = h->lists < HTML_LISTS ? h->lists : HTML_LISTS;
+    unsigned lists = h->lists < HTML_LISTS ? h->lists : HTML_LISTS;
 
-        for (unsigned i = 0; i < h->quotes && i < 8; i++)
-            text_add(h->to, "> ", 2);
-        for (unsigned i = 1; i < lists + (h->marker[0] == '\0' && lists > 0); i++)
-            text_add(h->to, "  ", 2);
-        text_puts(h->to, h->marker);
+    h->in_line = h->in_line && h->newlines == 0;
+    for (; h->newlines > 0; h->newlines--)
+        text_add(h->to, "\n", h->begun);
+    for (unsigned i = 0; !h->in_line && i < h->quotes && i < 8; i++)
+        text_add(h->to, "> ", 2);
+    for (unsigned i = 1; !h->in_line && i < lists + (h->marker[0] == '\0' && lists > 0); i++)
+        text_add(h->to, "  ", 2);
+    text_puts(h->to, !h->in_line ? h->marker : h->cell ? " | " : h->blank ? " " : "");
+    if (!h->in_line)
         h->marker[0] = '\0';
-    } else if (h->cell) {
-        text_add(h->to, " | ", 3);
-    } else if (h->blank) {
-        text_add(h->to, " ", 1);
-    }
-    h->in_line = true;
+    h->begun = h->in_line = true;
     h->blank = h->cell = false;
 }
 
@@ -3853,7 +3847,7 @@ html_before_text(struct html *h)
 static void
 html_character(struct html *h, uint32_t c)
 {
-    bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == 0xa0;
+    bool blank = c == 0xa0 || (c < 0x80 && is_in((char)c, blanks));
     char text[4];
 
     if (h->preformatted > 0 && c == '\n') {
@@ -3868,8 +3862,7 @@ html_character(struct html *h, uint32_t c)
 
         html_before_text(h);
         text_add(h->to, text, size);
-        if (h->link.length > 0)
-            text_add(&h->linked, text, size);
+        text_add(&h->linked, text, h->link.length > 0 ? size : 0);
         h->letters++;
         h->before = c;
     }
@@ -3884,71 +3877,63 @@ html_text(struct html *h, struct span s)
         const char *at = s.at;
         uint32_t c = span_next(&s);
 
-        if (c == 0xfffd && s.at == at + 1) {
+        if (c != 0xfffd || s.at > at + 1) {
+            html_character(h, c);
+        } else {
             html_before_text(h);
             text_add(h->to, at, 1);
-        } else {
-            html_character(h, c);
         }
     }
 }
 
-/* Appends the value of an attribute, its entities decoded. */
-static void
-html_value(struct text *to, struct span value)
+/*
+ * Finds an attribute in a tag by its name in lower case. Its value, entities decoded, goes to
+ * h->value, which is "" if there is none. Returns true if the value is not empty.
+ */
+static bool
+html_attribute(struct html *h, struct span tag, const char *name)
 {
+    struct span value = no_span;
+
+    take(&tag, " \t\r\n\f/", true);
+    while (take(&tag, " \t\r\n\f/", false), tag.at < tag.end) {
+        struct span key = take(&tag, " \t\r\n\f/=", true);
+
+        tag.at += key.at == key.end;
+        take(&tag, blanks, false);
+        if (key.at == key.end || tag.at == tag.end || *tag.at != '=')
+            continue;
+        tag.at++;
+        take(&tag, blanks, false);
+
+        char quote[2] = {tag.at < tag.end && is_in(*tag.at, "\"'") ? *tag.at++ : '\0', '\0'};
+        value = take(&tag, quote[0] != '\0' ? quote : blanks, true);
+        tag.at += quote[0] != '\0' && tag.at < tag.end;
+        if (is_word(key, name))
+            break;
+        value = no_span;
+    }
+    text_clear(&h->value);
     while (value.at < value.end) {
-        uint32_t c;
+        uint32_t c = 0;
         size_t size = *value.at == '&' ? html_entity(value, true, &c) : 0;
 
         if (size > 0)
-            to->length += utf8_write(c, text_room(to, 4));
-        text_add(to, value.at, size > 0 ? 0 : 1);
+            h->value.length += utf8_write(c, text_room(&h->value, 4));
+        text_add(&h->value, value.at, size == 0);
         value.at += size > 0 ? size : 1;
     }
-}
-
-/* Finds an attribute in a tag, by its name in lower case. The value in out is "" if it has none. */
-static bool
-html_attribute(struct span tag, const char *name, struct text *out)
-{
-    text_clear(out);
-    take(&tag, " \t\r\n\f/", true);
-    while (take(&tag, " \t\r\n\f/", false), tag.at < tag.end) {
-        struct span key = take(&tag, " \t\r\n\f/=", true), value = tag;
-
-        if (key.at == key.end)
-            tag.at++;
-        take(&value, blanks, false);
-        if (value.at < value.end && *value.at == '=') {
-            char quote[2] = "";
-
-            tag.at = value.at + 1;
-            take(&tag, blanks, false);
-            if (tag.at < tag.end && (*tag.at == '"' || *tag.at == '\''))
-                quote[0] = *tag.at++;
-            value = take(&tag, quote[0] != '\0' ? quote : blanks, true);
-            tag.at += quote[0] != '\0' && tag.at < tag.end;
-            if (is_word(key, name)) {
-                html_value(out, value);
-                return true;
-            }
-        }
-    }
-    return false;
+    return h->value.length > 0;
 }
 
 /* Returns an address without what nearly all have, to compare it with a text. */
 static struct span
-html_bare_address(struct span address)
+html_bare_address(const struct text *t)
 {
-    static const char *const schemes[] = {"http://", "https://", "mailto:"};
+    struct span address = text_span(t);
 
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        if (begins(address, schemes[i])) {
-            address.at += strlen(schemes[i]);
-            break;
-        }
+    if (begins_any(address, "http:// https:// mailto:"))
+        address.at += begins(address, "http://") ? 7 : begins(address, "https://") ? 8 : 7;
     address.end -= address.end > address.at && address.end[-1] == '/';
     return address;
 }
@@ -3957,76 +3942,57 @@ html_bare_address(struct span address)
 static void
 html_link_end(struct html *h)
 {
-    struct text link = h->link;
-    struct span address = html_bare_address(text_span(&link));
-    struct span text = html_bare_address(text_span(&h->linked));
-    size_t letters = h->letters, length = span_length(address);
+    struct span address = html_bare_address(&h->link), text = html_bare_address(&h->linked);
+    size_t length = span_length(address);
 
-    h->link = (struct text){NULL, 0, 0};        /* what follows is not its text */
     if (length > 0 && h->linked.length > 0
         && (length != span_length(text) || memcmp(address.at, text.at, length) != 0)) {
-        html_text(h, string_span(" <"));
-        text_add(h->to, link.bytes, link.length);       /* whatever it is, it is shown */
-        html_text(h, string_span(">"));
+        h->blank = true;
+        html_before_text(h);
+        text_printf(h->to, "<%s>", h->link.bytes);      /* whatever it is, it is shown */
+        h->before = '>';
     }
-    h->letters = letters;
+    text_clear(&h->link);
     text_clear(&h->linked);
-    text_free(&link);
 }
 
 /* Begins a link. Only addresses that lead somewhere are shown: no script, no place in the page. */
 static void
 html_link(struct html *h, struct span tag)
 {
-    static const char *const schemes[] = {"http:", "https:", "mailto:", "ftp:", "tel:"};
-    struct text value = {NULL, 0, 0};
-    bool shown = false;
-
     html_link_end(h);
-    html_attribute(tag, "href", &value);
-    text_clear(&h->link);
-    for (size_t i = 0; i < value.length; i++)
-        if ((unsigned char)value.bytes[i] > ' ')
-            text_add(&h->link, value.bytes + i, 1);
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        shown = shown || begins(text_span(&h->link), schemes[i]);
-    if (!shown)
+    if (html_attribute(h, tag, "href"))
+        for (size_t i = 0; i < h->value.length; i++)
+            text_add(&h->link, h->value.bytes + i, (unsigned char)h->value.bytes[i] > ' ');
+    if (!begins_any(text_span(&h->link), "http: https: mailto: ftp: tel:"))
         text_clear(&h->link);
-    text_free(&value);
 }
 
 /* Returns the number in an attribute, or otherwise. */
 static unsigned
-html_attribute_number(struct span tag, const char *name, unsigned otherwise)
+html_attribute_number(struct html *h, struct span tag, const char *name, unsigned otherwise)
 {
-    struct text value = {NULL, 0, 0};
-    unsigned number = otherwise;
+    bool number = html_attribute(h, tag, name) && is_digit(h->value.bytes[0]);
 
-    if (html_attribute(tag, name, &value) && is_digit(value.bytes[0]) && value.length < 8)
-        number = (unsigned)strtoul(value.bytes, NULL, 10);
-    text_free(&value);
-    return number;
+    return number && h->value.length < 8 ? (unsigned)strtoul(h->value.bytes, NULL, 10) : otherwise;
 }
 
+/* Begins or ends a list or one of its items. */
 static void
-html_list(struct html *h, struct span tag, bool numbered, bool end)
+html_list(struct html *h, struct span tag, struct span name, bool end)
 {
-    html_break(h, h->lists == (end ? 1U : 0U) ? 2 : 1);
-    if (end)
-        h->lists -= h->lists > 0;
-    else if (h->lists++ < HTML_LISTS)
-        h->number[h->lists - 1] = numbered ? html_attribute_number(tag, "start", 1) : 0;
-}
+    unsigned *number = &h->number[h->lists > 0 && h->lists <= HTML_LISTS ? h->lists - 1 : 0];
 
-static void
-html_item(struct html *h, struct span tag)
-{
-    unsigned *number = h->lists > 0 && h->lists <= HTML_LISTS ? &h->number[h->lists - 1] : NULL;
-
-    if (number != NULL && *number > 0) {
-        *number = html_attribute_number(tag, "value", *number);
+    if (!is_word(name, "li")) {
+        html_break(h, h->lists == (end ? 1U : 0U) ? 2 : 1);
+        h->lists += end ? (h->lists > 0 ? UINT_MAX : 0) : 1;
+        if (!end && h->lists <= HTML_LISTS)
+            h->number[h->lists - 1] =
+                is_word(name, "ol") ? html_attribute_number(h, tag, "start", 1) : 0;
+    } else if (!end && h->lists > 0 && h->lists <= HTML_LISTS && *number > 0) {
+        *number = html_attribute_number(h, tag, "value", *number);
         snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++);
-    } else {
+    } else if (!end) {
         strcpy(h->marker, "* ");
     }
 }
@@ -4035,53 +4001,43 @@ html_item(struct html *h, struct span tag)
 static void
 html_act(struct html *h, struct span tag, struct span name, bool end)
 {
-    /* Tags that end a line (1), or leave an empty one (2). */
-    static const struct { char name[12]; unsigned char newlines; } ends[] = {
-        {"p", 2}, {"h1", 2}, {"h2", 2}, {"h3", 2}, {"h4", 2}, {"h5", 2}, {"h6", 2},
-        {"blockquote", 2}, {"pre", 2}, {"dl", 2}, {"div", 1}, {"tr", 1}, {"table", 1}, {"li", 1},
-        {"dt", 1}, {"dd", 1}, {"hr", 1}, {"center", 1}, {"section", 1}, {"article", 1},
-        {"header", 1}, {"footer", 1}, {"address", 1}, {"caption", 1}, {"form", 1},
-        {"fieldset", 1}, {"title", 1}, {"body", 1}, {"option", 1},
-    };
-    struct text value = {NULL, 0, 0};
+    char next = h->rest.at < h->rest.end ? *h->rest.at : ' ';
 
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (is_word(name, ends[i].name))
-            html_break(h, ends[i].newlines);
-    if (is_word(name, "br")) {
-        h->newlines += h->newlines < 2;
-        h->blank = h->cell = false;
+    if (is_any(name, "p h1 h2 h3 h4 h5 h6 blockquote pre dl"))
+        html_break(h, 2);
+    else if (is_any(name, "div tr table li dt dd hr center section article header footer address "
+                    "caption form fieldset title body option"))
+        html_break(h, 1);
+    if (is_word(name, "br") || (h->enriched && is_word(name, "nl"))) {
+        html_break(h, h->newlines < 2 ? h->newlines + 1 : 2);
+    } else if (h->enriched && is_word(name, "lt")) {
+        html_character(h, '<');
     } else if (is_word(name, "a")) {
         if (end)
             html_link_end(h);
         else
             html_link(h, tag);
-    } else if (is_word(name, "ul") || is_word(name, "ol")) {
-        html_list(h, tag, lower(*name.at) == 'o', end);
-    } else if (is_word(name, "li") && !end) {
-        html_item(h, tag);
+    } else if (is_any(name, "ul ol li")) {
+        html_list(h, tag, name, end);
     } else if (is_word(name, "blockquote")) {
         h->quotes += end ? (h->quotes > 0 ? UINT_MAX : 0) : 1;
     } else if (is_word(name, "pre")) {
         h->preformatted += end ? (h->preformatted > 0 ? UINT_MAX : 0) : 1;
-        while (!end && h->rest.at < h->rest.end && *h->rest.at == '\r')
-            h->rest.at++;
-        h->rest.at += !end && h->rest.at < h->rest.end && *h->rest.at == '\n';
-    } else if (is_word(name, "td") || is_word(name, "th")) {
+        if (!end && (next == '\r' || next == '\n'))     /* the first line end does not count */
+            h->rest.at += next == '\r' && span_length(h->rest) > 1 && h->rest.at[1] == '\n' ? 2 : 1;
+    } else if (is_any(name, "td th")) {
         h->cell = h->in_line && h->newlines == 0;
     } else if (is_word(name, "hr")) {
         html_text(h, string_span("--------"));
         html_break(h, 1);
     } else if (is_word(name, "sup") && !end && h->in_line && h->newlines == 0 && !h->blank) {
-        if (h->before < 0x80 && is_alnum((char)h->before) && h->rest.at < h->rest.end
-            && (is_digit(*h->rest.at) || *h->rest.at == '-' || *h->rest.at == '+'))
+        if (h->before < 0x80 && is_alnum((char)h->before) && is_in(next, "0123456789+-"))
             text_add(h->to, "^", 1);    /* 10^6 is not 106 */
-    } else if (is_word(name, "img") && html_attribute(tag, "alt", &value) && value.length > 0) {
+    } else if (is_word(name, "img") && html_attribute(h, tag, "alt")) {
         html_text(h, string_span("["));
-        html_text(h, text_span(&value));
+        html_text(h, text_span(&h->value));
         html_text(h, string_span("]"));
     }
-    text_free(&value);
 }
 
 /* Returns the end of a tag, behind its >, from behind its <. A > in a quoted value is none. */
@@ -4097,7 +4053,7 @@ html_tag_end(struct html *h, struct span s)
             return s.at + 1;
         if (quote != '\0')
             quote = *s.at == quote ? '\0' : quote;
-        else if (value && (*s.at == '"' || *s.at == '\''))
+        else if (value && is_in(*s.at, "\"'"))
             quote = *s.at;
         if (!is_in(*s.at, blanks))
             value = *s.at == '=' && quote == '\0';
@@ -4115,11 +4071,10 @@ html_element_end(struct span rest, struct span name, bool nested)
     while ((rest.at = memchr(rest.at, '<', span_length(rest))) != NULL) {
         bool end = span_length(rest) > 1 && rest.at[1] == '/';
         struct span tag = {rest.at + 1 + end, rest.end};
-        bool same = span_length(tag) > length && same_word((struct span){tag.at, tag.at + length}, name)
-            && !is_alnum(tag.at[length]);
 
         rest.at++;
-        if (!same || (!end && !nested))
+        if (span_length(tag) <= length || is_alnum(tag.at[length]) || (!end && !nested)
+            || !same_word((struct span){tag.at, tag.at + length}, name))
             continue;
         depth += end ? SIZE_MAX : 1;
         rest.at = tag.at + length;
@@ -4137,97 +4092,86 @@ html_element_end(struct span rest, struct span name, bool nested)
 static bool
 html_skip(struct html *h, struct span tag, struct span name)
 {
-    static const char *const dropped[] = {
-        "script", "style", "title", "iframe", "noembed", "template", "select", "option",
-        "textarea", "datalist",
-    };
-    static const char *const empty[] = {"img", "br", "hr", "input", "meta", "link", "area", "col"};
-    enum { HIDDEN = 31 };
-    struct text style = {NULL, 0, 0}, bare = {NULL, 0, 0};
-    const char *end = NULL;
-    bool content = true;
-    unsigned kind = 32;
+    bool dropped = is_any(name, "script style title iframe noembed template select option "
+                          "textarea datalist param comment");
+    bool empty = is_any(name, "img br hr input meta link area col"), hidden = false;
+    uint32_t initial = 1U << (*name.at & 31);
+    struct span style;
+    const char *end;
 
-    for (unsigned i = 0; i < sizeof dropped / sizeof *dropped; i++)
-        kind = is_word(name, dropped[i]) ? i : kind;
-    if (kind == 32 && memchr(tag.at, ':', span_length(tag)) != NULL
-        && html_attribute(tag, "style", &style)) {
-        text_clear(&bare);
-        for (size_t i = 0; i < style.length; i++)
-            if (!is_in(style.bytes[i], blanks))
-                text_add(&bare, style.bytes + i, 1);
-        kind = find(text_span(&bare), "display:none") != NULL ? HIDDEN : kind;
+    if (!dropped && html_attribute(h, tag, "style")) {
+        style = text_span(&h->value);
+        style.at = find(style, "display");
+        if (style.at != NULL) {
+            style.at += 7;
+            take(&style, " \t\r\n:", false);
+            hidden = begins(style, "none");
+        }
     }
-    if (kind < 32 && (h->unclosed >> kind & 1) == 0) {
-        end = h->rest.at;
-        for (size_t i = 0; i < sizeof empty / sizeof *empty; i++)
-            content = content && !is_word(name, empty[i]);
-        if (content)
-            end = html_element_end(h->rest, name, kind == HIDDEN);
-        h->unclosed |= end == NULL ? 1U << kind : 0;
-        h->rest.at = end != NULL ? end : h->rest.at;
-    }
-    text_free(&style);
-    text_free(&bare);
+    if (empty || (!dropped && !hidden) || (h->unclosed & initial) != 0)
+        return hidden && empty;
+    end = html_element_end(h->rest, name, hidden);
+    h->unclosed |= end == NULL ? initial : 0;
+    h->rest.at = end != NULL ? end : h->rest.at;
     return end != NULL;
 }
 
-/* Takes what begins with <. Returns false inside a comment that never ends. */
+/*
+ * Takes what begins with <: a comment, a tag, or neither, as in 1 < 2 and <ann@example.org>.
+ * Returns false inside a comment that never ends.
+ */
 static bool
 html_tag(struct html *h)
 {
     struct span tag = h->rest, name;
     char next = span_length(tag) > 1 ? tag.at[1] : ' ';
-    const char *end;
-    bool is_end = next == '/';
 
     if (begins(tag, "<!--")) {
         tag.at += 2;            /* <!--> is a comment, too */
-        end = find(tag, "-->");
-        h->rest.at = end != NULL ? end + 3 : tag.at;
-        return end != NULL;
-    }
-    h->rest.at++;
-    if ((!is_alnum(next) || is_digit(next)) && next != '/' && next != '!' && next != '?') {
-        html_character(h, '<');
+        h->rest.at = find(tag, "-->");
+        if (h->rest.at == NULL)
+            return false;
+        h->rest.at += 3;
         return true;
     }
-    if (h->last_tag_end == NULL || tag.at > h->last_tag_end) {
+    h->rest.at++;
+    tag.at += next == '/' ? 2 : 1;
+    name = tag;
+    name = take(&name, " \t\r\n\f/>", true);
+    if ((!is_alnum(next) && !is_in(next, "/!?")) || is_digit(next) || h->last_tag_end == NULL
+        || tag.at > h->last_tag_end || memchr(name.at, '@', span_length(name)) != NULL
+        || (name.end > name.at && name.end[-1] == ':')) {
+        h->rest.at += h->enriched && next == '<';       /* << is < */
         html_character(h, '<');
         return true;
     }
     h->rest.at = html_tag_end(h, h->rest);
-    tag = (struct span){tag.at + 1 + is_end, h->rest.at - 1};
-    name = tag;
-    name = take(&name, " \t\r\n\f/", true);
-    if (is_end || !html_skip(h, tag, name))
-        html_act(h, tag, name, is_end);
+    tag.end = h->rest.at - 1;
+    if (next == '/' || !html_skip(h, tag, name))
+        html_act(h, tag, name, next == '/');
     return true;
 }
 
 /*
- * Appends HTML as text. Returns how many letters it has, and in *complete false if it ends inside
- * a comment.
+ * Appends HTML as text; or text/enriched and text/richtext (RFC 1896), whose tags are dropped and
+ * lines are kept. Returns how many letters it has, and in *complete false if it ends inside a
+ * comment.
  */
 static size_t
-html_to_text(struct text *to, struct span from, bool *complete)
+html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
 {
-    struct html h = {.to = to, .rest = from};
+    struct html h = {.to = to, .rest = from, .preformatted = enriched, .enriched = enriched};
 
     for (const char *at = from.end; at > from.at && h.last_tag_end == NULL; at--)
         h.last_tag_end = at[-1] == '>' ? at - 1 : NULL;
-    *complete = true;
-    while (*complete && h.rest.at < h.rest.end) {
-        struct span run = take(&h.rest, "<&", true);
-        uint32_t c;
+    for (*complete = true; *complete && h.rest.at < h.rest.end; ) {
+        uint32_t c = '&';
         size_t size;
 
-        html_text(&h, run);
-        if (h.rest.at == h.rest.end)
-            break;
-        if (*h.rest.at == '<') {
+        html_text(&h, take(&h.rest, enriched ? "<" : "<&", true));
+        if (h.rest.at < h.rest.end && *h.rest.at == '<') {
             *complete = html_tag(&h);
-        } else {
+        } else if (h.rest.at < h.rest.end) {
             size = html_entity(h.rest, false, &c);
             html_character(&h, size > 0 ? c : '&');
             h.rest.at += size > 0 ? size : 1;
@@ -4236,23 +4180,20 @@ html_to_text(struct text *to, struct span from, bool *complete)
     html_link_end(&h);
     text_free(&h.link);
     text_free(&h.linked);
+    text_free(&h.value);
     return h.letters;
 }
 
-/* Returns the charset that HTML names in a <meta>. */
+/* Returns the charset that a <meta> at the start of HTML names. */
 static struct span
 html_charset(struct span s)
 {
-    struct span found = s;
+    s = limit(s, 16 * 1024);
+    while ((s.at = find(s, "<meta")) != NULL) {
+        struct span tag = s, name;
 
-    if (span_length(found) > 16 * 1024)
-        found.end = found.at + 16 * 1024;
-    while ((found.at = find(found, "<meta")) != NULL) {
-        struct span tag = found, name;
-
-        take(&tag, ">", true);
-        tag = (struct span){found.at, tag.at};
-        found.at += 5;
+        tag = take(&tag, ">", true);
+        s.at += 5;
         if ((tag.at = find(tag, "charset")) == NULL)
             continue;
         tag.at += 7;
@@ -4262,43 +4203,6 @@ html_charset(struct span s)
             return name;
     }
     return no_span;
-}
-
-/* Appends text/enriched or text/richtext without its tags (RFC 1896). */
-static void
-enriched_to_text(struct text *to, struct span from)
-{
-    bool closed = true;         /* what is dropped has an end */
-
-    while (from.at < from.end) {
-        struct span run = take(&from, "<", true), tag = from, name;
-        const char *end;
-
-        text_add(to, run.at, span_length(run));
-        if (from.at == from.end)
-            break;
-        tag.at++;
-        tag.at += tag.at < tag.end && *tag.at == '/';
-        name.at = tag.at;
-        while (tag.at < tag.end && (is_alnum(*tag.at) || *tag.at == '-'))
-            tag.at++;
-        name.end = tag.at;
-        if (tag.at == tag.end || *tag.at != '>' || name.at == name.end) {
-            text_add(to, "<", 1);
-            from.at += begins(from, "<<") ? 2 : 1;
-            continue;
-        }
-
-        bool dropped = from.at[1] != '/' && (is_word(name, "param") || is_word(name, "comment"));
-        from.at = tag.at + 1;
-        if (is_word(name, "lt") || is_word(name, "nl"))
-            text_add(to, lower(*name.at) == 'l' ? "<" : "\n", 1);
-        if (dropped && closed) {
-            end = html_element_end(from, name, false);
-            from.at = end != NULL ? end : from.at;
-            closed = end != NULL;
-        }
-    }
 }
 
 /* -- The page: lines that fit -- */
@@ -4456,9 +4360,7 @@ page_line(struct page *p, struct span line)
     size_t quote, list, left = 2 * p->bars;
     char prefix[SHOW_COLUMNS];
 
-    if (p->columns > 0)
-        while (line.end > line.at && (line.end[-1] == ' ' || line.end[-1] == '\t'))
-            line.end--;
+    line = p->columns > 0 ? trim_end(line) : line;
     if (p->columns == 0 || (span_length(line) + left <= p->columns
         && memchr(line.at, '\t', span_length(line)) == NULL)) {
         page_row(p, line);      /* it fits: no character has more columns than bytes */
@@ -4602,7 +4504,7 @@ struct show {
     int count;
     const char *end;            /* of the whole message */
     size_t decoded;             /* bytes of encoded messages that were decoded */
-    bool too_many, too_deep, cut_off;
+    bool too_many, too_deep, cut_off, alternatives;     /* there are such parts */
 };
 
 static bool
@@ -4626,8 +4528,7 @@ is_text(const struct part *p)
 static bool
 is_message(const struct part *p)
 {
-    return is_type(p, "message/rfc822") || is_type(p, "message/global")
-        || is_type(p, "text/rfc822-headers");
+    return is_any(string_span(p->type), "message/rfc822 message/global text/rfc822-headers");
 }
 
 /* Copies the word at the start of a field's value, in lower case. */
@@ -4647,20 +4548,13 @@ value_word(struct span value, char *out, size_t room)
 }
 
 static enum encoding
-encoding_find(const char *name)
+encoding_find(struct span name)
 {
-    static const struct { const char *name; enum encoding encoding; } encodings[] = {
-        {"", ENCODING_NONE}, {"7bit", ENCODING_NONE}, {"8bit", ENCODING_NONE},
-        {"binary", ENCODING_NONE}, {"7-bit", ENCODING_NONE}, {"8-bit", ENCODING_NONE},
-        {"none", ENCODING_NONE}, {"quoted-printable", ENCODING_QUOTED},
-        {"base64", ENCODING_BASE64}, {"x-uuencode", ENCODING_UU}, {"uuencode", ENCODING_UU},
-        {"x-uue", ENCODING_UU}, {"x-uu", ENCODING_UU},
-    };
-
-    for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++)
-        if (strcmp(name, encodings[i].name) == 0)
-            return encodings[i].encoding;
-    return ENCODING_UNKNOWN;
+    if (name.at == name.end || is_any(name, "7bit 8bit binary 7-bit 8-bit none"))
+        return ENCODING_NONE;
+    return is_word(name, "quoted-printable") ? ENCODING_QUOTED
+        : is_word(name, "base64") ? ENCODING_BASE64
+        : is_any(name, "x-uuencode uuencode x-uue x-uu") ? ENCODING_UU : ENCODING_UNKNOWN;
 }
 
 /* Takes what a Content-Type field says. The boundary goes to a text. */
@@ -4699,8 +4593,7 @@ part_header(struct part *p, struct text *boundary)
     char word[64];
 
     while (next_field(&header, &f)) {
-        if (span_length(f.value) > SHOW_FIELD)
-            f.value.end = f.value.at + SHOW_FIELD;
+        f.value = limit(f.value, SHOW_FIELD);
         value_word(f.value, word, sizeof word);
         if (is_word(f.name, "content-type") && !typed) {
             part_type(p, f.value, boundary);
@@ -4717,7 +4610,7 @@ part_header(struct part *p, struct text *boundary)
             }
             disposed = true;
         } else if (is_word(f.name, "content-transfer-encoding") && !encoded) {
-            p->encoding = encoding_find(word);
+            p->encoding = encoding_find(string_span(word));
             encoded = true;
         }
     }
@@ -4828,6 +4721,7 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         return;
     p->no_blank_line = !split_header(whole, p->root == index, &p->header, &p->body);
     part_header(p, &boundary);
+    s->alternatives = s->alternatives || is_type(p, "multipart/alternative");
     if (is_multipart(p))
         p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
     if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
@@ -4897,7 +4791,8 @@ part_content(const struct part *p, size_t most)
     struct text decoded = {NULL, 0, 0}, utf8 = {NULL, 0, 0};
     struct span data = p->encoding == ENCODING_BASE64 ? base64_data(p->body) : p->body;
     struct span footer = {data.end, p->body.end}, other = no_span;
-    bool html = is_type(p, "text/html");
+    bool enriched = is_type(p, "text/enriched") || is_type(p, "text/richtext");
+    bool html = enriched || is_type(p, "text/html");
 
     data.at = decode_transfer(&decoded, data, p->encoding, most);
     c.left = span_length(data);
@@ -4906,19 +4801,15 @@ part_content(const struct part *p, size_t most)
     c.known = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
     text_clear(&decoded);
     if (html) {
-        c.letters = html_to_text(&c.text, text_span(&utf8), &c.complete);
-    } else if (is_type(p, "text/enriched") || is_type(p, "text/richtext")) {
-        enriched_to_text(&decoded, text_span(&utf8));
-        content_add(&c, text_span(&decoded));
+        c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
     } else {
         content_add(&c, text_span(&utf8));
     }
     if (trim(footer).at < footer.end) {
         if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
             text_add(&c.text, "\n", 1);
-        footer.end = span_length(footer) < most ? footer.end : footer.at + most;
         text_clear(&utf8);
-        to_utf8(&utf8, footer, no_span, string_span(p->charset));
+        to_utf8(&utf8, limit(footer, most), no_span, string_span(p->charset));
         content_add(&c, text_span(&utf8));
     }
     text_free(&decoded);
@@ -4930,16 +4821,13 @@ part_content(const struct part *p, size_t most)
 static int
 part_score(const struct part *p)
 {
-    static const char *const unreadable[] = {
-        "text/rtf", "text/css", "text/xml", "text/vcard", "text/x-vcard", "text/directory",
-        "text/javascript",
-    };
+    struct span type = string_span(p->type);
 
-    if (is_type(p, "message/delivery-status") || is_type(p, "message/disposition-notification"))
+    if (is_any(type, "message/delivery-status message/disposition-notification"))
         return 2;               /* even as an attachment */
-    for (size_t i = 0; i < sizeof unreadable / sizeof *unreadable; i++)
-        if (is_type(p, unreadable[i]))
-            return 0;
+    if (is_any(type, "text/rtf text/css text/xml text/vcard text/x-vcard text/directory "
+               "text/javascript"))
+        return 0;
     if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !is_text(p)))
         return 0;
     if (is_type(p, "text/calendar"))
@@ -4999,18 +4887,6 @@ choose_best(struct show *s, int index)
     }
 }
 
-/* Returns true if a part is one of alternatives, or in one. */
-static bool
-has_alternatives(const struct show *s, const struct part *p)
-{
-    while (p->parent >= 0 && p->root != (int)(p - s->parts)) {
-        p = &s->parts[p->parent];
-        if (is_type(p, "multipart/alternative"))
-            return true;
-    }
-    return false;
-}
-
 /*
  * Decides which parts are shown, which are only listed, and which are left out because another
  * one says the same better: of alternatives plain text is the one for a terminal.
@@ -5028,7 +4904,7 @@ parts_choose(struct show *s)
             p->score = 1;
         } else if (!p->opened || is_message(p)) {
             p->score = part_score(p);
-            if (p->score >= 3 && has_alternatives(s, p)) {
+            if (p->score >= 3 && s->alternatives) {
                 struct content c = part_content(p, COMPARED);
 
                 p->letters = c.letters;
@@ -5115,25 +4991,11 @@ root_charset(const struct show *s, int root)
     return no_span;
 }
 
-/* Appends a field's value as UTF-8, truncated if it is too long. */
-static void
-field_text(struct text *to, struct span value, struct span body_charset)
-{
-    struct span start = value;
-
-    if (span_length(value) > SHOW_FIELD)
-        start.end = start.at + SHOW_FIELD;
-    decode_words(to, start, body_charset);
-    if (start.end < value.end)
-        text_printf(to, " [truncated, of %zu octets]", span_length(value));
-}
-
 /* Shows the fields of a message that people read. Only a Subject may have invisible characters. */
 static void
 show_fields(struct show *s, int root)
 {
     static const char *const names[] = {"From", "To", "Cc", "Date", "Subject"};
-    static const char *const keys[] = {"from", "to", "cc", "date", "subject"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct span header = s->parts[root].header;
@@ -5142,10 +5004,12 @@ show_fields(struct show *s, int root)
         while (next_field(&header, &f)) {
             struct text value = {NULL, 0, 0}, seen = {NULL, 0, 0};
 
-            if (!is_word(f.name, keys[i]))
+            if (!same_word(f.name, string_span(names[i])))
                 continue;
-            field_text(&value, f.value, root_charset(s, root));
-            if (strcmp(keys[i], "subject") == 0)
+            decode_words(&value, limit(f.value, SHOW_FIELD), root_charset(s, root));
+            if (span_length(f.value) > SHOW_FIELD)
+                text_printf(&value, " [truncated, of %zu octets]", span_length(f.value));
+            if (is_word(f.name, "subject"))
                 drop_invisible(&seen, text_span(&value));
             page_field(&s->page, names[i], text_span(seen.length > 0 ? &seen : &value));
             text_free(&value);
@@ -5295,55 +5159,44 @@ sender_name(struct text *to, struct span value)
     text_free(&raw);
 }
 
-/* Writes one field of a line, made visible. */
-static void
-put_summary(FILE *out, struct span value, char end)
-{
-    struct text line = {NULL, 0, 0}, seen = {NULL, 0, 0};
-
-    one_line(&line, value);
-    visible(&seen, text_span(&line));
-    if (seen.length > 0)
-        fwrite(seen.bytes, 1, seen.length, out);
-    putc(end, out);
-    text_free(&line);
-    text_free(&seen);
-}
-
 /* Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field that it lacks is empty. */
 static void
-summarize(struct span whole, FILE *out)
+summarize(struct span header, FILE *out)
 {
-    struct text date = {NULL, 0, 0}, sender = {NULL, 0, 0}, subject = {NULL, 0, 0};
-    struct text full = {NULL, 0, 0};
-    struct span header, body;
+    enum { DATE, SENDER, SUBJECT, FIELDS };
+    struct text values[FIELDS] = {{NULL, 0, 0}}, decoded = {NULL, 0, 0};
+    struct span body;
     struct field f;
 
-    split_header(whole, true, &header, &body);
+    split_header(header, true, &header, &body);
     while (next_field(&header, &f)) {
-        if (span_length(f.value) > SHOW_FIELD)
-            f.value.end = f.value.at + SHOW_FIELD;
-        if (is_word(f.name, "date") && date.length == 0)
-            short_date(&date, f.value);
-        else if (is_word(f.name, "from") && sender.length == 0)
-            sender_name(&sender, f.value);
-        else if (is_word(f.name, "subject") && full.length == 0)
-            decode_words(&full, f.value, no_span);
+        f.value = limit(f.value, SHOW_FIELD);
+        if (is_word(f.name, "date") && values[DATE].length == 0) {
+            short_date(&values[DATE], f.value);
+        } else if (is_word(f.name, "from") && values[SENDER].length == 0) {
+            sender_name(&values[SENDER], f.value);
+        } else if (is_word(f.name, "subject") && values[SUBJECT].length == 0) {
+            text_clear(&decoded);
+            decode_words(&decoded, f.value, no_span);
+            drop_invisible(&values[SUBJECT], text_span(&decoded));
+        }
     }
-    if (full.length > 0)
-        drop_invisible(&subject, text_span(&full));
-    put_summary(out, text_span(&date), '\t');
-    put_summary(out, text_span(&sender), '\t');
-    put_summary(out, text_span(&subject), '\n');
-    text_free(&date);
-    text_free(&sender);
-    text_free(&subject);
-    text_free(&full);
+    for (int i = 0; i < FIELDS; i++) {
+        struct text seen = {NULL, 0, 0};
+
+        text_clear(&decoded);
+        one_line(&decoded, text_span(&values[i]));
+        visible(&seen, text_span(&decoded));
+        fprintf(out, "%s%c", seen.length > 0 ? seen.bytes : "", i == SUBJECT ? '\n' : '\t');
+        text_free(&seen);
+        text_free(&values[i]);
+    }
+    text_free(&decoded);
 }
 
 /*
- * Summarizes the headers of many messages. Before each stands a line with its length in bytes,
- * in digits. Always one line for a header; columns is not used.
+ * Summarizes the headers of many messages, each behind a line with its length in digits. There
+ * is always one line for a header; columns is not used.
  */
 static void
 show_headers(struct span all, FILE *out, unsigned columns)
@@ -5352,12 +5205,12 @@ show_headers(struct span all, FILE *out, unsigned columns)
 
     (void)columns;
     while (next_line(&all, &line)) {
-        size_t length = (size_t)strtoul(line.at, NULL, 10);     /* a LF ends the digits */
-        struct span header = {all.at, all.at};
+        size_t length = 0;
 
-        header.end += length < span_length(all) ? length : span_length(all);
-        summarize(header, out);
-        all.at = header.end;
+        for (; line.at < line.end && is_digit(*line.at) && length < SIZE_MAX / 16; line.at++)
+            length = length * 10 + (size_t)(*line.at - '0');
+        summarize(limit(all, length), out);
+        all.at = limit(all, length).end;
     }
 }
 
@@ -6708,7 +6561,7 @@ wait_for_keys(struct client *c, int64_t ms)
             wire_fail(&c->server, ETIMEDOUT);
             break;
         }
-        alive = c->row == ROW_PASSWORD ? WAIT_FOREVER : keep_alive(c);
+        alive = keep_alive(c);
         ready = wait_ready(fds, 2, false, alive < left ? alive : left, &c->mask);
         if (ready < 0 && errno != EINTR)
             wire_fail(keys, errno);
