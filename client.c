@@ -1424,19 +1424,35 @@ search_key(struct editor *e, uint32_t key)
 /* The word before the cursor and what could complete it. */
 struct completion {
     const char *prefix;
-    size_t length;
-    size_t count;
-    char common[WORD_MAX];      /* the start that all have in common */
-    struct text cells;          /* each as the list shows it, with a NUL; the first ones only */
-    size_t cell_count, cell_most, widest;
+    size_t length, count;
+    char common[WORD_MAX];      /* the start that all completions have in common */
+    struct text *list;          /* where they are listed, or NULL */
+    size_t width, column, rows, listed;
 };
 
-/* Takes a word into account, if it begins with the prefix in any case. octets -1: no size. */
+/* Lists a completion, unless there are enough. octets -1: it has no size. */
+static void
+completion_list(struct completion *k, const char *word, int64_t octets)
+{
+    char cell[2 * WORD_MAX], size[16];
+
+    size_text(octets, size, sizeof size);
+    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size);
+
+    bool fits = k->column + strlen(cell) <= k->width;
+    k->rows += k->column == 0 || !fits;
+    if (k->rows > LIST_ROWS)
+        return;
+    text_printf(k->list, "%s%.*s", k->column == 0 ? "" : fits ? "  " : "\r\n", (int)k->width, cell);
+    k->column = (fits ? k->column : 0) + strlen(cell) + 2;
+    k->listed++;
+}
+
+/* Takes a word into account if it begins with the prefix, in any case. */
 static void
 completion_offer(struct completion *k, const char *word, int64_t octets)
 {
-    size_t same = 0, start = k->cells.length;
-    char size[16];
+    size_t same = 0;
 
     if (strncasecmp(word, k->prefix, k->length) != 0)
         return;
@@ -1445,14 +1461,8 @@ completion_offer(struct completion *k, const char *word, int64_t octets)
     while (k->common[same] != '\0' && k->common[same] == word[same])
         same++;
     k->common[same] = '\0';
-    if (k->cell_count == k->cell_most)
-        return;
-    k->cell_count++;
-    size_text(octets, size, sizeof size);
-    text_printf(&k->cells, octets < 0 ? "%s" : "%s (%s)", word, size);
-    if (k->cells.length - start > k->widest)
-        k->widest = k->cells.length - start;
-    text_add(&k->cells, "", 1);
+    if (k->list != NULL)
+        completion_list(k, word, octets);
 }
 
 /* Returns the n-th command, one without a name after the last. RETR and DELE take several. */
@@ -1486,29 +1496,6 @@ is_message_argument(const struct editor *e, size_t start)
     return false;
 }
 
-/* Lays out the completions in columns, to be painted above the line, and counts the rest. */
-static void
-editor_list(struct editor *e, const struct completion *k)
-{
-    size_t width = e->columns - 1, widest = k->widest < width ? k->widest : width;
-    size_t across = (width + 2) / (widest + 2) > 0 ? (width + 2) / (widest + 2) : 1, n = 0;
-    size_t most = across * LIST_ROWS;
-
-    for (const char *cell = k->cells.bytes; n < k->cell_count && n < most; n++) {
-        bool last = (n + 1) % across == 0 || n + 1 == k->cell_count;
-
-        text_printf(&e->list, "%-*.*s%s", last ? 0 : (int)widest, (int)width, cell,
-                    last ? "\r\n" : "  ");
-        cell += strlen(cell) + 1;
-    }
-    if (k->count > n) {
-        char more[32];
-
-        snprintf(more, sizeof more, "%zu more", k->count - n);
-        text_printf(&e->list, "%.*s\r\n", (int)width, more);
-    }
-}
-
 /*
  * Tab: adds what all completions have in common, in small letters after a small letter, and a blank
  * after the only one. The second Tab lists them. Of a range, what follows the dash is completed.
@@ -1516,10 +1503,10 @@ editor_list(struct editor *e, const struct completion *k)
 static void
 editor_complete(struct editor *e)
 {
-    struct completion k = {.cell_most = e->before == COMPLETION ? LIST_ROWS * e->columns : 0};
+    struct completion k = {.width = e->columns - 1};
     size_t start = e->cursor, from = e->cursor, n = 0;
     int64_t octets = -1;
-    char number[WORD_MAX];
+    char number[32];
 
     while (start > 0 && e->line[start - 1] != ' ')
         start--;
@@ -1528,6 +1515,7 @@ editor_complete(struct editor *e)
         from--;
     k.prefix = e->line + from;
     k.length = e->cursor - from;
+    k.list = e->before == COMPLETION ? &e->list : NULL;
     for (; !argument && command_at(e, n).name != NULL; n++)
         completion_offer(&k, command_at(e, n).name, -1);
     if (argument && is_message_argument(e, start))
@@ -1539,8 +1527,13 @@ editor_complete(struct editor *e)
     char *rest = k.common + (k.count > 0 ? k.length : 0);
     bool small = e->cursor > 0 && e->line[e->cursor - 1] >= 'a';
     bool blank = e->line[e->cursor] == ' ' && next_place(e->line, e->cursor) == e->cursor + 1;
-    if (k.count > 1 && e->before == COMPLETION)
-        editor_list(e, &k);
+    text_puts(&e->list, k.list != NULL ? "\r\n" : "");
+    if (k.count > k.listed && k.list != NULL) {
+        snprintf(number, sizeof number, "%zu more", k.count - k.listed);
+        text_printf(&e->list, "%.*s\r\n", (int)k.width, number);
+    }
+    if (k.count < 2)
+        text_clear(&e->list);
     e->bell = e->bell || (k.count != 1 && *rest == '\0');
     for (char *c = rest; small && *c != '\0'; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
@@ -1550,7 +1543,6 @@ editor_complete(struct editor *e)
     else if (k.count == 1)
         editor_insert(e, " ", 1);
     e->now = COMPLETION;
-    text_free(&k.cells);
 }
 
 /* -- Painting -- */
