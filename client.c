@@ -820,24 +820,30 @@ clear_line(struct client *c)
     c->row = ROW_FREE;
 }
 
+/* Appends bytes in a form that this terminal can show. */
+static void
+put_visible(const struct client *c, struct text *to, struct span bytes)
+{
+    struct text utf8 = {NULL, 0, 0};
+
+    visible(c->utf8 ? to : &utf8, bytes);
+    visible_ascii(to, text_span(&utf8));
+    text_free(&utf8);
+}
+
 /* Prints bytes from the network that end with a line or at least with a whole character. */
 static void
 print_bytes(struct client *c, struct span bytes)
 {
-    struct text shown = {NULL, 0, 0}, ascii = {NULL, 0, 0}, *text = &shown;
+    struct text text = {NULL, 0, 0};
 
     if (c->row != ROW_TEXT)
         clear_line(c);
-    visible(&shown, bytes);
-    if (!c->utf8) {
-        visible_ascii(&ascii, text_span(&shown));
-        text = &ascii;
-    }
-    wire_put(&c->screen, text->bytes, text->length);
-    if (text->length > 0)
-        c->row = text->bytes[text->length - 1] == '\n' ? ROW_FREE : ROW_TEXT;
-    text_free(&shown);
-    text_free(&ascii);
+    put_visible(c, &text, bytes);
+    wire_put(&c->screen, text.bytes, text.length);
+    if (text.length > 0)
+        c->row = text.bytes[text.length - 1] == '\n' ? ROW_FREE : ROW_TEXT;
+    text_free(&text);
 }
 
 /* Prints a line from the network, of that length and without its end. */
@@ -885,19 +891,15 @@ print_message(struct client *c, const char *format, va_list arguments)
 {
     struct text message = {NULL, 0, 0}, line = {NULL, 0, 0};
 
+    text_printf(&message, "%s: ", program);
     text_vprintf(&message, format, arguments);
-    text_printf(&line, "%s: ", program);
-    visible(&line, text_span(&message));
+    put_visible(c, &line, text_span(&message));
     text_puts(&line, "\n");
-    if (!c->utf8) {
-        text_clear(&message);
-        visible_ascii(&message, text_span(&line));
-    }
     if (interrupted)
         limit_output(c);
     clear_line(c);
     wire_flush(&c->screen);
-    wire_put(&c->errors, c->utf8 ? line.bytes : message.bytes, c->utf8 ? line.length : message.length);
+    wire_put(&c->errors, line.bytes, line.length);
     wire_flush(&c->errors);
     text_free(&message);
     text_free(&line);
@@ -1090,6 +1092,7 @@ struct editor {
     char line[TYPED_MAX + 1];
     size_t length, cursor;      /* the cursor is in front of a character or at the end */
     bool too_long;              /* something did not fit: the line is not what was typed */
+    bool dropped;               /* the same: a paste had something that is not text */
     char killed[TYPED_MAX + 1]; /* for Ctrl-Y */
     bool secret;                /* part of a password may be in it */
     enum edit before, now;      /* edit kinds of the last key and of this one */
@@ -1228,7 +1231,9 @@ editor_kill(struct editor *e, size_t from, size_t to)
     size_t length = to - from, had = e->before == KILL ? strlen(e->killed) : 0;
     size_t at = from < e->cursor ? 0 : had;
 
-    if (length > 0 && had + length <= TYPED_MAX) {
+    if (e->too_long) {
+        e->killed[0] = '\0';    /* it would come back as if it were complete */
+    } else if (length > 0 && had + length <= TYPED_MAX) {
         memmove(e->killed + at + length, e->killed + at, had - at);
         memcpy(e->killed + at, e->line + from, length);
         e->killed[had + length] = '\0';
@@ -1275,7 +1280,7 @@ editor_type(struct editor *e, uint32_t c)
     if (e->hidden || fits_after(e, c, e->line, e->cursor))
         editor_insert(e, e->bytes, strlen(e->bytes));
     else
-        e->bell = e->bell || !e->pasting;
+        e->bell = e->dropped = true;
 }
 
 /* Words are letters, digits and all that is not ASCII; for Ctrl-W all that is not blank. */
@@ -1419,19 +1424,35 @@ search_key(struct editor *e, uint32_t key)
 /* The word before the cursor and what could complete it. */
 struct completion {
     const char *prefix;
-    size_t length;
-    size_t count;
-    char common[WORD_MAX];      /* the start that all have in common */
-    struct text cells;          /* each as the list shows it, with a NUL; the first ones only */
-    size_t cell_count, cell_most, widest;
+    size_t length, count;
+    char common[WORD_MAX];      /* the start that all completions have in common */
+    struct text *list;          /* where they are listed, or NULL */
+    size_t width, column, rows, listed;
 };
 
-/* Takes a word into account, if it begins with the prefix in any case. octets -1: no size. */
+/* Lists a completion, unless there are enough. octets -1: it has no size. */
+static void
+completion_list(struct completion *k, const char *word, int64_t octets)
+{
+    char cell[2 * WORD_MAX], size[16];
+
+    size_text(octets, size, sizeof size);
+    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size);
+
+    bool fits = k->column + strlen(cell) <= k->width;
+    k->rows += k->column == 0 || !fits;
+    if (k->rows > LIST_ROWS)
+        return;
+    text_printf(k->list, "%s%.*s", k->column == 0 ? "" : fits ? "  " : "\r\n", (int)k->width, cell);
+    k->column = (fits ? k->column : 0) + strlen(cell) + 2;
+    k->listed++;
+}
+
+/* Takes a word into account if it begins with the prefix, in any case. */
 static void
 completion_offer(struct completion *k, const char *word, int64_t octets)
 {
-    size_t same = 0, start = k->cells.length;
-    char size[16];
+    size_t same = 0;
 
     if (strncasecmp(word, k->prefix, k->length) != 0)
         return;
@@ -1440,14 +1461,8 @@ completion_offer(struct completion *k, const char *word, int64_t octets)
     while (k->common[same] != '\0' && k->common[same] == word[same])
         same++;
     k->common[same] = '\0';
-    if (k->cell_count == k->cell_most)
-        return;
-    k->cell_count++;
-    size_text(octets, size, sizeof size);
-    text_printf(&k->cells, octets < 0 ? "%s" : "%s (%s)", word, size);
-    if (k->cells.length - start > k->widest)
-        k->widest = k->cells.length - start;
-    text_add(&k->cells, "", 1);
+    if (k->list != NULL)
+        completion_list(k, word, octets);
 }
 
 /* Returns the n-th command, one without a name after the last. RETR and DELE take several. */
@@ -1481,29 +1496,6 @@ is_message_argument(const struct editor *e, size_t start)
     return false;
 }
 
-/* Lays out the completions in columns, to be painted above the line, and counts the rest. */
-static void
-editor_list(struct editor *e, const struct completion *k)
-{
-    size_t width = e->columns - 1, widest = k->widest < width ? k->widest : width;
-    size_t across = (width + 2) / (widest + 2) > 0 ? (width + 2) / (widest + 2) : 1, n = 0;
-    size_t most = across * LIST_ROWS;
-
-    for (const char *cell = k->cells.bytes; n < k->cell_count && n < most; n++) {
-        bool last = (n + 1) % across == 0 || n + 1 == k->cell_count;
-
-        text_printf(&e->list, "%-*.*s%s", last ? 0 : (int)widest, (int)width, cell,
-                    last ? "\r\n" : "  ");
-        cell += strlen(cell) + 1;
-    }
-    if (k->count > n) {
-        char more[32];
-
-        snprintf(more, sizeof more, "%zu more", k->count - n);
-        text_printf(&e->list, "%.*s\r\n", (int)width, more);
-    }
-}
-
 /*
  * Tab: adds what all completions have in common, in small letters after a small letter, and a blank
  * after the only one. The second Tab lists them. Of a range, what follows the dash is completed.
@@ -1511,10 +1503,10 @@ editor_list(struct editor *e, const struct completion *k)
 static void
 editor_complete(struct editor *e)
 {
-    struct completion k = {.cell_most = e->before == COMPLETION ? LIST_ROWS * e->columns : 0};
+    struct completion k = {.width = e->columns - 1};
     size_t start = e->cursor, from = e->cursor, n = 0;
     int64_t octets = -1;
-    char number[WORD_MAX];
+    char number[32];
 
     while (start > 0 && e->line[start - 1] != ' ')
         start--;
@@ -1523,6 +1515,7 @@ editor_complete(struct editor *e)
         from--;
     k.prefix = e->line + from;
     k.length = e->cursor - from;
+    k.list = e->before == COMPLETION ? &e->list : NULL;
     for (; !argument && command_at(e, n).name != NULL; n++)
         completion_offer(&k, command_at(e, n).name, -1);
     if (argument && is_message_argument(e, start))
@@ -1534,8 +1527,13 @@ editor_complete(struct editor *e)
     char *rest = k.common + (k.count > 0 ? k.length : 0);
     bool small = e->cursor > 0 && e->line[e->cursor - 1] >= 'a';
     bool blank = e->line[e->cursor] == ' ' && next_place(e->line, e->cursor) == e->cursor + 1;
-    if (k.count > 1 && e->before == COMPLETION)
-        editor_list(e, &k);
+    text_puts(&e->list, k.list != NULL ? "\r\n" : "");
+    if (k.count > k.listed && k.list != NULL) {
+        snprintf(number, sizeof number, "%zu more", k.count - k.listed);
+        text_printf(&e->list, "%.*s\r\n", (int)k.width, number);
+    }
+    if (k.count < 2)
+        text_clear(&e->list);
     e->bell = e->bell || (k.count != 1 && *rest == '\0');
     for (char *c = rest; small && *c != '\0'; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
@@ -1545,7 +1543,6 @@ editor_complete(struct editor *e)
     else if (k.count == 1)
         editor_insert(e, " ", 1);
     e->now = COMPLETION;
-    text_free(&k.cells);
 }
 
 /* -- Painting -- */
@@ -1612,17 +1609,19 @@ paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, 
 static size_t
 paint_prompt(const struct editor *e, struct text *to)
 {
-    size_t width = e->columns - 1, start = to->length;
+    const char *end = e->searching ? "? " : "> ";
+    size_t width = e->columns - 1, start = to->length, columns;
 
     if (e->searching)
         text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
     else
         text_puts(to, e->prompt);
-    if (width < columns_to(to->bytes, to->length) - columns_to(to->bytes, start) + 12) {
-        to->length = start;
-        text_puts(to, width < 6 ? "" : e->searching ? "? " : "> ");
-    }
-    return span_columns((struct span){to->bytes + start, to->bytes + to->length});
+    columns = span_columns((struct span){to->bytes + start, to->bytes + to->length});
+    if (width >= columns + 12)
+        return columns;
+    to->length = start;
+    text_puts(to, width < 6 ? "" : end);
+    return to->length - start;
 }
 
 /* Returns the line that is to be seen, and the place of the cursor in it. */
@@ -1702,7 +1701,7 @@ editor_start(struct editor *e, bool hidden)
     memset(e->query, 0, sizeof e->query);
     memset(e->bytes, 0, sizeof e->bytes);
     e->length = e->cursor = e->view = e->painted = e->rows_above = 0;
-    e->too_long = e->secret = e->searching = e->bell = false;
+    e->too_long = e->dropped = e->secret = e->searching = e->bell = false;
     e->before = OTHER_EDIT;
     e->hidden = hidden;
     e->recalled = e->history_count;
@@ -1748,7 +1747,7 @@ editor_key(struct editor *e, uint32_t key)
 
     case LINE_FEED:
     case ENTER:
-        if (!e->too_long)
+        if (!e->too_long && !e->dropped)
             history_add(e);
         return LINE;
     case CTRL_C:            return INTERRUPT;
@@ -1787,6 +1786,7 @@ editor_press(struct editor *e, uint32_t key)
     enum verdict verdict = MORE;
 
     e->now = OTHER_EDIT;
+    e->dropped = e->dropped && e->pasting;      /* a person sees what is there */
     text_clear(&e->list);
     if (e->hidden)
         verdict = hidden_key(e, key);
@@ -1838,7 +1838,7 @@ sequence_key(struct editor *e, uint32_t c)
 
 /*
  * Takes a character of a paste: text, a line end, or part of the mark that ends it. TAB becomes a
- * blank, other control characters are dropped. Ctrl-C discards the rest of the paste.
+ * blank; a line with other control characters is not carried out. Ctrl-C discards the rest.
  */
 static enum verdict
 editor_paste(struct editor *e, uint32_t c)
@@ -1861,8 +1861,10 @@ editor_paste(struct editor *e, uint32_t c)
         e->discarding = true;
         return INTERRUPT;
     }
-    if (came > 1)               /* what looked like the mark was text, except the ESC */
+    if (came > 0) {             /* what looked like the mark was text, except the ESC */
         editor_insert(e, mark + 1, came - 1);
+        e->dropped = true;
+    }
     if (c == ENTER || c == LINE_FEED)
         return editor_press(e, c);
     if (c == TAB && !e->hidden)
@@ -1880,7 +1882,7 @@ static bool
 assemble(struct editor *e, unsigned char byte, uint32_t *c)
 {
     if (e->count > 0 && (e->hidden || (byte & 0xc0) != 0x80)) {
-        e->bell = true;
+        e->bell = e->dropped = true;
         e->count = 0;
     }
     e->bytes[e->count++] = (char)byte;
@@ -1891,8 +1893,10 @@ assemble(struct editor *e, unsigned char byte, uint32_t *c)
     if (bytes < 0)
         return false;
     e->count = 0;
-    e->bell = e->bell || bytes == 0;
-    return bytes > 0 && *c != 0;
+    if (bytes > 0 && *c != 0)
+        return true;
+    e->bell = e->dropped = true;
+    return false;
 }
 
 /* Takes one byte from the keyboard. */
@@ -1952,41 +1956,45 @@ editor_init(struct editor *e, const char *prompt, const struct completer *comple
 
 /* ---- 6. The server --------------------------------------------------------------------------- */
 
+/* Returns what broke the session. */
+static const char *
+reason_of_loss(const struct client *c)
+{
+    int screen = c->screen.error == EINTR ? 0 : c->screen.error;
+
+    if (screen != 0)
+        return screen == WIRE_CLOSED ? "nobody reads the output" : strerror(screen);
+    switch (c->server.error) {
+    case WIRE_CLOSED: case ECONNRESET:  return "the server closed the connection";
+    case ETIMEDOUT:     return c->quitting ? "the server does not answer QUIT"
+                                           : "the server does not answer";
+    case EILSEQ:        return "the message has no end: the server ends its lines with LF alone, "
+                               "and POP3 needs CRLF";
+    case EPROTO:        return "the server does not speak POP3";
+    case EBADMSG:       return "the server sent an answer that was not asked for";
+    case EINTR: case 0: return "interrupted";
+    default:            return strerror(c->server.error);
+    }
+}
+
 /*
- * Says, once, why a session ended that did not end with QUIT's answer. converse() calls it after
- * every command. Only QUIT removes mail: without it the marks have no effect.
+ * Says, once, why a session ended before the answer to QUIT. Only QUIT removes mail: without it
+ * the marks have no effect.
  */
 static void
 connection_lost(struct client *c)
 {
-    const char *mail = "nothing was removed";
-    int error = c->server.error;
+    bool screen = c->screen.error > 0 && c->screen.error != EINTR;
+    bool quote = !screen && c->server.error == EPROTO;
 
     if (c->over)
         return;
     c->over = true;
-    if (c->quitting && marked_count(c) > 0)
-        mail = "it did not say whether it removed the marked messages";
-    if (c->screen.error == WIRE_CLOSED)
-        fail(c, "nobody reads the output; %s", mail);
-    else if (c->screen.error != 0 && c->screen.error != EINTR)
-        fail(c, "cannot write the output: %s; %s", strerror(c->screen.error), mail);
-    else if (error == WIRE_CLOSED || error == ECONNRESET)
-        fail(c, "the server closed the connection; %s", mail);
-    else if (error == ETIMEDOUT)
-        fail(c, "the server does not answer%s; %s", c->quitting ? " QUIT" : "", mail);
-    else if (error == EILSEQ)
-        fail(c, "the answer does not end: the server ends its lines with LF alone, and POP3 needs "
-             "CRLF; %s", mail);
-    else if (error == EINTR || error == 0)
-        fail(c, "interrupted; %s", mail);
-    else if (error == EPROTO)
-        fail(c, "this is no answer of a POP3 server: %s; %s", c->status[0] != '\0' ? c->status
-             : "(a line of more than 512 octets)", mail);
-    else if (error == EBADMSG)
-        fail(c, "the server sent an answer that was not asked for; %s", mail);
-    else
-        fail(c, "%s; %s", strerror(error), mail);
+    fail(c, "%s%s%s%s; %s", screen ? "cannot write the output: " : "", reason_of_loss(c),
+         quote ? ". It sent: " : "",
+         !quote ? "" : c->status_length > 0 ? c->status : "a line of more than 512 octets",
+         c->quitting && marked_count(c) > 0 ?
+         "it did not say whether it removed the marked messages" : "nothing was removed");
 }
 
 /*
@@ -2214,6 +2222,7 @@ before_waiting(struct client *c)
         w->idle_until = wire_clock() + w->idle_ms;
     while (wire_clock() < w->idle_until && wait_ready(&w->in, 1, false, 1000, &c->mask) == 0)
         progress_paint(c);
+    c->progress.moved = wire_clock();
 }
 
 /*
@@ -2270,16 +2279,16 @@ show_answer(struct client *c)
 struct download {
     struct pop3_unstuffer unstuffer;
     bool lone_dot;              /* the last piece ended in a dot between two LFs */
-    char piece[WIRE_INPUT + 1];
 };
 
 /*
- * Reads the next piece of a message, of any length, with LF as the line end. Returns false after
- * the final dot, or if the wire has failed.
+ * Reads the next piece of a message, of any length, with LF as the line end. It is valid until
+ * the next one. Returns false after the final dot, or if the wire has failed.
  */
 static bool
 read_piece(struct client *c, struct download *b, struct span *piece)
 {
+    static char text[WIRE_INPUT + 1];
     struct wire *w = &c->server;
     uint64_t before = b->unstuffer.octets;
     size_t made = 0;
@@ -2293,11 +2302,10 @@ read_piece(struct client *c, struct download *b, struct span *piece)
                 w->error = EILSEQ;
             return false;
         }
-        c->progress.moved = wire_clock();
     }
     w->in_start += pop3_unstuff(&b->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
-                                (unsigned char *)b->piece, &made);
-    *piece = (struct span){b->piece, b->piece + made};
+                                (unsigned char *)text, &made);
+    *piece = (struct span){text, text + made};
     b->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
         && (made == 2 || piece->end[-3] == '\n');
     c->progress.octets += b->unstuffer.octets - before;
@@ -6686,6 +6694,7 @@ edit_line(struct client *c, bool hidden)
     terminal_mode(RAW);
     editor_start(e, hidden);
     editor_resize(e, terminal_columns());
+    e->ascii = !c->utf8;
     paste_running = 0;
     while (verdict == MORE) {
         int64_t patience = editor_patience(e), left = patience;
@@ -6721,6 +6730,10 @@ edit_line(struct client *c, bool hidden)
     terminal_mode(QUIET);
     if (verdict == LINE && e->too_long) {
         fail(c, "the line is longer than %d bytes; it was not sent", TYPED_MAX);
+        return TYPED_NOTHING;
+    }
+    if (verdict == LINE && e->dropped && !hidden) {
+        fail(c, "that line of the paste is not only text; it was not sent");
         return TYPED_NOTHING;
     }
     return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
@@ -6972,17 +6985,14 @@ greet(struct client *c)
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -connect %s:%s')", s->host, s->port, s->host,
              s->port);
-    if (read_status(c)) {
-        show_status(c);
+    bool welcome = read_status(c);
+    if (c->continued)
+        wire_fail(&c->server, EPROTO);  /* "+ " is no greeting */
+    show_status(c);
+    if (welcome)
         converse(c);
-    } else if (c->server.error == EPROTO || c->continued) {
-        fail(c, "%s does not speak POP3; its first line: %s", s->command != NULL ? s->command
-             : s->host, c->status[0] != '\0' ? c->status : "(more than 512 octets)");
-    } else if (c->server.error != 0) {
+    else if (c->server.error != 0)
         connection_lost(c);
-    } else {
-        show_status(c);
-    }
 }
 
 /* -- The command line -- */
@@ -7072,9 +7082,7 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         case ':':
             usage_error(c, "option -%c needs a value", optopt);
         default:
-            if (optopt == 'h' || optopt == 'V')
-                usage_error(c, "option %s takes no value", argv[optind - 1]);
-            if (optopt != 0)
+            if (optopt != 0 && optopt != 'h' && optopt != 'V')
                 usage_error(c, "no option -%c", optopt);
             usage_error(c, "no option %s", argv[optind - 1]);
         }

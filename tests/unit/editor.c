@@ -79,7 +79,7 @@ type_octets(const char *keys, size_t length)
         if (verdict != MORE)
             last = verdict;
         if (verdict == LINE) {
-            strcat(strcat(ran, editor.too_long ? "TOO LONG" : editor.line), "|");
+            strcat(strcat(ran, editor.too_long ? "TOO LONG" : editor.dropped ? "DROPPED" : editor.line), "|");
             editor_finish(&editor, "", &paint);
             put_out();
             editor_start(&editor, false);
@@ -407,6 +407,31 @@ test_paste(void)
     CHECK(strlen(editor.line) == 0 && strcmp(ran, "TOO LONG|") == 0);
 }
 
+/* A pasted line is carried out as it was pasted, or not at all. */
+static void
+test_paste_dropped(void)
+{
+    static const char *const bad[] = {
+        "DELE 1\0012", "DELE 1\xff" "2", "DELE 1\xe2\x80\x8b" "2", "DELE 1\033[C2", "DELE 1\xc3" "2", "DELE 1\0332",
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        begin(80);
+        type("\033[200~STAT\n");
+        type(bad[i]);
+        type("\nNOOP\n\033[201~LIST\r" UP);
+        CHECK(strcmp(ran, "STAT|DROPPED|NOOP|LIST|") == 0);
+        type(UP UP);
+        CHECK(holds("STAT|"));
+        begin(80);
+        type("\033[200~");
+        type(bad[i]);
+        type("\033[201~\177");            /* here a person has seen the line */
+        type("\r");
+        CHECK(strncmp(ran, "DELE 1", 6) == 0);
+    }
+}
+
 /* A paste may be stopped by Ctrl-C, and may lose its end. */
 static void
 test_paste_ends(void)
@@ -443,7 +468,8 @@ test_too_long(void)
         {"typed", "", "TOO LONG|"}, {"shortened", "\177\177", "TOO LONG|"}, {"cut", "\027", "TOO LONG|"},
         {"up", UP, "TOO LONG|"}, {"up and down", UP DOWN, "TOO LONG|"},
         {"found", "\022NO", "TOO LONG|"}, {"searched", "\022zz\007", "TOO LONG|"},
-        {"completed", "\t", "TOO LONG|"}, {"emptied", "\025STAT", "STAT|"},
+        {"completed", "\t", "TOO LONG|"}, {"brought back", "\025\031STAT", "STAT|"},
+        {"emptied", "\025STAT", "STAT|"},
     };
 
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
@@ -458,7 +484,7 @@ test_too_long(void)
         if (!CHECK(strcmp(ran, ways[i].held) == 0))
             printf("    that was: %s\n", ways[i].what);
         type(UP);
-        CHECK(holds(i + 1 < sizeof ways / sizeof *ways ? "NOOP|" : "STAT|"));
+        CHECK(holds(strcmp(ways[i].held, "STAT|") != 0 ? "NOOP|" : "STAT|"));
     }
     begin(80);
     type_many('x', TYPED_MAX);
@@ -726,7 +752,7 @@ test_completion_list(void)
     begin(80);
     have_messages(12, 340);
     type("RETR 1\t\t");
-    CHECK(row_is(0, "1 (340 B)    10 (3.4 kB)  11 (3.7 kB)  12 (4.1 kB)"));
+    CHECK(row_is(0, "1 (340 B)  10 (3.4 kB)  11 (3.7 kB)  12 (4.1 kB)"));
     begin(20);
     have_messages(12, 340);
     type("RETR 1\t\t");
@@ -741,10 +767,14 @@ test_completion_list(void)
     begin(80);
     have_messages(3000, -1);
     type("RETR \t\t");
-    CHECK(screen.row < 20 && row_is(screen.row - 1, "2792 more") && shows("pop3> RETR", 11));
+    CHECK(screen.row < 20 && row_is(screen.row - 1, "2723 more") && shows("pop3> RETR", 11));
+    begin(5);
+    have_messages(3000, -1);
+    type("RETR \t\t");
+    CHECK(screen.wrapped == 0 && row_is(screen.row - 1, "2980") && screen.foreign == 0);
     begin(80);
     type("\t\t");
-    CHECK(strncmp(line_at(0), "STAT  LIST  RETR  DELE  TOP   UIDL", 34) == 0);
+    CHECK(strncmp(line_at(0), "STAT  LIST  RETR  DELE  TOP  UIDL", 33) == 0);
 }
 
 static void
@@ -916,6 +946,7 @@ main(void)
     unit_case("editor: sequences that arrive slowly", test_slow_sequences);
     unit_case("editor: what is no text is refused", test_refused);
     unit_case("editor: paste", test_paste);
+    unit_case("editor: a paste that is not only text", test_paste_dropped);
     unit_case("editor: a paste that is stopped, or loses its end", test_paste_ends);
     unit_case("editor: a line that is too long", test_too_long);
     unit_case("editor: history", test_history);
