@@ -29,8 +29,8 @@
  *
  * What may fail, and who notices:
  *   - The connection: the wire keeps its first error, and every function that needs it returns
- *     false from then on. The loop in converse() calls connection_lost(), which says why. The same
- *     holds for signals that end the session, and for a terminal or pipe that takes no output.
+ *     false from then on. connection_lost(), which converse() calls after each command, says why,
+ *     once. The same holds for signals that end the session, and for output that nobody takes.
  *   - A refused command, a message that cannot be saved, a display that cannot be made: fail()
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
@@ -2101,7 +2101,7 @@ wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
  * itself. Its failure counts unless QUIT was answered with +OK.
  */
 static void
-hang_up(struct client *c, bool quit_done)
+hang_up(struct client *c)
 {
     static const int force[] = {0, SIGTERM, SIGKILL};
     bool failed = c->failed, ended = false;
@@ -2128,7 +2128,7 @@ hang_up(struct client *c, bool quit_done)
         fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
         fail(c, "%s ended with status %d", c->settings->command, WEXITSTATUS(status));
-    if (quit_done)
+    if (c->quit_done)
         c->failed = failed;
 }
 
@@ -2354,6 +2354,8 @@ static bool
 read_list_line(struct client *c, char **line, size_t *length)
 {
     for (;;) {
+        if (wire_stopped(&c->server, wire_clock()))
+            return wire_fail(&c->server, EINTR);    /* however fast the lines come */
         if (!has_line(&c->server))
             before_waiting(c);
         switch (wire_line(&c->server, LIST_LINE_MAX, line, length)) {
@@ -7260,7 +7262,7 @@ main(int argc, char **argv)
         sandbox_script(settings.directory);
     greet(c);
     terminal_restore();
-    hang_up(c, c->quit_done);
+    hang_up(c);
     wire_flush(&c->screen);
     if (c->screen.error != 0 && c->screen.error != EINTR && !c->failed)
         fail(c, "the last lines were not shown: %s", c->screen.error == WIRE_CLOSED ?
