@@ -1956,6 +1956,13 @@ editor_init(struct editor *e, const char *prompt, const struct completer *comple
 
 /* ---- 6. The server --------------------------------------------------------------------------- */
 
+/* Returns true if the session cannot continue: the connection or the output has failed. */
+static bool
+is_broken(const struct client *c)
+{
+    return c->server.error != 0 || c->screen.error != 0;
+}
+
 /* Returns what broke the session. */
 static const char *
 reason_of_loss(const struct client *c)
@@ -6411,32 +6418,21 @@ do_help(struct client *c, const char *word)
     print_line(c, "Ctrl-C clears the line, during an answer it ends the session; Ctrl-D is QUIT.");
 }
 
-/*
- * Answers a word from another program with what to type here. Returns false if it is none of
- * them.
- */
+/* Answers a word of another program with what to type here. Returns false if it is none. */
 static bool
 answer_habit(struct client *c, const char *word)
 {
-    static const struct { const char *words, *instead; } habits[] = {
-        {" exit bye q quit? logout close ", "QUIT"},
-        {" ls dir ", "HEADERS, or LIST for the sizes alone"},
-        {" get fetch save ", "RETR n to save message n, or SHOW n to read it"},
-        {" cat more less read view ", "SHOW n to read message n"},
-        {" rm del delete ", "DELE n to mark message n"},
+    static const char save[] = "RETR n to save message n, or SHOW n to read it";
+    static const char list[] = "HEADERS, or LIST for the sizes alone";
+    static const struct { const char *word, *instead; } habits[] = {
+        {"exit", "QUIT"}, {"bye", "QUIT"}, {"q", "QUIT"}, {"quit?", "QUIT"}, {"logout", "QUIT"},
+        {"ls", list}, {"dir", list}, {"get", save}, {"fetch", save}, {"save", save},
+        {"cat", "SHOW n"}, {"more", "SHOW n"}, {"less", "SHOW n"}, {"read", "SHOW n"},
+        {"rm", "DELE n"}, {"del", "DELE n"}, {"delete", "DELE n"},
     };
-    char lower[16];
-    size_t length = 0;
 
-    for (; word[length] != '\0' && length < sizeof lower - 3; length++)
-        lower[length + 1] = word[length] >= 'A' && word[length] <= 'Z' ?
-            (char)(word[length] - 'A' + 'a') : word[length];
-    lower[0] = lower[length + 1] = ' ';
-    lower[length + 2] = '\0';
-    if (word[length] != '\0')
-        return false;
     for (size_t i = 0; i < sizeof habits / sizeof *habits; i++)
-        if (strstr(habits[i].words, lower) != NULL) {
+        if (pop3_same_word(word, habits[i].word)) {
             fail(c, "%s is not a command of POP3; type %s", word, habits[i].instead);
             return true;
         }
@@ -6546,8 +6542,7 @@ wait_for_keys(struct client *c, int64_t ms)
     if (c->spoke == 0)
         c->spoke = wire_clock();        /* nothing was sent yet: the server waits from now on */
     wire_flush(&c->screen);
-    while (c->server.error == 0 && keys->in_start == keys->in_end && keys->error == 0
-           && c->screen.error == 0) {
+    while (keys->in_start == keys->in_end && keys->error == 0 && !is_broken(c)) {
         int fds[2] = {keys->in, c->server.in}, ready = 0;
         int64_t left = until - wire_clock(), alive;
 
@@ -6573,7 +6568,7 @@ wait_for_keys(struct client *c, int64_t ms)
                 return WAKE_PAUSE;      /* the prompt made way for what the server sent */
         }
     }
-    return c->server.error != 0 || c->screen.error != 0 ? WAKE_OVER : WAKE_KEYS;
+    return is_broken(c) ? WAKE_OVER : WAKE_KEYS;
 }
 
 /*
@@ -6958,14 +6953,13 @@ converse(struct client *c)
         }
         if (wire_stopped(&c->server, wire_clock()))
             wire_fail(&c->server, EINTR);
-        if (c->server.error == 0 && c->screen.error == 0 && typed == TYPED_LINE)
-            run(c, line, length);
-        if (c->server.error == 0 && c->screen.error == 0 && typed == TYPED_END) {
+        if (typed == TYPED_END)
             hear_server(c);     /* so that nothing else is taken for QUIT's answer */
-            if (c->server.error == 0)
-                do_quit(c);
-        }
-        if ((c->server.error != 0 || c->screen.error != 0) && !c->over)
+        if (typed == TYPED_LINE && !is_broken(c))
+            run(c, line, length);
+        else if (typed == TYPED_END && !is_broken(c))
+            do_quit(c);
+        if (is_broken(c))
             connection_lost(c);
         memset(line, 0, length);
     }
