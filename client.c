@@ -29,8 +29,8 @@
  *
  * What may fail, and who notices:
  *   - The connection: the wire keeps its first error, and every function that needs it returns
- *     false from then on. The loop in converse() calls connection_lost(), which says why. The same
- *     holds for signals that end the session, and for a terminal or pipe that takes no output.
+ *     false from then on. connection_lost(), which converse() calls after each command, says why,
+ *     once. The same holds for signals that end the session, and for output that nobody takes.
  *   - A refused command, a message that cannot be saved, a display that cannot be made: fail()
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
@@ -1956,41 +1956,45 @@ editor_init(struct editor *e, const char *prompt, const struct completer *comple
 
 /* ---- 6. The server --------------------------------------------------------------------------- */
 
+/* Returns what broke the session. */
+static const char *
+reason_of_loss(const struct client *c)
+{
+    int screen = c->screen.error == EINTR ? 0 : c->screen.error;
+
+    if (screen != 0)
+        return screen == WIRE_CLOSED ? "nobody reads the output" : strerror(screen);
+    switch (c->server.error) {
+    case WIRE_CLOSED: case ECONNRESET:  return "the server closed the connection";
+    case ETIMEDOUT:     return c->quitting ? "the server does not answer QUIT"
+                                           : "the server does not answer";
+    case EILSEQ:        return "the message has no end: the server ends its lines with LF alone, "
+                               "and POP3 needs CRLF";
+    case EPROTO:        return "the server does not speak POP3";
+    case EBADMSG:       return "the server sent an answer that was not asked for";
+    case EINTR: case 0: return "interrupted";
+    default:            return strerror(c->server.error);
+    }
+}
+
 /*
- * Says, once, why a session ended that did not end with QUIT's answer. converse() calls it after
- * every command. Only QUIT removes mail: without it the marks have no effect.
+ * Says, once, why a session ended before the answer to QUIT. Only QUIT removes mail: without it
+ * the marks have no effect.
  */
 static void
 connection_lost(struct client *c)
 {
-    const char *mail = "nothing was removed";
-    int error = c->server.error;
+    bool screen = c->screen.error > 0 && c->screen.error != EINTR;
+    bool quote = !screen && c->server.error == EPROTO;
 
     if (c->over)
         return;
     c->over = true;
-    if (c->quitting && marked_count(c) > 0)
-        mail = "it did not say whether it removed the marked messages";
-    if (c->screen.error == WIRE_CLOSED)
-        fail(c, "nobody reads the output; %s", mail);
-    else if (c->screen.error != 0 && c->screen.error != EINTR)
-        fail(c, "cannot write the output: %s; %s", strerror(c->screen.error), mail);
-    else if (error == WIRE_CLOSED || error == ECONNRESET)
-        fail(c, "the server closed the connection; %s", mail);
-    else if (error == ETIMEDOUT)
-        fail(c, "the server does not answer%s; %s", c->quitting ? " QUIT" : "", mail);
-    else if (error == EILSEQ)
-        fail(c, "the answer does not end: the server ends its lines with LF alone, and POP3 needs "
-             "CRLF; %s", mail);
-    else if (error == EINTR || error == 0)
-        fail(c, "interrupted; %s", mail);
-    else if (error == EPROTO)
-        fail(c, "this is no answer of a POP3 server: %s; %s", c->status[0] != '\0' ? c->status
-             : "(a line of more than 512 octets)", mail);
-    else if (error == EBADMSG)
-        fail(c, "the server sent an answer that was not asked for; %s", mail);
-    else
-        fail(c, "%s; %s", strerror(error), mail);
+    fail(c, "%s%s%s%s; %s", screen ? "cannot write the output: " : "", reason_of_loss(c),
+         quote ? ". It sent: " : "",
+         !quote ? "" : c->status_length > 0 ? c->status : "a line of more than 512 octets",
+         c->quitting && marked_count(c) > 0 ?
+         "it did not say whether it removed the marked messages" : "nothing was removed");
 }
 
 /*
@@ -2097,7 +2101,7 @@ wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
  * itself. Its failure counts unless QUIT was answered with +OK.
  */
 static void
-hang_up(struct client *c, bool quit_done)
+hang_up(struct client *c)
 {
     static const int force[] = {0, SIGTERM, SIGKILL};
     bool failed = c->failed, ended = false;
@@ -2124,7 +2128,7 @@ hang_up(struct client *c, bool quit_done)
         fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
         fail(c, "%s ended with status %d", c->settings->command, WEXITSTATUS(status));
-    if (quit_done)
+    if (c->quit_done)
         c->failed = failed;
 }
 
@@ -2218,6 +2222,7 @@ before_waiting(struct client *c)
         w->idle_until = wire_clock() + w->idle_ms;
     while (wire_clock() < w->idle_until && wait_ready(&w->in, 1, false, 1000, &c->mask) == 0)
         progress_paint(c);
+    c->progress.moved = wire_clock();
 }
 
 /*
@@ -2274,16 +2279,16 @@ show_answer(struct client *c)
 struct download {
     struct pop3_unstuffer unstuffer;
     bool lone_dot;              /* the last piece ended in a dot between two LFs */
-    char piece[WIRE_INPUT + 1];
 };
 
 /*
- * Reads the next piece of a message, of any length, with LF as the line end. Returns false after
- * the final dot, or if the wire has failed.
+ * Reads the next piece of a message, of any length, with LF as the line end. It is valid until
+ * the next one. Returns false after the final dot, or if the wire has failed.
  */
 static bool
 read_piece(struct client *c, struct download *b, struct span *piece)
 {
+    static char text[WIRE_INPUT + 1];
     struct wire *w = &c->server;
     uint64_t before = b->unstuffer.octets;
     size_t made = 0;
@@ -2297,11 +2302,10 @@ read_piece(struct client *c, struct download *b, struct span *piece)
                 w->error = EILSEQ;
             return false;
         }
-        c->progress.moved = wire_clock();
     }
     w->in_start += pop3_unstuff(&b->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
-                                (unsigned char *)b->piece, &made);
-    *piece = (struct span){b->piece, b->piece + made};
+                                (unsigned char *)text, &made);
+    *piece = (struct span){text, text + made};
     b->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
         && (made == 2 || piece->end[-3] == '\n');
     c->progress.octets += b->unstuffer.octets - before;
@@ -2350,6 +2354,8 @@ static bool
 read_list_line(struct client *c, char **line, size_t *length)
 {
     for (;;) {
+        if (wire_stopped(&c->server, wire_clock()))
+            return wire_fail(&c->server, EINTR);    /* however fast the lines come */
         if (!has_line(&c->server))
             before_waiting(c);
         switch (wire_line(&c->server, LIST_LINE_MAX, line, length)) {
@@ -2665,7 +2671,7 @@ save_commit(struct client *c)
     struct saving *end = all->list + all->count;
     bool named = false;
 
-#ifdef SYS_syncfs
+#if defined SYS_syncfs && !defined POSIX_ONLY
     if (all->count > 2)
         syscall(SYS_syncfs, (long)all->directory);
 #endif
@@ -5320,7 +5326,7 @@ sandbox_script(const char *directory)
         ALLOW
     };
     const uint64_t files = TO_WRITE | TO_MAKE | TO_REMOVE | TO_TRUNCATE;
-    const char *temporary = getenv("TMPDIR");
+    const char *tmpdir = getenv("TMPDIR");
     char existing[PATH_MAX];
     bool exists = access(directory, F_OK) == 0;
 
@@ -5336,7 +5342,7 @@ sandbox_script(const char *directory)
 
     struct granted granted[] = {
         {existing, files | (exists ? 0 : TO_MAKE_DIRECTORY)}, {P_tmpdir, files},
-        {temporary != NULL && *temporary != '\0' ? temporary : P_tmpdir, files}, {NULL, 0}
+        {tmpdir != NULL && *tmpdir != '\0' ? tmpdir : P_tmpdir, files}, {NULL, 0}
     };
     prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
     sandbox_files(granted);
@@ -6982,17 +6988,14 @@ greet(struct client *c)
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -connect %s:%s')", s->host, s->port, s->host,
              s->port);
-    if (read_status(c)) {
-        show_status(c);
+    bool welcome = read_status(c);
+    if (c->continued)
+        wire_fail(&c->server, EPROTO);  /* "+ " is no greeting */
+    show_status(c);
+    if (welcome)
         converse(c);
-    } else if (c->server.error == EPROTO || c->continued) {
-        fail(c, "%s does not speak POP3; its first line: %s", s->command != NULL ? s->command
-             : s->host, c->status[0] != '\0' ? c->status : "(more than 512 octets)");
-    } else if (c->server.error != 0) {
+    else if (c->server.error != 0)
         connection_lost(c);
-    } else {
-        show_status(c);
-    }
 }
 
 /* -- The command line -- */
@@ -7082,9 +7085,7 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         case ':':
             usage_error(c, "option -%c needs a value", optopt);
         default:
-            if (optopt == 'h' || optopt == 'V')
-                usage_error(c, "option %s takes no value", argv[optind - 1]);
-            if (optopt != 0)
+            if (optopt != 0 && optopt != 'h' && optopt != 'V')
                 usage_error(c, "no option -%c", optopt);
             usage_error(c, "no option %s", argv[optind - 1]);
         }
@@ -7262,7 +7263,7 @@ main(int argc, char **argv)
         sandbox_script(settings.directory);
     greet(c);
     terminal_restore();
-    hang_up(c, c->quit_done);
+    hang_up(c);
     wire_flush(&c->screen);
     if (c->screen.error != 0 && c->screen.error != EINTR && !c->failed)
         fail(c, "the last lines were not shown: %s", c->screen.error == WIRE_CLOSED ?

@@ -431,7 +431,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ready_client(&settings, data);
     greet(c);
     terminal_mode(AS_FOUND);
-    hang_up(c, c->quit_done);
+    hang_up(c);
     wire_flush(&c->screen);
     int status = c->failed ? 1 : 0;
     free(c->messages);

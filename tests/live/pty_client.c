@@ -1744,6 +1744,93 @@ test_pager_fails(void)
     }
 }
 
+/* A server that waits for TLS sends nothing: the client says that it waits, and what may help. */
+static void
+test_greeting_late(void)
+{
+    start_silent(80, "xterm");
+    CHECK(sees("client: waiting for a greeting from 127.0.0.1 port "));
+    CHECK(sees("a TLS port such as 995 needs -x 'openssl s_client"));
+    CHECK(terminal_as_before());
+    answer("+OK hello\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+/* Tab sends nothing between USER and PASS, and nothing again after a refusal until something was accepted. */
+static void
+test_tab_before_login(void)
+{
+    start_served(80);
+    type("RETR \t");
+    CHECK(gets("LIST\r\n"));
+    answer("-ERR log in first\r\n");
+    type("\t\t\025USER ann\r");
+    CHECK(gets("USER ann\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("RETR \t\t\025PASS geheim\r");
+    CHECK(gets("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("RETR \t");
+    CHECK(gets("LIST\r\n"));
+    answer("+OK\r\n7 70\r\n.\r\n");
+    CHECK(row_is("pop3> RETR 7", 13));
+    type("\025");
+    quit();
+}
+
+/* HEADERS is cut to the width in columns; a long list goes through the pager. */
+static void
+test_headers(void)
+{
+    enter();
+    put_file("store/1.eml", "From: \346\274\242\345\255\227 <k@example.org>\nSubject: one that is longer than the line\n\n");
+    start_real(40);
+    int before = now.screen.wrapped;    /* the greeting may be longer than the line */
+    type("HEADERS\r");
+    CHECK(sees("\346\274\242\345\255\227"));
+    CHECK(prompted());
+    CHECK(now.screen.wrapped == before);
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+
+    enter();
+    for (int i = 4; i < 4 + SCREEN_ROWS; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "store/%d.eml", i);
+        put_file(name, "Subject: many\n\n");
+    }
+    setenv("PAGER", "cat >paged; echo it ran", 1);
+    start_real(80);
+    type("HEADERS\r");
+    CHECK(sees("it ran"));
+    CHECK(prompted());
+    CHECK(strstr(file_text("paged"), "many") != NULL);
+    unsetenv("PAGER");
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* SHOW of several names each message, and says how to stop. */
+static void
+test_show_several(void)
+{
+    enter();
+    start_real(80);
+    type("SHOW 1 3\r");
+    CHECK(sees("Message 1, 1 of 2 (leave the pager for the next one; Ctrl-C stops)"));
+    CHECK(sees("Message 3, 2 of 2"));
+    CHECK(prompted());
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
 int
 main(void)
 {
@@ -1772,6 +1859,7 @@ main(void)
     unit_case("terminal: lines that are pasted run once, in order", test_paste);
     unit_case("terminal: what is typed ahead", test_typed_ahead);
     unit_case("terminal: left alone until the greeting", test_greeting);
+    unit_case("terminal: no greeting for three seconds", test_greeting_late);
     unit_case("terminal: a dumb one", test_dumb);
     unit_case("terminal: a password on a dumb one", test_dumb_password);
     unit_case("terminal: ten columns", test_ten_columns);
@@ -1791,6 +1879,9 @@ main(void)
     unit_case("terminal: progress comes and goes", test_progress);
     unit_case("terminal: progress, broken off", test_progress_broken_off);
     unit_case("terminal: a transfer that stalls", test_stalled);
+    unit_case("terminal: Tab before the login", test_tab_before_login);
+    unit_case("terminal: HEADERS fits the width", test_headers);
+    unit_case("terminal: SHOW of several messages", test_show_several);
     unit_case("terminal: no progress in a pipe", test_pipe);
     unit_case("terminal: ^C clears the line, ^D quits", test_ctrl_c);
     unit_case("terminal: ^C during an answer", test_ctrl_c_in_answer);
