@@ -6723,7 +6723,8 @@ edit_line(struct client *c, bool hidden)
         }
     }
     edit_finish(c, verdict);
-    paste_running = verdict == LINE && e->pasting;
+    paste_running = verdict == LINE && e->pasting && c->editing;
+    line_stopped = line_stopped && c->editing;  /* otherwise nobody looks at it */
     terminal_mode(QUIET);
     if (verdict == LINE && e->too_long) {
         fail(c, "the line is longer than %d bytes; it was not sent", TYPED_MAX);

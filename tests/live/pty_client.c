@@ -812,6 +812,14 @@ test_dumb_password(void)
     answer("+OK\r\n");
     CHECK(sees("pop3> "));
     CHECK(strstr(now.stream, "ehei") == NULL);
+    type("PASS\n");             /* a paste that does not end is over with the password */
+    CHECK(sees("Password: "));
+    type("\033[200~geheim\r");
+    CHECK(gets("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(sees("pop3> "));
+    press(CTRL_C);
+    CHECK(sees("pop3> "));
     press(CTRL_D);
     CHECK(gets("QUIT\r\n"));
     answer("+OK\r\n");
