@@ -2992,7 +2992,8 @@ decode_quoted(struct text *to, struct span from, size_t most, bool header)
         } else if ((value = hex_escape(from)) >= 0) {
             *out++ = (char)value;
             from.at += 3;
-        } else if (take(&line_end, " \t\r", false), line_end.at < from.end && *line_end.at == '\n') {
+        } else if (take(&line_end, " \t\r", false),
+                   line_end.at < from.end && *line_end.at == '\n') {
             from.at = line_end.at + 1;
         } else {
             *out++ = *from.at++;
@@ -3246,23 +3247,6 @@ jis_to_euc(struct text *to, struct span from)
     text_add(to, "", 0);
 }
 
-/* Opens the first converter to UTF-8 among alternatives, or returns (iconv_t)-1. */
-static iconv_t
-converter(const char *meant)
-{
-    iconv_t found = (iconv_t)-1;
-
-    while (found == (iconv_t)-1 && *meant != '\0') {
-        char name[40];
-
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(meant, "|"), meant);
-        found = iconv_open("UTF-8", name);
-        meant += strcspn(meant, "|");
-        meant += *meant == '|';
-    }
-    return found;
-}
-
 /*
  * Converts by the system. Returns false if it cannot. What means nothing becomes U+FFFD and is
  * counted in *bad.
@@ -3272,8 +3256,16 @@ system_convert(struct text *to, struct span from, const char *meant, size_t *bad
 {
     struct text euc = {NULL, 0, 0};
     bool jis = strcmp(meant, "ISO-2022-JP") == 0;
-    iconv_t iconv_to = converter(jis ? "EUC-JP-MS|EUC-JP" : meant);
+    iconv_t iconv_to = (iconv_t)-1;
 
+    for (meant = jis ? "EUC-JP-MS|EUC-JP" : meant; iconv_to == (iconv_t)-1 && *meant != '\0'; ) {
+        char name[40];
+
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(meant, "|"), meant);
+        iconv_to = iconv_open("UTF-8", name);
+        meant += strcspn(meant, "|");
+        meant += *meant == '|';
+    }
     if (iconv_to == (iconv_t)-1)
         return false;
     if (jis) {
@@ -3494,19 +3486,6 @@ skip_comments(struct span s)
     return s.at;
 }
 
-/* Takes a quoted string, without its quotes and with its escapes decoded, into a text. */
-static void
-take_quoted(struct span *s, struct text *out)
-{
-    for (s->at++; s->at < s->end && *s->at != '"'; s->at++) {
-        if (*s->at == '\\' && s->at + 1 < s->end)
-            s->at++;
-        if (out != NULL)
-            text_add(out, s->at, 1);
-    }
-    s->at += s->at < s->end;
-}
-
 /*
  * Returns the end of a value without quotes: a semicolon, or blanks before the next parameter
  * where the semicolon was forgotten. A name may have blanks in it.
@@ -3514,58 +3493,57 @@ take_quoted(struct span *s, struct text *out)
 static const char *
 value_end(struct span s)
 {
-    for (const char *last = s.at; ; last = s.at) {
-        struct span rest;
+    struct span value = take(&s, ";", true), rest = value;
 
-        take(&s, "; \t\r\n", true);
-        rest = s;
+    while (take(&rest, blanks, true), rest.at < rest.end) {
+        const char *end = rest.at;
+        struct span key;
+
         take(&rest, blanks, false);
-
-        struct span key = take(&rest, "= \t\r\n;\"", true);
-        if (last == s.end || s.at == s.end || *s.at == ';' || rest.at == rest.end)
-            return s.at == s.end || *s.at == ';' ? s.at : trim((struct span){last, s.end}).end;
-        if (key.at < key.end && *rest.at == '=')
-            return s.at;
-        s.at = key.at;
+        key = take(&rest, "= \t\r\n\"", true);
+        if (key.at < key.end && rest.at < rest.end && *rest.at == '=')
+            return end;
+        rest.at = key.at;
     }
+    return trim_end(value).end;
 }
 
-/*
- * Finds a parameter of a field by its whole name, in lower case, and appends its value. Returns
- * false if there is none.
- */
-static bool
-find_parameter(struct span s, const char *name, struct text *out)
+/* Takes a quoted string or a value without quotes into a text, the quotes and escapes decoded. */
+static void
+take_value(struct span *s, struct text *out)
 {
-    take(&s, "; \t\r\n(\"", true);      /* the type */
-    while (s.at < s.end) {
-        struct span key;
-        bool found;
+    text_clear(out);
+    if (s->at == s->end || *s->at != '"') {
+        struct span value = {s->at, value_end(*s)};
 
-        s.at = skip_comments(s);
-        key = take(&s, "=; \t\r\n(\"", true);
-        s.at = skip_comments(s);
-        found = is_word(key, name);
-        if (s.at == s.end)
-            return false;
-        if (*s.at == '"') {             /* a stray one */
-            take_quoted(&s, NULL);
-        } else if (*s.at != '=') {
-            s.at += *s.at == ';' || key.at == key.end;
-        } else {
-            s.at++;
-            s.at = skip_comments(s);
-            if (s.at < s.end && *s.at == '"') {
-                take_quoted(&s, found ? out : NULL);
-            } else {
-                key = (struct span){s.at, value_end(s)};
-                if (found)
-                    text_add(out, key.at, span_length(key));
-                s.at = key.end;
-            }
-            if (found)
-                return true;
+        text_add(out, value.at, span_length(value));
+        s->at = value.end;
+        return;
+    }
+    for (s->at++; s->at < s->end && *s->at != '"'; s->at++) {
+        s->at += *s->at == '\\' && s->at + 1 < s->end;
+        text_add(out, s->at, 1);
+    }
+    s->at += s->at < s->end;
+}
+
+/* Takes the next parameter, from behind the type. Skips what is none. Returns false at the end. */
+static bool
+next_parameter(struct span *s, struct span *key, struct text *value)
+{
+    while (s->at = skip_comments(*s), s->at < s->end) {
+        *key = take(s, "=; \t\r\n(\"", true);
+        s->at = skip_comments(*s);
+        if (s->at < s->end && *s->at == '=') {
+            s->at++;
+            s->at = skip_comments(*s);
+            take_value(s, value);
+            return true;
         }
+        if (s->at < s->end && *s->at == '"')
+            take_value(s, value);
+        else if (s->at < s->end && (*s->at == ';' || key->at == key->end))
+            s->at++;
     }
     return false;
 }
@@ -3666,51 +3644,58 @@ decode_words(struct text *to, struct span from, struct span body_charset)
 }
 
 /*
- * Finds a parameter of a field, in one piece or in many, in a charset or not (RFC 2231), or with
- * encoded words in it, as many programs write them. Appends it as UTF-8. Returns false if there
- * is none.
+ * Finds a parameter of a field by its name in lower case: whole, with encoded words in it as many
+ * programs write them; or in pieces, NAME*0=, and in a charset, NAME*=utf-8''x%20y (RFC 2231),
+ * which count more. Appends it as UTF-8. Returns false if there is none.
  */
 static bool
-parameter(struct span value, const char *name, struct text *out)
+parameter(struct span s, const char *name, struct text *out)
 {
-    struct text bytes = {NULL, 0, 0}, piece = {NULL, 0, 0};
-    struct span charset = no_span;
-    char key[64], charset_name[40] = "";
-    bool found = false, more = true;
+    struct text value = {NULL, 0, 0}, plain = {NULL, 0, 0}, pieces = {NULL, 0, 0};
+    struct text later = {NULL, 0, 0};
+    struct span key, charset, language;
+    char charset_name[40] = "";
+    bool found = false;
 
-    for (int section = -1; more && section < 50; section++) {
-        bool encoded;
+    take(&s, "; \t\r\n(\"", true);      /* the type */
+    while (next_parameter(&s, &key, &value)) {
+        struct span text = text_span(&value), rest = text;
 
-        text_clear(&piece);
-        snprintf(key, sizeof key, section < 0 ? "%s*" : "%s*%d*", name, section);
-        encoded = find_parameter(value, key, &piece);
-        key[strlen(key) - 1] = '\0';
-        more = encoded || (section >= 0 && find_parameter(value, key, &piece)) || section < 0;
+        if (!is_word(take(&key, "*", true), name))
+            continue;
 
-        struct span text = text_span(&piece), rest = text;
-        charset = take(&rest, "'", true);
-        if (encoded && !found && rest.at < rest.end && memchr(rest.at + 1, '\'', span_length(rest) - 1)) {
-            snprintf(charset_name, sizeof charset_name, "%.*s", (int)span_length(charset), charset.at);
-            rest.at++;
-            take(&rest, "'", true);
-            text.at = rest.at + 1;
+        bool first = !begins(key, "*") || span_length(key) == 1 || key.at[1] == '0';
+        if (first && pieces.length > 0) {       /* the first one does not come first */
+            later = pieces;
+            pieces = (struct text){NULL, 0, 0};
         }
-        if (encoded)
-            percent_decode(&bytes, text);
-        else
-            text_add(&bytes, text.at, span_length(text));
-        found = found || encoded || (more && section >= 0);
-        more = more && (section >= 0 || !encoded);
+        if (key.at == key.end && plain.length == 0) {
+            text_add(&plain, text.at, span_length(text));
+        } else if (key.at < key.end && key.end[-1] != '*') {
+            text_add(&pieces, text.at, span_length(text));
+        } else if (key.at < key.end) {
+            charset = take(&rest, "'", true);
+            language = rest;
+            language.at += language.at < language.end;
+            take(&language, "'", true);
+            if (first && language.at < language.end) {
+                snprintf(charset_name, sizeof charset_name, "%.*s", (int)span_length(charset),
+                         charset.at);
+                text.at = language.at + 1;
+            }
+            percent_decode(&pieces, text);
+        }
+        text_add(&pieces, later.bytes, later.length);
+        text_free(&later);
+        found = true;
     }
-    if (found) {
-        to_utf8(out, text_span(&bytes), string_span(charset_name), no_span);
-    } else {
-        text_clear(&piece);
-        found = find_parameter(value, name, &piece);
-        decode_words(out, text_span(&piece), no_span);
-    }
-    text_free(&bytes);
-    text_free(&piece);
+    if (pieces.length > 0)
+        to_utf8(out, text_span(&pieces), string_span(charset_name), no_span);
+    else
+        decode_words(out, text_span(&plain), no_span);
+    text_free(&value);
+    text_free(&plain);
+    text_free(&pieces);
     return found;
 }
 
@@ -4382,7 +4367,8 @@ page_line(struct page *p, struct span line)
     }
     memcpy(prefix, line.at, quote);
     memset(prefix + quote, ' ', list);
-    page_wrap(p, head, (struct span){prefix, prefix + quote + list}, (struct span){head.end, line.end});
+    line.at = head.end;
+    page_wrap(p, head, (struct span){prefix, prefix + quote + list}, line);
 }
 
 /*
@@ -4658,7 +4644,7 @@ is_boundary(struct span line, struct span boundary)
             return 0;
     }
     line = trim(line);
-    return line.at == line.end ? 1 : span_length(line) == 2 && line.at[0] == '-' && line.at[1] == '-' ? 2 : 0;
+    return line.at == line.end ? 1 : is_word(line, "--") ? 2 : 0;
 }
 
 /*
@@ -4752,7 +4738,8 @@ part_read(struct show *s, struct span whole, int parent, int depth)
             part_read(s, inner, index, depth + 1);
             s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
         }
-    } else if (p->encoding == ENCODING_UU && !is_text(p) && uu_find(p->body, &name, &content, &behind)) {
+    } else if (p->encoding == ENCODING_UU && !is_text(p)
+               && uu_find(p->body, &name, &content, &behind)) {
         p->body = content;
         if (p->name.length == 0)
             text_add(&p->name, name.at, span_length(name));
@@ -5135,7 +5122,8 @@ short_date(struct text *to, struct span value)
         unsigned long year = number[1];
 
         year += year < 50 ? 2000 : year < 1000 ? 1900 : 0;      /* RFC 5322 section 4.3 */
-        text_printf(to, "%04lu-%02d-%02lu %02lu:%02lu", year, month, number[0], number[2], number[3]);
+        text_printf(to, "%04lu-%02d-%02lu %02lu:%02lu", year, month, number[0], number[2],
+                    number[3]);
     } else {
         one_line(to, value);
     }
@@ -5145,23 +5133,23 @@ short_date(struct text *to, struct span value)
 static void
 sender_name(struct text *to, struct span value)
 {
-    struct text raw = {NULL, 0, 0};
+    struct text quoted = {NULL, 0, 0};
     struct span rest = value, name, inner;
 
-    while (rest.at < rest.end && *rest.at != '<' && *rest.at != ',' && *rest.at != '(')
-        if (*rest.at == '"')
-            take_quoted(&rest, &raw);
-        else
-            text_add(&raw, rest.at++, 1);
-    name = trim(text_span(&raw));
+    if (rest.at < rest.end && *rest.at == '"') {
+        take_value(&rest, &quoted);
+        name = trim(text_span(&quoted));
+    } else {
+        name = trim(take(&rest, "<,(", true));
+    }
     inner = rest;
     if (inner.at < inner.end && (*inner.at == '(' || (*inner.at == '<' && name.at == name.end))) {
         inner.at++;             /* ann@example.org (Ann), or <ann@example.org> */
-        inner = take(&inner, ")>", true);
-        name = trim(inner).at < inner.end ? trim(inner) : name;
+        inner = trim(take(&inner, ")>", true));
+        name = inner.at < inner.end ? inner : name;
     }
     decode_words(to, name, no_span);
-    text_free(&raw);
+    text_free(&quoted);
 }
 
 /* Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field that it lacks is empty. */
