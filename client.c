@@ -2223,6 +2223,8 @@ before_waiting(struct client *c)
     struct wire *w = &c->server;
 
     wire_flush(&c->screen);
+    if (wire_stopped(w, wire_clock()))
+        wire_fail(w, EINTR);    /* after a signal nothing is sent, above all no QUIT */
     if (!wire_flush(w) || !c->editing || c->progress.began == 0)
         return;
     if (w->idle_until == 0)

@@ -337,7 +337,8 @@ test_eight_bit_terminal(void)
         CHECK((*p & 0x80) == 0);
     for (const char *p = complained(); *p != '\0'; p++)
         CHECK((*p & 0x80) == 0);
-    CHECK(strncmp(shown(), "+OK \\x9b31m \\u009b EUR ", 24) == 0);
+    if (!CHECK(strcmp(shown(), "+OK \\x9b31m \\u009b ? ? ??\n") == 0))
+        printf("    %s", shown());
     client_end();
 }
 
