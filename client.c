@@ -563,7 +563,7 @@ struct client {
     bool failed;                /* the exit status will be 1 */
     bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
     bool stop_showing;          /* a person wants no more of several messages */
-    bool user_given;            /* the last command was USER: nothing may come between it and PASS */
+    bool user_given;            /* the last command was USER: PASS must be the next */
     bool no_list;               /* LIST was refused: do not ask for it because of a Tab */
     bool continued;             /* the server answered "+ ": the next line may be a password */
     bool capable;               /* CAPA was asked */
@@ -2295,53 +2295,53 @@ struct download {
  * the next one. Returns false after the final dot, or if the wire has failed.
  */
 static bool
-read_piece(struct client *c, struct download *b, struct span *piece)
+read_piece(struct client *c, struct download *d, struct span *piece)
 {
     static char text[WIRE_INPUT + 1];
     struct wire *w = &c->server;
-    uint64_t before = b->unstuffer.octets;
+    uint64_t before = d->unstuffer.octets;
     size_t made = 0;
 
-    if (b->unstuffer.at == UNSTUFF_END)
+    if (d->unstuffer.at == UNSTUFF_END)
         return false;
     if (w->in_start == w->in_end) {
         before_waiting(c);
         if (!wire_fill(w)) {
-            if (w->error == ETIMEDOUT && b->lone_dot)
+            if (w->error == ETIMEDOUT && d->lone_dot)
                 w->error = EILSEQ;
             return false;
         }
     }
-    w->in_start += pop3_unstuff(&b->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
+    w->in_start += pop3_unstuff(&d->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
                                 (unsigned char *)text, &made);
     *piece = (struct span){text, text + made};
-    b->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
+    d->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
         && (made == 2 || piece->end[-3] == '\n');
-    c->progress.octets += b->unstuffer.octets - before;
+    c->progress.octets += d->unstuffer.octets - before;
     progress_paint(c);
     return true;
 }
 
 /* Returns true if the message that was read is complete. */
 static bool
-download_complete(const struct download *b)
+download_complete(const struct download *d)
 {
-    return b->unstuffer.at == UNSTUFF_END;
+    return d->unstuffer.at == UNSTUFF_END;
 }
 
 /* Shows the message behind a status line as it comes: line by line, a long line in pieces. */
 static void
 show_body(struct client *c)
 {
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct text text = {0};
     struct span piece;
 
-    while (read_piece(c, &b, &piece)) {
+    while (read_piece(c, &d, &piece)) {
         text_add(&text, piece.at, span_length(piece));
 
         struct span all = text_span(&text);
-        const char *cut = download_complete(&b) ? all.end : whole_end(all);
+        const char *cut = download_complete(&d) ? all.end : whole_end(all);
 
         if (c->server.in_start == c->server.in_end)
             cut = whole_end((struct span){cut, all.end});   /* more may never come */
@@ -2456,36 +2456,45 @@ sync_parent(const char *path)
 }
 
 /*
- * Opens the directory for messages. It is made if it does not exist, with its parents; one that
- * was made is on disk, or removed again. Returns -1 with errno set if that fails.
+ * Makes a directory if there is none. One that was made is on disk, or removed again. Returns
+ * false with errno set if that fails.
+ */
+static bool
+make_directory(const char *path)
+{
+    bool made = mkdir(path, S_IRWXU) == 0;
+    int error = errno;
+
+    if (made ? sync_parent(path) : error == EEXIST || access(path, F_OK) == 0)
+        return true;            /* one that exists may also be refused with EROFS and the like */
+    if (made) {
+        error = errno;
+        rmdir(path);
+    }
+    errno = error;
+    return false;
+}
+
+/*
+ * Opens the directory for messages, which is made with its parents if it does not exist. Returns
+ * -1 with errno set if that fails.
  */
 static int
 open_directory(const char *path)
 {
-    char part[PATH_MAX - 3];    /* so that sync_parent() can add to it */
+    char part[PATH_MAX - 3], *slash = part;     /* sync_parent() adds three bytes */
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    size_t length = strlen(path);
 
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    for (size_t end = 1; end <= length && end < sizeof part; end++) {
-        if (path[end] != '/' && path[end] != '\0')
-            continue;
-        snprintf(part, sizeof part, "%.*s", (int)end, path);
-
-        bool made = mkdir(part, S_IRWXU) == 0;
-        int error = errno;
-        if (made && sync_parent(part))
-            continue;
-        error = made ? errno : error;
-        if (!made && (error == EEXIST || access(part, F_OK) == 0))
-            continue;           /* one that exists may also be refused with EROFS and the like */
-        if (made)
-            rmdir(part);
-        errno = error;
-        return -1;
+    snprintf(part, sizeof part, "%s", path);
+    while (*slash != '\0' && (slash = strchr(slash + 1, '/')) != NULL) {
+        *slash = '\0';
+        if (!make_directory(part))
+            return -1;
+        *slash = '/';
     }
-    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return make_directory(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
 /*
@@ -6005,7 +6014,7 @@ retr_answered(struct client *c, uint64_t number)
     struct savings *all = &c->savings;
     struct saving *s = &all->list[all->count];
     struct message *m = message_find(c, number);
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct span piece;
 
     m->unsaved = true;
@@ -6026,10 +6035,10 @@ retr_answered(struct client *c, uint64_t number)
         if (c->progress.of == 1)
             c->progress.expected = s->expected;
     }
-    while (read_piece(c, &b, &piece))
+    while (read_piece(c, &d, &piece))
         save_piece(s, piece);
-    s->octets = b.unstuffer.octets;
-    if (!download_complete(&b)) {
+    s->octets = d.unstuffer.octets;
+    if (!download_complete(&d)) {
         save_close(all, s);
         text_free(&s->status);
         save_commit(c);
@@ -6128,18 +6137,18 @@ static FILE *
 receive_file(struct client *c)
 {
     FILE *file = private_file(c);
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct span piece;
     int error = file == NULL ? errno : 0;       /* stdio forgets the first one */
 
-    while (read_piece(c, &b, &piece))
+    while (read_piece(c, &d, &piece))
         if (error == 0 && fwrite(piece.at, 1, span_length(piece), file) != span_length(piece))
             error = errno;
     if (error == 0 && fflush(file) != 0)
         error = errno;
     if (error != 0)
         fail(c, "no temporary file for the message: %s", strerror(error));
-    if (error == 0 && download_complete(&b))
+    if (error == 0 && download_complete(&d))
         return file;
     if (file != NULL)
         fclose(file);
@@ -6184,7 +6193,7 @@ header_answered(struct client *c, uint64_t number)
 {
     struct message *m = message_find(c, number);
     struct text header = {0};
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct span piece;
 
     if (!read_status(c)) {
@@ -6196,7 +6205,7 @@ header_answered(struct client *c, uint64_t number)
         }
         return;
     }
-    while (read_piece(c, &b, &piece))
+    while (read_piece(c, &d, &piece))
         if (header.length < HEADER_MAX)
             text_add(&header, piece.at, span_length(piece));
     fprintf(c->headers, "%zu\n", header.length);
