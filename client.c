@@ -6266,14 +6266,14 @@ add_header_line(struct text *page, const struct message *m, int digits, struct s
     if (columns == 0) {
         text_printf(page, "%" PRIu64 "\t", m->number);
         text_add(page, date.at, (size_t)(fields.end - date.at));
-        text_printf(page, "\t%" PRId64 "\n", m->octets);
+        text_printf(page, m->octets < 0 ? "\t\n" : "\t%" PRId64 "\n", m->octets);
         return;
     }
     if (m->octets >= 0)
         size_text(m->octets, size, sizeof size);
     text_printf(&line, "%*" PRIu64 "  ", digits, m->number);
-    if (span_length(date) > 10)
-        date.end = date.at + 10;        /* without the time */
+    if (span_length(date) == 16 && date.at[10] == ' ')
+        date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
     add_cell(&line, date, 10);
     text_puts(&line, "  ");
     add_cell(&line, sender, rest / 3);
