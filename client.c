@@ -2790,49 +2790,35 @@ is_in(char c, const char *set)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* Returns true if a span begins with a word in lower case, whatever its own case. */
-static bool
-begins(struct span s, const char *word)
-{
-    for (; *word != '\0'; word++, s.at++)
-        if (s.at == s.end || lower(*s.at) != *word)
-            return false;
-    return true;
-}
-
-static bool
-is_word(struct span s, const char *word)
-{
-    return span_length(s) == strlen(word) && begins(s, word);
-}
-
-/* Returns true if a span is, or begins with, one of the words in a list, separated by blanks. */
+/*
+ * Returns true if a span begins with one of the words in a list, whatever its own case; with
+ * whole, if it is one. The list is in lower case, with | between its words.
+ */
 static bool
 matches(struct span s, const char *list, bool whole)
 {
-    for (size_t size; *list != '\0'; list += size + (list[size] == ' ')) {
-        struct span start = {s.at, s.at};
+    for (size_t size; *list != '\0'; list += size + (list[size] == '|')) {
+        const char *at = s.at;
 
-        size = strcspn(list, " ");
-        while (start.end < s.end && span_length(start) < size
-               && lower(*start.end) == list[span_length(start)])
-            start.end++;
-        if (span_length(start) == size && (!whole || start.end == s.end))
+        size = strcspn(list, "|");
+        while (at < s.end && (size_t)(at - s.at) < size && lower(*at) == list[at - s.at])
+            at++;
+        if ((size_t)(at - s.at) == size && (!whole || at == s.end))
             return true;
     }
     return false;
 }
 
 static bool
-is_any(struct span s, const char *list)
+begins(struct span s, const char *list)
 {
-    return matches(s, list, true);
+    return matches(s, list, false);
 }
 
 static bool
-begins_any(struct span s, const char *list)
+is_word(struct span s, const char *list)
 {
-    return matches(s, list, false);
+    return matches(s, list, true);
 }
 
 /* Returns where a word in lower case stands first, or NULL. */
@@ -2975,57 +2961,36 @@ hex_value(char c)
     return lower(c) >= 'a' && lower(c) <= 'f' ? lower(c) - 'a' + 10 : -1;
 }
 
-/* Reads an escape: a sign (= or %) and two hex digits. Returns the byte, or -1. */
-static int
-hex_escape(struct span s)
-{
-    if (span_length(s) < 3 || hex_value(s.at[1]) < 0 || hex_value(s.at[2]) < 0)
-        return -1;
-    return hex_value(s.at[1]) * 16 + hex_value(s.at[2]);
-}
-
 /*
- * Decodes quoted-printable until most bytes were made. Returns where it stopped. In a header _
- * is a blank. A = that begins neither an escape nor a soft line break stands for itself.
+ * Decodes quoted-printable, or with % as the sign of an escape what RFC 2231 has, until most
+ * bytes were made. Returns where it stopped. In an encoded word _ is a blank. A sign that begins
+ * neither an escape nor a soft line break stands for itself.
  */
 static const char *
-decode_quoted(struct text *to, struct span from, size_t most, bool header)
+decode_escapes(struct text *to, struct span from, size_t most, char sign, bool word)
 {
     char *start = text_room(to, span_length(limit(from, most))), *out = start;
 
     while (from.at < from.end && (size_t)(out - start) < most) {
-        struct span line_end = {from.at + 1, from.end};
-        int value = -1;
+        struct span rest = {from.at + 1, from.end};
 
-        if (*from.at != '=') {
-            *out++ = header && *from.at == '_' ? ' ' : *from.at;
-            from.at++;
-        } else if ((value = hex_escape(from)) >= 0) {
-            *out++ = (char)value;
-            from.at += 3;
-        } else if (take(&line_end, " \t\r", false),
-                   line_end.at < from.end && *line_end.at == '\n') {
-            from.at = line_end.at + 1;
+        if (*from.at != sign) {
+            *out++ = word && *from.at == '_' ? ' ' : *from.at;
+        } else if (span_length(rest) >= 2 && hex_value(rest.at[0]) >= 0
+                   && hex_value(rest.at[1]) >= 0) {
+            *out++ = (char)(hex_value(rest.at[0]) * 16 + hex_value(rest.at[1]));
+            rest.at += 2;
+        } else if (take(&rest, " \t\r", false), rest.at < rest.end && *rest.at == '\n') {
+            rest.at++;
         } else {
-            *out++ = *from.at++;
+            *out++ = sign;
+            rest.at = from.at + 1;
         }
+        from = rest;
     }
     to->length += (size_t)(out - start);
     to->bytes[to->length] = '\0';
     return from.at;
-}
-
-/* Decodes a body until most bytes were made. Returns where it stopped. */
-static const char *
-decode_transfer(struct text *to, struct span from, enum encoding encoding, size_t most)
-{
-    if (encoding == ENCODING_BASE64)
-        return decode_base64(to, from, most);
-    if (encoding == ENCODING_QUOTED)
-        return decode_quoted(to, from, most, false);
-    from = limit(from, most);
-    text_add(to, from.at, span_length(from));
-    return from.end;
 }
 
 /* Returns the bytes that a line of uuencoded data stands for, -1 if it is none. */
@@ -3039,6 +3004,58 @@ uu_length(struct span line)
         if (*at < ' ' || *at > '`')
             return -1;
     return span_length(line) > characters + 1 || span_length(line) + 3 < characters ? -1 : bytes;
+}
+
+/*
+ * Finds the next uuencoded file in a text: "begin MODE NAME", lines of data, "end". Returns false
+ * if there is none. before and what is left of the text are not part of it.
+ */
+static bool
+next_uu(struct span *text, struct span *before, struct span *name, struct span *data)
+{
+    struct span rest = *text, line;
+
+    while (next_line(&rest, &line)) {
+        *before = (struct span){text->at, line.at};
+        if (!begins(line, "begin "))
+            continue;
+        line.at += 6;
+        if (span_length(take(&line, "01234567", false)) < 3)
+            continue;
+        *name = trim(line);
+        *data = (struct span){rest.at, rest.at};
+        while (next_line(&rest, &line) && uu_length(line) > 0 && !is_word(line, "end"))
+            data->end = rest.at;
+        while (uu_length(line) == 0 && next_line(&rest, &line))
+            continue;
+        if (data->end > data->at && name->at < name->end) {
+            text->at = is_word(line, "end") ? rest.at : data->end;
+            return true;
+        }
+        rest.at = data->at;
+    }
+    *before = *text;
+    return false;
+}
+
+/*
+ * Decodes a body until about most bytes were made. Returns where it stopped. From a text with
+ * uuencoded files in it only the text is taken.
+ */
+static const char *
+decode_transfer(struct text *to, struct span from, enum encoding encoding, size_t most)
+{
+    struct span all = from, before, name, data;
+
+    if (encoding == ENCODING_BASE64)
+        return decode_base64(to, from, most);
+    if (encoding == ENCODING_QUOTED)
+        return decode_escapes(to, from, most, '=', false);
+    from = limit(from, most);
+    while (encoding == ENCODING_UU && next_uu(&from, &before, &name, &data))
+        text_add(to, before.at, span_length(before));
+    text_add(to, from.at, span_length(from));
+    return limit(all, most).end;
 }
 
 /* Returns the size of a body without its transfer encoding. Nothing is kept. */
@@ -3061,37 +3078,6 @@ decoded_size(struct span from, enum encoding encoding)
     return size;
 }
 
-/*
- * Finds uuencoded data in a body: "begin MODE NAME", lines of data, "end". Returns false if there
- * is none. What stands before and behind it is text.
- */
-static bool
-uu_find(struct span body, struct span *name, struct span *data, struct span *behind)
-{
-    struct span rest = body, line;
-
-    while (next_line(&rest, &line)) {
-        struct span words = line;
-
-        if (!begins(line, "begin "))
-            continue;
-        words.at += 6;
-        if (span_length(take(&words, "01234567", false)) < 3)
-            continue;
-        *name = trim(words);
-        *data = (struct span){rest.at, rest.at};
-        while (next_line(&rest, &line) && uu_length(line) > 0 && !is_word(line, "end"))
-            data->end = rest.at;
-        while (uu_length(line) == 0 && next_line(&rest, &line))
-            continue;
-        *behind = (struct span){is_word(line, "end") ? rest.at : data->end, body.end};
-        if (data->end > data->at && name->at < name->end)
-            return true;
-        rest.at = data->at;
-    }
-    return false;
-}
-
 /* -- Charsets -- */
 
 /* What the bytes 0x80 to 0x9f mean in windows-1252; 0: nothing. */
@@ -3109,18 +3095,18 @@ static const uint16_t windows_1252[32] = {
  * gets at the other converters of the system: hardly anybody tests them.
  */
 static const struct { const char *names, *meant; } charsets[] = {
-    {"utf8 usascii ascii ansix341968 iso646us default unknown8bit unknown", ""},
-    {"iso88591 isolatin1 latin1 cp1252", "1252"}, {"iso88598i iso88598e", "ISO-8859-8"},
-    {"iso88599 latin5", "CP1254"}, {"iso885911 tis620 cp874", "CP874|TIS-620"},
-    {"latin2 isolatin2", "ISO-8859-2"}, {"latin9", "ISO-8859-15"}, {"iso8859*", "ISO-8859-*"},
+    {"utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown", ""},
+    {"iso88591|isolatin1|latin1|cp1252", "1252"}, {"iso88598i|iso88598e", "ISO-8859-8"},
+    {"iso88599|latin5", "CP1254"}, {"iso885911|tis620|cp874", "CP874|TIS-620"},
+    {"latin2|isolatin2", "ISO-8859-2"}, {"latin9", "ISO-8859-15"}, {"iso8859*", "ISO-8859-*"},
     {"cp125*", "CP125*"}, {"cp85*", "CP85*"}, {"cp437", "CP437"}, {"cp866", "CP866"},
-    {"koi8r", "KOI8-R"}, {"koi8u", "KOI8-U"}, {"macintosh macroman", "MACINTOSH"},
-    {"maccyrillic", "MAC-CYRILLIC|MACCYRILLIC"}, {"iso2022jp iso2022jpms", "ISO-2022-JP"},
-    {"eucjp", "EUC-JP-MS|EUC-JP"}, {"shiftjis sjis mskanji cp31j cp932", "CP932|SHIFT_JIS"},
-    {"iso2022kr", "ISO-2022-KR"}, {"euckr ksc56011987 ksc5601 cp949", "CP949|EUC-KR"},
-    {"gb2312 gb2312charset gbk cp936 euccn gb18030", "GB18030|GBK"}, {"hzgb2312", "HZ"},
-    {"big5 chinesebig5", "BIG5"}, {"cp950", "CP950|BIG5"}, {"big5hkscs", "BIG5-HKSCS|BIG5"},
-    {"utf7 unicode11utf7", "UTF-7"}, {"utf16", "UTF-16"}, {"utf16le", "UTF-16LE"},
+    {"koi8r", "KOI8-R"}, {"koi8u", "KOI8-U"}, {"macintosh|macroman", "MACINTOSH"},
+    {"maccyrillic", "MAC-CYRILLIC|MACCYRILLIC"}, {"iso2022jp|iso2022jpms", "ISO-2022-JP"},
+    {"eucjp", "EUC-JP-MS|EUC-JP"}, {"shiftjis|sjis|mskanji|cp31j|cp932", "CP932|SHIFT_JIS"},
+    {"iso2022kr", "ISO-2022-KR"}, {"euckr|ksc56011987|ksc5601|cp949", "CP949|EUC-KR"},
+    {"gb2312|gb2312charset|gbk|cp936|euccn|gb18030", "GB18030|GBK"}, {"hzgb2312", "HZ"},
+    {"big5|chinesebig5", "BIG5"}, {"cp950", "CP950|BIG5"}, {"big5hkscs", "BIG5-HKSCS|BIG5"},
+    {"utf7|unicode11utf7", "UTF-7"}, {"utf16", "UTF-16"}, {"utf16le", "UTF-16LE"},
     {"utf16be", "UTF-16BE"},
 };
 
@@ -3152,7 +3138,7 @@ charset_find(struct span name, char *meant, size_t room)
 
         if (star ? strncmp(key, names, same) != 0 || !is_digit(key[same])
                 || key[same + strspn(key + same, "0123456789")] != '\0'
-            : !is_any(string_span(key), names))
+            : !is_word(string_span(key), names))
             continue;
         snprintf(meant, room, "%.*s%s", (int)strcspn(charsets[i].meant, "*"), charsets[i].meant,
                  star ? key + same : "");
@@ -3410,10 +3396,10 @@ is_known_field(struct span line)
 {
     struct span name = {line.at, line.at + field_name(line)};
 
-    return begins_any(name, "content- x- list- dkim- authentication- arc- thread- resent-")
-        || is_any(name, "from to cc bcc subject date message-id mime-version received return-path "
-                  "reply-to sender in-reply-to references delivered-to user-agent errors-to "
-                  "precedence importance priority organization status");
+    return begins(name, "content-|x-|list-|dkim-|authentication-|arc-|thread-|resent-")
+        || is_word(name, "from|to|cc|bcc|subject|date|message-id|mime-version|received|return-path|"
+                  "reply-to|sender|in-reply-to|references|delivered-to|user-agent|errors-to|"
+                  "precedence|importance|priority|organization|status");
 }
 
 /* Takes the next field of a header. A line that is none belongs to the field before it. */
@@ -3559,19 +3545,6 @@ next_parameter(struct span *s, struct span *key, struct text *value)
     return false;
 }
 
-/* Appends text with each %XX decoded. */
-static void
-percent_decode(struct text *to, struct span from)
-{
-    while (from.at < from.end) {
-        int value = *from.at == '%' ? hex_escape(from) : -1;
-        char byte = value >= 0 ? (char)value : *from.at;
-
-        text_add(to, &byte, 1);
-        from.at += value >= 0 ? 3 : 1;
-    }
-}
-
 /* An encoded word, =?charset?B or Q?text?=. */
 struct word { struct span charset, text; bool base64; };
 
@@ -3639,7 +3612,7 @@ decode_words(struct text *to, struct span from, struct span body_charset)
             if (word.base64)
                 decode_base64(&bytes, word.text, SHOW_FIELD);
             else
-                decode_quoted(&bytes, word.text, SHOW_FIELD, true);
+                decode_escapes(&bytes, word.text, SHOW_FIELD, '=', true);
             take(&gap, blanks, false);
             rest = gap;
             if (!take_word(&rest, &next))
@@ -3694,7 +3667,7 @@ parameter(struct span s, const char *name, struct text *out)
                          charset.at);
                 text.at = language.at + 1;
             }
-            percent_decode(&pieces, text);
+            decode_escapes(&pieces, text, SHOW_FIELD, '%', false);
         }
         text_add(&pieces, later.bytes, later.length);
         text_free(&later);
@@ -3933,7 +3906,7 @@ html_bare_address(const struct text *t)
 {
     struct span address = text_span(t);
 
-    if (begins_any(address, "http:// https:// mailto:"))
+    if (begins(address, "http://|https://|mailto:"))
         address.at += begins(address, "http://") ? 7 : begins(address, "https://") ? 8 : 7;
     address.end -= address.end > address.at && address.end[-1] == '/';
     return address;
@@ -3965,7 +3938,7 @@ html_link(struct html *h, struct span tag)
     if (html_attribute(h, tag, "href"))
         for (size_t i = 0; i < h->value.length; i++)
             text_add(&h->link, h->value.bytes + i, (unsigned char)h->value.bytes[i] > ' ');
-    if (!begins_any(text_span(&h->link), "http: https: mailto: ftp: tel:"))
+    if (!begins(text_span(&h->link), "http:|https:|mailto:|ftp:|tel:"))
         text_clear(&h->link);
 }
 
@@ -4004,10 +3977,10 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
 {
     char next = h->rest.at < h->rest.end ? *h->rest.at : ' ';
 
-    if (is_any(name, "p h1 h2 h3 h4 h5 h6 blockquote pre dl"))
+    if (is_word(name, "p|h1|h2|h3|h4|h5|h6|blockquote|pre|dl"))
         html_break(h, 2);
-    else if (is_any(name, "div tr table li dt dd hr center section article header footer address "
-                    "caption form fieldset title body option"))
+    else if (is_word(name, "div|tr|table|li|dt|dd|hr|center|section|article|header|footer|address|"
+                    "caption|form|fieldset|title|body|option"))
         html_break(h, 1);
     if (is_word(name, "br") || (h->enriched && is_word(name, "nl"))) {
         html_break(h, h->newlines < 2 ? h->newlines + 1 : 2);
@@ -4018,7 +3991,7 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
             html_link_end(h);
         else
             html_link(h, tag);
-    } else if (is_any(name, "ul ol li")) {
+    } else if (is_word(name, "ul|ol|li")) {
         html_list(h, tag, name, end);
     } else if (is_word(name, "blockquote")) {
         h->quotes += end ? (h->quotes > 0 ? UINT_MAX : 0) : 1;
@@ -4026,7 +3999,7 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
         h->preformatted += end ? (h->preformatted > 0 ? UINT_MAX : 0) : 1;
         if (!end && (next == '\r' || next == '\n'))     /* the first line end does not count */
             h->rest.at += next == '\r' && span_length(h->rest) > 1 && h->rest.at[1] == '\n' ? 2 : 1;
-    } else if (is_any(name, "td th")) {
+    } else if (is_word(name, "td|th")) {
         h->cell = h->in_line && h->newlines == 0;
     } else if (is_word(name, "hr")) {
         html_text(h, string_span("--------"));
@@ -4093,9 +4066,9 @@ html_element_end(struct span rest, struct span name, bool nested)
 static bool
 html_skip(struct html *h, struct span tag, struct span name)
 {
-    bool dropped = is_any(name, "script style title iframe noembed template select option "
-                          "textarea datalist param comment");
-    bool empty = is_any(name, "img br hr input meta link area col"), hidden = false;
+    bool dropped = is_word(name, "script|style|title|iframe|noembed|template|select|option|"
+                          "textarea|datalist|param|comment");
+    bool empty = is_word(name, "img|br|hr|input|meta|link|area|col"), hidden = false;
     uint32_t initial = 1U << (*name.at & 31);
     struct span style;
     const char *end;
@@ -4239,13 +4212,6 @@ page_row(struct page *p, struct span row)
         p->begun = true;
     }
     p->empty_bars = p->bars;
-}
-
-/* Leaves one line empty before the next text, and no more. */
-static void
-page_gap(struct page *p)
-{
-    p->empty = p->begun;
 }
 
 /* Returns true for characters that do not begin a line of Japanese or Chinese. */
@@ -4470,7 +4436,7 @@ page_note(struct page *p, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(note, sizeof note, format, arguments);
     va_end(arguments);
-    page_gap(p);
+    p->empty = p->begun;        /* one line, and no more */
     text_clear(&p->row);
     text_clear(&p->line);
     text_add(&p->line, "[", 1);
@@ -4530,7 +4496,7 @@ is_text(const struct part *p)
 static bool
 is_message(const struct part *p)
 {
-    return is_any(string_span(p->type), "message/rfc822 message/global text/rfc822-headers");
+    return is_word(string_span(p->type), "message/rfc822|message/global|text/rfc822-headers");
 }
 
 /* Copies the word at the start of a field's value, in lower case. */
@@ -4552,11 +4518,11 @@ value_word(struct span value, char *out, size_t room)
 static enum encoding
 encoding_find(struct span name)
 {
-    if (name.at == name.end || is_any(name, "7bit 8bit binary 7-bit 8-bit none"))
+    if (name.at == name.end || is_word(name, "7bit|8bit|binary|7-bit|8-bit|none"))
         return ENCODING_NONE;
     return is_word(name, "quoted-printable") ? ENCODING_QUOTED
         : is_word(name, "base64") ? ENCODING_BASE64
-        : is_any(name, "x-uuencode uuencode x-uue x-uu") ? ENCODING_UU : ENCODING_UNKNOWN;
+        : is_word(name, "x-uuencode|uuencode|x-uue|x-uu") ? ENCODING_UU : ENCODING_UNKNOWN;
 }
 
 /* Takes what a Content-Type field says. The boundary goes to a text. */
@@ -4679,35 +4645,33 @@ next_part(struct span *rest, struct span boundary, struct span *part)
 }
 
 /*
- * Splits a text with uuencoded data in it, so that the data becomes an attachment: before it,
- * the data, and what follows, where there may be more.
+ * Looks for uuencoded files in a part's body. In a text each becomes an attachment; in any other
+ * part the file is its content.
  */
 static void
-part_split_uu(struct show *s, int index)
+part_uu(struct show *s, struct part *p)
 {
-    struct part *p = &s->parts[index], *data, *more;
-    struct span name, content, behind;
+    struct span rest = p->body, before, name, data;
+    struct part *file = p;
+    bool empty = true;
 
-    while (uu_find(p->body, &name, &content, &behind) && (data = part_add(s, p->parent)) != NULL) {
-        data->root = p->root;
-        data->bars = p->bars;
-        strcpy(data->type, "application/octet-stream");
-        data->header = data->body = content;
-        data->encoding = ENCODING_UU;
-        text_add(&data->name, name.at, span_length(name));
-        p->body.end = name.at;
-        while (p->body.end > p->body.at && p->body.end[-1] != '\n')
-            p->body.end--;
-        if (trim(behind).at == behind.end || (more = part_add(s, p->parent)) == NULL)
-            break;
-        more->root = p->root;
-        more->bars = p->bars;
-        memcpy(more->type, p->type, sizeof more->type);
-        memcpy(more->charset, p->charset, sizeof more->charset);
-        more->kind = p->kind;
-        more->header = more->body = behind;
-        p = more;
+    p->encoding = ENCODING_NONE;
+    while (file != NULL && next_uu(&rest, &before, &name, &data)) {
+        empty = empty && trim(before).at == before.end;
+        p->encoding = ENCODING_UU;
+        if (is_text(p) && (file = part_add(s, p->parent)) != NULL) {
+            file->root = p->root;
+            file->bars = p->bars;
+            file->encoding = ENCODING_UU;
+            strcpy(file->type, "application/octet-stream");
+        }
+        if (file != NULL) {
+            file->body = data;
+            text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
+        }
     }
+    if (is_text(p) && p->encoding == ENCODING_UU && empty && trim(rest).at == rest.end)
+        p->body.end = p->body.at;
 }
 
 /* Reads a part and those in it. depth is how many are around it. */
@@ -4715,7 +4679,7 @@ static void
 part_read(struct show *s, struct span whole, int parent, int depth)
 {
     struct text boundary = {NULL, 0, 0};
-    struct span rest, inner, name, content, behind;
+    struct span rest, inner;
     struct part *p = part_add(s, parent);
     int index = s->count - 1, ended;
 
@@ -4749,15 +4713,9 @@ part_read(struct show *s, struct span whole, int parent, int depth)
             part_read(s, inner, index, depth + 1);
             s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
         }
-    } else if (p->encoding == ENCODING_UU && !is_text(p)
-               && uu_find(p->body, &name, &content, &behind)) {
-        p->body = content;
-        if (p->name.length == 0)
-            text_add(&p->name, name.at, span_length(name));
-    } else if (is_text(p) && (p->encoding == ENCODING_UU || p->encoding == ENCODING_NONE)
-               && !is_type(p, "text/html")) {
-        p->encoding = ENCODING_NONE;
-        part_split_uu(s, index);
+    } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE && is_text(p)
+                                              && !is_type(p, "text/html"))) {
+        part_uu(s, p);
     }
     text_free(&boundary);
 }
@@ -4826,9 +4784,9 @@ part_score(const struct part *p)
 {
     struct span type = string_span(p->type);
 
-    if (is_any(type, "message/delivery-status message/disposition-notification"))
+    if (is_word(type, "message/delivery-status|message/disposition-notification"))
         return 2;               /* even as an attachment */
-    if (is_any(type, "text/rtf text/css text/xml text/vcard text/x-vcard text/directory "
+    if (is_word(type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
                "text/javascript"))
         return 0;
     if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !is_text(p)))
@@ -4945,7 +4903,7 @@ part_show(struct page *page, const struct part *p)
                   p->charset);
     if (p->encoding == ENCODING_UNKNOWN)
         page_note(page, "its transfer encoding is not known here: it is shown as it came");
-    page_gap(page);
+    page->empty = page->begun;
     page_text(page, text_span(&c.text), is_type(p, "text/plain") ? p->kind : TEXT_FIXED);
     if (!c.complete)
         page_note(page, "the HTML ends inside a comment: what stands there is not shown");
@@ -5057,7 +5015,7 @@ show_parts(struct show *s)
     for (int i = 0; i < s->count; i++) {
         const struct part *p = &s->parts[i];
 
-        page_gap(&s->page);
+        s->page.empty = s->page.begun;
         s->page.bars = p->bars;
         if (p->root == i && p->use != PART_DROP)
             show_root(s, i);
@@ -5068,7 +5026,7 @@ show_parts(struct show *s)
         else if (p->use == PART_SHOW && !p->opened && p->body.end > p->body.at)
             part_show(&s->page, p);
     }
-    page_gap(&s->page);
+    s->page.empty = s->page.begun;
     s->page.bars = 0;
     if (s->too_many)
         page_note(&s->page, "more than %d parts; what follows them is not shown", SHOW_PARTS);
@@ -5136,13 +5094,13 @@ short_date(struct text *to, struct span value)
         text_printf(to, "%04lu-%02d-%02lu %02lu:%02lu", year, month, number[0], number[2],
                     number[3]);
     } else {
-        one_line(to, value);
+        decode_words(to, value, no_span);
     }
 }
 
 /* Appends the name in a From field as it is written there, or the address if it has none. */
 static void
-sender_name(struct text *to, struct span value)
+sender_name(struct text *to, struct span value, struct span charset)
 {
     struct text quoted = {NULL, 0, 0};
     struct span rest = value, name, inner;
@@ -5159,7 +5117,7 @@ sender_name(struct text *to, struct span value)
         inner = trim(take(&inner, ")>", true));
         name = inner.at < inner.end ? inner : name;
     }
-    decode_words(to, name, no_span);
+    decode_words(to, name, charset);
     text_free(&quoted);
 }
 
@@ -5169,19 +5127,23 @@ summarize(struct span header, FILE *out)
 {
     enum { DATE, SENDER, SUBJECT, FIELDS };
     struct text values[FIELDS] = {{NULL, 0, 0}}, decoded = {NULL, 0, 0};
-    struct span body;
+    struct part p = {.parent = -1};
+    struct span charset = {p.charset, p.charset};
     struct field f;
 
-    split_header(header, true, &header, &body);
+    split_header(header, true, &p.header, &p.body);
+    part_header(&p, &decoded);
+    charset.end += strlen(p.charset);
+    header = p.header;
     while (next_field(&header, &f)) {
         f.value = limit(f.value, SHOW_FIELD);
         if (is_word(f.name, "date") && values[DATE].length == 0) {
             short_date(&values[DATE], f.value);
         } else if (is_word(f.name, "from") && values[SENDER].length == 0) {
-            sender_name(&values[SENDER], f.value);
+            sender_name(&values[SENDER], f.value, charset);
         } else if (is_word(f.name, "subject") && values[SUBJECT].length == 0) {
             text_clear(&decoded);
-            decode_words(&decoded, f.value, no_span);
+            decode_words(&decoded, f.value, charset);
             drop_invisible(&values[SUBJECT], text_span(&decoded));
         }
     }
@@ -5196,6 +5158,7 @@ summarize(struct span header, FILE *out)
         text_free(&values[i]);
     }
     text_free(&decoded);
+    text_free(&p.name);
 }
 
 /*
@@ -5221,16 +5184,10 @@ show_headers(struct span all, FILE *out, unsigned columns)
 /* -- The sandbox -- */
 
 /*
- * Whoever finds a mistake in the code that reads from the network can do what this process can.
- * So it gives up what it does not need, in ways that cannot be undone. Where the system or a
- * compiler's headers lack one of them, the others remain.
- *
- *   - The process that decodes messages reads files, for charsets, and writes to one pipe. It
- *     has no other open file, sockets, programs or processes; bounded memory and time.
- *   - A client that takes its commands from a script gives up programs, new sockets, and all
- *     files but those where messages are saved and where SHOW has its temporary ones.
- *   - One at a terminal keeps all this: the pager is the person's own program and may be any.
- *   - None leaves a core file, with mail and a password in it.
+ * Whoever finds a mistake in the code that decodes messages can do what its process can. So that
+ * gives up what it does not need, in ways that cannot be undone: it reads files, for charsets, and
+ * writes to one pipe; it has no other open file, no sockets, programs or processes, and bounded
+ * memory and time. Where the system or a compiler's headers lack one way, the others remain.
  */
 enum {
     DECODER_SECONDS = 60,       /* of processor time for one message */
@@ -5239,43 +5196,21 @@ enum {
 
 #ifdef CONFINES
 
-/* Kinds of access to files in Landlock, with the version that added them. Reading is not one. */
-enum {
-    TO_RUN = 1 << 0, TO_WRITE = 1 << 1, TO_REMOVE = 1 << 5, TO_MAKE_DIRECTORY = 1 << 7,
-    TO_MAKE = 1 << 8,
-    TO_CHANGE = TO_RUN | TO_WRITE | (0x1ff << 4),       /* any of the first version */
-    TO_MOVE = 1 << 13,          /* 2: between directories */
-    TO_TRUNCATE = 1 << 14,      /* 3 */
-    TO_BIND_AND_CONNECT = 3     /* 4: by TCP */
-};
-
-/* What stays allowed below a directory. */
-struct granted { const char *path; uint64_t access; };
-
-/* Gives up all changes of files and all TCP, except what is granted. NULL ends the list. */
+/* Gives up all changes of files and all TCP, as far as the kernel's version of Landlock can. */
 static void
-sandbox_files(const struct granted *granted)
+sandbox_files(void)
 {
-    struct { uint64_t files, network; } all = {TO_CHANGE, 0};
+    struct { uint64_t files, network; } all;
     int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L,
                                (long)LANDLOCK_CREATE_RULESET_VERSION), rules;
 
     if (version < 1)
         return;
-    all.files |= (version >= 2 ? TO_MOVE : 0) | (version >= 3 ? TO_TRUNCATE : 0);
-    all.network = version >= 4 ? TO_BIND_AND_CONNECT : 0;
+    all.files = 1 | 2 | 0x1ff << 4;     /* run, write, remove and make; reading is not among them */
+    all.files |= (version >= 2 ? 1 << 13 : 0) | (version >= 3 ? 1 << 14 : 0); /* move, truncate */
+    all.network = version >= 4 ? 3 : 0; /* bind and connect */
     rules = (int)syscall(SYS_landlock_create_ruleset, &all,
                          version >= 4 ? sizeof all : sizeof all.files, 0L);
-    for (; rules >= 0 && granted->path != NULL; granted++) {
-        struct landlock_path_beneath_attr below = {.allowed_access = granted->access & all.files};
-
-        below.parent_fd = open(granted->path, O_PATH | O_CLOEXEC);
-        if (below.parent_fd >= 0) {
-            syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH,
-                    &below, 0L);
-            close(below.parent_fd);
-        }
-    }
     if (rules >= 0) {
         syscall(SYS_landlock_restrict_self, (long)rules, 0L);
         close(rules);
@@ -5294,7 +5229,6 @@ sandbox_files(const struct granted *granted)
 #define UNLESS(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, skip)
 #define UNLESS_ANY(bits, skip) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (uint32_t)(bits), 0, skip)
 #define ALLOW_CALL(number) UNLESS(number, 1), ALLOW
-#define REFUSE_CALL(number) UNLESS(number, 1), REFUSE
 #define ALLOW_WITHOUT(number, n, bits) \
     UNLESS(number, 4), LOAD(args[n]), UNLESS_ANY(bits, 1), REFUSE, ALLOW
 
@@ -5303,60 +5237,7 @@ sandbox_files(const struct granted *granted)
     LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE, \
     LOAD(nr), UNLESS_ANY(0x40000000, 1), REFUSE
 
-static void
-sandbox_calls(const struct sock_filter *filter, size_t count)
-{
-    const struct sock_fprog list = {
-        .len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)filter
-    };
-
-    prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &list);
-}
 #endif
-
-/*
- * Gives up what a script does not need once it is connected. What -d names, or the nearest
- * directory above it that exists, and the places of temporary files stay writable.
- */
-static void
-sandbox_script(const char *directory)
-{
-#ifdef CONFINES
-    static const struct sock_filter calls[] = {
-        LOAD_NUMBER,
-        REFUSE_CALL(SYS_socket), REFUSE_CALL(SYS_connect), REFUSE_CALL(SYS_execve),
-        REFUSE_CALL(SYS_execveat), REFUSE_CALL(SYS_process_vm_writev),
-#ifdef SYS_io_uring_setup
-        REFUSE_CALL(SYS_io_uring_setup),
-#endif
-        ALLOW
-    };
-    const uint64_t files = TO_WRITE | TO_MAKE | TO_REMOVE | TO_TRUNCATE;
-    const char *tmpdir = getenv("TMPDIR");
-    char existing[PATH_MAX];
-    bool exists = access(directory, F_OK) == 0;
-
-    snprintf(existing, sizeof existing, "%s", directory);
-    while (access(existing, F_OK) != 0) {
-        char *slash = strrchr(existing, '/');
-
-        if (slash == NULL || slash == existing)
-            strcpy(existing, slash == NULL ? "." : "/");
-        else
-            *slash = '\0';
-    }
-
-    struct granted granted[] = {
-        {existing, files | (exists ? 0 : TO_MAKE_DIRECTORY)}, {P_tmpdir, files},
-        {tmpdir != NULL && *tmpdir != '\0' ? tmpdir : P_tmpdir, files}, {NULL, 0}
-    };
-    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-    sandbox_files(granted);
-    sandbox_calls(calls, sizeof calls / sizeof *calls);
-#else
-    (void)directory;
-#endif
-}
 
 /* Gives up what a decoder does not need: it reads at descriptor 0 and writes a page to 1. */
 static void
@@ -5387,10 +5268,8 @@ sandbox_decoder(void)
     };
 #endif
 #ifdef CONFINES
-    static const struct granted nothing = {NULL, 0};
-
     prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-    sandbox_files(&nothing);
+    sandbox_files();
 #endif
 #ifdef SANITIZED                /* a sanitizer needs memory and calls, and has something to say */
     const int first = STDERR_FILENO + 1;
@@ -5412,7 +5291,9 @@ sandbox_decoder(void)
 #ifndef SANITIZED
     setrlimit(RLIMIT_DATA, &(struct rlimit){DECODER_MEMORY, DECODER_MEMORY});
 #ifdef CONFINES
-    sandbox_calls(calls, sizeof calls / sizeof *calls);
+    prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &(struct sock_fprog){
+        sizeof calls / sizeof *calls, (struct sock_filter *)(uintptr_t)calls
+    });
 #endif
 #endif
 }
@@ -7252,8 +7133,6 @@ main(int argc, char **argv)
         return 1;
 
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});     /* it would hold mail and a password */
-    if (!c->at_terminal)
-        sandbox_script(settings.directory);
     greet(c);
     terminal_restore();
     hang_up(c);
