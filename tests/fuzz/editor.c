@@ -79,7 +79,7 @@ demand_screen(const struct editor *e, const struct screen *s)
         size_t bytes = strlen(cell);
 
         DEMAND(bytes == 0 || bytes >= CELL - 4 || memcmp(cell, prompt.bytes + at, bytes) == 0);
-        column += columns_at(prompt.bytes, at);
+        column += columns_between(prompt.bytes, at, next_place(prompt.bytes, at));
     }
     text_free(&prompt);
     start = column;
@@ -90,7 +90,7 @@ demand_screen(const struct editor *e, const struct screen *s)
     for (at = 0; at < length; at = next_place(line, at)) {
         if (at == cursor)
             under = total;
-        total += columns_at(line, at);
+        total += columns_between(line, at, next_place(line, at));
     }
     if (cursor == length)
         under = total;
@@ -104,7 +104,7 @@ demand_screen(const struct editor *e, const struct screen *s)
     if (behind)
         DEMAND(strcmp(s->cell[s->row][start + field - 1], ">") == 0);
     for (at = 0, column = 0; at < length; at = next_place(line, at), column += width) {
-        width = columns_at(line, at);
+        width = columns_between(line, at, next_place(line, at));
         if (column >= left && column + width <= right) {
             const char *cell = s->cell[s->row][start + column - e->view];
             size_t bytes = next_place(line, at) - at, kept = strlen(cell);
