@@ -1038,9 +1038,9 @@ static const struct sequence {
     {"[H", CTRL_A}, {"OH", CTRL_A}, {"[1~", CTRL_A}, {"[7~", CTRL_A},       /* Home */
     {"[F", CTRL_E}, {"OF", CTRL_E}, {"[4~", CTRL_E}, {"[8~", CTRL_E},       /* End */
     {"[1;5C", WORD_RIGHT}, {"[1;3C", WORD_RIGHT}, {"[5C", WORD_RIGHT},      /* Ctrl or Alt right */
-    {"Oc", WORD_RIGHT}, {"\033[C", WORD_RIGHT}, {"f", WORD_RIGHT}, {"F", WORD_RIGHT},
+    {"Oc", WORD_RIGHT}, {"f", WORD_RIGHT}, {"F", WORD_RIGHT},
     {"[1;5D", WORD_LEFT}, {"[1;3D", WORD_LEFT}, {"[5D", WORD_LEFT},         /* Ctrl or Alt left */
-    {"Od", WORD_LEFT}, {"\033[D", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
+    {"Od", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
     {"[3~", DELETE}, {"[3;5~", KILL_WORD_RIGHT}, {"[3^", KILL_WORD_RIGHT},
     {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", CTRL_W}, {"\010", CTRL_W},
     {"OM", ENTER}, {"[200~", PASTE},
@@ -1096,8 +1096,8 @@ struct editor {
     char bytes[5];              /* of a character, as they arrive */
     size_t count;
     bool after_cr;              /* a LF now belongs to that CR */
-    char sequence[16];          /* an escape sequence that has begun; a longer one is cut here */
-    size_t sequence_length;     /* 0: none */
+    char sequence[16];          /* what came after an ESC; a longer one is cut here */
+    size_t sequence_length;     /* with the ESC; 0: none has begun */
     bool esc_alone;             /* nothing came after the ESC for ESCAPE_MS */
     bool pasting, discarding;   /* in a paste, in the part after a Ctrl-C */
     size_t paste_end;           /* how much of its end mark has arrived */
@@ -1767,32 +1767,29 @@ static uint32_t
 sequence_key(struct editor *e, uint32_t c)
 {
     size_t length = e->sequence_length;
-    char kind = e->sequence[1];
-    bool string = length > 1 && strchr("]PX^_", kind) != NULL;      /* OSC, DCS and the like */
+    char kind = length > 1 ? e->sequence[0] : '?';
+    bool string = strchr("]PX^_", kind) != NULL;    /* OSC, DCS and the like */
 
-    if (c == ESCAPE) {          /* an ESC before an arrow is Alt for some terminals */
-        e->sequence_length = length == 1 ? 2 : 1;
-        memcpy(e->sequence, "\033\033", 3);
+    e->sequence_length = c == ESCAPE;
+    if (c == ESCAPE) {
         e->esc_alone = false;
         return NO_KEY;
     }
-    e->sequence_length = 0;
     if (length == 1 && e->esc_alone && c != '[' && c != 'O')
         return c;
     if (c < ' ' && (c != CTRL_H || length > 1))
         return string && c == CTRL_G ? NO_KEY : c;
 
-    size_t at = length < sizeof e->sequence - 1 ? length : length - 1;
-    e->sequence[at] = (char)(c < 0x80 ? c : '?');
-    e->sequence[at + 1] = '\0';
-    bool lead = length == 1 || (length == 2 && kind == ESCAPE);
-    bool console = length == 2 && kind == '[' && c == '[';          /* ESC [ [ A is a F1 */
-    if (string || console || (lead ? strchr("[O]PX^_", e->sequence[at]) != NULL : c < '@')) {
-        e->sequence_length = at + 1;
+    length -= length == sizeof e->sequence;     /* too long for a key: the end does not matter */
+    e->sequence[length - 1] = (char)(c < 0x80 ? c : '?');
+    e->sequence[length] = '\0';
+    bool console = length == 2 && kind == '[' && c == '[';      /* ESC [ [ A is a F1 */
+    if (string || console || (length == 1 ? strchr("[O]PX^_", *e->sequence) != NULL : c < '@')) {
+        e->sequence_length = length + 1;
         return NO_KEY;
     }
     for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
-        if (strcmp(sequences[i].bytes, e->sequence + 1) == 0)
+        if (strcmp(sequences[i].bytes, e->sequence) == 0)
             return sequences[i].key;
     return NO_KEY;
 }

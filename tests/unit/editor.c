@@ -213,7 +213,6 @@ test_moving(void)
         {"Ctrl-left of rxvt", "RETR 12\033Od", "RETR |12"},
         {"Ctrl-right of rxvt", "RETR 12\001\033Oc", "RETR| 12"},
         {"Alt-left of xterm", "RETR 12\033[1;3D", "RETR |12"},
-        {"Alt-left of rxvt", "RETR 12\033\033[D", "RETR |12"},
         {"Shift-left is left", "RETR 12\033[1;2D", "RETR 1|2"},
         {"accents are one step", "a\xc3\xa9z" LEFT LEFT, "a|\xc3\xa9z"},
         {"left over a mark", "ae\xcc\x81z" LEFT LEFT, "a|e\xcc\x81z"},
