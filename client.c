@@ -1914,6 +1914,13 @@ editor_init(struct editor *e, const char *prompt, const struct completer *comple
 
 /* ---- 6. The server --------------------------------------------------------------------------- */
 
+/* Returns true if the session cannot continue: the connection or the output has failed. */
+static bool
+is_broken(const struct client *c)
+{
+    return c->server.error != 0 || c->screen.error != 0;
+}
+
 /* Returns what broke the session. */
 static const char *
 reason_of_loss(const struct client *c)
@@ -2174,6 +2181,8 @@ before_waiting(struct client *c)
     struct wire *w = &c->server;
 
     wire_flush(&c->screen);
+    if (wire_stopped(w, wire_clock()))
+        wire_fail(w, EINTR);    /* after a signal nothing is sent, above all no QUIT */
     if (!wire_flush(w) || !c->editing || c->progress.began == 0)
         return;
     if (w->idle_until == 0)
@@ -2943,7 +2952,8 @@ decode_quoted(struct text *to, struct span from, size_t most, bool header)
         } else if ((value = hex_escape(from)) >= 0) {
             *out++ = (char)value;
             from.at += 3;
-        } else if (take(&line_end, " \t\r", false), line_end.at < from.end && *line_end.at == '\n') {
+        } else if (take(&line_end, " \t\r", false),
+                   line_end.at < from.end && *line_end.at == '\n') {
             from.at = line_end.at + 1;
         } else {
             *out++ = *from.at++;
@@ -3197,23 +3207,6 @@ jis_to_euc(struct text *to, struct span from)
     text_add(to, "", 0);
 }
 
-/* Opens the first converter to UTF-8 among alternatives, or returns (iconv_t)-1. */
-static iconv_t
-converter(const char *meant)
-{
-    iconv_t found = (iconv_t)-1;
-
-    while (found == (iconv_t)-1 && *meant != '\0') {
-        char name[40];
-
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(meant, "|"), meant);
-        found = iconv_open("UTF-8", name);
-        meant += strcspn(meant, "|");
-        meant += *meant == '|';
-    }
-    return found;
-}
-
 /*
  * Converts by the system. Returns false if it cannot. What means nothing becomes U+FFFD and is
  * counted in *bad.
@@ -3223,8 +3216,16 @@ system_convert(struct text *to, struct span from, const char *meant, size_t *bad
 {
     struct text euc = {NULL, 0, 0};
     bool jis = strcmp(meant, "ISO-2022-JP") == 0;
-    iconv_t iconv_to = converter(jis ? "EUC-JP-MS|EUC-JP" : meant);
+    iconv_t iconv_to = (iconv_t)-1;
 
+    for (meant = jis ? "EUC-JP-MS|EUC-JP" : meant; iconv_to == (iconv_t)-1 && *meant != '\0'; ) {
+        char name[40];
+
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(meant, "|"), meant);
+        iconv_to = iconv_open("UTF-8", name);
+        meant += strcspn(meant, "|");
+        meant += *meant == '|';
+    }
     if (iconv_to == (iconv_t)-1)
         return false;
     if (jis) {
@@ -3445,19 +3446,6 @@ skip_comments(struct span s)
     return s.at;
 }
 
-/* Takes a quoted string, without its quotes and with its escapes decoded, into a text. */
-static void
-take_quoted(struct span *s, struct text *out)
-{
-    for (s->at++; s->at < s->end && *s->at != '"'; s->at++) {
-        if (*s->at == '\\' && s->at + 1 < s->end)
-            s->at++;
-        if (out != NULL)
-            text_add(out, s->at, 1);
-    }
-    s->at += s->at < s->end;
-}
-
 /*
  * Returns the end of a value without quotes: a semicolon, or blanks before the next parameter
  * where the semicolon was forgotten. A name may have blanks in it.
@@ -3465,58 +3453,57 @@ take_quoted(struct span *s, struct text *out)
 static const char *
 value_end(struct span s)
 {
-    for (const char *last = s.at; ; last = s.at) {
-        struct span rest;
+    struct span value = take(&s, ";", true), rest = value;
 
-        take(&s, "; \t\r\n", true);
-        rest = s;
+    while (take(&rest, blanks, true), rest.at < rest.end) {
+        const char *end = rest.at;
+        struct span key;
+
         take(&rest, blanks, false);
-
-        struct span key = take(&rest, "= \t\r\n;\"", true);
-        if (last == s.end || s.at == s.end || *s.at == ';' || rest.at == rest.end)
-            return s.at == s.end || *s.at == ';' ? s.at : trim((struct span){last, s.end}).end;
-        if (key.at < key.end && *rest.at == '=')
-            return s.at;
-        s.at = key.at;
+        key = take(&rest, "= \t\r\n\"", true);
+        if (key.at < key.end && rest.at < rest.end && *rest.at == '=')
+            return end;
+        rest.at = key.at;
     }
+    return trim_end(value).end;
 }
 
-/*
- * Finds a parameter of a field by its whole name, in lower case, and appends its value. Returns
- * false if there is none.
- */
-static bool
-find_parameter(struct span s, const char *name, struct text *out)
+/* Takes a quoted string or a value without quotes into a text, the quotes and escapes decoded. */
+static void
+take_value(struct span *s, struct text *out)
 {
-    take(&s, "; \t\r\n(\"", true);      /* the type */
-    while (s.at < s.end) {
-        struct span key;
-        bool found;
+    text_clear(out);
+    if (s->at == s->end || *s->at != '"') {
+        struct span value = {s->at, value_end(*s)};
 
-        s.at = skip_comments(s);
-        key = take(&s, "=; \t\r\n(\"", true);
-        s.at = skip_comments(s);
-        found = is_word(key, name);
-        if (s.at == s.end)
-            return false;
-        if (*s.at == '"') {             /* a stray one */
-            take_quoted(&s, NULL);
-        } else if (*s.at != '=') {
-            s.at += *s.at == ';' || key.at == key.end;
-        } else {
-            s.at++;
-            s.at = skip_comments(s);
-            if (s.at < s.end && *s.at == '"') {
-                take_quoted(&s, found ? out : NULL);
-            } else {
-                key = (struct span){s.at, value_end(s)};
-                if (found)
-                    text_add(out, key.at, span_length(key));
-                s.at = key.end;
-            }
-            if (found)
-                return true;
+        text_add(out, value.at, span_length(value));
+        s->at = value.end;
+        return;
+    }
+    for (s->at++; s->at < s->end && *s->at != '"'; s->at++) {
+        s->at += *s->at == '\\' && s->at + 1 < s->end;
+        text_add(out, s->at, 1);
+    }
+    s->at += s->at < s->end;
+}
+
+/* Takes the next parameter, from behind the type. Skips what is none. Returns false at the end. */
+static bool
+next_parameter(struct span *s, struct span *key, struct text *value)
+{
+    while (s->at = skip_comments(*s), s->at < s->end) {
+        *key = take(s, "=; \t\r\n(\"", true);
+        s->at = skip_comments(*s);
+        if (s->at < s->end && *s->at == '=') {
+            s->at++;
+            s->at = skip_comments(*s);
+            take_value(s, value);
+            return true;
         }
+        if (s->at < s->end && *s->at == '"')
+            take_value(s, value);
+        else if (s->at < s->end && (*s->at == ';' || key->at == key->end))
+            s->at++;
     }
     return false;
 }
@@ -3617,51 +3604,58 @@ decode_words(struct text *to, struct span from, struct span body_charset)
 }
 
 /*
- * Finds a parameter of a field, in one piece or in many, in a charset or not (RFC 2231), or with
- * encoded words in it, as many programs write them. Appends it as UTF-8. Returns false if there
- * is none.
+ * Finds a parameter of a field by its name in lower case: whole, with encoded words in it as many
+ * programs write them; or in pieces, NAME*0=, and in a charset, NAME*=utf-8''x%20y (RFC 2231),
+ * which count more. Appends it as UTF-8. Returns false if there is none.
  */
 static bool
-parameter(struct span value, const char *name, struct text *out)
+parameter(struct span s, const char *name, struct text *out)
 {
-    struct text bytes = {NULL, 0, 0}, piece = {NULL, 0, 0};
-    struct span charset = no_span;
-    char key[64], charset_name[40] = "";
-    bool found = false, more = true;
+    struct text value = {NULL, 0, 0}, plain = {NULL, 0, 0}, pieces = {NULL, 0, 0};
+    struct text later = {NULL, 0, 0};
+    struct span key, charset, language;
+    char charset_name[40] = "";
+    bool found = false;
 
-    for (int section = -1; more && section < 50; section++) {
-        bool encoded;
+    take(&s, "; \t\r\n(\"", true);      /* the type */
+    while (next_parameter(&s, &key, &value)) {
+        struct span text = text_span(&value), rest = text;
 
-        text_clear(&piece);
-        snprintf(key, sizeof key, section < 0 ? "%s*" : "%s*%d*", name, section);
-        encoded = find_parameter(value, key, &piece);
-        key[strlen(key) - 1] = '\0';
-        more = encoded || (section >= 0 && find_parameter(value, key, &piece)) || section < 0;
+        if (!is_word(take(&key, "*", true), name))
+            continue;
 
-        struct span text = text_span(&piece), rest = text;
-        charset = take(&rest, "'", true);
-        if (encoded && !found && rest.at < rest.end && memchr(rest.at + 1, '\'', span_length(rest) - 1)) {
-            snprintf(charset_name, sizeof charset_name, "%.*s", (int)span_length(charset), charset.at);
-            rest.at++;
-            take(&rest, "'", true);
-            text.at = rest.at + 1;
+        bool first = !begins(key, "*") || span_length(key) == 1 || key.at[1] == '0';
+        if (first && pieces.length > 0) {       /* the first one does not come first */
+            later = pieces;
+            pieces = (struct text){NULL, 0, 0};
         }
-        if (encoded)
-            percent_decode(&bytes, text);
-        else
-            text_add(&bytes, text.at, span_length(text));
-        found = found || encoded || (more && section >= 0);
-        more = more && (section >= 0 || !encoded);
+        if (key.at == key.end && plain.length == 0) {
+            text_add(&plain, text.at, span_length(text));
+        } else if (key.at < key.end && key.end[-1] != '*') {
+            text_add(&pieces, text.at, span_length(text));
+        } else if (key.at < key.end) {
+            charset = take(&rest, "'", true);
+            language = rest;
+            language.at += language.at < language.end;
+            take(&language, "'", true);
+            if (first && language.at < language.end) {
+                snprintf(charset_name, sizeof charset_name, "%.*s", (int)span_length(charset),
+                         charset.at);
+                text.at = language.at + 1;
+            }
+            percent_decode(&pieces, text);
+        }
+        text_add(&pieces, later.bytes, later.length);
+        text_free(&later);
+        found = true;
     }
-    if (found) {
-        to_utf8(out, text_span(&bytes), string_span(charset_name), no_span);
-    } else {
-        text_clear(&piece);
-        found = find_parameter(value, name, &piece);
-        decode_words(out, text_span(&piece), no_span);
-    }
-    text_free(&bytes);
-    text_free(&piece);
+    if (pieces.length > 0)
+        to_utf8(out, text_span(&pieces), string_span(charset_name), no_span);
+    else
+        decode_words(out, text_span(&plain), no_span);
+    text_free(&value);
+    text_free(&plain);
+    text_free(&pieces);
     return found;
 }
 
@@ -4333,7 +4327,8 @@ page_line(struct page *p, struct span line)
     }
     memcpy(prefix, line.at, quote);
     memset(prefix + quote, ' ', list);
-    page_wrap(p, head, (struct span){prefix, prefix + quote + list}, (struct span){head.end, line.end});
+    line.at = head.end;
+    page_wrap(p, head, (struct span){prefix, prefix + quote + list}, line);
 }
 
 /*
@@ -4609,7 +4604,7 @@ is_boundary(struct span line, struct span boundary)
             return 0;
     }
     line = trim(line);
-    return line.at == line.end ? 1 : span_length(line) == 2 && line.at[0] == '-' && line.at[1] == '-' ? 2 : 0;
+    return line.at == line.end ? 1 : is_word(line, "--") ? 2 : 0;
 }
 
 /*
@@ -4703,7 +4698,8 @@ part_read(struct show *s, struct span whole, int parent, int depth)
             part_read(s, inner, index, depth + 1);
             s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
         }
-    } else if (p->encoding == ENCODING_UU && !is_text(p) && uu_find(p->body, &name, &content, &behind)) {
+    } else if (p->encoding == ENCODING_UU && !is_text(p)
+               && uu_find(p->body, &name, &content, &behind)) {
         p->body = content;
         if (p->name.length == 0)
             text_add(&p->name, name.at, span_length(name));
@@ -5086,7 +5082,8 @@ short_date(struct text *to, struct span value)
         unsigned long year = number[1];
 
         year += year < 50 ? 2000 : year < 1000 ? 1900 : 0;      /* RFC 5322 section 4.3 */
-        text_printf(to, "%04lu-%02d-%02lu %02lu:%02lu", year, month, number[0], number[2], number[3]);
+        text_printf(to, "%04lu-%02d-%02lu %02lu:%02lu", year, month, number[0], number[2],
+                    number[3]);
     } else {
         one_line(to, value);
     }
@@ -5096,23 +5093,23 @@ short_date(struct text *to, struct span value)
 static void
 sender_name(struct text *to, struct span value)
 {
-    struct text raw = {NULL, 0, 0};
+    struct text quoted = {NULL, 0, 0};
     struct span rest = value, name, inner;
 
-    while (rest.at < rest.end && *rest.at != '<' && *rest.at != ',' && *rest.at != '(')
-        if (*rest.at == '"')
-            take_quoted(&rest, &raw);
-        else
-            text_add(&raw, rest.at++, 1);
-    name = trim(text_span(&raw));
+    if (rest.at < rest.end && *rest.at == '"') {
+        take_value(&rest, &quoted);
+        name = trim(text_span(&quoted));
+    } else {
+        name = trim(take(&rest, "<,(", true));
+    }
     inner = rest;
     if (inner.at < inner.end && (*inner.at == '(' || (*inner.at == '<' && name.at == name.end))) {
         inner.at++;             /* ann@example.org (Ann), or <ann@example.org> */
-        inner = take(&inner, ")>", true);
-        name = trim(inner).at < inner.end ? trim(inner) : name;
+        inner = trim(take(&inner, ")>", true));
+        name = inner.at < inner.end ? inner : name;
     }
     decode_words(to, name, no_span);
-    text_free(&raw);
+    text_free(&quoted);
 }
 
 /* Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field that it lacks is empty. */
@@ -6382,32 +6379,21 @@ do_help(struct client *c, const char *word)
     print_line(c, "Ctrl-C clears the line, during an answer it ends the session; Ctrl-D is QUIT.");
 }
 
-/*
- * Answers a word from another program with what to type here. Returns false if it is none of
- * them.
- */
+/* Answers a word of another program with what to type here. Returns false if it is none. */
 static bool
 answer_habit(struct client *c, const char *word)
 {
-    static const struct { const char *words, *instead; } habits[] = {
-        {" exit bye q quit? logout close ", "QUIT"},
-        {" ls dir ", "HEADERS, or LIST for the sizes alone"},
-        {" get fetch save ", "RETR n to save message n, or SHOW n to read it"},
-        {" cat more less read view ", "SHOW n to read message n"},
-        {" rm del delete ", "DELE n to mark message n"},
+    static const char save[] = "RETR n to save message n, or SHOW n to read it";
+    static const char list[] = "HEADERS, or LIST for the sizes alone";
+    static const struct { const char *word, *instead; } habits[] = {
+        {"exit", "QUIT"}, {"bye", "QUIT"}, {"q", "QUIT"}, {"quit?", "QUIT"}, {"logout", "QUIT"},
+        {"ls", list}, {"dir", list}, {"get", save}, {"fetch", save}, {"save", save},
+        {"cat", "SHOW n"}, {"more", "SHOW n"}, {"less", "SHOW n"}, {"read", "SHOW n"},
+        {"rm", "DELE n"}, {"del", "DELE n"}, {"delete", "DELE n"},
     };
-    char lower[16];
-    size_t length = 0;
 
-    for (; word[length] != '\0' && length < sizeof lower - 3; length++)
-        lower[length + 1] = word[length] >= 'A' && word[length] <= 'Z' ?
-            (char)(word[length] - 'A' + 'a') : word[length];
-    lower[0] = lower[length + 1] = ' ';
-    lower[length + 2] = '\0';
-    if (word[length] != '\0')
-        return false;
     for (size_t i = 0; i < sizeof habits / sizeof *habits; i++)
-        if (strstr(habits[i].words, lower) != NULL) {
+        if (pop3_same_word(word, habits[i].word)) {
             fail(c, "%s is not a command of POP3; type %s", word, habits[i].instead);
             return true;
         }
@@ -6517,8 +6503,7 @@ wait_for_keys(struct client *c, int64_t ms)
     if (c->spoke == 0)
         c->spoke = wire_clock();        /* nothing was sent yet: the server waits from now on */
     wire_flush(&c->screen);
-    while (c->server.error == 0 && keys->in_start == keys->in_end && keys->error == 0
-           && c->screen.error == 0) {
+    while (keys->in_start == keys->in_end && keys->error == 0 && !is_broken(c)) {
         int fds[2] = {keys->in, c->server.in}, ready = 0;
         int64_t left = until - wire_clock(), alive;
 
@@ -6544,7 +6529,7 @@ wait_for_keys(struct client *c, int64_t ms)
                 return WAKE_PAUSE;      /* the prompt made way for what the server sent */
         }
     }
-    return c->server.error != 0 || c->screen.error != 0 ? WAKE_OVER : WAKE_KEYS;
+    return is_broken(c) ? WAKE_OVER : WAKE_KEYS;
 }
 
 /*
@@ -6930,14 +6915,13 @@ converse(struct client *c)
         }
         if (wire_stopped(&c->server, wire_clock()))
             wire_fail(&c->server, EINTR);
-        if (c->server.error == 0 && c->screen.error == 0 && typed == TYPED_LINE)
-            run(c, line, length);
-        if (c->server.error == 0 && c->screen.error == 0 && typed == TYPED_END) {
+        if (typed == TYPED_END)
             hear_server(c);     /* so that nothing else is taken for QUIT's answer */
-            if (c->server.error == 0)
-                do_quit(c);
-        }
-        if ((c->server.error != 0 || c->screen.error != 0) && !c->over)
+        if (typed == TYPED_LINE && !is_broken(c))
+            run(c, line, length);
+        else if (typed == TYPED_END && !is_broken(c))
+            do_quit(c);
+        if (is_broken(c))
             connection_lost(c);
         memset(line, 0, length);
     }
