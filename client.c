@@ -783,19 +783,6 @@ on_continue(int number)
     resized = 1;
 }
 
-/* Gives the keys of the terminal that are signals, and the right to read it, to a process group. */
-static void
-terminal_give(pid_t group)
-{
-    sigset_t only, before;
-
-    sigemptyset(&only);
-    sigaddset(&only, SIGTTOU);  /* which would stop who does not have it */
-    sigprocmask(SIG_BLOCK, &only, &before);
-    tcsetpgrp(STDIN_FILENO, group);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-}
-
 /* Returns the columns of the terminal, 0 if they are not known. */
 static size_t
 terminal_columns(void)
@@ -1037,7 +1024,7 @@ enum key {
     CTRL_A = 1, CTRL_B, CTRL_C, CTRL_D, CTRL_E, CTRL_F, CTRL_G, CTRL_H, TAB, LINE_FEED, CTRL_K,
     CTRL_L, ENTER, CTRL_N, CTRL_P = 16, CTRL_R = 18, CTRL_U = 21, CTRL_W = 23, CTRL_Y = 25, CTRL_Z,
     ESCAPE, BACKSPACE = 127, LAST_CHARACTER = 0x10ffff,
-    WORD_LEFT, WORD_RIGHT, KILL_WORD_LEFT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
+    WORD_LEFT, WORD_RIGHT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
 };
 
 /* What terminals send for keys, after the ESC. A sequence that is not here does nothing. */
@@ -1051,12 +1038,12 @@ static const struct sequence {
     {"[H", CTRL_A}, {"OH", CTRL_A}, {"[1~", CTRL_A}, {"[7~", CTRL_A},       /* Home */
     {"[F", CTRL_E}, {"OF", CTRL_E}, {"[4~", CTRL_E}, {"[8~", CTRL_E},       /* End */
     {"[1;5C", WORD_RIGHT}, {"[1;3C", WORD_RIGHT}, {"[5C", WORD_RIGHT},      /* Ctrl or Alt right */
-    {"Oc", WORD_RIGHT}, {"\033[C", WORD_RIGHT}, {"f", WORD_RIGHT}, {"F", WORD_RIGHT},
+    {"Oc", WORD_RIGHT}, {"f", WORD_RIGHT}, {"F", WORD_RIGHT},
     {"[1;5D", WORD_LEFT}, {"[1;3D", WORD_LEFT}, {"[5D", WORD_LEFT},         /* Ctrl or Alt left */
-    {"Od", WORD_LEFT}, {"\033[D", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
+    {"Od", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
     {"[3~", DELETE}, {"[3;5~", KILL_WORD_RIGHT}, {"[3^", KILL_WORD_RIGHT},
-    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", KILL_WORD_LEFT},
-    {"\010", KILL_WORD_LEFT}, {"OM", ENTER}, {"[200~", PASTE},
+    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", CTRL_W}, {"\010", CTRL_W},
+    {"OM", ENTER}, {"[200~", PASTE},
 };
 
 /* What the keyboard asks for. */
@@ -1109,8 +1096,8 @@ struct editor {
     char bytes[5];              /* of a character, as they arrive */
     size_t count;
     bool after_cr;              /* a LF now belongs to that CR */
-    char sequence[16];          /* an escape sequence that has begun; a longer one is cut here */
-    size_t sequence_length;     /* 0: none */
+    char sequence[16];          /* what came after an ESC; a longer one is cut here */
+    size_t sequence_length;     /* with the ESC; 0: none has begun */
     bool esc_alone;             /* nothing came after the ESC for ESCAPE_MS */
     bool pasting, discarding;   /* in a paste, in the part after a Ctrl-C */
     size_t paste_end;           /* how much of its end mark has arrived */
@@ -1173,24 +1160,11 @@ previous_place(const char *line, size_t at)
     return at;
 }
 
-/* Returns the columns of the character at a place, 0 at the end. */
+/* Returns the columns between two places of a line. */
 static size_t
-columns_at(const char *line, size_t at)
+columns_between(const char *line, size_t from, size_t to)
 {
-    uint32_t c;
-
-    return character_at(line, at, &c) > 0 ? character_columns(c) : 0;
-}
-
-/* Returns the columns from the start of a line to a place. */
-static size_t
-columns_to(const char *line, size_t to)
-{
-    size_t columns = 0;
-
-    for (size_t at = 0; at < to; at = next_place(line, at))
-        columns += columns_at(line, at);
-    return columns;
+    return span_columns((struct span){line + from, line + to});
 }
 
 /* -- Changing the line -- */
@@ -1262,15 +1236,12 @@ static bool
 fits_after(const struct editor *e, uint32_t c, const char *line, size_t at)
 {
     uint32_t before = 0;
-    size_t start = at;
 
-    do
-        start -= start > 0;
-    while (start > 0 && ((unsigned char)line[start] & 0xc0) == 0x80);
-    character_at(line, start, &before);
+    if (at > 0)
+        character_at(line, previous_place(line, at), &before);
     if (c < ' ' || c > LAST_CHARACTER || (e->ascii && c >= 0x80))
         return false;
-    return !must_escape(c, at > 0 ? before : 0) && (at > 0 || character_columns(c) > 0);
+    return !must_escape(c, before) && (at > 0 || character_columns(c) > 0);
 }
 
 /* Inserts the character that just arrived, if it may be shown. */
@@ -1283,25 +1254,16 @@ editor_type(struct editor *e, uint32_t c)
         e->bell = e->dropped = true;
 }
 
-/* Words are letters, digits and all that is not ASCII; for Ctrl-W all that is not blank. */
-static bool
-in_word(char c, bool any)
-{
-    if (any)
-        return c != ' ';
-    return (c >= '0' && c <= '9') || (pop3_upper(c) >= 'A' && pop3_upper(c) <= 'Z') || (c & 0x80);
-}
-
-/* Returns the start of the word before the cursor. */
+/* Returns the start of the word before the cursor. A word is what is between blanks. */
 static size_t
-word_left(const struct editor *e, bool any)
+word_left(const struct editor *e)
 {
     size_t at = e->cursor;
 
-    while (at > 0 && !in_word(e->line[previous_place(e->line, at)], any))
-        at = previous_place(e->line, at);
-    while (at > 0 && in_word(e->line[previous_place(e->line, at)], any))
-        at = previous_place(e->line, at);
+    while (at > 0 && e->line[at - 1] == ' ')
+        at--;
+    while (at > 0 && e->line[at - 1] != ' ')
+        at--;
     return at;
 }
 
@@ -1309,13 +1271,9 @@ word_left(const struct editor *e, bool any)
 static size_t
 word_right(const struct editor *e)
 {
-    size_t at = e->cursor;
+    size_t at = e->cursor + strspn(e->line + e->cursor, " ");
 
-    while (at < e->length && !in_word(e->line[at], false))
-        at = next_place(e->line, at);
-    while (at < e->length && in_word(e->line[at], false))
-        at = next_place(e->line, at);
-    return at;
+    return at + strcspn(e->line + at, " ");
 }
 
 /* -- History and search -- */
@@ -1574,8 +1532,9 @@ paint_move(struct text *to, size_t count, char direction)
 static size_t
 paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, size_t field)
 {
-    size_t total = columns_to(line, strlen(line)), edge = field >= 6 ? 1 : 0;
-    size_t at_cursor = columns_to(line, cursor), under = columns_at(line, cursor);
+    size_t total = columns_between(line, 0, strlen(line)), edge = field >= 6 ? 1 : 0;
+    size_t at_cursor = columns_between(line, 0, cursor);
+    size_t under = columns_between(line, cursor, next_place(line, cursor));
 
     if (total <= field)
         e->view = 0;
@@ -1587,16 +1546,19 @@ paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, 
     }
 
     bool less = edge > 0 && e->view > 0, more = edge > 0 && total > e->view + field;
-    size_t left = e->view + less, right = e->view + field - more, column = 0, done = left, width;
+    size_t left = e->view + less, right = e->view + field - more, column = 0, done = left, next;
 
     text_puts(to, less ? "<" : "");
-    for (size_t at = 0; line[at] != '\0'; at = next_place(line, at), column += width) {
-        width = columns_at(line, at);
-        if (column >= left && column + width <= right) {
+    for (size_t at = 0; line[at] != '\0'; at = next) {
+        next = next_place(line, at);
+
+        size_t end = column + columns_between(line, at, next);
+        if (column >= left && end <= right) {
             text_printf(to, "%*s", (int)(column - done), "");   /* half of a wide character */
-            text_add(to, line + at, next_place(line, at) - at);
-            done = column + width;
+            text_add(to, line + at, next - at);
+            done = end;
         }
+        column = end;
     }
     if (more) {
         text_printf(to, "%*s>", (int)(right - done), "");
@@ -1616,7 +1578,7 @@ paint_prompt(const struct editor *e, struct text *to)
         text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
     else
         text_puts(to, e->prompt);
-    columns = span_columns((struct span){to->bytes + start, to->bytes + to->length});
+    columns = columns_between(to->bytes, start, to->length);
     if (width >= columns + 12)
         return columns;
     to->length = start;
@@ -1651,7 +1613,7 @@ editor_paint(struct editor *e, struct text *to)
     size_t start = paint_prompt(e, to);
     size_t end = start + paint_field(e, to, line, cursor, e->columns - 1 - start);
     text_puts(to, "\033[K");
-    e->painted = start + columns_to(line, cursor) - e->view;
+    e->painted = start + columns_between(line, 0, cursor) - e->view;
     if (e->painted != end) {
         text_puts(to, "\r");
         paint_move(to, e->painted, 'C');
@@ -1720,7 +1682,7 @@ editor_key(struct editor *e, uint32_t key)
     case CTRL_E:            e->cursor = end; break;
     case CTRL_B:            e->cursor = previous_place(line, at); break;
     case CTRL_F:            e->cursor = next_place(line, at); break;
-    case WORD_LEFT:         e->cursor = word_left(e, false); break;
+    case WORD_LEFT:         e->cursor = word_left(e); break;
     case WORD_RIGHT:        e->cursor = word_right(e); break;
 
     case BACKSPACE:
@@ -1728,8 +1690,7 @@ editor_key(struct editor *e, uint32_t key)
     case DELETE:            editor_delete(e, at, next_place(line, at)); break;
     case CTRL_K:            editor_kill(e, at, end); break;
     case CTRL_U:            editor_kill(e, 0, at); break;
-    case CTRL_W:            editor_kill(e, word_left(e, true), at); break;
-    case KILL_WORD_LEFT:    editor_kill(e, word_left(e, false), at); break;
+    case CTRL_W:            editor_kill(e, word_left(e), at); break;
     case KILL_WORD_RIGHT:   editor_kill(e, at, word_right(e)); break;
     case CTRL_Y:            editor_insert(e, e->killed, strlen(e->killed)); break;
 
@@ -1806,32 +1767,29 @@ static uint32_t
 sequence_key(struct editor *e, uint32_t c)
 {
     size_t length = e->sequence_length;
-    char kind = e->sequence[1];
-    bool string = length > 1 && strchr("]PX^_", kind) != NULL;      /* OSC, DCS and the like */
+    char kind = length > 1 ? e->sequence[0] : '?';
+    bool string = strchr("]PX^_", kind) != NULL;    /* OSC, DCS and the like */
 
-    if (c == ESCAPE) {          /* an ESC before an arrow is Alt for some terminals */
-        e->sequence_length = length == 1 ? 2 : 1;
-        memcpy(e->sequence, "\033\033", 3);
+    e->sequence_length = c == ESCAPE;
+    if (c == ESCAPE) {
         e->esc_alone = false;
         return NO_KEY;
     }
-    e->sequence_length = 0;
     if (length == 1 && e->esc_alone && c != '[' && c != 'O')
         return c;
     if (c < ' ' && (c != CTRL_H || length > 1))
         return string && c == CTRL_G ? NO_KEY : c;
 
-    size_t at = length < sizeof e->sequence - 1 ? length : length - 1;
-    e->sequence[at] = (char)(c < 0x80 ? c : '?');
-    e->sequence[at + 1] = '\0';
-    bool lead = length == 1 || (length == 2 && kind == ESCAPE);
-    bool console = length == 2 && kind == '[' && c == '[';          /* ESC [ [ A is a F1 */
-    if (string || console || (lead ? strchr("[O]PX^_", e->sequence[at]) != NULL : c < '@')) {
-        e->sequence_length = at + 1;
+    length -= length == sizeof e->sequence;     /* too long for a key: the end does not matter */
+    e->sequence[length - 1] = (char)(c < 0x80 ? c : '?');
+    e->sequence[length] = '\0';
+    bool console = length == 2 && kind == '[' && c == '[';      /* ESC [ [ A is a F1 */
+    if (string || console || (length == 1 ? strchr("[O]PX^_", *e->sequence) != NULL : c < '@')) {
+        e->sequence_length = length + 1;
         return NO_KEY;
     }
     for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
-        if (strcmp(sequences[i].bytes, e->sequence + 1) == 0)
+        if (strcmp(sequences[i].bytes, e->sequence) == 0)
             return sequences[i].key;
     return NO_KEY;
 }
@@ -5443,6 +5401,19 @@ decode(struct client *c, decoder *how, FILE *input, FILE *page, unsigned columns
     else if (error != 0)
         fail(c, "the display is not complete: %s", strerror(error));
     return error == 0 && status == 0;
+}
+
+/* Gives the keys of the terminal that are signals, and the right to read it, to a process group. */
+static void
+terminal_give(pid_t group)
+{
+    sigset_t only, before;
+
+    sigemptyset(&only);
+    sigaddset(&only, SIGTTOU);  /* which would stop who does not have it */
+    sigprocmask(SIG_BLOCK, &only, &before);
+    tcsetpgrp(STDIN_FILENO, group);
+    sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 /* The child of run_pager(): the pager, in a process group of its own if it is to own the terminal. */
