@@ -29,8 +29,8 @@
  *
  * What may fail, and who notices:
  *   - The connection: the wire keeps its first error, and every function that needs it returns
- *     false from then on. The loop in converse() calls connection_lost(), which says why. The same
- *     holds for signals that end the session, and for a terminal or pipe that takes no output.
+ *     false from then on. connection_lost(), which converse() calls after each command, says why,
+ *     once. The same holds for signals that end the session, and for output that nobody takes.
  *   - A refused command, a message that cannot be saved, a display that cannot be made: fail()
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
@@ -563,7 +563,7 @@ struct client {
     bool failed;                /* the exit status will be 1 */
     bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
     bool stop_showing;          /* a person wants no more of several messages */
-    bool user_given;            /* the last command was USER: nothing may come between it and PASS */
+    bool user_given;            /* the last command was USER: PASS must be the next */
     bool no_list;               /* LIST was refused: do not ask for it because of a Tab */
     bool continued;             /* the server answered "+ ": the next line may be a password */
     bool capable;               /* CAPA was asked */
@@ -783,19 +783,6 @@ on_continue(int number)
     resized = 1;
 }
 
-/* Gives the keys of the terminal that are signals, and the right to read it, to a process group. */
-static void
-terminal_give(pid_t group)
-{
-    sigset_t only, before;
-
-    sigemptyset(&only);
-    sigaddset(&only, SIGTTOU);  /* which would stop who does not have it */
-    sigprocmask(SIG_BLOCK, &only, &before);
-    tcsetpgrp(STDIN_FILENO, group);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-}
-
 /* Returns the columns of the terminal, 0 if they are not known. */
 static size_t
 terminal_columns(void)
@@ -820,24 +807,30 @@ clear_line(struct client *c)
     c->row = ROW_FREE;
 }
 
+/* Appends bytes in a form that this terminal can show. */
+static void
+put_visible(const struct client *c, struct text *to, struct span bytes)
+{
+    struct text utf8 = {NULL, 0, 0};
+
+    visible(c->utf8 ? to : &utf8, bytes);
+    visible_ascii(to, text_span(&utf8));
+    text_free(&utf8);
+}
+
 /* Prints bytes from the network that end with a line or at least with a whole character. */
 static void
 print_bytes(struct client *c, struct span bytes)
 {
-    struct text shown = {NULL, 0, 0}, ascii = {NULL, 0, 0}, *text = &shown;
+    struct text text = {NULL, 0, 0};
 
     if (c->row != ROW_TEXT)
         clear_line(c);
-    visible(&shown, bytes);
-    if (!c->utf8) {
-        visible_ascii(&ascii, text_span(&shown));
-        text = &ascii;
-    }
-    wire_put(&c->screen, text->bytes, text->length);
-    if (text->length > 0)
-        c->row = text->bytes[text->length - 1] == '\n' ? ROW_FREE : ROW_TEXT;
-    text_free(&shown);
-    text_free(&ascii);
+    put_visible(c, &text, bytes);
+    wire_put(&c->screen, text.bytes, text.length);
+    if (text.length > 0)
+        c->row = text.bytes[text.length - 1] == '\n' ? ROW_FREE : ROW_TEXT;
+    text_free(&text);
 }
 
 /* Prints a line from the network, of that length and without its end. */
@@ -885,19 +878,15 @@ print_message(struct client *c, const char *format, va_list arguments)
 {
     struct text message = {NULL, 0, 0}, line = {NULL, 0, 0};
 
+    text_printf(&message, "%s: ", program);
     text_vprintf(&message, format, arguments);
-    text_printf(&line, "%s: ", program);
-    visible(&line, text_span(&message));
+    put_visible(c, &line, text_span(&message));
     text_puts(&line, "\n");
-    if (!c->utf8) {
-        text_clear(&message);
-        visible_ascii(&message, text_span(&line));
-    }
     if (interrupted)
         limit_output(c);
     clear_line(c);
     wire_flush(&c->screen);
-    wire_put(&c->errors, c->utf8 ? line.bytes : message.bytes, c->utf8 ? line.length : message.length);
+    wire_put(&c->errors, line.bytes, line.length);
     wire_flush(&c->errors);
     text_free(&message);
     text_free(&line);
@@ -1035,7 +1024,7 @@ enum key {
     CTRL_A = 1, CTRL_B, CTRL_C, CTRL_D, CTRL_E, CTRL_F, CTRL_G, CTRL_H, TAB, LINE_FEED, CTRL_K,
     CTRL_L, ENTER, CTRL_N, CTRL_P = 16, CTRL_R = 18, CTRL_U = 21, CTRL_W = 23, CTRL_Y = 25, CTRL_Z,
     ESCAPE, BACKSPACE = 127, LAST_CHARACTER = 0x10ffff,
-    WORD_LEFT, WORD_RIGHT, KILL_WORD_LEFT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
+    WORD_LEFT, WORD_RIGHT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
 };
 
 /* What terminals send for keys, after the ESC. A sequence that is not here does nothing. */
@@ -1049,12 +1038,12 @@ static const struct sequence {
     {"[H", CTRL_A}, {"OH", CTRL_A}, {"[1~", CTRL_A}, {"[7~", CTRL_A},       /* Home */
     {"[F", CTRL_E}, {"OF", CTRL_E}, {"[4~", CTRL_E}, {"[8~", CTRL_E},       /* End */
     {"[1;5C", WORD_RIGHT}, {"[1;3C", WORD_RIGHT}, {"[5C", WORD_RIGHT},      /* Ctrl or Alt right */
-    {"Oc", WORD_RIGHT}, {"\033[C", WORD_RIGHT}, {"f", WORD_RIGHT}, {"F", WORD_RIGHT},
+    {"Oc", WORD_RIGHT}, {"f", WORD_RIGHT}, {"F", WORD_RIGHT},
     {"[1;5D", WORD_LEFT}, {"[1;3D", WORD_LEFT}, {"[5D", WORD_LEFT},         /* Ctrl or Alt left */
-    {"Od", WORD_LEFT}, {"\033[D", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
+    {"Od", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
     {"[3~", DELETE}, {"[3;5~", KILL_WORD_RIGHT}, {"[3^", KILL_WORD_RIGHT},
-    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", KILL_WORD_LEFT},
-    {"\010", KILL_WORD_LEFT}, {"OM", ENTER}, {"[200~", PASTE},
+    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", CTRL_W}, {"\010", CTRL_W},
+    {"OM", ENTER}, {"[200~", PASTE},
 };
 
 /* What the keyboard asks for. */
@@ -1090,6 +1079,7 @@ struct editor {
     char line[TYPED_MAX + 1];
     size_t length, cursor;      /* the cursor is in front of a character or at the end */
     bool too_long;              /* something did not fit: the line is not what was typed */
+    bool dropped;               /* the same: a paste had something that is not text */
     char killed[TYPED_MAX + 1]; /* for Ctrl-Y */
     bool secret;                /* part of a password may be in it */
     enum edit before, now;      /* edit kinds of the last key and of this one */
@@ -1106,8 +1096,8 @@ struct editor {
     char bytes[5];              /* of a character, as they arrive */
     size_t count;
     bool after_cr;              /* a LF now belongs to that CR */
-    char sequence[16];          /* an escape sequence that has begun; a longer one is cut here */
-    size_t sequence_length;     /* 0: none */
+    char sequence[16];          /* what came after an ESC; a longer one is cut here */
+    size_t sequence_length;     /* with the ESC; 0: none has begun */
     bool esc_alone;             /* nothing came after the ESC for ESCAPE_MS */
     bool pasting, discarding;   /* in a paste, in the part after a Ctrl-C */
     size_t paste_end;           /* how much of its end mark has arrived */
@@ -1170,24 +1160,11 @@ previous_place(const char *line, size_t at)
     return at;
 }
 
-/* Returns the columns of the character at a place, 0 at the end. */
+/* Returns the columns between two places of a line. */
 static size_t
-columns_at(const char *line, size_t at)
+columns_between(const char *line, size_t from, size_t to)
 {
-    uint32_t c;
-
-    return character_at(line, at, &c) > 0 ? character_columns(c) : 0;
-}
-
-/* Returns the columns from the start of a line to a place. */
-static size_t
-columns_to(const char *line, size_t to)
-{
-    size_t columns = 0;
-
-    for (size_t at = 0; at < to; at = next_place(line, at))
-        columns += columns_at(line, at);
-    return columns;
+    return span_columns((struct span){line + from, line + to});
 }
 
 /* -- Changing the line -- */
@@ -1228,7 +1205,9 @@ editor_kill(struct editor *e, size_t from, size_t to)
     size_t length = to - from, had = e->before == KILL ? strlen(e->killed) : 0;
     size_t at = from < e->cursor ? 0 : had;
 
-    if (length > 0 && had + length <= TYPED_MAX) {
+    if (e->too_long) {
+        e->killed[0] = '\0';    /* it would come back as if it were complete */
+    } else if (length > 0 && had + length <= TYPED_MAX) {
         memmove(e->killed + at + length, e->killed + at, had - at);
         memcpy(e->killed + at, e->line + from, length);
         e->killed[had + length] = '\0';
@@ -1257,15 +1236,12 @@ static bool
 fits_after(const struct editor *e, uint32_t c, const char *line, size_t at)
 {
     uint32_t before = 0;
-    size_t start = at;
 
-    do
-        start -= start > 0;
-    while (start > 0 && ((unsigned char)line[start] & 0xc0) == 0x80);
-    character_at(line, start, &before);
+    if (at > 0)
+        character_at(line, previous_place(line, at), &before);
     if (c < ' ' || c > LAST_CHARACTER || (e->ascii && c >= 0x80))
         return false;
-    return !must_escape(c, at > 0 ? before : 0) && (at > 0 || character_columns(c) > 0);
+    return !must_escape(c, before) && (at > 0 || character_columns(c) > 0);
 }
 
 /* Inserts the character that just arrived, if it may be shown. */
@@ -1275,28 +1251,19 @@ editor_type(struct editor *e, uint32_t c)
     if (e->hidden || fits_after(e, c, e->line, e->cursor))
         editor_insert(e, e->bytes, strlen(e->bytes));
     else
-        e->bell = e->bell || !e->pasting;
+        e->bell = e->dropped = true;
 }
 
-/* Words are letters, digits and all that is not ASCII; for Ctrl-W all that is not blank. */
-static bool
-in_word(char c, bool any)
-{
-    if (any)
-        return c != ' ';
-    return (c >= '0' && c <= '9') || (pop3_upper(c) >= 'A' && pop3_upper(c) <= 'Z') || (c & 0x80);
-}
-
-/* Returns the start of the word before the cursor. */
+/* Returns the start of the word before the cursor. A word is what is between blanks. */
 static size_t
-word_left(const struct editor *e, bool any)
+word_left(const struct editor *e)
 {
     size_t at = e->cursor;
 
-    while (at > 0 && !in_word(e->line[previous_place(e->line, at)], any))
-        at = previous_place(e->line, at);
-    while (at > 0 && in_word(e->line[previous_place(e->line, at)], any))
-        at = previous_place(e->line, at);
+    while (at > 0 && e->line[at - 1] == ' ')
+        at--;
+    while (at > 0 && e->line[at - 1] != ' ')
+        at--;
     return at;
 }
 
@@ -1304,13 +1271,9 @@ word_left(const struct editor *e, bool any)
 static size_t
 word_right(const struct editor *e)
 {
-    size_t at = e->cursor;
+    size_t at = e->cursor + strspn(e->line + e->cursor, " ");
 
-    while (at < e->length && !in_word(e->line[at], false))
-        at = next_place(e->line, at);
-    while (at < e->length && in_word(e->line[at], false))
-        at = next_place(e->line, at);
-    return at;
+    return at + strcspn(e->line + at, " ");
 }
 
 /* -- History and search -- */
@@ -1419,19 +1382,35 @@ search_key(struct editor *e, uint32_t key)
 /* The word before the cursor and what could complete it. */
 struct completion {
     const char *prefix;
-    size_t length;
-    size_t count;
-    char common[WORD_MAX];      /* the start that all have in common */
-    struct text cells;          /* each as the list shows it, with a NUL; the first ones only */
-    size_t cell_count, cell_most, widest;
+    size_t length, count;
+    char common[WORD_MAX];      /* the start that all completions have in common */
+    struct text *list;          /* where they are listed, or NULL */
+    size_t width, column, rows, listed;
 };
 
-/* Takes a word into account, if it begins with the prefix in any case. octets -1: no size. */
+/* Lists a completion, unless there are enough. octets -1: it has no size. */
+static void
+completion_list(struct completion *k, const char *word, int64_t octets)
+{
+    char cell[2 * WORD_MAX], size[16];
+
+    size_text(octets, size, sizeof size);
+    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size);
+
+    bool fits = k->column + strlen(cell) <= k->width;
+    k->rows += k->column == 0 || !fits;
+    if (k->rows > LIST_ROWS)
+        return;
+    text_printf(k->list, "%s%.*s", k->column == 0 ? "" : fits ? "  " : "\r\n", (int)k->width, cell);
+    k->column = (fits ? k->column : 0) + strlen(cell) + 2;
+    k->listed++;
+}
+
+/* Takes a word into account if it begins with the prefix, in any case. */
 static void
 completion_offer(struct completion *k, const char *word, int64_t octets)
 {
-    size_t same = 0, start = k->cells.length;
-    char size[16];
+    size_t same = 0;
 
     if (strncasecmp(word, k->prefix, k->length) != 0)
         return;
@@ -1440,14 +1419,8 @@ completion_offer(struct completion *k, const char *word, int64_t octets)
     while (k->common[same] != '\0' && k->common[same] == word[same])
         same++;
     k->common[same] = '\0';
-    if (k->cell_count == k->cell_most)
-        return;
-    k->cell_count++;
-    size_text(octets, size, sizeof size);
-    text_printf(&k->cells, octets < 0 ? "%s" : "%s (%s)", word, size);
-    if (k->cells.length - start > k->widest)
-        k->widest = k->cells.length - start;
-    text_add(&k->cells, "", 1);
+    if (k->list != NULL)
+        completion_list(k, word, octets);
 }
 
 /* Returns the n-th command, one without a name after the last. RETR and DELE take several. */
@@ -1481,29 +1454,6 @@ is_message_argument(const struct editor *e, size_t start)
     return false;
 }
 
-/* Lays out the completions in columns, to be painted above the line, and counts the rest. */
-static void
-editor_list(struct editor *e, const struct completion *k)
-{
-    size_t width = e->columns - 1, widest = k->widest < width ? k->widest : width;
-    size_t across = (width + 2) / (widest + 2) > 0 ? (width + 2) / (widest + 2) : 1, n = 0;
-    size_t most = across * LIST_ROWS;
-
-    for (const char *cell = k->cells.bytes; n < k->cell_count && n < most; n++) {
-        bool last = (n + 1) % across == 0 || n + 1 == k->cell_count;
-
-        text_printf(&e->list, "%-*.*s%s", last ? 0 : (int)widest, (int)width, cell,
-                    last ? "\r\n" : "  ");
-        cell += strlen(cell) + 1;
-    }
-    if (k->count > n) {
-        char more[32];
-
-        snprintf(more, sizeof more, "%zu more", k->count - n);
-        text_printf(&e->list, "%.*s\r\n", (int)width, more);
-    }
-}
-
 /*
  * Tab: adds what all completions have in common, in small letters after a small letter, and a blank
  * after the only one. The second Tab lists them. Of a range, what follows the dash is completed.
@@ -1511,10 +1461,10 @@ editor_list(struct editor *e, const struct completion *k)
 static void
 editor_complete(struct editor *e)
 {
-    struct completion k = {.cell_most = e->before == COMPLETION ? LIST_ROWS * e->columns : 0};
+    struct completion k = {.width = e->columns - 1};
     size_t start = e->cursor, from = e->cursor, n = 0;
     int64_t octets = -1;
-    char number[WORD_MAX];
+    char number[32];
 
     while (start > 0 && e->line[start - 1] != ' ')
         start--;
@@ -1523,6 +1473,7 @@ editor_complete(struct editor *e)
         from--;
     k.prefix = e->line + from;
     k.length = e->cursor - from;
+    k.list = e->before == COMPLETION ? &e->list : NULL;
     for (; !argument && command_at(e, n).name != NULL; n++)
         completion_offer(&k, command_at(e, n).name, -1);
     if (argument && is_message_argument(e, start))
@@ -1534,8 +1485,13 @@ editor_complete(struct editor *e)
     char *rest = k.common + (k.count > 0 ? k.length : 0);
     bool small = e->cursor > 0 && e->line[e->cursor - 1] >= 'a';
     bool blank = e->line[e->cursor] == ' ' && next_place(e->line, e->cursor) == e->cursor + 1;
-    if (k.count > 1 && e->before == COMPLETION)
-        editor_list(e, &k);
+    text_puts(&e->list, k.list != NULL ? "\r\n" : "");
+    if (k.count > k.listed && k.list != NULL) {
+        snprintf(number, sizeof number, "%zu more", k.count - k.listed);
+        text_printf(&e->list, "%.*s\r\n", (int)k.width, number);
+    }
+    if (k.count < 2)
+        text_clear(&e->list);
     e->bell = e->bell || (k.count != 1 && *rest == '\0');
     for (char *c = rest; small && *c != '\0'; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
@@ -1545,7 +1501,6 @@ editor_complete(struct editor *e)
     else if (k.count == 1)
         editor_insert(e, " ", 1);
     e->now = COMPLETION;
-    text_free(&k.cells);
 }
 
 /* -- Painting -- */
@@ -1577,8 +1532,9 @@ paint_move(struct text *to, size_t count, char direction)
 static size_t
 paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, size_t field)
 {
-    size_t total = columns_to(line, strlen(line)), edge = field >= 6 ? 1 : 0;
-    size_t at_cursor = columns_to(line, cursor), under = columns_at(line, cursor);
+    size_t total = columns_between(line, 0, strlen(line)), edge = field >= 6 ? 1 : 0;
+    size_t at_cursor = columns_between(line, 0, cursor);
+    size_t under = columns_between(line, cursor, next_place(line, cursor));
 
     if (total <= field)
         e->view = 0;
@@ -1590,16 +1546,19 @@ paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, 
     }
 
     bool less = edge > 0 && e->view > 0, more = edge > 0 && total > e->view + field;
-    size_t left = e->view + less, right = e->view + field - more, column = 0, done = left, width;
+    size_t left = e->view + less, right = e->view + field - more, column = 0, done = left, next;
 
     text_puts(to, less ? "<" : "");
-    for (size_t at = 0; line[at] != '\0'; at = next_place(line, at), column += width) {
-        width = columns_at(line, at);
-        if (column >= left && column + width <= right) {
+    for (size_t at = 0; line[at] != '\0'; at = next) {
+        next = next_place(line, at);
+
+        size_t end = column + columns_between(line, at, next);
+        if (column >= left && end <= right) {
             text_printf(to, "%*s", (int)(column - done), "");   /* half of a wide character */
-            text_add(to, line + at, next_place(line, at) - at);
-            done = column + width;
+            text_add(to, line + at, next - at);
+            done = end;
         }
+        column = end;
     }
     if (more) {
         text_printf(to, "%*s>", (int)(right - done), "");
@@ -1612,17 +1571,19 @@ paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, 
 static size_t
 paint_prompt(const struct editor *e, struct text *to)
 {
-    size_t width = e->columns - 1, start = to->length;
+    const char *end = e->searching ? "? " : "> ";
+    size_t width = e->columns - 1, start = to->length, columns;
 
     if (e->searching)
         text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
     else
         text_puts(to, e->prompt);
-    if (width < columns_to(to->bytes, to->length) - columns_to(to->bytes, start) + 12) {
-        to->length = start;
-        text_puts(to, width < 6 ? "" : e->searching ? "? " : "> ");
-    }
-    return span_columns((struct span){to->bytes + start, to->bytes + to->length});
+    columns = columns_between(to->bytes, start, to->length);
+    if (width >= columns + 12)
+        return columns;
+    to->length = start;
+    text_puts(to, width < 6 ? "" : end);
+    return to->length - start;
 }
 
 /* Returns the line that is to be seen, and the place of the cursor in it. */
@@ -1652,7 +1613,7 @@ editor_paint(struct editor *e, struct text *to)
     size_t start = paint_prompt(e, to);
     size_t end = start + paint_field(e, to, line, cursor, e->columns - 1 - start);
     text_puts(to, "\033[K");
-    e->painted = start + columns_to(line, cursor) - e->view;
+    e->painted = start + columns_between(line, 0, cursor) - e->view;
     if (e->painted != end) {
         text_puts(to, "\r");
         paint_move(to, e->painted, 'C');
@@ -1702,7 +1663,7 @@ editor_start(struct editor *e, bool hidden)
     memset(e->query, 0, sizeof e->query);
     memset(e->bytes, 0, sizeof e->bytes);
     e->length = e->cursor = e->view = e->painted = e->rows_above = 0;
-    e->too_long = e->secret = e->searching = e->bell = false;
+    e->too_long = e->dropped = e->secret = e->searching = e->bell = false;
     e->before = OTHER_EDIT;
     e->hidden = hidden;
     e->recalled = e->history_count;
@@ -1721,7 +1682,7 @@ editor_key(struct editor *e, uint32_t key)
     case CTRL_E:            e->cursor = end; break;
     case CTRL_B:            e->cursor = previous_place(line, at); break;
     case CTRL_F:            e->cursor = next_place(line, at); break;
-    case WORD_LEFT:         e->cursor = word_left(e, false); break;
+    case WORD_LEFT:         e->cursor = word_left(e); break;
     case WORD_RIGHT:        e->cursor = word_right(e); break;
 
     case BACKSPACE:
@@ -1729,8 +1690,7 @@ editor_key(struct editor *e, uint32_t key)
     case DELETE:            editor_delete(e, at, next_place(line, at)); break;
     case CTRL_K:            editor_kill(e, at, end); break;
     case CTRL_U:            editor_kill(e, 0, at); break;
-    case CTRL_W:            editor_kill(e, word_left(e, true), at); break;
-    case KILL_WORD_LEFT:    editor_kill(e, word_left(e, false), at); break;
+    case CTRL_W:            editor_kill(e, word_left(e), at); break;
     case KILL_WORD_RIGHT:   editor_kill(e, at, word_right(e)); break;
     case CTRL_Y:            editor_insert(e, e->killed, strlen(e->killed)); break;
 
@@ -1748,7 +1708,7 @@ editor_key(struct editor *e, uint32_t key)
 
     case LINE_FEED:
     case ENTER:
-        if (!e->too_long)
+        if (!e->too_long && !e->dropped)
             history_add(e);
         return LINE;
     case CTRL_C:            return INTERRUPT;
@@ -1787,6 +1747,7 @@ editor_press(struct editor *e, uint32_t key)
     enum verdict verdict = MORE;
 
     e->now = OTHER_EDIT;
+    e->dropped = e->dropped && e->pasting;      /* a person sees what is there */
     text_clear(&e->list);
     if (e->hidden)
         verdict = hidden_key(e, key);
@@ -1806,39 +1767,36 @@ static uint32_t
 sequence_key(struct editor *e, uint32_t c)
 {
     size_t length = e->sequence_length;
-    char kind = e->sequence[1];
-    bool string = length > 1 && strchr("]PX^_", kind) != NULL;      /* OSC, DCS and the like */
+    char kind = length > 1 ? e->sequence[0] : '?';
+    bool string = strchr("]PX^_", kind) != NULL;    /* OSC, DCS and the like */
 
-    if (c == ESCAPE) {          /* an ESC before an arrow is Alt for some terminals */
-        e->sequence_length = length == 1 ? 2 : 1;
-        memcpy(e->sequence, "\033\033", 3);
+    e->sequence_length = c == ESCAPE;
+    if (c == ESCAPE) {
         e->esc_alone = false;
         return NO_KEY;
     }
-    e->sequence_length = 0;
     if (length == 1 && e->esc_alone && c != '[' && c != 'O')
         return c;
     if (c < ' ' && (c != CTRL_H || length > 1))
         return string && c == CTRL_G ? NO_KEY : c;
 
-    size_t at = length < sizeof e->sequence - 1 ? length : length - 1;
-    e->sequence[at] = (char)(c < 0x80 ? c : '?');
-    e->sequence[at + 1] = '\0';
-    bool lead = length == 1 || (length == 2 && kind == ESCAPE);
-    bool console = length == 2 && kind == '[' && c == '[';          /* ESC [ [ A is a F1 */
-    if (string || console || (lead ? strchr("[O]PX^_", e->sequence[at]) != NULL : c < '@')) {
-        e->sequence_length = at + 1;
+    length -= length == sizeof e->sequence;     /* too long for a key: the end does not matter */
+    e->sequence[length - 1] = (char)(c < 0x80 ? c : '?');
+    e->sequence[length] = '\0';
+    bool console = length == 2 && kind == '[' && c == '[';      /* ESC [ [ A is a F1 */
+    if (string || console || (length == 1 ? strchr("[O]PX^_", *e->sequence) != NULL : c < '@')) {
+        e->sequence_length = length + 1;
         return NO_KEY;
     }
     for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
-        if (strcmp(sequences[i].bytes, e->sequence + 1) == 0)
+        if (strcmp(sequences[i].bytes, e->sequence) == 0)
             return sequences[i].key;
     return NO_KEY;
 }
 
 /*
  * Takes a character of a paste: text, a line end, or part of the mark that ends it. TAB becomes a
- * blank, other control characters are dropped. Ctrl-C discards the rest of the paste.
+ * blank; a line with other control characters is not carried out. Ctrl-C discards the rest.
  */
 static enum verdict
 editor_paste(struct editor *e, uint32_t c)
@@ -1861,8 +1819,10 @@ editor_paste(struct editor *e, uint32_t c)
         e->discarding = true;
         return INTERRUPT;
     }
-    if (came > 1)               /* what looked like the mark was text, except the ESC */
+    if (came > 0) {             /* what looked like the mark was text, except the ESC */
         editor_insert(e, mark + 1, came - 1);
+        e->dropped = true;
+    }
     if (c == ENTER || c == LINE_FEED)
         return editor_press(e, c);
     if (c == TAB && !e->hidden)
@@ -1880,7 +1840,7 @@ static bool
 assemble(struct editor *e, unsigned char byte, uint32_t *c)
 {
     if (e->count > 0 && (e->hidden || (byte & 0xc0) != 0x80)) {
-        e->bell = true;
+        e->bell = e->dropped = true;
         e->count = 0;
     }
     e->bytes[e->count++] = (char)byte;
@@ -1891,8 +1851,10 @@ assemble(struct editor *e, unsigned char byte, uint32_t *c)
     if (bytes < 0)
         return false;
     e->count = 0;
-    e->bell = e->bell || bytes == 0;
-    return bytes > 0 && *c != 0;
+    if (bytes > 0 && *c != 0)
+        return true;
+    e->bell = e->dropped = true;
+    return false;
 }
 
 /* Takes one byte from the keyboard. */
@@ -1952,41 +1914,52 @@ editor_init(struct editor *e, const char *prompt, const struct completer *comple
 
 /* ---- 6. The server --------------------------------------------------------------------------- */
 
+/* Returns true if the session cannot continue: the connection or the output has failed. */
+static bool
+is_broken(const struct client *c)
+{
+    return c->server.error != 0 || c->screen.error != 0;
+}
+
+/* Returns what broke the session. */
+static const char *
+reason_of_loss(const struct client *c)
+{
+    int screen = c->screen.error == EINTR ? 0 : c->screen.error;
+
+    if (screen != 0)
+        return screen == WIRE_CLOSED ? "nobody reads the output" : strerror(screen);
+    switch (c->server.error) {
+    case WIRE_CLOSED: case ECONNRESET:  return "the server closed the connection";
+    case ETIMEDOUT:     return c->quitting ? "the server does not answer QUIT"
+                                           : "the server does not answer";
+    case EILSEQ:        return "the message has no end: the server ends its lines with LF alone, "
+                               "and POP3 needs CRLF";
+    case EPROTO:        return "the server does not speak POP3";
+    case EBADMSG:       return "the server sent an answer that was not asked for";
+    case EINTR: case 0: return "interrupted";
+    default:            return strerror(c->server.error);
+    }
+}
+
 /*
- * Says, once, why a session ended that did not end with QUIT's answer. converse() calls it after
- * every command. Only QUIT removes mail: without it the marks have no effect.
+ * Says, once, why a session ended before the answer to QUIT. Only QUIT removes mail: without it
+ * the marks have no effect.
  */
 static void
 connection_lost(struct client *c)
 {
-    const char *mail = "nothing was removed";
-    int error = c->server.error;
+    bool screen = c->screen.error > 0 && c->screen.error != EINTR;
+    bool quote = !screen && c->server.error == EPROTO;
 
     if (c->over)
         return;
     c->over = true;
-    if (c->quitting && marked_count(c) > 0)
-        mail = "it did not say whether it removed the marked messages";
-    if (c->screen.error == WIRE_CLOSED)
-        fail(c, "nobody reads the output; %s", mail);
-    else if (c->screen.error != 0 && c->screen.error != EINTR)
-        fail(c, "cannot write the output: %s; %s", strerror(c->screen.error), mail);
-    else if (error == WIRE_CLOSED || error == ECONNRESET)
-        fail(c, "the server closed the connection; %s", mail);
-    else if (error == ETIMEDOUT)
-        fail(c, "the server does not answer%s; %s", c->quitting ? " QUIT" : "", mail);
-    else if (error == EILSEQ)
-        fail(c, "the answer does not end: the server ends its lines with LF alone, and POP3 needs "
-             "CRLF; %s", mail);
-    else if (error == EINTR || error == 0)
-        fail(c, "interrupted; %s", mail);
-    else if (error == EPROTO)
-        fail(c, "this is no answer of a POP3 server: %s; %s", c->status[0] != '\0' ? c->status
-             : "(a line of more than 512 octets)", mail);
-    else if (error == EBADMSG)
-        fail(c, "the server sent an answer that was not asked for; %s", mail);
-    else
-        fail(c, "%s; %s", strerror(error), mail);
+    fail(c, "%s%s%s%s; %s", screen ? "cannot write the output: " : "", reason_of_loss(c),
+         quote ? ". It sent: " : "",
+         !quote ? "" : c->status_length > 0 ? c->status : "a line of more than 512 octets",
+         c->quitting && marked_count(c) > 0 ?
+         "it did not say whether it removed the marked messages" : "nothing was removed");
 }
 
 /*
@@ -2093,7 +2066,7 @@ wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
  * itself. Its failure counts unless QUIT was answered with +OK.
  */
 static void
-hang_up(struct client *c, bool quit_done)
+hang_up(struct client *c)
 {
     static const int force[] = {0, SIGTERM, SIGKILL};
     bool failed = c->failed, ended = false;
@@ -2120,7 +2093,7 @@ hang_up(struct client *c, bool quit_done)
         fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
         fail(c, "%s ended with status %d", c->settings->command, WEXITSTATUS(status));
-    if (quit_done)
+    if (c->quit_done)
         c->failed = failed;
 }
 
@@ -2208,12 +2181,15 @@ before_waiting(struct client *c)
     struct wire *w = &c->server;
 
     wire_flush(&c->screen);
+    if (wire_stopped(w, wire_clock()))
+        wire_fail(w, EINTR);    /* after a signal nothing is sent, above all no QUIT */
     if (!wire_flush(w) || !c->editing || c->progress.began == 0)
         return;
     if (w->idle_until == 0)
         w->idle_until = wire_clock() + w->idle_ms;
     while (wire_clock() < w->idle_until && wait_ready(&w->in, 1, false, 1000, &c->mask) == 0)
         progress_paint(c);
+    c->progress.moved = wire_clock();
 }
 
 /*
@@ -2270,61 +2246,60 @@ show_answer(struct client *c)
 struct download {
     struct pop3_unstuffer unstuffer;
     bool lone_dot;              /* the last piece ended in a dot between two LFs */
-    char piece[WIRE_INPUT + 1];
 };
 
 /*
- * Reads the next piece of a message, of any length, with LF as the line end. Returns false after
- * the final dot, or if the wire has failed.
+ * Reads the next piece of a message, of any length, with LF as the line end. It is valid until
+ * the next one. Returns false after the final dot, or if the wire has failed.
  */
 static bool
-read_piece(struct client *c, struct download *b, struct span *piece)
+read_piece(struct client *c, struct download *d, struct span *piece)
 {
+    static char text[WIRE_INPUT + 1];
     struct wire *w = &c->server;
-    uint64_t before = b->unstuffer.octets;
+    uint64_t before = d->unstuffer.octets;
     size_t made = 0;
 
-    if (b->unstuffer.at == UNSTUFF_END)
+    if (d->unstuffer.at == UNSTUFF_END)
         return false;
     if (w->in_start == w->in_end) {
         before_waiting(c);
         if (!wire_fill(w)) {
-            if (w->error == ETIMEDOUT && b->lone_dot)
+            if (w->error == ETIMEDOUT && d->lone_dot)
                 w->error = EILSEQ;
             return false;
         }
-        c->progress.moved = wire_clock();
     }
-    w->in_start += pop3_unstuff(&b->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
-                                (unsigned char *)b->piece, &made);
-    *piece = (struct span){b->piece, b->piece + made};
-    b->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
+    w->in_start += pop3_unstuff(&d->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
+                                (unsigned char *)text, &made);
+    *piece = (struct span){text, text + made};
+    d->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
         && (made == 2 || piece->end[-3] == '\n');
-    c->progress.octets += b->unstuffer.octets - before;
+    c->progress.octets += d->unstuffer.octets - before;
     progress_paint(c);
     return true;
 }
 
 /* Returns true if the message that was read is complete. */
 static bool
-download_complete(const struct download *b)
+download_complete(const struct download *d)
 {
-    return b->unstuffer.at == UNSTUFF_END;
+    return d->unstuffer.at == UNSTUFF_END;
 }
 
 /* Shows the message behind a status line as it comes: line by line, a long line in pieces. */
 static void
 show_body(struct client *c)
 {
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct text text = {0};
     struct span piece;
 
-    while (read_piece(c, &b, &piece)) {
+    while (read_piece(c, &d, &piece)) {
         text_add(&text, piece.at, span_length(piece));
 
         struct span all = text_span(&text);
-        const char *cut = download_complete(&b) ? all.end : whole_end(all);
+        const char *cut = download_complete(&d) ? all.end : whole_end(all);
 
         if (c->server.in_start == c->server.in_end)
             cut = whole_end((struct span){cut, all.end});   /* more may never come */
@@ -2346,6 +2321,8 @@ static bool
 read_list_line(struct client *c, char **line, size_t *length)
 {
     for (;;) {
+        if (wire_stopped(&c->server, wire_clock()))
+            return wire_fail(&c->server, EINTR);    /* however fast the lines come */
         if (!has_line(&c->server))
             before_waiting(c);
         switch (wire_line(&c->server, LIST_LINE_MAX, line, length)) {
@@ -2437,36 +2414,45 @@ sync_parent(const char *path)
 }
 
 /*
- * Opens the directory for messages. It is made if it does not exist, with its parents; one that
- * was made is on disk, or removed again. Returns -1 with errno set if that fails.
+ * Makes a directory if there is none. One that was made is on disk, or removed again. Returns
+ * false with errno set if that fails.
+ */
+static bool
+make_directory(const char *path)
+{
+    bool made = mkdir(path, S_IRWXU) == 0;
+    int error = errno;
+
+    if (made ? sync_parent(path) : error == EEXIST || access(path, F_OK) == 0)
+        return true;            /* one that exists may also be refused with EROFS and the like */
+    if (made) {
+        error = errno;
+        rmdir(path);
+    }
+    errno = error;
+    return false;
+}
+
+/*
+ * Opens the directory for messages, which is made with its parents if it does not exist. Returns
+ * -1 with errno set if that fails.
  */
 static int
 open_directory(const char *path)
 {
-    char part[PATH_MAX - 3];    /* so that sync_parent() can add to it */
+    char part[PATH_MAX - 3], *slash = part;     /* sync_parent() adds three bytes */
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    size_t length = strlen(path);
 
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    for (size_t end = 1; end <= length && end < sizeof part; end++) {
-        if (path[end] != '/' && path[end] != '\0')
-            continue;
-        snprintf(part, sizeof part, "%.*s", (int)end, path);
-
-        bool made = mkdir(part, S_IRWXU) == 0;
-        int error = errno;
-        if (made && sync_parent(part))
-            continue;
-        error = made ? errno : error;
-        if (!made && (error == EEXIST || access(part, F_OK) == 0))
-            continue;           /* one that exists may also be refused with EROFS and the like */
-        if (made)
-            rmdir(part);
-        errno = error;
-        return -1;
+    snprintf(part, sizeof part, "%s", path);
+    while (*slash != '\0' && (slash = strchr(slash + 1, '/')) != NULL) {
+        *slash = '\0';
+        if (!make_directory(part))
+            return -1;
+        *slash = '/';
     }
-    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return make_directory(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
 /*
@@ -5393,6 +5379,19 @@ decode(struct client *c, decoder *how, FILE *input, FILE *page, unsigned columns
     return error == 0 && status == 0;
 }
 
+/* Gives the keys of the terminal that are signals, and the right to read it, to a process group. */
+static void
+terminal_give(pid_t group)
+{
+    sigset_t only, before;
+
+    sigemptyset(&only);
+    sigaddset(&only, SIGTTOU);  /* which would stop who does not have it */
+    sigprocmask(SIG_BLOCK, &only, &before);
+    tcsetpgrp(STDIN_FILENO, group);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 /* The child of run_pager(): the pager, in a process group of its own if it is to own the terminal. */
 _Noreturn static void
 exec_pager(const struct client *c, const char *pager, int file, bool own_group)
@@ -5843,7 +5842,7 @@ retr_answered(struct client *c, uint64_t number)
     struct savings *all = &c->savings;
     struct saving *s = &all->list[all->count];
     struct message *m = message_find(c, number);
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct span piece;
 
     m->unsaved = true;
@@ -5864,10 +5863,10 @@ retr_answered(struct client *c, uint64_t number)
         if (c->progress.of == 1)
             c->progress.expected = s->expected;
     }
-    while (read_piece(c, &b, &piece))
+    while (read_piece(c, &d, &piece))
         save_piece(s, piece);
-    s->octets = b.unstuffer.octets;
-    if (!download_complete(&b)) {
+    s->octets = d.unstuffer.octets;
+    if (!download_complete(&d)) {
         save_close(all, s);
         text_free(&s->status);
         save_commit(c);
@@ -5966,18 +5965,18 @@ static FILE *
 receive_file(struct client *c)
 {
     FILE *file = private_file(c);
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct span piece;
     int error = file == NULL ? errno : 0;       /* stdio forgets the first one */
 
-    while (read_piece(c, &b, &piece))
+    while (read_piece(c, &d, &piece))
         if (error == 0 && fwrite(piece.at, 1, span_length(piece), file) != span_length(piece))
             error = errno;
     if (error == 0 && fflush(file) != 0)
         error = errno;
     if (error != 0)
         fail(c, "no temporary file for the message: %s", strerror(error));
-    if (error == 0 && download_complete(&b))
+    if (error == 0 && download_complete(&d))
         return file;
     if (file != NULL)
         fclose(file);
@@ -6022,7 +6021,7 @@ header_answered(struct client *c, uint64_t number)
 {
     struct message *m = message_find(c, number);
     struct text header = {0};
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct span piece;
 
     if (!read_status(c)) {
@@ -6034,7 +6033,7 @@ header_answered(struct client *c, uint64_t number)
         }
         return;
     }
-    while (read_piece(c, &b, &piece))
+    while (read_piece(c, &d, &piece))
         if (header.length < HEADER_MAX)
             text_add(&header, piece.at, span_length(piece));
     fprintf(c->headers, "%zu\n", header.length);
@@ -6095,14 +6094,14 @@ add_header_line(struct text *page, const struct message *m, int digits, struct s
     if (columns == 0) {
         text_printf(page, "%" PRIu64 "\t", m->number);
         text_add(page, date.at, (size_t)(fields.end - date.at));
-        text_printf(page, "\t%" PRId64 "\n", m->octets);
+        text_printf(page, m->octets < 0 ? "\t\n" : "\t%" PRId64 "\n", m->octets);
         return;
     }
     if (m->octets >= 0)
         size_text(m->octets, size, sizeof size);
     text_printf(&line, "%*" PRIu64 "  ", digits, m->number);
-    if (span_length(date) > 10)
-        date.end = date.at + 10;        /* without the time */
+    if (span_length(date) == 16 && date.at[10] == ' ')
+        date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
     add_cell(&line, date, 10);
     text_puts(&line, "  ");
     add_cell(&line, sender, rest / 3);
@@ -6246,32 +6245,21 @@ do_help(struct client *c, const char *word)
     print_line(c, "Ctrl-C clears the line, during an answer it ends the session; Ctrl-D is QUIT.");
 }
 
-/*
- * Answers a word from another program with what to type here. Returns false if it is none of
- * them.
- */
+/* Answers a word of another program with what to type here. Returns false if it is none. */
 static bool
 answer_habit(struct client *c, const char *word)
 {
-    static const struct { const char *words, *instead; } habits[] = {
-        {" exit bye q quit? logout close ", "QUIT"},
-        {" ls dir ", "HEADERS, or LIST for the sizes alone"},
-        {" get fetch save ", "RETR n to save message n, or SHOW n to read it"},
-        {" cat more less read view ", "SHOW n to read message n"},
-        {" rm del delete ", "DELE n to mark message n"},
+    static const char save[] = "RETR n to save message n, or SHOW n to read it";
+    static const char list[] = "HEADERS, or LIST for the sizes alone";
+    static const struct { const char *word, *instead; } habits[] = {
+        {"exit", "QUIT"}, {"bye", "QUIT"}, {"q", "QUIT"}, {"quit?", "QUIT"}, {"logout", "QUIT"},
+        {"ls", list}, {"dir", list}, {"get", save}, {"fetch", save}, {"save", save},
+        {"cat", "SHOW n"}, {"more", "SHOW n"}, {"less", "SHOW n"}, {"read", "SHOW n"},
+        {"rm", "DELE n"}, {"del", "DELE n"}, {"delete", "DELE n"},
     };
-    char lower[16];
-    size_t length = 0;
 
-    for (; word[length] != '\0' && length < sizeof lower - 3; length++)
-        lower[length + 1] = word[length] >= 'A' && word[length] <= 'Z' ?
-            (char)(word[length] - 'A' + 'a') : word[length];
-    lower[0] = lower[length + 1] = ' ';
-    lower[length + 2] = '\0';
-    if (word[length] != '\0')
-        return false;
     for (size_t i = 0; i < sizeof habits / sizeof *habits; i++)
-        if (strstr(habits[i].words, lower) != NULL) {
+        if (pop3_same_word(word, habits[i].word)) {
             fail(c, "%s is not a command of POP3; type %s", word, habits[i].instead);
             return true;
         }
@@ -6381,8 +6369,7 @@ wait_for_keys(struct client *c, int64_t ms)
     if (c->spoke == 0)
         c->spoke = wire_clock();        /* nothing was sent yet: the server waits from now on */
     wire_flush(&c->screen);
-    while (c->server.error == 0 && keys->in_start == keys->in_end && keys->error == 0
-           && c->screen.error == 0) {
+    while (keys->in_start == keys->in_end && keys->error == 0 && !is_broken(c)) {
         int fds[2] = {keys->in, c->server.in}, ready = 0;
         int64_t left = until - wire_clock(), alive;
 
@@ -6408,7 +6395,7 @@ wait_for_keys(struct client *c, int64_t ms)
                 return WAKE_PAUSE;      /* the prompt made way for what the server sent */
         }
     }
-    return c->server.error != 0 || c->screen.error != 0 ? WAKE_OVER : WAKE_KEYS;
+    return is_broken(c) ? WAKE_OVER : WAKE_KEYS;
 }
 
 /*
@@ -6531,6 +6518,7 @@ edit_line(struct client *c, bool hidden)
     terminal_mode(RAW);
     editor_start(e, hidden);
     editor_resize(e, terminal_columns());
+    e->ascii = !c->utf8;
     paste_running = 0;
     while (verdict == MORE) {
         int64_t patience = editor_patience(e), left = patience;
@@ -6562,10 +6550,15 @@ edit_line(struct client *c, bool hidden)
         }
     }
     edit_finish(c, verdict);
-    paste_running = verdict == LINE && e->pasting;
+    paste_running = verdict == LINE && e->pasting && c->editing;
+    line_stopped = line_stopped && c->editing;  /* otherwise nobody looks at it */
     terminal_mode(QUIET);
     if (verdict == LINE && e->too_long) {
         fail(c, "the line is longer than %d bytes; it was not sent", TYPED_MAX);
+        return TYPED_NOTHING;
+    }
+    if (verdict == LINE && e->dropped && !hidden) {
+        fail(c, "that line of the paste is not only text; it was not sent");
         return TYPED_NOTHING;
     }
     return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
@@ -6788,14 +6781,13 @@ converse(struct client *c)
         }
         if (wire_stopped(&c->server, wire_clock()))
             wire_fail(&c->server, EINTR);
-        if (c->server.error == 0 && c->screen.error == 0 && typed == TYPED_LINE)
-            run(c, line, length);
-        if (c->server.error == 0 && c->screen.error == 0 && typed == TYPED_END) {
+        if (typed == TYPED_END)
             hear_server(c);     /* so that nothing else is taken for QUIT's answer */
-            if (c->server.error == 0)
-                do_quit(c);
-        }
-        if ((c->server.error != 0 || c->screen.error != 0) && !c->over)
+        if (typed == TYPED_LINE && !is_broken(c))
+            run(c, line, length);
+        else if (typed == TYPED_END && !is_broken(c))
+            do_quit(c);
+        if (is_broken(c))
             connection_lost(c);
         memset(line, 0, length);
     }
@@ -6817,17 +6809,14 @@ greet(struct client *c)
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -connect %s:%s')", s->host, s->port, s->host,
              s->port);
-    if (read_status(c)) {
-        show_status(c);
+    bool welcome = read_status(c);
+    if (c->continued)
+        wire_fail(&c->server, EPROTO);  /* "+ " is no greeting */
+    show_status(c);
+    if (welcome)
         converse(c);
-    } else if (c->server.error == EPROTO || c->continued) {
-        fail(c, "%s does not speak POP3; its first line: %s", s->command != NULL ? s->command
-             : s->host, c->status[0] != '\0' ? c->status : "(more than 512 octets)");
-    } else if (c->server.error != 0) {
+    else if (c->server.error != 0)
         connection_lost(c);
-    } else {
-        show_status(c);
-    }
 }
 
 /* -- The command line -- */
@@ -6917,9 +6906,7 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         case ':':
             usage_error(c, "option -%c needs a value", optopt);
         default:
-            if (optopt == 'h' || optopt == 'V')
-                usage_error(c, "option %s takes no value", argv[optind - 1]);
-            if (optopt != 0)
+            if (optopt != 0 && optopt != 'h' && optopt != 'V')
                 usage_error(c, "no option -%c", optopt);
             usage_error(c, "no option %s", argv[optind - 1]);
         }
@@ -7095,7 +7082,7 @@ main(int argc, char **argv)
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});     /* it would hold mail and a password */
     greet(c);
     terminal_restore();
-    hang_up(c, c->quit_done);
+    hang_up(c);
     wire_flush(&c->screen);
     if (c->screen.error != 0 && c->screen.error != EINTR && !c->failed)
         fail(c, "the last lines were not shown: %s", c->screen.error == WIRE_CLOSED ?

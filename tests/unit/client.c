@@ -295,7 +295,50 @@ test_read_status(void)
     CHECK(client.server.error == EPROTO && client.failed);
     connection_lost(&client);
     connection_lost(&client);   /* says it once */
-    CHECK(client.over && strcmp(complained(), "client: this is no answer of a POP3 server: +OKAY ^[; nothing was removed\n") == 0);
+    CHECK(client.over && strcmp(complained(), "client: the server does not speak POP3. It sent: +OKAY ^[; nothing was removed\n") == 0);
+    client_end();
+}
+
+/* A message ends with CRLF dot CRLF and nothing else. If LF alone is the reason, the timeout says so. */
+static void
+test_lf_alone(void)
+{
+    struct download b = {.lone_dot = false};
+    struct text text = {0};
+    struct span piece;
+
+    client_begin();
+    client.server.idle_ms = 50;
+    server_says("a\n.\nb\r\n..\r\n.\r\n");
+    while (read_piece(&client, &b, &piece))
+        text_add(&text, piece.at, span_length(piece));
+    CHECK(download_complete(&b) && strcmp(text.bytes, "a\n.\nb\n.\n") == 0);
+    b = (struct download){.lone_dot = false};
+    server_says("a\nb\n.\n");
+    while (read_piece(&client, &b, &piece))
+        continue;
+    CHECK(!download_complete(&b) && client.server.error == EILSEQ);
+    connection_lost(&client);
+    CHECK(strstr(complained(), "the server ends its lines with LF alone") != NULL);
+    text_free(&text);
+    client_end();
+}
+
+/* No octet from 0x80 to 0x9f reaches a terminal that does not read UTF-8, alone or in a character. */
+static void
+test_eight_bit_terminal(void)
+{
+    client_begin();
+    client.utf8 = false;
+    server_says("+OK \x9b" "31m \xc2\x9b \xe2\x82\xac \xc3\xa9 \xe4\xbd\x9b\r\n");
+    CHECK(show_answer(&client));
+    warn(&client, "\xc3\x9b \x9b");
+    for (const char *p = shown(); *p != '\0'; p++)
+        CHECK((*p & 0x80) == 0);
+    for (const char *p = complained(); *p != '\0'; p++)
+        CHECK((*p & 0x80) == 0);
+    if (!CHECK(strcmp(shown(), "+OK \\x9b31m \\u009b ? ? ??\n") == 0))
+        printf("    %s", shown());
     client_end();
 }
 
@@ -1423,6 +1466,8 @@ main(int argc, char **argv)
     unit_case("sizes for people", test_sizes);
     unit_case("what is a status", test_status);
     unit_case("status lines", test_read_status);
+    unit_case("a server that ends its lines with LF alone", test_lf_alone);
+    unit_case("a terminal that does not read UTF-8", test_eight_bit_terminal);
     unit_case("what the server says unasked", test_hear_server);
     unit_case("NOOP while a person thinks", test_idle);
     unit_case("a password that is typed", test_password_keys);
