@@ -1231,7 +1231,7 @@ editor_insert(struct editor *e, const char *bytes, size_t length)
     e->cursor += length;
 }
 
-/* Returns true if a character may stand after the first bytes of a line. A blank takes no accent. */
+/* Returns true if a character may follow the first bytes of a line. A blank takes no accent. */
 static bool
 fits_after(const struct editor *e, uint32_t c, const char *line, size_t at)
 {
@@ -5415,7 +5415,7 @@ terminal_give(pid_t group)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-/* The child of run_pager(): the pager, in a process group of its own if it is to own the terminal. */
+/* Becomes the pager, with own_group in a process group of its own that has the terminal. */
 _Noreturn static void
 exec_pager(const struct client *c, const char *pager, int file, bool own_group)
 {
@@ -6584,10 +6584,12 @@ edit_line(struct client *c, bool hidden)
         fail(c, "that line of the paste is not only text; it was not sent");
         return TYPED_NOTHING;
     }
-    return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
+    if (verdict == LINE)
+        return TYPED_LINE;
+    return verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
 }
 
-/* Asks for a password and sends exactly the bytes that were typed. Ctrl-C and Enter alone: nothing. */
+/* Asks for a password and sends exactly the bytes that were typed, nothing after a Ctrl-C. */
 static void
 do_password(struct client *c)
 {
