@@ -55,10 +55,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <wchar.h>
+
+#if defined __linux__ && !defined POSIX_ONLY
+#include <sys/syscall.h>        /* elsewhere there are no SYS_ numbers, and what uses them goes */
+#endif
 
 /* OpenBSD has no iconv in its base system, and macOS has it in a library of its own. */
 #ifdef __has_include
@@ -2542,7 +2545,7 @@ rename_new(int directory, const char *from, const char *to)
     }
     if (errno == EEXIST)
         return -1;
-#if defined SYS_renameat2 && !defined POSIX_ONLY
+#ifdef SYS_renameat2
     if (syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */) == 0)
         return 0;
 #elif defined RENAME_EXCL && !defined POSIX_ONLY
@@ -2647,7 +2650,7 @@ save_commit(struct client *c)
     struct saving *end = all->list + all->count;
     bool named = false;
 
-#if defined SYS_syncfs && !defined POSIX_ONLY
+#ifdef SYS_syncfs
     if (all->count > 2)
         syscall(SYS_syncfs, (long)all->directory);
 #endif
@@ -5229,7 +5232,7 @@ private_file(const struct client *c)
             unlink(path);
     }
     error = errno;
-#ifdef MFD_CLOEXEC
+#if defined MFD_CLOEXEC && !defined POSIX_ONLY
     if (fd < 0)
         fd = memfd_create("pop3", MFD_CLOEXEC);
 #endif
