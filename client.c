@@ -4642,7 +4642,7 @@ part_content(const struct part *p, size_t most)
     struct text decoded = {NULL, 0, 0}, utf8 = {NULL, 0, 0};
     struct span data = p->encoding == ENCODING_BASE64 ? base64_data(p->body) : p->body;
     struct span footer = {data.end, p->body.end}, other = no_span;
-    bool enriched = is_type(p, "text/enriched") || is_type(p, "text/richtext");
+    bool enriched = is_word(string_span(p->type), "text/enriched|text/richtext");
     bool html = enriched || is_type(p, "text/html");
 
     data.at = decode_transfer(&decoded, data, p->encoding, most);
@@ -4650,12 +4650,11 @@ part_content(const struct part *p, size_t most)
     if (html)
         other = html_charset(text_span(&decoded));
     c.known = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
-    text_clear(&decoded);
-    if (html) {
+    text_free(&decoded);
+    if (html)
         c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
-    } else {
+    else
         content_add(&c, text_span(&utf8));
-    }
     if (trim(footer).at < footer.end) {
         if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
             text_add(&c.text, "\n", 1);
@@ -4663,7 +4662,6 @@ part_content(const struct part *p, size_t most)
         to_utf8(&utf8, limit(footer, most), no_span, string_span(p->charset));
         content_add(&c, text_span(&utf8));
     }
-    text_free(&decoded);
     text_free(&utf8);
     return c;
 }
@@ -4733,8 +4731,11 @@ choose(struct show *s, int index)
         }
     }
     if (alternative && html >= 0 && is_type(&s->parts[p->best], "text/plain")
-        && is_stub(&s->parts[p->best], &s->parts[s->parts[html].best]))
+        && is_stub(&s->parts[p->best], &s->parts[s->parts[html].best])) {
         best = html;
+        p->score = s->parts[html].score;
+        p->best = s->parts[html].best;
+    }
     p->use = PART_SHOW;
     for (int i = index + 1, child = i; alternative && i < s->count; i++) {
         struct part *below = &s->parts[i];
