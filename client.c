@@ -1234,7 +1234,7 @@ editor_insert(struct editor *e, const char *bytes, size_t length)
     e->cursor += length;
 }
 
-/* Returns true if a character may stand after the first bytes of a line. */
+/* Returns true if a character may follow the first bytes of a line. A blank takes no accent. */
 static bool
 fits_after(const struct editor *e, uint32_t c, const char *line, size_t at)
 {
@@ -1244,7 +1244,7 @@ fits_after(const struct editor *e, uint32_t c, const char *line, size_t at)
         character_at(line, previous_place(line, at), &before);
     if (c < ' ' || c > LAST_CHARACTER || (e->ascii && c >= 0x80))
         return false;
-    return !must_escape(c, before) && (at > 0 || character_columns(c) > 0);
+    return !must_escape(c, before) && (before > ' ' || character_columns(c) > 0);
 }
 
 /* Inserts the character that just arrived, if it may be shown. */
@@ -1487,7 +1487,6 @@ editor_complete(struct editor *e)
 
     char *rest = k.common + (k.count > 0 ? k.length : 0);
     bool small = e->cursor > 0 && e->line[e->cursor - 1] >= 'a';
-    bool blank = e->line[e->cursor] == ' ' && next_place(e->line, e->cursor) == e->cursor + 1;
     text_puts(&e->list, k.list != NULL ? "\r\n" : "");
     if (k.count > k.listed && k.list != NULL) {
         snprintf(number, sizeof number, "%zu more", k.count - k.listed);
@@ -1499,7 +1498,7 @@ editor_complete(struct editor *e)
     for (char *c = rest; small && *c != '\0'; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
     editor_insert(e, rest, strlen(rest));
-    if (k.count == 1 && blank)
+    if (k.count == 1 && e->line[e->cursor] == ' ')
         e->cursor++;
     else if (k.count == 1)
         editor_insert(e, " ", 1);
@@ -5371,7 +5370,7 @@ terminal_give(pid_t group)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-/* The child of run_pager(): the pager, in a process group of its own if it is to own the terminal. */
+/* Becomes the pager, with own_group in a process group of its own that has the terminal. */
 _Noreturn static void
 exec_pager(const struct client *c, const char *pager, int file, bool own_group)
 {
@@ -6540,10 +6539,12 @@ edit_line(struct client *c, bool hidden)
         fail(c, "that line of the paste is not only text; it was not sent");
         return TYPED_NOTHING;
     }
-    return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
+    if (verdict == LINE)
+        return TYPED_LINE;
+    return verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
 }
 
-/* Asks for a password and sends exactly the bytes that were typed. Ctrl-C and Enter alone: nothing. */
+/* Asks for a password and sends exactly the bytes that were typed, nothing after a Ctrl-C. */
 static void
 do_password(struct client *c)
 {

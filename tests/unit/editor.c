@@ -364,6 +364,7 @@ test_refused(void)
         {"a right-to-left override", "a\xe2\x80\xaez", "az|"},
         {"a line separator", "a\xe2\x80\xa8z", "az|"},
         {"a combining mark with nothing before it", "\xcc\x81z", "z|"},
+        {"a combining mark on a blank", "a \xcc\x81z", "a z|"},
     };
 
     TRY(refused);
