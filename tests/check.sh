@@ -161,10 +161,10 @@ fuzz() {
 # fuzz_all: two at a time, each as the one before it in its row is done. Fails when one found something.
 fuzz_all() {
     for fuzzer in session editor stuff options; do fuzz $fuzzer; done &
-    for fuzzer in answers show passfile; do fuzz $fuzzer; done
+    for fuzzer in answers show passfile visible; do fuzz $fuzzer; done
     wait
     good=true
-    for fuzzer in session editor stuff options answers show passfile; do
+    for fuzzer in session editor stuff options answers show passfile visible; do
         if [ "$(cat "$build/fuzz_$fuzzer.status")" -ne 0 ]; then
             good=false
             echo "fuzz_$fuzzer:"
