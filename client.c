@@ -3184,7 +3184,8 @@ jis_to_euc(struct text *to, struct span from)
             *out++ = set == 'D' ? '\x8f' : '\x8e';
         high = high && (pair || set == 'I');
         for (int i = 0; i < 1 + pair; i++, from.at++)
-            *out++ = high ? (char)(*from.at | 0x80) : *from.at;
+            *out++ = high ? (char)(*from.at | 0x80)
+                : ((unsigned char)*from.at & 0xe0) == 0x80 ? '\xff' : *from.at;
         if (out[-1] == '\n')
             set = 'B';
         to->length += (size_t)(out - start);
@@ -3368,7 +3369,7 @@ is_before_header(struct span line)
 {
     struct span words = trim(line);
 
-    return words.at == words.end || begins(line, "from ") || begins(line, ">from ");
+    return words.at == words.end || (begins(line, "from |>from ") && field_name(line) == 0);
 }
 
 /*
