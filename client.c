@@ -58,6 +58,9 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <wchar.h>
+#ifdef __APPLE__
+#include <xlocale.h>
+#endif
 
 #if defined __linux__ && !defined POSIX_ONLY
 #include <sys/syscall.h>        /* elsewhere there are no SYS_ numbers, and what uses them goes */

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -406,7 +407,7 @@ answer(const char *text)
 
 /* Waits until a command has come to the server, which must be the next one. */
 static bool
-gets(const char *line)
+server_got(const char *line)
 {
     size_t length = strlen(line);
 
@@ -579,7 +580,7 @@ static void
 quit(void)
 {
     type("QUIT\r");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK bye\r\n");
     CHECK(sees("+OK bye\r\n"));
     CHECK(got_no_more());
@@ -663,23 +664,23 @@ test_history(void)
 {
     start_served(80);
     type("NOOP\r");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("STAT\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     type(UP UP);
     CHECK(row_is("pop3> NOOP", 10));
     type("\r");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("\022ST");
     CHECK(row_is("search 'ST': STAT", 13));
     type("\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     quit();
@@ -712,7 +713,7 @@ test_completion_broken_off(void)
 {
     start_served(80);
     type("RETR \t");
-    CHECK(gets("LIST\r\n"));
+    CHECK(server_got("LIST\r\n"));
     press(CTRL_C);
     CHECK(ends(1));
     CHECK(on_screen("nothing was removed"));
@@ -726,11 +727,11 @@ try_lines(const char *keys)
 {
     start_served(80);
     type(keys);
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK one\r\n");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK two\r\n");
-    CHECK(gets("DELE 1\r\n"));
+    CHECK(server_got("DELE 1\r\n"));
     answer("+OK three\r\n");
     CHECK(row_is("pop3> LIST", 10));
     CHECK(times("+OK one") == 1 && times("+OK two") == 1 && times("+OK three") == 1);
@@ -753,22 +754,22 @@ test_typed_ahead(void)
 {
     start_served(80);
     type("STAT\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     type("NOOP\rLIST 1");
     for (int i = 0; i < 3; i++)         /* it may come as slowly as it likes */
         take(20);
     CHECK(strstr(now.stream, "NOOP") == NULL && strstr(now.stream, "LIST") == NULL);
     answer("+OK stat\r\n");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK noop\r\n");
     CHECK(row_is("pop3> LIST 1", 12));
     CHECK(times("+OK stat\r\n") == 1 && times("+OK noop\r\n") == 1);
     type("\177" "7\r");
-    CHECK(gets("LIST 7\r\n"));
+    CHECK(server_got("LIST 7\r\n"));
     answer("-ERR no\r\n");
     CHECK(prompted());
     type("QUIT\r");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(1));
     clean_up();
@@ -784,7 +785,7 @@ test_greeting(void)
     WAIT_FOR(now.length > 0);
     CHECK(terminal_as_before());
     answer("+OK hello\r\n");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     quit();
@@ -797,17 +798,17 @@ test_dumb(void)
     answer("+OK hello\r\n");
     CHECK(sees("+OK hello\r\npop3> "));
     type("STAX\177T\n");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(sees("+OK 1 2\r\npop3> "));
     type("abc\003");
     CHECK(sees("pop3> "));
     type("NOOP\n");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK \033[31m\r\n");
     CHECK(sees("+OK ^[[31m\r\npop3> "));
     press(CTRL_D);
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(0));
     clean_up();
@@ -822,20 +823,20 @@ test_dumb_password(void)
     type("PASS\n");
     CHECK(sees("Password: "));
     type("geheim\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(sees("pop3> "));
     CHECK(strstr(now.stream, "ehei") == NULL);
     type("PASS\n");             /* a paste that does not end is over with the password */
     CHECK(sees("Password: "));
     type("\033[200~geheim\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(sees("pop3> "));
     press(CTRL_C);
     CHECK(sees("pop3> "));
     press(CTRL_D);
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(0));
     clean_up();
@@ -891,7 +892,7 @@ test_password(void)
 {
     start_served(80);
     type("USER mrose\r");
-    CHECK(gets("USER mrose\r\n"));
+    CHECK(server_got("USER mrose\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("PASS\r");
@@ -905,13 +906,13 @@ test_password(void)
         take(20);
     CHECK(now.length == now.caused);
     type("\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK welcome\r\n");
     CHECK(sees("+OK welcome\r\n"));
     CHECK(prompted());
     CHECK(strstr(now.stream, "ehe") == NULL && strstr(now.stream, "xx") == NULL);
     type("PASS another\r");             /* this is seen, but not remembered */
-    CHECK(gets("PASS another\r\n"));
+    CHECK(server_got("PASS another\r\n"));
     answer("-ERR no\r\n");
     CHECK(prompted());
     type(UP);
@@ -919,7 +920,7 @@ test_password(void)
     type("\025");
     CHECK(prompted());
     type("QUIT\r");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(1));
     clean_up();
@@ -937,7 +938,7 @@ test_password_pasted(void)
         type("\033[200~geheim\033[201~\r");
     else
         type("geheim\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     quit();
@@ -951,13 +952,13 @@ test_password_bytes(void)
     type("PASS\r");
     CHECK(row_is("Password:", 10));
     type(" a\tb\xfc\xc3\xa9\001 \r");
-    CHECK(gets("PASS  a\tb\xfc\xc3\xa9\001 \r\n"));
+    CHECK(server_got("PASS  a\tb\xfc\xc3\xa9\001 \r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("PASS geheim");
     CHECK(row_is("pop3> PASS geheim", 17));
     type("\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     CHECK(!on_screen("geheim") && on_screen("pop3> PASS ***"));
@@ -975,11 +976,11 @@ test_paste_in_password(void)
     type("\033[200~PASS\ngeheim\033[201~");
     CHECK(row_is("Password:", 10));
     type("\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("NOOX\177P\r");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     quit();
@@ -990,7 +991,7 @@ test_paste_without_end(void)
 {
     start_served(80);
     type("\033[200~NOOP\nNOOX");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK\r\n");
     CHECK(row_is("pop3> NOOX", 10));
     pause_keys(700);
@@ -1011,19 +1012,19 @@ test_paste_stopped(void)
     type("\033[200~NOOP\nLIST\003DELE 1\nDE");
     for (int i = 0; i < 2; i++)         /* the first line may have been quicker than the Ctrl-C */
         if (times("^C") == 0 && !row_is("pop3>", 6)) {
-            CHECK(gets("NOOP\r\n"));
+            CHECK(server_got("NOOP\r\n"));
             answer("+OK\r\n");
         }
     CHECK(sees("^C"));
     type("LE 2\nDELE 3\033[201~STAT\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     type("\033[200~LIST\003DELE 4\nDE");          /* and without its end, at a pause */
     CHECK(sees("^C"));
     pause_keys(700);
     type("STAT\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     quit();
@@ -1071,7 +1072,7 @@ test_too_long(void)
     CHECK(sees("client: the line is longer than 4096 bytes; it was not sent\r\n"));
     CHECK(prompted());
     type("QUIT\r");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(1));
     clean_up();
@@ -1088,7 +1089,7 @@ test_dumb_too_long(void)
     CHECK(sees("too long"));
     CHECK(sees("pop3> "));
     press(CTRL_D);
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(1));
     clean_up();
@@ -1137,7 +1138,7 @@ test_notice(void)
     CHECK(row_is("pop3> LIST 1", 11));
     CHECK(!on_screen("1*") && now.screen.row == 2);     /* below the greeting and the notice */
     type("\005\r");
-    CHECK(gets("LIST 1\r\n"));
+    CHECK(server_got("LIST 1\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     quit();
@@ -1148,7 +1149,7 @@ test_server_goes(void)
 {
     start_served(80);
     type("DELE 1\r");
-    CHECK(gets("DELE 1\r\n"));
+    CHECK(server_got("DELE 1\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("RETR 1");
@@ -1172,7 +1173,7 @@ try_progress(bool broken_off)
     enter();
     start_served(60);
     type("RETR 1\r");
-    CHECK(gets("RETR 1\r\n"));
+    CHECK(server_got("RETR 1\r\n"));
     answer("+OK 2020000 octets\r\n");
     memset(line, 'x', 99);
     memcpy(line + 99, "\r\n", 3);
@@ -1222,7 +1223,7 @@ test_stalled(void)
     enter();
     start_served(60);
     type("RETR 1\r");
-    CHECK(gets("RETR 1\r\n"));
+    CHECK(server_got("RETR 1\r\n"));
     answer("+OK 1000 octets\r\nSubject: slow\r\n\r\n");
     WAIT_FOR(on_screen("17 B of 1.0 kB, stalled") || now.ended);
     CHECK(on_screen("17 B of 1.0 kB, stalled"));
@@ -1231,7 +1232,7 @@ test_stalled(void)
     CHECK(prompted());
     CHECK(!on_screen("stalled"));
     type("QUIT\r");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(1));
     clean_up();
@@ -1251,7 +1252,7 @@ test_pipe(void)
     answer("+OK hello\r\n");
     CHECK(sees("+OK hello\r\npop3> "));
     type("RETR 1\n");
-    CHECK(gets("RETR 1\r\n"));
+    CHECK(server_got("RETR 1\r\n"));
     answer("+OK\r\n");
     memset(line, 'x', 99);
     memcpy(line + 99, "\r\n", 3);
@@ -1262,7 +1263,7 @@ test_pipe(void)
     CHECK(sees("pop3> "));
     CHECK(strstr(now.stream, "/s") == NULL && strchr(now.stream, '\033') == NULL);
     type("QUIT\n");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(0));
     clean_up();
@@ -1280,11 +1281,11 @@ test_ctrl_c(void)
     CHECK(prompted());
     CHECK(on_screen("pop3> DELE 1^C"));
     type("STAT\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     press(CTRL_D);
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(got_no_more());
     CHECK(ends(0));
@@ -1297,11 +1298,11 @@ test_ctrl_c_in_answer(void)
 {
     start_served(80);
     type("DELE 1\r");
-    CHECK(gets("DELE 1\r\n"));
+    CHECK(server_got("DELE 1\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("LIST\r");
-    CHECK(gets("LIST\r\n"));
+    CHECK(server_got("LIST\r\n"));
     answer("+OK\r\n1 10\r\n");
     CHECK(sees("1 10\r\n"));
     press(CTRL_C);
@@ -1317,7 +1318,7 @@ test_ctrl_c_in_text(void)
 {
     start_served(80);
     type("TOP 1 1000\r");
-    CHECK(gets("TOP 1 1000\r\n"));
+    CHECK(server_got("TOP 1 1000\r\n"));
     answer("+OK\r\nSubject: long\r\n\r\nsome text without an end");
     CHECK(sees("without an end"));
     type("DELE 1\rrm -rf *\r");
@@ -1341,7 +1342,7 @@ test_signals(void)
             start_served(80);
             if (busy) {
                 type("STAT\r");
-                CHECK(gets("STAT\r\n"));
+                CHECK(server_got("STAT\r\n"));
             } else {
                 type("RETR 1");
                 CHECK(row_is("pop3> RETR 1", 12));
@@ -1382,13 +1383,13 @@ try_hang_up(const char *term, bool told, bool busy)
     answer("+OK hello\r\n");
     CHECK(prompted());
     type("DELE 1\n");
-    CHECK(gets("DELE 1\r\n"));
+    CHECK(server_got("DELE 1\r\n"));
     answer("+OK\r\n");
     CHECK(sees("marked 1\r\n"));
     CHECK(prompted());
     if (busy) {
         type("STAT\n");
-        CHECK(gets("STAT\r\n"));
+        CHECK(server_got("STAT\r\n"));
     }
     close(now.master);
     now.master = -1;
@@ -1478,7 +1479,7 @@ test_full(void)
         bool stuck = false;
 
         type("LIST\r");
-        CHECK(gets("LIST\r\n"));
+        CHECK(server_got("LIST\r\n"));
         now.unread = true;
         answer("+OK\r\n");
         for (int i = 0; i < LINES / TOGETHER; i++)
@@ -1514,7 +1515,7 @@ test_suspend(void)
     CHECK(write(now.orders, "c", 1) == 1);
     CHECK(row_is("pop3> LIST 1", 11));
     type("\005\177" "2\r");
-    CHECK(gets("LIST 2\r\n"));
+    CHECK(server_got("LIST 2\r\n"));
     press(CTRL_Z);                      /* and during an answer */
     WAIT_FOR(now.stopped);
     CHECK(now.stopped && terminal_as_before());
@@ -1547,7 +1548,7 @@ test_stop(void)
         take(50);
     CHECK((t.c_lflag & (ICANON | ECHO)) == 0);
     type("\177" "2\n");                 /* an Enter that both modes take for one */
-    CHECK(gets("LIST 2\r\n"));
+    CHECK(server_got("LIST 2\r\n"));
     answer("+OK 2 3\r\n");
     CHECK(prompted());
     quit();
@@ -1789,18 +1790,18 @@ test_tab_before_login(void)
 {
     start_served(80);
     type("RETR \t");
-    CHECK(gets("LIST\r\n"));
+    CHECK(server_got("LIST\r\n"));
     answer("-ERR log in first\r\n");
     type("\t\t\025USER ann\r");
-    CHECK(gets("USER ann\r\n"));
+    CHECK(server_got("USER ann\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("RETR \t\t\025PASS geheim\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("RETR \t");
-    CHECK(gets("LIST\r\n"));
+    CHECK(server_got("LIST\r\n"));
     answer("+OK\r\n7 70\r\n.\r\n");
     CHECK(row_is("pop3> RETR 7", 13));
     type("\025");
