@@ -174,7 +174,8 @@ fuzz_all() {
     for fuzzer in answers show passfile client_options visible; do fuzz $fuzzer; done
     wait
     good=true
-    for fuzzer in session editor stuff server_options answers show passfile client_options visible; do
+    for fuzzer in session editor stuff server_options answers show passfile client_options \
+        visible; do
         if [ "$(cat "$build/fuzz_$fuzzer.status")" -ne 0 ]; then
             good=false
             echo "fuzz_$fuzzer:"
