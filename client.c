@@ -1075,6 +1075,7 @@ struct completer {
 /* What a key did, as far as the next key wants to know. */
 enum edit { OTHER_EDIT, KILL, COMPLETION };
 
+/* All zero at first, except the prompt and the completer, which are not copied. */
 struct editor {
     const char *prompt;
     const struct completer *completer;      /* or NULL */
@@ -1109,8 +1110,8 @@ struct editor {
     size_t paste_end;           /* how much of its end mark has arrived */
 
     size_t view;                /* the column of the line at the left edge of the screen */
-    size_t painted, rows_above; /* column of the cursor; rows above it since a resize */
-    bool resized;
+    size_t painted;             /* the column of the cursor on the screen */
+    bool resized;               /* since then */
     bool bell, clear;           /* to be painted next */
     struct text list;           /* the same: the completions */
 };
@@ -1289,12 +1290,11 @@ static void
 history_add(struct editor *e)
 {
     size_t last = e->history_count;
-    bool again = last > 0 && strcmp(e->history[last - 1], e->line) == 0;
     char *copy;
 
-    if (e->line[strspn(e->line, " ")] == '\0' || again || e->hidden || is_secret(e->line))
-        return;
-    if ((copy = strdup(e->line)) == NULL)
+    if (e->line[strspn(e->line, " ")] == '\0' || e->hidden || is_secret(e->line)
+        || (last > 0 && strcmp(e->history[last - 1], e->line) == 0)
+        || (copy = strdup(e->line)) == NULL)
         return;
     if (last == HISTORY_MAX) {
         free(e->history[0]);
@@ -1342,20 +1342,10 @@ search(struct editor *e, size_t count)
     e->missed = e->bell = true;
 }
 
-/* Ends the search. The line becomes the one that was found. */
-static void
-search_accept(struct editor *e)
-{
-    e->searching = false;
-    if (e->found == e->history_count)
-        return;
-    if (e->found != e->recalled)
-        history_show(e, e->found);
-    editor_set(e, e->history[e->found]);
-    e->cursor = e->match;
-}
-
-/* Obeys a key while searching. Returns false if it ends the search and is for the line. */
+/*
+ * Obeys a key while searching. Returns false if it ends the search and is for the line, which has
+ * become the one that was found.
+ */
 static bool
 search_key(struct editor *e, uint32_t key)
 {
@@ -1372,7 +1362,13 @@ search_key(struct editor *e, uint32_t key)
         e->found = e->history_count;
         search(e, e->history_count);
     } else if (!fits_after(e, key, e->query, length)) {
-        search_accept(e);
+        e->searching = false;
+        if (e->found < e->history_count) {
+            if (e->found != e->recalled)
+                history_show(e, e->found);
+            editor_set(e, e->history[e->found]);
+            e->cursor = e->match;
+        }
         return false;
     } else if (length + more > QUERY_MAX) {
         e->bell = true;
@@ -1609,7 +1605,7 @@ editor_paint(struct editor *e, struct text *to)
     const char *line = editor_shown(e, &cursor);
 
     text_puts(to, "\r");
-    paint_move(to, e->rows_above, 'A');
+    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');  /* it may have wrapped */
     if (e->resized || e->list.length > 0)
         text_puts(to, "\033[J");
     text_puts(to, e->clear ? "\033[H\033[2J" : "");
@@ -1624,7 +1620,6 @@ editor_paint(struct editor *e, struct text *to)
         paint_move(to, e->painted, 'C');
     }
     text_puts(to, e->bell ? "\a" : "");
-    e->rows_above = 0;
     e->resized = e->bell = e->clear = false;
     text_clear(&e->list);
 }
@@ -1634,7 +1629,7 @@ static void
 editor_finish(struct editor *e, const char *behind, struct text *to)
 {
     text_puts(to, "\r");
-    paint_move(to, e->rows_above, 'A');
+    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');
     text_puts(to, "\033[J");
     e->searching = false;
     paint_prompt(e, to);
@@ -1650,7 +1645,6 @@ static void
 editor_resize(struct editor *e, size_t columns)
 {
     e->columns = columns == 0 ? 80 : columns < 2 ? 2 : columns;
-    e->rows_above = e->painted / e->columns;    /* a terminal may have wrapped what it shows */
     e->resized = true;
     e->view = 0;
 }
@@ -1667,7 +1661,7 @@ editor_start(struct editor *e, bool hidden)
     memset(e->unfinished, 0, sizeof e->unfinished);
     memset(e->query, 0, sizeof e->query);
     memset(e->bytes, 0, sizeof e->bytes);
-    e->length = e->cursor = e->view = e->painted = e->rows_above = 0;
+    e->length = e->cursor = e->view = e->painted = 0;
     e->too_long = e->dropped = e->secret = e->searching = e->bell = false;
     e->before = OTHER_EDIT;
     e->hidden = hidden;
@@ -1734,13 +1728,11 @@ editor_key(struct editor *e, uint32_t key)
 static enum verdict
 hidden_key(struct editor *e, uint32_t key)
 {
-    static const char keys[] = {
-        LINE_FEED, ENTER, CTRL_C, CTRL_D, CTRL_H, BACKSPACE, CTRL_U, CTRL_Z, '\0'
-    };
+    bool byte = key == (unsigned char)e->bytes[0];      /* and not a sequence */
 
-    if (key == PASTE || (key <= BACKSPACE && strchr(keys, (int)key) != NULL))
+    if (key == PASTE || (byte && strchr("\n\r\003\004\010\025\032\177", (int)key) != NULL))
         return editor_key(e, key);
-    if (key == (unsigned char)e->bytes[0])      /* it was a byte, not a sequence */
+    if (byte)
         editor_type(e, key);
     return MORE;
 }
@@ -1904,17 +1896,6 @@ editor_timeout(struct editor *e)
     }
     e->sequence_length = e->paste_end = 0;
     e->pasting = e->discarding = false;
-}
-
-/* Initializes an editor, whatever it contains. The prompt and the completer are not copied. */
-static void
-editor_init(struct editor *e, const char *prompt, const struct completer *completer)
-{
-    memset(e, 0, sizeof *e);
-    e->prompt = prompt;
-    e->completer = completer;
-    editor_resize(e, 0);
-    editor_start(e, false);
 }
 
 /* ---- 6. The server --------------------------------------------------------------------------- */
@@ -7041,7 +7022,8 @@ main(int argc, char **argv)
         program = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
     reserve_descriptors();
     initialize(c, &settings, &editor);
-    editor_init(&editor, "pop3> ", &completer);
+    editor.prompt = "pop3> ";
+    editor.completer = &completer;
     read_options(c, &settings, argc, argv);
     if (settings.command == NULL && (addresses = find_addresses(c)) == NULL)
         return 1;
