@@ -1295,19 +1295,19 @@ session_scan(struct session *s)
 static int
 session_open_once(struct session *s, const struct message *m, const char **name)
 {
-    const struct name key = {.inode = m->inode}, *const end = s->renamed.list + s->renamed.count;
-    const struct name *n = s->renamed.count == 0 ? NULL :
-        bsearch(&key, s->renamed.list, s->renamed.count, sizeof key, names_by_inode);
+    const struct names *names = &s->renamed;
+    const struct name key = {.inode = m->inode}, *n;
     int file, error;
 
     *name = message_name(s, m);
     file = store_open_message(s->store, m, *name);
     error = errno;
-    if (file >= 0 || (error != ENOENT && error != ESTALE))
+    if (file >= 0 || (error != ENOENT && error != ESTALE) || names->count == 0)
         return file;
-    while (n != NULL && n > s->renamed.list && n[-1].inode == m->inode)
+    n = bsearch(&key, names->list, names->count, sizeof key, names_by_inode);
+    while (n != NULL && n > names->list && n[-1].inode == m->inode)
         n--;
-    for (; n != NULL && n < end && n->inode == m->inode && file < 0; n++) {
+    for (; n != NULL && n < names->list + names->count && n->inode == m->inode && file < 0; n++) {
         const struct message *other = index_named(&s->store->index, n->text);
 
         *name = n->text;
@@ -2178,32 +2178,32 @@ address_text(const union address *address, char host[HOST_TEXT])
     return ntohs(v6 ? address->v6.sin6_port : address->v4.sin_port);
 }
 
-/*
- * Writes who is at the other end of a connection: 127.0.0.1:4711, [::1]:4711; with -i and no
- * address what stunnel, tcpserver or xinetd say in REMOTE_HOST.
- */
-static void
-peer_text(char text[PEER_TEXT], const union address *address)
-{
-    const char *remote = getenv("REMOTE_HOST");
-    char host[HOST_TEXT];
-    int port = address_text(address, host);
-
-    if (port >= 0)
-        snprintf(text, PEER_TEXT, address->any.sa_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host,
-                 port);
-    else if (remote != NULL)
-        snprintf(text, PEER_TEXT, "%.70s (from REMOTE_HOST)", remote);
-    else
-        snprintf(text, PEER_TEXT, "standard input");
-}
-
 /* Returns true if only this machine can use an address, which may have a port. */
 static bool
 is_loopback(const char *text)
 {
     return strncmp(text, "127.", 4) == 0 || strcmp(text, "::1") == 0 ||
            strncmp(text, "[::1]", 5) == 0;
+}
+
+/*
+ * Writes who is at the other end of a connection: 127.0.0.1:4711, [::1]:4711. With -i a program
+ * between the two, such as stunnel, tcpserver or xinetd, says it in REMOTE_HOST.
+ */
+static void
+peer_text(char text[PEER_TEXT], const union address *address, bool inetd)
+{
+    const char *remote = inetd ? getenv("REMOTE_HOST") : NULL;
+    char host[HOST_TEXT];
+    int port = address_text(address, host);
+
+    if (remote != NULL && (port < 0 || is_loopback(host)))
+        snprintf(text, PEER_TEXT, "%.70s (from REMOTE_HOST)", remote);
+    else if (port < 0)
+        snprintf(text, PEER_TEXT, "standard input");
+    else
+        snprintf(text, PEER_TEXT, address->any.sa_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host,
+                 port);
 }
 
 /* Returns a socket that listens on a numeric address and port, or -1 with errno set. */
@@ -2446,7 +2446,7 @@ accept_session(struct server *server, int listener)
         }
         return;
     }
-    peer_text(peer, &address);
+    peer_text(peer, &address, false);
     reap(server);
     place = find_place(server, peer, &answer);
     if (place == NULL) {
@@ -2841,7 +2841,7 @@ main(int argc, char **argv)
     log_confinement(calls, store->ruleset >= 0);
     if (settings.inetd) {
         getpeername(STDIN_FILENO, &address.any, &length);       /* if it is a socket */
-        peer_text(peer, &address);
+        peer_text(peer, &address, true);
         return serve(&settings, store, peer, STDIN_FILENO, STDOUT_FILENO, &server.mask) == 1;
     }
     report_listeners(&server);

@@ -98,7 +98,7 @@ shared_memory(size_t size)
 }
 
 /* The stores, and how many messages they have. */
-enum { S_FEW, S_SOME, S_MANY, S_MIDDLE, S_DISK, S_LF, S_CRLF, STORES };
+enum { S_FEW, S_SOME, S_LINKED, S_MANY, S_MIDDLE, S_DISK, S_LF, S_CRLF, STORES };
 
 struct store {
     const char *name;
@@ -108,6 +108,7 @@ struct store {
 
 static const struct store stores[STORES] = {
     [S_FEW] = {"few", 3, 3, "\n"},          [S_SOME] = {"some", SOME, 2000, "\n"},
+    [S_LINKED] = {"linked", SOME, 2000, "\n"},     /* each file has a second name elsewhere */
     [S_MANY] = {"many", MANY, 20000, "\n"}, [S_MIDDLE] = {"middle", 200, 50, "\n"},
     [S_DISK] = {"disk", 2000, 1, "\n"},    /* for clients that write to a disk, where each costs more */
     [S_LF] = {"lf", 1, 1, "\n"},            [S_CRLF] = {"crlf", 1, 1, "\r\n"},
@@ -172,6 +173,26 @@ make_message(int directory, size_t number, size_t size, const char *end)
     close(file);
 }
 
+/* Gives each file of a store a second name beside it, as a backup by "cp -al" does. */
+static void
+link_store(const char *work, const char *name)
+{
+    char cur[4096], from[8192], to[8192];
+    struct dirent *entry;
+    DIR *directory;
+
+    snprintf(cur, sizeof cur, "%s/%s/cur", work, name);
+    directory = opendir(cur);
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        snprintf(from, sizeof from, "%s/%s", cur, entry->d_name);
+        snprintf(to, sizeof to, "%s/%s/tmp/%s", work, name, entry->d_name);
+        if (entry->d_name[0] != '.' && link(from, to) != 0)
+            die("%s: %s", to, strerror(errno));
+    }
+    if (directory != NULL)
+        closedir(directory);
+}
+
 /* Makes a Maildir with so many messages of that size. */
 static void
 make_store(const char *work, const char *name, size_t count, size_t size, const char *end)
@@ -197,6 +218,7 @@ make_stores(const char *work, size_t big)
     for (int i = 0; i < STORES; i++)
         make_store(work, stores[i].name, store_count(i), i == S_MIDDLE ? 1024 * 1024 : i >= S_LF ? big : SMALL,
                    stores[i].end);
+    link_store(work, stores[S_LINKED].name);
     sleep(SETTLE_SECONDS);      /* mail is not that new: a server may look twice at what has just been written */
 }
 
@@ -1097,19 +1119,22 @@ compare(const struct row *row, measure *take, const struct job *job, const struc
 /* Where everything is. */
 static struct {
     const char *work, *server, *client, *self;
+    const char *other;          /* another build of the server, to compare with; or NULL */
     unsigned dovecot;           /* its port; 0: not there */
     bool mpop, curl;
 } at;
 
 static struct target floor_text, ready_some, ready_many;
 static struct target ours[STORES];      /* our server, on each of the stores */
+static struct target others[STORES];    /* the other build */
 
 static const char *
-server_command(const char *store)
+server_command(const char *server, const char *store)
 {
     static char command[8192];
 
-    snprintf(command, sizeof command, "exec %s -a 127.0.0.1 -d %s/%s/cur -t 120 0 2>/dev/null", at.server, at.work, store);
+    snprintf(command, sizeof command, "exec %s -a 127.0.0.1 -d %s/%s/cur -t 120 0 2>/dev/null", server,
+             at.work, store);
     return command;
 }
 
@@ -1128,6 +1153,21 @@ dovecot(int store)
     return (struct target){.name = "dovecot", .port = at.dovecot, .user = stores[store].name};
 }
 
+/* Fills targets with a floor, our server, and the other build and Dovecot if they are there. */
+static int
+fill_targets(struct target targets[4], struct target floor, int store, bool with_dovecot)
+{
+    int count = 0;
+
+    targets[count++] = floor;
+    targets[count++] = ours[store];
+    if (at.other != NULL)
+        targets[count++] = others[store];
+    if (with_dovecot && at.dovecot != 0)
+        targets[count++] = dovecot(store);
+    return count;
+}
+
 static void
 rows_sessions(void)
 {
@@ -1136,33 +1176,41 @@ rows_sessions(void)
 
     for (int store = S_FEW; store <= S_MANY; store++)
         for (int i = 0; i < 3; i++) {
-            const struct target targets[] = {floor_text, ours[store], dovecot(store)};
             const struct job job = {.clients = clients[i], .seconds = quick ? 0.06 : 0.4};
-            const struct row row = {what, "/s", false, store == S_FEW ? 1.0 : 0.9, 0, false, store};
-            bool with = at.dovecot != 0 && (!quick || (store == S_FEW && i != 1));
+            const struct row row = {what, "/s", false, store == S_FEW ? 0.85 : 0.8, 0, false, store};
+            const bool with = store != S_LINKED && (!quick || (store == S_FEW && i != 1));
+            struct target targets[4];
+            int count = fill_targets(targets, floor_text, store, with);
 
-            snprintf(what, sizeof what, "messages: sessions, %d at once", clients[i]);
-            compare(&row, measure_sessions, &job, targets, 2 + with);
+            if (store == S_LINKED && i != 1)
+                continue;
+            snprintf(what, sizeof what, "messages%s: sessions, %d at once",
+                     store == S_LINKED ? " with two names" : "", clients[i]);
+            compare(&row, measure_sessions, &job, targets, count);
         }
 }
 
 static void
 rows_listings(void)
 {
-    const struct target targets[] = {ready_many, ours[S_MANY], dovecot(S_MANY)};
+    struct target targets[4];
     const struct job stat = {.repeat = quick ? 10 : 50};
     const struct job list = {.repeat = quick ? 2 : 5, .command = "LIST\r\n"};
     const struct job uidl = {.repeat = quick ? 2 : 5, .command = "UIDL\r\n"};
-    const int dovecots = at.dovecot != 0 && !quick;
+    int count = fill_targets(targets, ready_many, S_MANY, false);
 
-    compare(&(struct row){"messages: connect to STAT's answer", "ms", true, 0, 1, false, S_MANY}, measure_stat, &stat, targets, 2);
-    compare(&(struct row){"messages: LIST, not the first", "ms", true, 0, 5, false, S_MANY}, measure_listing, &list, targets, 2 + dovecots);
-    compare(&(struct row){"messages: UIDL, not the first", "ms", true, 0, 5, false, S_MANY}, measure_listing, &uidl, targets, 2 + dovecots);
-    if (dovecots) {
+    compare(&(struct row){"messages: connect to STAT's answer", "ms", true, 0, 2, false, S_MANY}, measure_stat, &stat,
+            targets, count);
+    count = fill_targets(targets, ready_many, S_MANY, !quick);
+    compare(&(struct row){"messages: LIST, not the first", "ms", true, 0, 0, false, S_MANY}, measure_listing, &list,
+            targets, count);
+    compare(&(struct row){"messages: UIDL, not the first", "ms", true, 0, 0, false, S_MANY}, measure_listing, &uidl,
+            targets, count);
+    if (at.dovecot != 0 && !quick) {
         const struct job once = {.repeat = 1};
 
         compare(&(struct row){"messages: connect to STAT's answer", "ms", true, 0, 0, false, S_MANY}, measure_stat, &once,
-                (struct target[]){ready_many, targets[2]}, 2);
+                (struct target[]){ready_many, targets[count - 1]}, 2);
     }
 }
 
@@ -1173,11 +1221,12 @@ rows_big(size_t mib)
     char what[100];
 
     for (int store = S_LF; store <= S_CRLF; store++) {
-        const struct target targets[] = {floor, ours[store], dovecot(store)};
-        const struct row row = {what, "MiB/s", false, store == S_LF ? 0.75 : 0.95, 0, false, -1};
+        const struct row row = {what, "MiB/s", false, 0.9, 0, false, -1};
+        struct target targets[4];
+        int count = fill_targets(targets, floor, store, !quick);
 
         snprintf(what, sizeof what, "RETR of %zu MiB, %s file", mib, store == S_LF ? "LF" : "CRLF");
-        compare(&row, measure_big, &(struct job){0}, targets, 2 + (at.dovecot != 0 && !quick));
+        compare(&row, measure_big, &(struct job){0}, targets, count);
     }
     stop_server(&floor);
 }
@@ -1186,18 +1235,20 @@ static void
 rows_small(void)
 {
     struct target copy = start_kind("copy loop", "copy", "some");
-    const struct target targets[] = {ready_some, ours[S_SOME], dovecot(S_SOME)};
     const struct job job = {.count = store_count(S_SOME)};
-    const int three = 2 + (at.dovecot != 0);
+    struct target targets[4];
+    int count = fill_targets(targets, ready_some, S_SOME, true);
 
     copy.bare = true;
-    compare(&(struct row){"x 2 KiB, lock-step", "/s", false, 0.97, 0, false, S_SOME}, measure_lockstep, &job, targets, three);
-    compare(&(struct row){"x 2 KiB, 64 deep, against ready", "/s", false, 0, 0, false, S_SOME}, measure_pipelined, &job, targets, 2);
-    compare(&(struct row){"x 2 KiB, 64 deep, against a copy", "/s", false, 0.7, 0, false, S_SOME}, measure_pipelined, &job,
-            (struct target[]){copy, targets[1]}, 2);
+    compare(&(struct row){"x 2 KiB, lock-step", "/s", false, 0.8, 0, false, S_SOME}, measure_lockstep, &job, targets, count);
+    compare(&(struct row){"x 2 KiB, 64 deep, against ready", "/s", false, 0, 0, false, S_SOME}, measure_pipelined, &job, targets,
+            count);
+    targets[0] = copy;
+    compare(&(struct row){"x 2 KiB, 64 deep, against a copy", "/s", false, 0, 0, false, S_SOME}, measure_pipelined, &job,
+            targets, count);
     if (at.dovecot != 0)
-        compare(&(struct row){"x 2 KiB, 64 deep, against Dovecot", "/s", false, 3, 0, false, S_SOME}, measure_pipelined, &job,
-                (struct target[]){targets[2], targets[1]}, 2);
+        compare(&(struct row){"x 2 KiB, 64 deep, against Dovecot", "/s", false, 2, 0, false, S_SOME}, measure_pipelined, &job,
+                (struct target[]){targets[count - 1], targets[1]}, 2);
     stop_server(&copy);
 }
 
@@ -1224,12 +1275,18 @@ rows_memory(void)
 static void
 rows_start(void)
 {
-    char touching[8192], serving[8192];
+    char touching[8192], serving[8192], other[8192];
+    int count = 2;
 
     snprintf(touching, sizeof touching, "exec %s touch %s/many/cur", at.self, at.work);
-    snprintf(serving, sizeof serving, "%s", server_command("many"));
-    compare(&(struct row){"messages: the start", "ms", true, 1.5, 0, false, S_MANY}, measure_start, &(struct job){0},
-            (struct target[]){{.name = "touch", .command = touching}, {.name = "server", .command = serving}}, 2);
+    snprintf(serving, sizeof serving, "%s", server_command(at.server, "many"));
+    if (at.other != NULL) {
+        snprintf(other, sizeof other, "%s", server_command(at.other, "many"));
+        count = 3;
+    }
+    compare(&(struct row){"messages: the start", "ms", true, 1.6, 0, false, S_MANY}, measure_start, &(struct job){0},
+            (struct target[]){{.name = "touch", .command = touching}, {.name = "server", .command = serving},
+                              {.name = "other", .command = other}}, count);
 }
 
 static void
@@ -1242,7 +1299,7 @@ rows_change(void)
     same.name = "no change";
     changed.name = "one in/out";
     changed.change = store;
-    compare(&(struct row){"messages: the next session", "ms", true, 3, 0, false, S_MANY}, measure_session,
+    compare(&(struct row){"messages: the next session", "ms", true, 0, 40, false, S_MANY}, measure_session,
             &(struct job){.repeat = quick ? 10 : 40}, (struct target[]){same, changed}, 2);
 }
 
@@ -1310,7 +1367,9 @@ table(size_t mib, const char *tmpfs, const char *disk)
     ready_some = start_kind("ready", "ready", "some");
     ready_many = start_kind("ready", "ready", "many");
     for (int i = 0; i < STORES; i++)
-        ours[i] = start_server("server", server_command(stores[i].name));
+        ours[i] = start_server("server", server_command(at.server, stores[i].name));
+    for (int i = 0; i < STORES && at.other != NULL; i++)
+        others[i] = start_server("other", server_command(at.other, stores[i].name));
     warm_dovecot();
 
     header();
@@ -1355,6 +1414,7 @@ main(int argc, char **argv)
         quick = strcmp(argv[2], "quick") == 0;
         at.work = argv[3];
         at.server = argv[4];
+        at.other = getenv("OTHER_SERVER");
         at.client = argv[5];
         at.dovecot = (unsigned)atoi(argv[6]);
         table((size_t)atoi(argv[7]), argv[8], argv[9]);

@@ -11,7 +11,8 @@
 #
 # The stores are made in a new directory in memory (/dev/shm) where there is room, or on disk, and removed at
 # the end. Nothing listens or connects elsewhere than on 127.0.0.1. From the environment it takes SERVER and
-# CLIENT (./server and ./client) and CC. Dovecot, mpop and curl are measured where they are installed.
+# CLIENT (./server and ./client), CC, and OTHER_SERVER, another build to compare with in the same run.
+# Dovecot, mpop and curl are measured where they are installed.
 
 LC_ALL=C
 PATH=$PATH:/usr/sbin                    # where Debian keeps Dovecot

@@ -1,10 +1,9 @@
 /*
  * fuzz_system.h - a system in memory, for the fuzzers: streams, one directory with its files, and a clock
  *
- * It comes before the program and takes the place of the calls that the program makes, so that thousands of
- * sessions a second can be held, and the same input always makes the same session. Reads and writes come in
- * pieces, calls are interrupted, fail once, or a file changes, as the fuzzer says. A wait for what does not
- * come takes no time, but the clock moves on.
+ * Include it before the program. It replaces the system calls, so that a fuzzer holds thousands of sessions a
+ * second and the same input always makes the same session. Reads and writes come in pieces, calls are
+ * interrupted, fail once, or a file changes, as the fuzzer says. A wait takes no time, but the clock moves on.
  */
 #ifndef FUZZ_SYSTEM_H
 #define FUZZ_SYSTEM_H
@@ -14,13 +13,14 @@
 
 #include "fuzz.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -51,7 +51,6 @@ struct system_stream {
     const unsigned char *in;
     size_t at, have;
     enum system_end end;
-    bool brief;                 /* a read that has to wait gives up soon */
     unsigned char *out;
     size_t made, room;
     size_t takes;               /* so many octets more, then writes fail, */
@@ -251,11 +250,7 @@ system_read(int fd, void *buffer, size_t length)
 
         DEMAND(length > 0);
         if (left == 0) {
-            if (stream->end == STREAM_STAYS) {
-                DEMAND(stream->brief);                  /* it would block */
-                sys.now += 10;
-                return system_error(EAGAIN);
-            }
+            DEMAND(stream->end != STREAM_STAYS);        /* it would block: select() says so */
             return stream->end == STREAM_ENDS ? 0 : system_error(ECONNRESET);
         }
         length = system_piece(length < left ? length : left);
@@ -318,17 +313,32 @@ system_write(int fd, const void *octets, size_t length)
 static inline ssize_t
 system_send(int fd, const void *octets, size_t length, int flags)
 {
-    DEMAND((flags & MSG_NOSIGNAL) != 0);
+    DEMAND((flags & MSG_DONTWAIT) != 0);
     return system_write(fd, octets, length);
+}
+
+/* Returns true if a wait for this descriptor would end at once. */
+static inline bool
+system_ready(int fd, bool to_write)
+{
+    const struct system_stream *stream = system_stream(fd);
+
+    if (stream == NULL)
+        return true;
+    if (to_write)
+        return stream->takes > 0 || !stream->stalls;
+    return stream->at < stream->have || stream->end != STREAM_STAYS;
 }
 
 /* Waits; where nothing is ready, the time passes at once. Signals that the fuzzer ordered come here. */
 static inline int
-system_ppoll(struct pollfd *ready, nfds_t count, const struct timespec *time, const sigset_t *mask)
+system_pselect(int count, fd_set *to_read, fd_set *to_write, fd_set *errors, const struct timespec *time,
+               const sigset_t *mask)
 {
     int found = 0;
 
     (void)mask;
+    DEMAND(errors == NULL);
     if (sys.before_wait != NULL)
         sys.before_wait();
     if (sys.stop_after > 0 && --sys.stop_after == 0) {
@@ -339,17 +349,17 @@ system_ppoll(struct pollfd *ready, nfds_t count, const struct timespec *time, co
     }
     if (count > 0 && system_interrupts())
         return -1;
-    for (nfds_t i = 0; i < count; i++) {
-        const struct system_stream *stream = system_stream(ready[i].fd);
+    for (int fd = 0; fd < count; fd++) {
+        fd_set *sets[] = {to_read, to_write};
 
-        ready[i].revents = 0;
-        if (stream == NULL || ((ready[i].events & POLLOUT) != 0 && (stream->takes > 0 || !stream->stalls)))
-            ready[i].revents = ready[i].events;
-        else if ((ready[i].events & POLLIN) == 0)
-            continue;
-        else if (stream->at < stream->have || stream->end != STREAM_STAYS)
-            ready[i].revents = POLLIN;
-        found += ready[i].revents != 0;
+        for (int i = 0; i < 2; i++) {
+            if (sets[i] == NULL || !FD_ISSET(fd, sets[i]))
+                continue;
+            if (system_ready(fd, i == 1))
+                found++;
+            else
+                FD_CLR(fd, sets[i]);
+        }
     }
     if (found == 0) {
         DEMAND(time != NULL);   /* nothing would ever end it */
@@ -357,14 +367,6 @@ system_ppoll(struct pollfd *ready, nfds_t count, const struct timespec *time, co
         sys.slept += count == 0 ? (int)time->tv_sec : 0;
     }
     return found;
-}
-
-static inline int
-system_poll(struct pollfd *ready, nfds_t count, int ms)
-{
-    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-
-    return system_ppoll(ready, count, &time, NULL);
 }
 
 static inline int
@@ -412,6 +414,55 @@ system_open(const char *path, int flags, ...)
     if (system_fails("open"))
         return -1;
     return sys.no_directory ? system_error(ENOENT) : SYSTEM_DIRECTORY;
+}
+
+/* The directory as a stream of its names. One at a time is open. */
+static struct {
+    size_t at;
+    bool open;
+    struct dirent entry;
+} system_list;
+
+static inline DIR *
+system_fdopendir(int fd)
+{
+    DEMAND(fd == SYSTEM_DIRECTORY && !system_list.open);
+    system_list.open = true;
+    system_list.at = 0;
+    return (DIR *)(void *)&system_list;
+}
+
+static inline struct dirent *
+system_readdir(DIR *directory)
+{
+    DEMAND((void *)directory == (void *)&system_list && system_list.open);
+    if (system_fails("readdir"))
+        return NULL;
+    while (system_list.at < SYSTEM_FILES && sys.entry[system_list.at].file == NULL)
+        system_list.at++;
+    if (system_list.at == SYSTEM_FILES)
+        return NULL;
+    memset(&system_list.entry, 0, sizeof system_list.entry);
+    snprintf(system_list.entry.d_name, SYSTEM_NAME, "%s", sys.entry[system_list.at].name);
+    system_list.entry.d_ino = (ino_t)(1 + (sys.entry[system_list.at].file - sys.file));
+    system_list.entry.d_type = DT_UNKNOWN;
+    system_list.at++;
+    return &system_list.entry;
+}
+
+static inline int
+system_closedir(DIR *directory)
+{
+    DEMAND((void *)directory == (void *)&system_list && system_list.open);
+    system_list.open = false;
+    return 0;
+}
+
+static inline int
+system_dirfd(DIR *directory)
+{
+    DEMAND((void *)directory == (void *)&system_list && system_list.open);
+    return SYSTEM_DIRECTORY;
 }
 
 static inline int
@@ -580,8 +631,11 @@ system_call(long number, ...)
 #define pread(...) system_pread(__VA_ARGS__)
 #define write(...) system_write(__VA_ARGS__)
 #define send(...) system_send(__VA_ARGS__)
-#define poll(...) system_poll(__VA_ARGS__)
-#define ppoll(...) system_ppoll(__VA_ARGS__)
+#define pselect(...) system_pselect(__VA_ARGS__)
+#define fdopendir(...) system_fdopendir(__VA_ARGS__)
+#define readdir(...) system_readdir(__VA_ARGS__)
+#define closedir(...) system_closedir(__VA_ARGS__)
+#define dirfd(...) system_dirfd(__VA_ARGS__)
 #define clock_gettime(...) system_clock(__VA_ARGS__)
 #define open(...) system_open(__VA_ARGS__)
 #define openat(...) system_openat(__VA_ARGS__)

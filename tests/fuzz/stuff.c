@@ -116,8 +116,8 @@ measure(struct message *m, const uint8_t *file, size_t size, uint32_t seed, bool
     sys.pieces = pieces;
     system_add("1", file, size);
     fd = system_openat(SYSTEM_DIRECTORY, "1", 0);
-    *m = (struct message){.size = size};
-    DEMAND(message_measure(m, "1", fd, false));
+    *m = (struct message){.octets = 0};
+    DEMAND(message_state(m, fd) && message_measure(m, "1", fd, NULL));
     system_close(fd);
 }
 

@@ -10,7 +10,7 @@ int server_main(int, char **);
 
 #include "unit.h"
 
-enum { MESSAGE_MAX = 8, LINE_MAX_LENGTH = 6, NAME_LENGTH = 5 };
+enum { MESSAGE_MAX = 8, LINE_MAX_LENGTH = 6, NAMES_MOST = 5000, NAME_ROOM = 24 };
 
 struct bytes {
     size_t length;
@@ -402,7 +402,28 @@ order_of(const char *a, const char *b)
     return strcmp(a, b);
 }
 
-static char (*all_names)[NAME_LENGTH + 1];
+/* The order of messages: as above without folder and flags, then the flags, then the folder. */
+static int
+order_of_messages(const char *a, const char *b)
+{
+    const char *names[2] = {a, b}, *bases[2];
+    char unflagged[2][NAME_ROOM];
+    int order;
+
+    for (int i = 0; i < 2; i++) {
+        const char *slash = strchr(names[i], '/'), *flags;
+
+        bases[i] = slash != NULL ? slash + 1 : names[i];
+        flags = strstr(bases[i], ":2,");
+        snprintf(unflagged[i], NAME_ROOM, "%.*s", flags != NULL ? (int)(flags - bases[i]) : NAME_ROOM, bases[i]);
+    }
+    order = order_of(unflagged[0], unflagged[1]);
+    if (order == 0)
+        order = strcmp(bases[0], bases[1]);
+    return order != 0 ? order : strcmp(a, b);
+}
+
+static char (*all_names)[NAME_ROOM];
 static size_t name_count;
 
 static int
@@ -416,41 +437,82 @@ by_order(const void *a, const void *b)
  * every pair agrees with one sequence is what makes an order total and transitive, so triples add nothing.
  */
 static void
-test_names(void)
+check_order(void)
 {
-    struct bytes name = {0};
     size_t wrong = 0;
 
-    all_names = malloc(20000 * sizeof *all_names);
-    if (!CHECK(all_names != NULL))
-        return;
-    while (next_text(&name, "019.\xe9", 5, NAME_LENGTH)) {
-        memcpy(all_names[name_count], name.at, name.length);
-        all_names[name_count++][name.length] = '\0';
-    }
     qsort(all_names, name_count, sizeof *all_names, by_order);
     for (size_t i = 0; i < name_count && wrong < 10; i++) {
         for (size_t k = 0; k < name_count && wrong < 10; k++) {
             int order = sign(name_compare(all_names[i], all_names[k]));
 
-            if (order != (i > k) - (i < k) || order != sign(order_of(all_names[i], all_names[k]))) {
+            if (order != (i > k) - (i < k) || order != sign(order_of_messages(all_names[i], all_names[k]))) {
                 wrong++;
                 printf("\"%s\" and \"%s\" compare as %d\n", all_names[i], all_names[k], order);
             }
         }
     }
     CHECK(wrong == 0);
-    free(all_names);
+}
+
+static void
+test_names(void)
+{
+    struct bytes name = {0};
+
+    name_count = 0;
+    while (next_text(&name, "019.\xe9", 5, 5)) {
+        memcpy(all_names[name_count], name.at, name.length);
+        all_names[name_count++][name.length] = '\0';
+    }
+    check_order();
+}
+
+/* Names of up to four of these pieces, as a Maildir has them. */
+static void
+test_names_of_maildir(void)
+{
+    static const char *const pieces[] = {"a", "1", "01", ":2,", "S"}, *const folders[] = {"new/", "cur/"};
+    struct bytes text = {0};
+
+    name_count = 0;
+    while (next_text(&text, "abcde", 5, 4)) {
+        for (int folder = 0; folder < 2; folder++) {
+            char *name = all_names[name_count++];
+
+            strcpy(name, folders[folder]);
+            for (size_t i = 0; i < text.length; i++)
+                strcat(name, pieces[text.at[i] - 'a']);
+        }
+    }
+
+    /* Pieces can be put together to the same name in two ways. */
+    size_t kept = 0;
+    for (size_t i = 0; i < name_count; i++) {
+        size_t k = 0;
+
+        while (k < kept && strcmp(all_names[k], all_names[i]) != 0)
+            k++;
+        if (k == kept)
+            memmove(all_names[kept++], all_names[i], NAME_ROOM);
+    }
+    name_count = kept;
+    check_order();
 }
 
 int
 main(void)
 {
+    all_names = malloc(NAMES_MOST * sizeof *all_names);
+    if (all_names == NULL)
+        return 2;
     unit_case("every message of up to 8 bytes, there and back, in two pieces", test_messages);
     unit_case("every stream of up to 8 bytes, in two pieces", test_streams);
     unit_case("every command line of up to 6 bytes", test_lines);
     unit_case("every command line of up to 6 words and blanks", test_lines_of_words);
     unit_case("every number of up to 5 characters", test_numbers);
     unit_case("every pair of names of up to 5 bytes", test_names);
+    unit_case("every pair of names in a Maildir, of up to 4 pieces", test_names_of_maildir);
+    free(all_names);
     return unit_status;
 }

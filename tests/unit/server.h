@@ -1,0 +1,299 @@
+/*
+ * server.h - what the unit tests of server.c share: the program itself, replaced system calls, stores, sessions
+ *
+ * Four calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or take long,
+ * inotify can be missing, and preads are counted.
+ */
+#ifndef UNIT_SERVER_H
+#define UNIT_SERVER_H
+
+#define clock_gettime unit_clock_gettime
+#define fsync unit_fsync
+#define inotify_init1 unit_inotify_init1
+#define pread unit_pread
+
+int server_main(int, char **);
+#define main server_main
+#include "../../server.c"
+#undef main
+
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <ftw.h>
+
+#ifdef __GNUC__
+#pragma GCC diagnostic ignored "-Wunused-function"      /* no program uses all of this */
+#pragma GCC diagnostic ignored "-Wunused-variable"
+#endif
+
+/* ---- Replaced calls ---------------------------------------------------------------------------------- */
+
+#undef clock_gettime
+int clock_gettime(clockid_t clock, struct timespec *time);
+
+static int64_t clock_ahead;     /* seconds that the server's clocks are ahead of the true ones */
+static int clock_speed = 1;     /* how many times as fast the monotonic one goes, */
+static struct timespec clock_from;      /* from this time on */
+
+static int64_t
+nanoseconds_between(const struct timespec *a, const struct timespec *b)
+{
+    return (b->tv_sec - a->tv_sec) * INT64_C(1000000000) + b->tv_nsec - a->tv_nsec;
+}
+
+int
+unit_clock_gettime(clockid_t clock, struct timespec *time)
+{
+    int result = clock_gettime(clock, time);
+
+    if (clock_speed > 1 && clock == CLOCK_MONOTONIC) {
+        int64_t passed = nanoseconds_between(&clock_from, time) * clock_speed;
+
+        time->tv_sec = clock_from.tv_sec + 1 + (time_t)(passed / 1000000000);
+        time->tv_nsec = (long)(passed % 1000000000);
+    }
+    time->tv_sec += (time_t)clock_ahead;
+    return result;
+}
+
+static int syncs, sync_error, sync_seconds;
+
+/* Counts, lets time pass, and fails if it is to. */
+int
+unit_fsync(int file)
+{
+    syncs++;
+    clock_ahead += sync_seconds;
+    errno = sync_error;
+    return fcntl(file, F_GETFD) < 0 || sync_error != 0 ? -1 : 0;
+}
+
+#ifdef HAS_INOTIFY
+#undef inotify_init1
+int inotify_init1(int flags);
+
+static bool no_watch;
+
+int
+unit_inotify_init1(int flags)
+{
+    errno = EMFILE;
+    return no_watch ? -1 : inotify_init1(flags);
+}
+#else
+static bool no_watch = true;
+#endif
+
+#undef pread
+ssize_t pread(int file, void *block, size_t length, off_t offset);
+
+static int reads;               /* number of calls */
+static int read_limit;          /* bytes that one call returns at most; 0: no limit */
+
+ssize_t
+unit_pread(int file, void *block, size_t length, off_t offset)
+{
+    reads++;
+    return pread(file, block, read_limit > 0 && length > (size_t)read_limit ? (size_t)read_limit : length, offset);
+}
+
+/* ---- Files and stores -------------------------------------------------------------------------------- */
+
+static uint32_t dice_state = 1;
+
+/* Returns a number below limit, the same ones in each run. */
+static unsigned
+dice(unsigned limit)
+{
+    dice_state = dice_state * 1664525 + 1013904223;
+    return (dice_state >> 8) % limit;
+}
+
+static void
+write_file(const char *path, const void *octets, size_t length)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+    CHECK(file >= 0 && write(file, octets, length) == (ssize_t)length);
+    close(file);
+}
+
+static void
+write_text(const char *path, const char *text)
+{
+    write_file(path, text, strlen(text));
+}
+
+static int
+remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status;
+    (void)type;
+    (void)walk;
+    remove(path);
+    return 0;
+}
+
+/* Makes an empty directory called store, whatever was there, and sets the clock right. */
+static void
+empty_store(void)
+{
+    clock_ahead = 0;
+    nftw("store", remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    CHECK(mkdir("store", 0755) == 0);
+}
+
+static struct store
+new_store(void)
+{
+    return (struct store){.path = "store", .directory = -1, .inotify = -1, .ruleset = -1, .scanned = true};
+}
+
+static void
+free_store(struct store *store)
+{
+    store_close(store);
+    index_free(&store->index);
+}
+
+static const char *
+name_at(const struct store *store, size_t i)
+{
+    return store->index.names + store->index.messages[i].name;
+}
+
+/* Returns true if a session would still send message i. */
+static bool
+can_open(const struct store *store, size_t i)
+{
+    int file = store_open(store, name_at(store, i));
+    bool unchanged = file >= 0 && message_unchanged(store, &store->index.messages[i], file);
+
+    if (file >= 0)
+        close(file);
+    return unchanged;
+}
+
+/* Makes messages 1 to count, old enough to be measured at once, and their index. */
+static struct store
+settled_store(int count)
+{
+    struct store store = new_store();
+    char path[64];
+
+    empty_store();
+    for (int i = 1; i <= count; i++) {
+        snprintf(path, sizeof path, "store/%d", i);
+        write_text(path, "text\n");
+    }
+    clock_ahead = 10;
+    CHECK(store_refresh(&store));
+    return store;
+}
+
+/* Holds a session as serve() does, unconfined. Returns true if it found the index out of date. */
+static bool
+run_session(const struct settings *settings, const struct store *store, int socket)
+{
+    struct session *s = calloc(1, sizeof *s);
+    bool stale;
+
+    s->settings = settings;
+    s->store = store;
+    s->peer = "peer";
+    s->began = wire_clock();
+    wire_open(&s->wire, socket, socket);
+    session_run(s);
+    stale = s->stale;
+    names_free(&s->renamed);
+    free(s->deleted);
+    free(s);
+    return stale;
+}
+
+/* Sends commands to a session on a store. Returns its answers until the next call. */
+static const char *
+hold_session(const struct settings *settings, const struct store *store, const char *commands)
+{
+    static char answers[64 * 1024];
+    size_t length = 0;
+    ssize_t count;
+    int pair[2];
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    CHECK(write(pair[0], commands, strlen(commands)) == (ssize_t)strlen(commands));
+    shutdown(pair[0], SHUT_WR);
+    run_session(settings, store, pair[1]);
+    close(pair[1]);
+    while ((count = read(pair[0], answers + length, sizeof answers - 1 - length)) > 0)
+        length += (size_t)count;
+    close(pair[0]);
+    answers[length] = '\0';
+    return answers;
+}
+
+/* Returns true if the last line of a text begins like this. */
+static bool
+last_line(const char *text, const char *wanted)
+{
+    const char *line = text, *next;
+
+    while ((next = strchr(line, '\n')) != NULL && next[1] != '\0')
+        line = next + 1;
+    return strncmp(line, wanted, strlen(wanted)) == 0;
+}
+
+/* Sends standard error to a file, or back: returns what to give back. */
+static int
+redirect_log(int back)
+{
+    int old = -1;
+
+    fflush(stderr);
+    if (back < 0) {
+        int file = open("log", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+        old = dup(STDERR_FILENO);
+        dup2(file, STDERR_FILENO);
+        close(file);
+    } else {
+        dup2(back, STDERR_FILENO);
+        close(back);
+    }
+    return old;
+}
+
+/* Returns what was logged, until the next call. */
+static const char *
+logged(void)
+{
+    static char text[64 * 1024];
+    int file = open("log", O_RDONLY);
+    ssize_t length = read(file, text, sizeof text - 1);
+
+    close(file);
+    text[length > 0 ? length : 0] = '\0';
+    return text;
+}
+
+/* Runs the cases in a new directory. Returns the exit status. */
+static int
+run_in_directory(void (*run_cases)(void))
+{
+    const char *temporary = getenv("TMPDIR");
+    char directory[1024];
+
+    snprintf(directory, sizeof directory, "%s/unit.XXXXXX", temporary != NULL ? temporary : "/tmp");
+    if (mkdtemp(directory) == NULL || chdir(directory) != 0) {
+        perror(directory);
+        return 1;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    run_cases();
+    if (chdir("/") == 0)
+        nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return unit_status;
+}
+
+#endif
