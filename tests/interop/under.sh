@@ -229,6 +229,55 @@ if wanted stunnel; then
     fi
 fi
 
+# nginx's mail proxy in front of our server takes a login only after STLS. An http server of its own tells
+# it where our server is. The command for -x is the README's: openssl keeps the greeting to itself.
+start_proxy() {
+    echo "$user:$password" >passfile
+    start_server -p passfile
+    server_port=$port port=$(mail port) http_port=$(mail port)
+    cat >nginx.conf <<EOF
+load_module /usr/lib/nginx/modules/ngx_mail_module.so;
+daemon off;
+pid $PWD/nginx.pid;
+error_log $PWD/nginx.log;
+events {}
+http {
+    access_log off;
+    server {
+        listen 127.0.0.1:$http_port;
+        add_header Auth-Status OK;
+        add_header Auth-Server 127.0.0.1;
+        add_header Auth-Port $server_port;
+        return 204;
+    }
+}
+mail {
+    auth_http 127.0.0.1:$http_port/;
+    pop3_capabilities TOP UIDL USER PIPELINING;
+    ssl_certificate $work/cert.pem;
+    ssl_certificate_key $work/key.pem;
+    server { listen 127.0.0.1:$port; protocol pop3; starttls only; }
+}
+EOF
+    $server_limit nginx -p "$PWD" -c "$PWD/nginx.conf" >said 2>&1 &
+    tunnel_pid=$!
+    mail greets $port
+}
+
+stop_proxy() {
+    stop_listening
+    stop_server || echo 'the server did not end well'
+}
+
+client_by_stls() {
+    start_proxy || echo 'nginx does not start'
+    all_removed -x "printf '+OK\\r\\n'; exec $(s_client $port "$trusted" -starttls pop3)"
+    stop_proxy
+}
+
+check nginx 'our client gets and removes all by STLS' \
+    'test -e /usr/lib/nginx/modules/ngx_mail_module.so && nginx -v && openssl version' client_by_stls
+
 # An sshd with keys of its own, and a user there who has our server, and the store, at home.
 start_sshd() {
     start_guest sshd_start
