@@ -24,8 +24,8 @@
  *     removes messages.
  *   - A file changes during a session: session_open() compares it with the index before +OK, and
  *     message_send() again before the final dot. do_quit() does not remove it.
- *   - The index itself is out of date: the session that notices exits with EXIT_STALE, and the
- *     parent reads the whole store before the next session.
+ *   - The index itself is out of date: the session that notices sets store.stale, which it shares
+ *     with the parent, and the parent reads the whole store before the next session.
  *   - A session crashes or is killed: reap() logs it. No other process is affected.
  *   - A session is compromised: confine_session() left it nothing but reading and removing mail.
  *   - The server is stopped: the parent sends SIGTERM to the sessions. A session takes the signal
@@ -58,7 +58,6 @@
 #define HAS_INOTIFY 1
 #include <sys/inotify.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/vfs.h>
 #if defined __has_include
 #if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
@@ -109,8 +108,7 @@ enum {
     FLUSH_SIZE = 64 * 1024,     /* pending octets that are sent before the next command */
     NAMES_LOGGED = 20,          /* names per scan that the log mentions one by one */
     SESSION_MEMORY = 64 * 1024 * 1024,  /* bytes of address space for a session, */
-    SESSION_MEMORY_EACH = 512,  /* and for each message */
-    EXIT_STALE = 3              /* exit status of a session that found the index out of date */
+    SESSION_MEMORY_EACH = 512   /* and for each message */
 };
 
 struct settings {
@@ -159,11 +157,7 @@ struct index {
 
 /* A growing list of file names, relative to the store's directory. */
 struct names {
-    struct name {
-        char *text;
-        uint64_t inode;         /* 0: not known */
-        bool regular;           /* known to be a regular file */
-    } *list;
+    struct name { char *text; uint64_t inode; } *list;
     size_t count, room;
     size_t bytes;               /* of all texts, each with its NUL */
 };
@@ -173,12 +167,12 @@ struct store {
     int directory;              /* -1: closed; the next refresh reads everything */
     dev_t device;               /* which directory it is */
     ino_t inode;
-    bool maildir;
+    const char *const *folders; /* where the messages are: one, or the two of a Maildir */
     int inotify;                /* reports every change, or -1 */
     int watches[2];             /* its watch descriptor for each folder */
     int ruleset;                /* Landlock's rules for this directory, or -1 */
     bool scanned;               /* the first scan is over */
-    bool unreadable;            /* a file could not be read: the next refresh reads everything */
+    bool *stale;                /* the next refresh reads everything; shared with the sessions */
     struct index index;
 };
 
@@ -198,7 +192,6 @@ struct session {
     uint64_t marked_octets;
     struct names renamed;       /* the store's names by inode, to find renamed messages */
 
-    bool stale;                 /* a file was not as the index says */
     size_t retrieved, topped, removed;
     uint64_t retrieved_octets;
 
@@ -208,6 +201,7 @@ struct session {
 
 /* What a handler gets: everything is checked, the message exists and is not marked. */
 struct request {
+    enum pop3_verb verb;
     uint64_t number;            /* of the message, 0: none was given */
     const struct message *message;
     uint64_t lines;
@@ -234,13 +228,15 @@ escape(char *to, size_t room, const char *text)
 }
 
 /*
- * Writes one line to standard error, in one write. Parts of it come from strangers, so it is
- * escaped. A line that cannot be written at once is lost: the log never stops a session.
+ * Writes one line to standard error, in one write, and keeps errno. Parts of it come from
+ * strangers, so it is escaped. A line that cannot be written at once is lost: the log never stops
+ * a session.
  */
 static void __attribute__((format(printf, 1, 2)))
 log_line(const char *format, ...)
 {
     const int log = STDERR_FILENO;
+    const int error = errno;
     char text[800], line[2048];
     size_t length = 0;
     va_list arguments;
@@ -261,6 +257,7 @@ log_line(const char *format, ...)
     if (wait_ready(&log, 1, true, 0, NULL) != 0)
         while (write(log, line, length) < 0 && errno == EINTR)
             continue;
+    errno = error;
 }
 
 /*
@@ -277,7 +274,7 @@ log_start(void)
     if (fstat(STDERR_FILENO, &log) == 0)
         snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)log.st_dev, (uintmax_t)log.st_ino);
     log_times = stream == NULL || strcmp(stream, own) != 0;
-    tzset();                    /* reads its file now, not in each session */
+    tzset();                    /* reads a file, by calls that confine_calls() forbids */
 }
 
 static const char *
@@ -450,7 +447,7 @@ name_compare(const char *a, const char *b)
 
 /* Adds a name, after its folder. Returns false with errno set if there is no memory. */
 static bool
-names_add(struct names *n, const char *folder, const char *name, uint64_t inode, bool regular)
+names_add(struct names *n, const char *folder, const char *name, uint64_t inode)
 {
     const size_t before = strlen(folder), size = strlen(name) + 1;
     char *text;
@@ -469,7 +466,7 @@ names_add(struct names *n, const char *folder, const char *name, uint64_t inode,
         return false;
     memcpy(text, folder, before);
     memcpy(text + before, name, size);
-    n->list[n->count++] = (struct name){.text = text, .inode = inode, .regular = regular};
+    n->list[n->count++] = (struct name){.text = text, .inode = inode};
     n->bytes += before + size;
     return true;
 }
@@ -612,6 +609,7 @@ read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
 struct scan {
     const struct store *store;
     size_t named;               /* number of names; the log gets NAMES_LOGGED of them */
+    bool mbox;                  /* the present file starts like an mbox */
 };
 
 static void
@@ -624,26 +622,30 @@ log_name(struct scan *scan, const char *name, const char *verdict, const char *r
 }
 
 /*
- * Warns at the first scan if a file, of which these are the first bytes, does not look like mail.
+ * Warns at the first scan about a file that does not look like mail. It gets block after block; a
+ * separator that lies on the border of two is not seen, the next one is.
  */
 static void
-warn_no_message(struct scan *scan, const char *name, const unsigned char *block, size_t length)
+warn_no_message(struct scan *scan, const char *name, const unsigned char *block, size_t length,
+                bool first)
 {
     const unsigned char *end = block + length, *p = block;
 
-    if (scan->store->scanned || length == 0)
+    if (scan->store->scanned)
         return;
-    if (length > 5 && memcmp(block, "From ", 5) == 0) {
-        for (; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++) {
-            const unsigned char *line = p + 1 < end && p[1] == '\r' ? p + 2 : p + 1;
+    if (first)
+        scan->mbox = length > 5 && memcmp(block, "From ", 5) == 0;
+    for (; scan->mbox && (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++) {
+        const unsigned char *line = p + 1 < end && p[1] == '\r' ? p + 2 : p + 1;
 
-            if (end - line > 6 && memcmp(line, "\nFrom ", 6) == 0) {
-                log_name(scan, name, "warning: ", "an mbox of several messages, served as one");
-                return;
-            }
+        if (end - line > 6 && memcmp(line, "\nFrom ", 6) == 0) {
+            log_name(scan, name, "warning: ", "an mbox of several messages, served as one");
+            scan->mbox = false;
+            return;
         }
-        return;
     }
+    if (!first || scan->mbox)
+        return;
     while (p < end && *p > ' ' && *p < 0x7f && *p != ':')
         p++;
     if (p == block || p == end || *p != ':')
@@ -689,8 +691,8 @@ message_measure(struct message *m, const char *name, int file, struct scan *scan
             return false;
         if (count == 0)
             break;
-        if (scan != NULL && offset == 0)
-            warn_no_message(scan, name, block, (size_t)count);
+        if (scan != NULL)
+            warn_no_message(scan, name, block, (size_t)count, offset == 0);
         hash_add(&hash, block, (size_t)count);
         for (end = block + count; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
             bare += (p > block ? p[-1] : last) != '\r';
@@ -720,7 +722,7 @@ close_quietly(int file)
     errno = error;
 }
 
-/* Opens a file of the store. Returns its descriptor, or -1 with errno set: ESTALE if it is none. */
+/* Opens a file of the store. Returns its descriptor, or -1 with errno set. */
 static int
 store_open(const struct store *store, const char *name)
 {
@@ -728,7 +730,11 @@ store_open(const struct store *store, const char *name)
                       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
     if (file < 0 && (errno == ELOOP || errno == EMLINK || errno == ENXIO || errno == EOPNOTSUPP))
-        errno = ESTALE;         /* what systems say of a symbolic link and a socket */
+        errno = ESTALE;         /* what systems say of a symbolic link or a socket */
+#ifdef EFTYPE
+    if (file < 0 && errno == EFTYPE)
+        errno = ESTALE;
+#endif
     return file;
 }
 
@@ -739,30 +745,27 @@ store_open(const struct store *store, const char *name)
  * error.
  */
 static const char *
-store_look(struct scan *scan, const struct name *name, const struct message *known,
-           struct message *found)
+store_look(struct scan *scan, const char *name, const struct message *known, struct message *found)
 {
-    bool measured;
     struct stat status;
+    bool measured;
     int file;
 
     errno = 0;
-    if (known != NULL || !name->regular) {
-        if (fstatat(scan->store->directory, name->text, &status, AT_SYMLINK_NOFOLLOW) != 0)
-            return strerror(errno);
-        if (!S_ISREG(status.st_mode))
-            return S_ISDIR(status.st_mode) ? "a directory" :
-                   S_ISLNK(status.st_mode) ? "a symbolic link" : "not a regular file";
-        message_identify(found, &status);
-        if (known != NULL && message_same(found, known)) {
-            *found = *known;
-            return NULL;
-        }
+    if (fstatat(scan->store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return strerror(errno);
+    if (!S_ISREG(status.st_mode))
+        return S_ISDIR(status.st_mode) ? "a directory" :
+               S_ISLNK(status.st_mode) ? "a symbolic link" : "not a regular file";
+    message_identify(found, &status);
+    if (known != NULL && message_same(found, known)) {
+        *found = *known;
+        return NULL;
     }
-    file = store_open(scan->store, name->text);
+    file = store_open(scan->store, name);
     if (file < 0)
         return strerror(errno);
-    measured = message_state(found, file) && message_measure(found, name->text, file, scan);
+    measured = message_measure(found, name, file, scan);
     close_quietly(file);
     return measured ? NULL : errno == ERANGE ? "shorter than its size" : strerror(errno);
 }
@@ -815,34 +818,21 @@ index_add(struct index *x, const struct message *message, const char *name)
 }
 
 /*
- * Moves a finished index to memory that forks share: a file without a name, mapped private, so
- * that no session can change it for others. A fork copies the page tables of other memory, which
- * takes long for many messages. Where there is no such file, the index stays where it is.
+ * Replaces the memory of a finished index by a private mapping of a file without a name: a fork
+ * shares it without copying its page tables, which takes long for many messages, and no session
+ * can change it for others. Where there is no such file, the memory stays as it is.
  */
 static void
 index_finish(struct index *x)
 {
 #if defined HAS_INOTIFY && defined SYS_memfd_create
-    const size_t messages_size = x->count * sizeof(struct message);
-    const size_t size = messages_size + x->names_size + 1;
-    const struct iovec parts[] = {
-        {.iov_base = x->memory, .iov_len = messages_size},
-        {.iov_base = (void *)(uintptr_t)x->names, .iov_len = x->names_size + 1}
-    };
     int file = (int)syscall(SYS_memfd_create, "index", 1L);     /* MFD_CLOEXEC */
-    char *shared = MAP_FAILED;
 
-    if (file >= 0 && writev(file, parts, 2) == (ssize_t)size)
-        shared = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
-    if (file >= 0)
-        close(file);
-    if (shared != MAP_FAILED) {
-        munmap(x->memory, x->memory_size);
-        x->memory = shared;
-        x->memory_size = size;
-        x->messages = (const struct message *)(const void *)shared;
-        x->names = shared + messages_size;
-    }
+    if (file < 0)
+        return;
+    if (write(file, x->memory, x->memory_size) == (ssize_t)x->memory_size)
+        mmap(x->memory, x->memory_size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
+    close(file);
 #else
     (void)x;
 #endif
@@ -899,7 +889,6 @@ store_merge(struct store *store, struct names *names, bool whole)
     names_sort(names, names_by_name);
     if (!index_start(&new, old->count + names->count, old->names_size + names->bytes))
         return false;
-    store->unreadable = false;
     for (size_t i = 0; i < names->count; i++) {
         const char *name = names->list[i].text, *reason = "";
         const struct message *known = index_named(&store->index, name);
@@ -913,7 +902,7 @@ store_merge(struct store *store, struct names *names, bool whole)
         }
         errno = EINTR;
         if (!stop_pending())
-            reason = store_look(&scan, &names->list[i], known, &found);
+            reason = store_look(&scan, name, known, &found);
         if (reason == NULL) {
             index_add(&new, &found, name);
         } else if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
@@ -925,7 +914,7 @@ store_merge(struct store *store, struct names *names, bool whole)
         } else if (errno != ENOENT) {
             const bool damaged = errno != 0 && errno != EACCES && errno != EPERM && errno != ERANGE;
 
-            store->unreadable = store->unreadable || damaged;
+            *store->stale = *store->stale || damaged;
             if (damaged || !store->scanned || !whole)
                 log_name(&scan, name, "skipped, ", reason);
         }
@@ -951,15 +940,9 @@ name_is_message(const char *name)
             strlen(name) != strlen(temporary) + 6);
 }
 
-/* A store is one folder, or the two of a Maildir: moves go from the first to the second. */
+/* Moves of other programs go from the first folder to the second. */
 static const char *const plain_folders[] = {"", NULL};
 static const char *const maildir_folders[] = {"new/", "cur/", NULL};
-
-static const char *const *
-store_folders(const struct store *store)
-{
-    return store->maildir ? maildir_folders : plain_folders;
-}
 
 /* Opens a folder of the store for reading its names. Returns NULL with errno set on failure. */
 static DIR *
@@ -974,22 +957,11 @@ folder_open(const struct store *store, const char *folder)
     return directory;
 }
 
-static bool
-entry_is_regular(const struct dirent *entry)
-{
-#ifdef DT_REG
-    return entry->d_type == DT_REG;
-#else
-    (void)entry;
-    return false;
-#endif
-}
-
 /* Adds all names that can be messages. Returns false with errno set on failure. */
 static bool
 store_names(const struct store *store, struct names *names)
 {
-    for (const char *const *folder = store_folders(store); *folder != NULL; folder++) {
+    for (const char *const *folder = store->folders; *folder != NULL; folder++) {
         DIR *directory = folder_open(store, *folder);
         struct dirent *entry;
         int error;
@@ -1001,8 +973,7 @@ store_names(const struct store *store, struct names *names)
             entry = readdir(directory);
         } while (entry != NULL &&
                  (!name_is_message(entry->d_name) ||
-                  names_add(names, *folder, entry->d_name, (uint64_t)entry->d_ino,
-                            entry_is_regular(entry))));
+                  names_add(names, *folder, entry->d_name, (uint64_t)entry->d_ino)));
         error = errno;
         closedir(directory);
         errno = error;
@@ -1043,7 +1014,7 @@ store_watch(struct store *store)
     };
     const uint32_t changes = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM |
                              IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-    const char *const *folders = store_folders(store);
+    const char *const *folders = store->folders;
     char path[PATH_MAX];
     struct statfs fs;
     bool watched = true;
@@ -1076,7 +1047,7 @@ store_changes(const struct store *store, struct names *names)
     union { struct inotify_event event; char bytes[4096]; } buffer;
     const uint32_t lost = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF |
                           IN_ISDIR;     /* it may be a Maildir now */
-    const char *const *folders = store_folders(store);
+    const char *const *folders = store->folders;
     ssize_t length;
 
     while ((length = read(store->inotify, buffer.bytes, sizeof buffer)) > 0) {
@@ -1086,7 +1057,7 @@ store_changes(const struct store *store, struct names *names)
 
             if ((event->mask & lost) != 0 || event->len == 0 || folder == NULL)
                 return false;
-            if (name_is_message(event->name) && !names_add(names, folder, event->name, 0, false))
+            if (name_is_message(event->name) && !names_add(names, folder, event->name, 0))
                 return false;
             at += sizeof *event + event->len;
         }
@@ -1123,8 +1094,8 @@ store_reopen(struct store *store)
         return false;
     store->device = status.st_dev;
     store->inode = status.st_ino;
-    store->maildir = is_directory(store, "cur") && is_directory(store, "new") &&
-                     is_directory(store, "tmp");
+    store->folders = is_directory(store, "cur") && is_directory(store, "new") &&
+                     is_directory(store, "tmp") ? maildir_folders : plain_folders;
     store_watch(store);
     return true;
 }
@@ -1138,11 +1109,12 @@ static bool
 store_refresh(struct store *store)
 {
     struct names names = {.list = NULL};
-    const bool whole = store->inotify < 0 || store->unreadable || !store_is_current(store) ||
+    const bool whole = store->inotify < 0 || *store->stale || !store_is_current(store) ||
                        !store_changes(store, &names);
     bool done = true;
     int error;
 
+    *store->stale = false;
     if (whole) {
         names_free(&names);
         done = store_reopen(store) && store_names(store, &names);
@@ -1207,6 +1179,7 @@ folder_sync(const struct store *store, const char *folder)
 {
     DIR *directory = folder_open(store, folder);
     bool done;
+    int error;
 
     if (directory == NULL)
         return false;
@@ -1215,7 +1188,9 @@ folder_sync(const struct store *store, const char *folder)
 #else
     done = fsync(dirfd(directory)) == 0 || errno == EINVAL || errno == ENOTSUP;
 #endif
+    error = errno;
     closedir(directory);
+    errno = error;
     return done;
 }
 
@@ -1288,15 +1263,17 @@ session_scan(struct session *s)
  * Opens a message, unchanged, under its name; or, as the last session_scan() found it, under
  * another that has its inode and is not the name of another message, as a second hard link is.
  * Returns its descriptor, with the name in *name, or -1 with errno set: ENOENT if no name was
- * found, ESTALE if the message was changed or replaced. (A new file can have the inode of a
- * message that is gone. It is taken for the message, changed, only if the names differ in nothing
- * but flags.)
+ * found, ESTALE if the message was changed or replaced.
+ *
+ * Names that differ in flags alone come first. A new file can reuse the inode of a removed
+ * message, so a file that is not as the message was counts as the message, changed, only among
+ * them.
  */
 static int
 session_open_once(struct session *s, const struct message *m, const char **name)
 {
     const struct names *names = &s->renamed;
-    const struct name key = {.inode = m->inode}, *n;
+    const struct name key = {.inode = m->inode}, *first, *n;
     int file, error;
 
     *name = message_name(s, m);
@@ -1304,17 +1281,21 @@ session_open_once(struct session *s, const struct message *m, const char **name)
     error = errno;
     if (file >= 0 || (error != ENOENT && error != ESTALE) || names->count == 0)
         return file;
-    n = bsearch(&key, names->list, names->count, sizeof key, names_by_inode);
-    while (n != NULL && n > names->list && n[-1].inode == m->inode)
-        n--;
-    for (; n != NULL && n < names->list + names->count && n->inode == m->inode && file < 0; n++) {
-        const struct message *other = index_named(&s->store->index, n->text);
+    first = bsearch(&key, names->list, names->count, sizeof key, names_by_inode);
+    while (first != NULL && first > names->list && first[-1].inode == m->inode)
+        first--;
+    for (int flagged = 1; flagged >= 0 && first != NULL && file < 0; flagged--) {
+        for (n = first; n < names->list + names->count && n->inode == m->inode && file < 0; n++) {
+            const struct message *other = index_named(&s->store->index, n->text);
 
-        *name = n->text;
-        if (other == NULL || other->inode != m->inode)
+            if (same_unflagged(n->text, message_name(s, m)) != flagged ||
+                (other != NULL && other->inode == m->inode))
+                continue;
+            *name = n->text;
             file = store_open_message(s->store, m, *name);
-        if (file < 0 && other == NULL && same_unflagged(*name, message_name(s, m)))
-            error = errno;
+            if (file < 0 && errno != ENOENT && (errno != ESTALE || (flagged && other == NULL)))
+                error = errno;
+        }
     }
     errno = error;
     return file;
@@ -1340,7 +1321,7 @@ session_open(struct session *s, const struct message *m)
 static const char *
 error_text(int error)
 {
-    return error == ESTALE ? "it was changed since the session began" : strerror(error);
+    return error == ESTALE ? "changed since the session began" : strerror(error);
 }
 
 /* The position of TOP in a message. */
@@ -1411,10 +1392,10 @@ message_send(struct session *s, const struct message *m, int file, ssize_t count
         complete = false;
         errno = ESTALE;
     }
-    if (complete && offset > BLOCK)     /* else do_retrieve() compared it after it was read */
+    if (complete && offset > BLOCK)     /* else do_retr() compared it after it was read */
         complete = message_unchanged(s->store, m, file);
     if (!complete) {
-        s->stale = true;
+        *s->store->stale = true;
         log_line("%s: cannot send all of %s: %s", s->peer, message_name(s, m), error_text(errno));
         wire_flush(&s->wire);
         return wire_fail(&s->wire, EBADMSG);
@@ -1436,44 +1417,42 @@ do_stat(struct session *s, const struct request *r)
     reply_ok(s, "%zu %" PRIu64, x->count - s->marked, x->octets - s->marked_octets);
 }
 
-/* Writes what LIST says of a message to a text with room for 64 bytes. Returns its length. */
+/*
+ * Writes what LIST or UIDL says of a message to a text with room for 64 bytes. Returns its
+ * length.
+ */
 static size_t
-put_size(char *to, const struct message *m)
+put_listed(char *text, const struct message *m, enum pop3_verb verb)
 {
-    return (size_t)snprintf(to, 64, "%" PRIu64, m->octets);
-}
+    char *to = text;
 
-/* The same for UIDL. Messages with equal ids get a number each (RFC 1939 section 7, UIDL). */
-static size_t
-put_unique_id(char *to, const struct message *m)
-{
-    char *const start = to;
-
+    if (verb == POP3_LIST)
+        return (size_t)snprintf(text, 64, "%" PRIu64, m->octets);
     for (size_t i = 0; i < sizeof m->id; i++) {
         *to++ = "0123456789abcdef"[m->id[i] >> 4];
         *to++ = "0123456789abcdef"[m->id[i] & 15];
     }
     *to = '\0';
-    if (m->duplicate > 0)
+    if (m->duplicate > 0)       /* equal ids get a number each (RFC 1939 section 7, UIDL) */
         to += snprintf(to, 24, "-%" PRIu32, m->duplicate + 1);
-    return (size_t)(to - start);
+    return (size_t)(to - text);
 }
 
 /* LIST and UIDL: for one message, or a line for each that is not marked. */
 static void
-list_messages(struct session *s, const struct request *r, const char *title,
-              size_t (*put)(char *to, const struct message *m))
+do_list(struct session *s, const struct request *r)
 {
     const struct index *x = &s->store->index;
+    const size_t count = x->count - s->marked;
     char text[64];
 
     if (r->message != NULL) {
-        put(text, r->message);
+        put_listed(text, r->message, r->verb);
         reply_ok(s, "%" PRIu64 " %s", r->number, text);
         return;
     }
-    reply_ok(s, "%zu %s%s (%" PRIu64 " octets)", x->count - s->marked, title,
-             plural(x->count - s->marked), x->octets - s->marked_octets);
+    reply_ok(s, "%zu message%s (%" PRIu64 " octets)", count, plural(count),
+             x->octets - s->marked_octets);
     for (size_t i = 0; i < x->count && s->wire.error == 0; i++) {
         if (is_deleted(s, i))
             continue;
@@ -1481,24 +1460,19 @@ list_messages(struct session *s, const struct request *r, const char *title,
         char *line = (char *)wire_room(&s->wire, 128);
         size_t length = (size_t)snprintf(line, 32, "%zu ", i + 1);
 
-        length += put(line + length, &x->messages[i]);
+        length += put_listed(line + length, &x->messages[i], r->verb);
         memcpy(line + length, "\r\n", 2);
         s->wire.out_end += length + 2;
     }
     wire_put(&s->wire, ".\r\n", 3);
 }
 
-static void
-do_list(struct session *s, const struct request *r)
-{
-    list_messages(s, r, "message", put_size);
-}
-
 /* RETR and TOP. What can be known before +OK is: only then the answer can still be -ERR. */
 static void
-do_retrieve(struct session *s, const struct request *r, struct top *top)
+do_retr(struct session *s, const struct request *r)
 {
     const struct message *m = r->message;
+    struct top place = {.lines = r->lines}, *top = r->verb == POP3_TOP ? &place : NULL;
     int file = session_open(s, m);
     ssize_t count = file < 0 ? -1 : read_at(file, s->block, m->size, 0);
 
@@ -1516,7 +1490,8 @@ do_retrieve(struct session *s, const struct request *r, struct top *top)
             s->retrieved_octets += top == NULL ? m->octets : 0;
         }
     } else {
-        s->stale = s->stale || errno == ESTALE;
+        if (errno == ESTALE)
+            *s->store->stale = true;
         log_line("%s: cannot send %s: %s", s->peer, message_name(s, m), error_text(errno));
         if (errno == ENOENT || errno == ESTALE)
             reply_err(s, "message %" PRIu64 " is gone or was changed since this session began",
@@ -1526,12 +1501,6 @@ do_retrieve(struct session *s, const struct request *r, struct top *top)
     }
     if (file >= 0)
         close(file);
-}
-
-static void
-do_retr(struct session *s, const struct request *r)
-{
-    do_retrieve(s, r, NULL);
 }
 
 /* Only a mark. The file is removed at QUIT, so a lost connection loses no mail. */
@@ -1548,20 +1517,6 @@ do_dele(struct session *s, const struct request *r)
     s->marked++;
     s->marked_octets += r->message->octets;
     reply_ok(s, "message %" PRIu64 " marked; QUIT will delete it", r->number);
-}
-
-static void
-do_top(struct session *s, const struct request *r)
-{
-    struct top top = {.lines = r->lines};
-
-    do_retrieve(s, r, &top);
-}
-
-static void
-do_uidl(struct session *s, const struct request *r)
-{
-    list_messages(s, r, "unique-id", put_unique_id);
 }
 
 static void
@@ -1681,7 +1636,8 @@ remove_marked(struct session *s)
             removed = removed || (errno == ENOENT && scanned);
             s->removed += removed;
             s->deleted[i] = false;
-            s->stale = s->stale || (!removed && errno == ESTALE);
+            if (!removed && errno == ESTALE)
+                *s->store->stale = true;
             if (!removed && failed++ == 0)
                 log_line("%s: cannot remove %s: %s", s->peer, name, error_text(errno));
         }
@@ -1712,7 +1668,7 @@ do_quit(struct session *s, const struct request *r)
     s->wire.stop = NULL;        /* from here on no signal ends the session before its answer */
     s->wire.mask = NULL;
     failed = remove_marked(s);
-    for (const char *const *folder = store_folders(s->store); *folder != NULL; folder++)
+    for (const char *const *folder = s->store->folders; *folder != NULL; folder++)
         if (s->removed > 0 && !folder_sync(s->store, *folder)) {
             synced = false;
             error = errno;
@@ -1732,7 +1688,7 @@ do_quit(struct session *s, const struct request *r)
 
 static void (*const handlers[POP3_VERBS])(struct session *, const struct request *) = {
     [POP3_STAT] = do_stat, [POP3_LIST] = do_list, [POP3_RETR] = do_retr, [POP3_DELE] = do_dele,
-    [POP3_TOP] = do_top,   [POP3_UIDL] = do_uidl, [POP3_NOOP] = do_noop, [POP3_RSET] = do_rset,
+    [POP3_TOP] = do_retr,  [POP3_UIDL] = do_list, [POP3_NOOP] = do_noop, [POP3_RSET] = do_rset,
     [POP3_USER] = do_user, [POP3_PASS] = do_pass, [POP3_CAPA] = do_capa, [POP3_QUIT] = do_quit,
 };
 
@@ -1762,7 +1718,7 @@ parse_arguments(struct session *s, const struct pop3_request *typed, struct requ
     const struct pop3_command *command = &pop3_commands[typed->verb];
     const size_t count = s->store->index.count;
 
-    *r = (struct request){.argument = typed->argument[0]};
+    *r = (struct request){.verb = typed->verb, .argument = typed->argument[0]};
     if (typed->count < command->min || typed->count > command->max)
         reply_mistake(s, "%s arguments; usage: %s%s%s",
                       typed->count < command->min ? "missing" : "too many", command->name,
@@ -1783,21 +1739,35 @@ parse_arguments(struct session *s, const struct pop3_request *typed, struct requ
     return r->message != NULL;
 }
 
+/* Logs a command. What follows PASS or AUTH may be a password. */
+static void
+log_command(const struct session *s, const char *line)
+{
+    const char *word = line + strspn(line, " \t");
+    char start[5];
+
+    snprintf(start, sizeof start, "%.4s", word);
+    if (pop3_same_word(start, "PASS") || pop3_same_word(start, "AUTH"))
+        log_line("%s: > %s ***", s->peer, start);
+    else
+        log_line("%s: > %s", s->peer, word);
+}
+
 /* Answers one command line of that length, without its end. */
 static void
 dispatch(struct session *s, char *line, size_t length)
 {
     const bool nul = strlen(line) != length, http = is_http(line);
     const int mistakes = s->mistakes;
+
+    if (s->settings->verbose)
+        log_command(s, line);
+
     struct pop3_request typed = pop3_parse(line);
     const unsigned where = typed.verb < POP3_VERBS ? pop3_commands[typed.verb].where : ANYWHERE;
     const bool login = where == IN_AUTH, login_needed = s->settings->passfile != NULL;
     struct request request;
 
-    if (s->settings->verbose)
-        log_line("%s: > %s%s%s%s%s", s->peer, typed.word, &" "[typed.count < 1],
-                 typed.verb == POP3_PASS ? "***" : typed.argument[0], &" "[typed.count < 2],
-                 typed.argument[1]);
     if (http && typed.verb == POP3_VERBS) {
         reply_err(s, "this is a POP3 server; closing after an HTTP request");
         s->end = "error (an HTTP request, perhaps from a web page)";
@@ -1819,9 +1789,9 @@ dispatch(struct session *s, char *line, size_t length)
         s->mistakes = 0;        /* this was not one, so they are no longer in a row */
 }
 
-/* Returns why a session is over whose wire has failed. */
+/* Returns why a session is over whose wire has failed; text is room for the system's error. */
 static const char *
-wire_reason(int error)
+wire_reason(int error, char text[100])
 {
     switch (error) {
     case WIRE_CLOSED:
@@ -1834,7 +1804,8 @@ wire_reason(int error)
     case EBADMSG:
         return "error (message changed or unreadable)";
     default:
-        return "error (connection)";
+        snprintf(text, 100, "error (%s)", strerror(error));
+        return text;
     }
 }
 
@@ -1861,6 +1832,7 @@ session_run(struct session *s)
     struct wire *w = &s->wire;
     const struct index *x = &s->store->index;
     const bool login_needed = s->settings->passfile != NULL;
+    char text[100];
     bool answered;
 
     log_line("%s: session starts", s->peer);
@@ -1894,8 +1866,8 @@ session_run(struct session *s)
     log_line("%s: %s%s%s retr=%zu/%" PRIu64 " top=%zu del=%zu left=%zu %" PRId64 ".%" PRId64 " s",
              s->peer, s->end != NULL ? s->end : "",
              s->end != NULL && !answered ? ", last answer not delivered: " : "",
-             answered ? "" : wire_reason(w->error), s->retrieved, s->retrieved_octets, s->topped,
-             s->removed, x->count - s->removed, tenths / 10, tenths % 10);
+             answered ? "" : wire_reason(w->error, text), s->retrieved, s->retrieved_octets,
+             s->topped, s->removed, x->count - s->removed, tenths / 10, tenths % 10);
 }
 
 /* ---- 7. Confinement: what a process gives up before it reads from a stranger ----------------- */
@@ -1905,12 +1877,13 @@ session_run(struct session *s)
  *
  *   seccomp    The kernel ends a process that makes any other system call than those listed below:
  *              nothing can be executed, connected to, created or written. The parent sets this
- *              filter once, for itself and all sessions; setting it costs half as much as a fork.
+ *              filter once, for itself too: set by each session it would cost a quarter more.
  *   Landlock   A session can read and remove in the store's directory, nothing else, and signal no
  *              other process. The parent makes the rules once per directory.
- *   limits     A session can start no process, leave no core file and use little memory.
+ *   limits     A session cannot start a process (unless it runs as root), dump core, or allocate
+ *              much memory.
  *
- * Where the system lacks one of them, the server does without and says so at its start.
+ * Where the system lacks one of them, the server does without.
  */
 
 #ifdef SECCOMP_ARCH
@@ -1930,20 +1903,24 @@ static const struct allowed_call allowed_calls[] = {
     {SYS_ioctl, 1, (uint32_t)ANY_BIT, TCGETS},
     {SYS_ioctl, 1, (uint32_t)ANY_BIT, 0x802c542a},      /* TCGETS2, in glibc since 2.42 */
     {SYS_prctl, 0, (uint32_t)ANY_BIT, PR_SET_NO_NEW_PRIVS},
+    {SYS_prlimit64, 0, (uint32_t)ANY_BIT, 0},           /* its own limits */
+    {SYS_kill, 1, (uint32_t)ANY_BIT, SIGTERM},
+    {SYS_unlinkat, 2, (uint32_t)ANY_BIT, 0},            /* no directories */
+    {SYS_clone, 0, 0x7e020000, 0},                      /* no namespaces */
     {SYS_prctl, 0, (uint32_t)ANY_BIT, 0x53564d41},      /* PR_SET_VMA: malloc() names its memory */
 #define ALLOW(name) {SYS_ ## name, 0, 0, 0}
     /* processes */
-    ALLOW(clone), ALLOW(wait4), ALLOW(kill), ALLOW(exit), ALLOW(exit_group), ALLOW(getpid),
+    ALLOW(wait4), ALLOW(exit), ALLOW(exit_group), ALLOW(getpid),
     ALLOW(gettid), ALLOW(getppid), ALLOW(getuid), ALLOW(geteuid), ALLOW(set_robust_list),
-    ALLOW(set_tid_address), ALLOW(rseq), ALLOW(prlimit64), ALLOW(setrlimit),
+    ALLOW(set_tid_address), ALLOW(rseq), ALLOW(setrlimit),
     ALLOW(landlock_create_ruleset), ALLOW(landlock_add_rule), ALLOW(landlock_restrict_self),
     /* connections and the log */
     ALLOW(read), ALLOW(write), ALLOW(writev), ALLOW(sendto), ALLOW(recvfrom), ALLOW(pselect6),
-    ALLOW(shutdown), ALLOW(dup3), ALLOW(close), ALLOW(accept), ALLOW(accept4), ALLOW(setsockopt),
+    ALLOW(shutdown), ALLOW(dup3), ALLOW(close), ALLOW(accept), ALLOW(accept4),
     ALLOW(getsockopt), ALLOW(getsockname), ALLOW(getpeername),
     /* the store */
     ALLOW(pread64), ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs),
-    ALLOW(getdents64), ALLOW(unlinkat), ALLOW(fsync), ALLOW(inotify_init1),
+    ALLOW(getdents64), ALLOW(fsync), ALLOW(inotify_init1),
     ALLOW(inotify_add_watch), ALLOW(memfd_create),
     /* memory, time, signals */
     ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW(brk), ALLOW(getrandom), ALLOW(futex),
@@ -1960,9 +1937,9 @@ static const struct allowed_call allowed_calls[] = {
 
 /*
  * Confines this process and its children to these calls. A call younger than Landlock fails with
- * ENOSYS, so that a newer libc falls back. Returns false if the system has no such filter.
+ * ENOSYS, so that a newer libc falls back. Where the system has no such filter, nothing happens.
  */
-static bool
+static void
 confine_calls(void)
 {
     enum { CALLS = sizeof allowed_calls / sizeof *allowed_calls };
@@ -1997,11 +1974,11 @@ confine_calls(void)
 #undef SKIP_UNLESS
 
     const struct sock_fprog program_of_filter = {.len = (unsigned short)n, .filter = code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0 &&
-           prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &program_of_filter, 0L, 0L) == 0;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0)
+        prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &program_of_filter, 0L, 0L);
 }
 #else
-#define confine_calls() false
+#define confine_calls() ((void)0)
 #endif
 
 /*
@@ -2012,14 +1989,15 @@ static bool
 confine_prepare(struct store *store)
 {
 #ifdef HAS_LANDLOCK
-    const int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
+    const int version = store->ruleset >= 0 ? 0 :
+                        (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
     const int rights = version < 2 ? 13 : version < 3 ? 14 : version < 5 ? 15 :
                        version < 9 ? 16 : 17;
     /* struct landlock_ruleset_attr, which grew. What a version does not know must be 0. */
     const struct { uint64_t files, network, scopes; } denied = {
         .files = (UINT64_C(1) << rights) - 1,
-        .network = version < 4 ? 0 : version < 10 ? 3 : 15,     /* TCP; from 10 on UDP too */
-        .scopes = version < 6 ? 0 : 3                           /* abstract sockets, signals */
+        .network = version < 4 ? 0 : 3,         /* TCP */
+        .scopes = version < 6 ? 0 : 3           /* abstract sockets, signals */
     };
     /* At each open() the kernel also asks whether truncate() is allowed, up to the root directory
      * if it is not: half of Landlock's cost. It is allowed here, and seccomp forbids the call. */
@@ -2030,28 +2008,35 @@ confine_prepare(struct store *store)
         .parent_fd = store->directory
     };
 
-    if (version <= 0 || store->ruleset >= 0)
+    if (version <= 0)
         return true;            /* containers answer EPERM to a call that they do not know */
     store->ruleset = (int)syscall(SYS_landlock_create_ruleset, &denied, sizeof denied, 0L);
     if (store->ruleset < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0 ||
         syscall(SYS_landlock_add_rule, (long)store->ruleset, (long)LANDLOCK_RULE_PATH_BENEATH,
-                &kept, 0L) != 0)
+                &kept, 0L) != 0) {
+        if (store->ruleset >= 0)
+            close_quietly(store->ruleset);
+        store->ruleset = -1;
         return false;
+    }
 #else
     (void)store;
 #endif
     return true;
 }
 
-/* Confines a session on this store. Returns false with errno set if that failed. */
+/*
+ * Confines a session on this store. Returns false with errno set if that failed. A limit that
+ * cannot be set is left as it is: it may be stricter already.
+ */
 static bool
 confine_session(const struct store *store)
 {
     const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
-    bool limited = setrlimit(RLIMIT_CORE, &none) == 0;
 
+    setrlimit(RLIMIT_CORE, &none);
 #ifdef RLIMIT_NPROC
-    limited = setrlimit(RLIMIT_NPROC, &none) == 0 && limited;
+    setrlimit(RLIMIT_NPROC, &none);
 #endif
 #if defined RLIMIT_AS && !defined SANITIZED
     const struct index *x = &store->index;
@@ -2059,10 +2044,8 @@ confine_session(const struct store *store)
                                    x->memory_size);
     const struct rlimit limit = {.rlim_cur = memory, .rlim_max = memory};
 
-    limited = setrlimit(RLIMIT_AS, &limit) == 0 && limited;
+    setrlimit(RLIMIT_AS, &limit);
 #endif
-    if (!limited)
-        log_line("a session does without one of its limits: %s", strerror(errno));
 #ifdef HAS_LANDLOCK
     if (store->ruleset >= 0)
         return syscall(SYS_landlock_restrict_self, (long)store->ruleset, 0L) == 0 &&
@@ -2072,8 +2055,8 @@ confine_session(const struct store *store)
 }
 
 /*
- * When root has started the server, becomes the owner of the store for good. Returns false on
- * failure, which the log has.
+ * When root has started the server, becomes the owner of the store for good. Returns false with
+ * errno set on failure.
  */
 static bool
 become_owner(const char *path)
@@ -2084,24 +2067,9 @@ become_owner(const char *path)
         return true;            /* store_refresh() reports a missing store */
     if (setgroups(1, &status.st_gid) != 0 || setgid(status.st_gid) != 0 ||
         setuid(status.st_uid) != 0) {
-        log_line("cannot become the owner of %s, uid %lu: %s", path, (unsigned long)status.st_uid,
-                 strerror(errno));
         return false;
     }
     return true;
-}
-
-/* Logs how far sessions are confined. */
-static void
-log_confinement(bool calls, bool files)
-{
-    if (calls && files)
-        log_line("sessions can only read and remove mail in the store (seccomp, Landlock)");
-    else
-        log_line("sessions are not fully confined: system calls %s, files %s",
-                 calls ? "by seccomp" : "not", files ? "by Landlock" : "not");
-    if (geteuid() == 0)
-        log_line("warning: the store belongs to root, so root serves it; chown -R it to a user");
 }
 
 /* ---- 8. Connections -------------------------------------------------------------------------- */
@@ -2332,14 +2300,12 @@ reap(struct server *server)
     int status;
     pid_t pid;
 
-    while (server->live > 0 && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         for (size_t i = 0; i < server->settings->sessions; i++) {
             struct child *child = &server->children[i];
 
             if (child->pid != pid)
                 continue;
-            if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STALE)
-                store_close(&server->store);
             if (WIFSIGNALED(status))
                 log_line("%s: error (killed by signal %d%s)", child->peer, WTERMSIG(status),
                          WTERMSIG(status) == SIGSYS ? ": a forbidden system call" : "");
@@ -2424,7 +2390,7 @@ serve(const struct settings *settings, const struct store *store, const char *pe
         return 1;
     }
     session_run(s);
-    return s->stale ? EXIT_STALE : 0;
+    return 0;
 }
 
 /* Accepts a connection and starts its session on the store as it is now. */
@@ -2497,13 +2463,14 @@ serve_connections(struct server *server)
                 accept_session(server, server->listeners[i]);
         reap(server);
     }
+    if (!stop_asked)
+        wait_ready(NULL, 0, false, 0, &server->mask);   /* takes the signal that is pending */
+    stop_asked = 0;
     for (int i = 0; i < server->listener_count; i++)
         close(server->listeners[i]);
     for (size_t i = 0; i < server->settings->sessions; i++)
         if (server->children[i].pid > 0)
             kill(server->children[i].pid, SIGTERM);
-    wait_ready(NULL, 0, false, 0, &server->mask);       /* the signal may still be pending */
-    stop_asked = 0;
     for (reap(server); server->live > 0 && !stop_asked; reap(server))
         wait_ready(NULL, 0, false, 20, &server->mask);
     log_line("stopped");
@@ -2652,8 +2619,8 @@ read_passfile(struct settings *settings)
         end[strspn(end, "\r\n")] != '\0' || name == 0 || name > SECRET_MAX ||
         strcspn(text, " \t") < name || strncmp(text, "\xef\xbb\xbf", 3) == 0 ||
         password == 0 || password > SECRET_MAX)
-        return "not one line name:password, without byte order mark, NUL or blank in the name, "
-               "of at most 248 bytes each";
+        return "not one line name:password (no byte order mark, no NUL, no blank in the name, "
+               "at most 248 bytes each)";
     memcpy(settings->name, text, name);
     memcpy(settings->password, colon + 1, password);
     return NULL;
@@ -2723,11 +2690,11 @@ prepare_descriptors(void)
         fd = open_nothing();
     while (fd >= 0 && fd <= STDERR_FILENO);
 #if defined HAS_INOTIFY && defined SYS_close_range
-    syscall(SYS_close_range, 3U, ~0U, 0U);
-#else
+    if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
+        return;
+#endif
     for (fd = STDERR_FILENO + 1; fd < 1024; fd++)
         close(fd);
-#endif
 }
 
 /*
@@ -2745,20 +2712,22 @@ replace_standard_file(int fd)
     }
 }
 
-/*
- * Returns true if standard error is the connection, as with inetd: an Internet socket, or the
- * file that standard output is. (The inode of a socket tells nothing: some systems give all of
- * them 0.)
- */
+/* Returns true if standard error is the connection of inetd: an Internet socket. */
 static bool
 stderr_is_connection(void)
 {
     union address peer = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof peer;
+
+    return getpeername(STDERR_FILENO, &peer.any, &length) == 0 && peer.any.sa_family != AF_UNIX;
+}
+
+/* Returns true if standard error is the file that standard output is. */
+static bool
+stderr_is_stdout(void)
+{
     struct stat out, err;
 
-    if (getpeername(STDERR_FILENO, &peer.any, &length) == 0 && peer.any.sa_family != AF_UNIX)
-        return true;
     return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
            out.st_dev == err.st_dev && out.st_ino == err.st_ino && out.st_ino != 0;
 }
@@ -2801,15 +2770,16 @@ main(int argc, char **argv)
     struct store *store = &server.store;
     char peer[PEER_TEXT];
     const char *reason;
-    bool calls;
 
     prepare_descriptors();
     program = name_of_program(argc > 0 ? argv[0] : NULL);
+    if (stderr_is_connection())
+        replace_standard_file(STDERR_FILENO);
     read_options(&settings, argc, argv);
     catch_signals(&server.mask, settings.inetd);
     if (settings.inetd && closed)
         return start_error(&settings, "-i needs standard input and output, and one is closed");
-    if (settings.inetd && stderr_is_connection())
+    if (settings.inetd && stderr_is_stdout())
         replace_standard_file(STDERR_FILENO);
 
     if (settings.passfile != NULL && (reason = read_passfile(&settings)) != NULL)
@@ -2818,8 +2788,15 @@ main(int argc, char **argv)
     if (!settings.inetd && !listen_on_all(&server))
         return 1;
     store->path = settings.directory;
+    store->stale = mmap(NULL, sizeof *store->stale, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON,
+                        -1, 0);
     if (!become_owner(store->path))
-        return start_error(&settings, "cannot start as root for another's store");
+        return start_error(&settings, "cannot become the owner of %s: %s", store->path,
+                           strerror(errno));
+    server.children = calloc((size_t)settings.sessions, sizeof *server.children);
+    if (server.children == NULL || store->stale == MAP_FAILED)
+        return start_error(&settings, "out of memory for %" PRIu64 " sessions; see -n",
+                           settings.sessions);
     if (!store_refresh(store)) {
         if (stop_pending())
             return 0;
@@ -2828,21 +2805,19 @@ main(int argc, char **argv)
     }
     log_line("%s: %zu message%s, %" PRIu64 " octets%s", store->path, store->index.count,
              plural(store->index.count), store->index.octets,
-             store->index.count == 0 ? " (an empty store)" : store->maildir ? " (a Maildir)" : "");
+             store->index.count == 0 ? " (warning: an empty store)" :
+             store->folders == maildir_folders ? " (a Maildir)" : "");
 
-    server.children = calloc((size_t)settings.sessions, sizeof *server.children);
-    if (server.children == NULL)
-        return start_error(&settings, "out of memory for %" PRIu64 " sessions; see -n",
-                           settings.sessions);
     log_start();
-    calls = confine_calls();
+    confine_calls();
     if (!confine_prepare(store))
         return start_error(&settings, "cannot confine sessions: %s", strerror(errno));
-    log_confinement(calls, store->ruleset >= 0);
+    if (geteuid() == 0)
+        log_line("warning: the store belongs to root, so root serves it; chown -R it to a user");
     if (settings.inetd) {
         getpeername(STDIN_FILENO, &address.any, &length);       /* if it is a socket */
         peer_text(peer, &address, true);
-        return serve(&settings, store, peer, STDIN_FILENO, STDOUT_FILENO, &server.mask) == 1;
+        return serve(&settings, store, peer, STDIN_FILENO, STDOUT_FILENO, &server.mask);
     }
     report_listeners(&server);
     replace_standard_file(STDIN_FILENO);

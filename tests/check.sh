@@ -180,6 +180,9 @@ if has clang && echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n)
 else
     skip "clang has no fuzzer here"
 fi
+check "nothing but POSIX where nothing more is sure" sh tests/portable/strict.sh
+check "compiled for macOS" sh tests/portable/cross.sh
+check "environments where much is missing" sh tests/portable/odd.sh
 check "every build at hand" sh tests/portable/portable.sh
 
 wait $waiting

@@ -18,8 +18,11 @@
 #pragma GCC diagnostic ignored "-Wunused-function"      /* no program uses all of this */
 #endif
 
-#define _XOPEN_SOURCE 700       /* all the rest, mkdtemp and nftw included */
-#define _DEFAULT_SOURCE 1       /* and syscall */
+/* -std=c11 hides what is not in C11; these show it again. _XOPEN_SOURCE would hide what BSDs add. */
+#undef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#define _DARWIN_C_SOURCE 1
+#define _NETBSD_SOURCE 1
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -46,6 +49,11 @@
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/syscall.h>
+#endif
+
+#ifdef __APPLE__
+#define st_atim st_atimespec
+#define st_mtim st_mtimespec
 #endif
 
 enum {

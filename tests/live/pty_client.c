@@ -16,6 +16,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -344,7 +345,7 @@ answer(const char *text)
 
 /* Waits until a command has come to the server, which must be the next one. */
 static bool
-gets(const char *line)
+server_got(const char *line)
 {
     size_t length = strlen(line);
 
@@ -511,7 +512,7 @@ static void
 quit(void)
 {
     type("QUIT\r");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK bye\r\n");
     CHECK(sees("+OK bye\r\n"));
     CHECK(got_no_more());
@@ -595,23 +596,23 @@ test_history(void)
 {
     start_served(80);
     type("NOOP\r");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("STAT\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     type(UP UP);
     CHECK(row_is("pop3> NOOP", 10));
     type("\r");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("\022ST");
     CHECK(row_is("search 'ST': STAT", 13));
     type("\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     quit();
@@ -644,7 +645,7 @@ test_completion_broken_off(void)
 {
     start_served(80);
     type("RETR \t");
-    CHECK(gets("LIST\r\n"));
+    CHECK(server_got("LIST\r\n"));
     press(CTRL_C);
     CHECK(ends(1));
     CHECK(on_screen("nothing was removed"));
@@ -658,11 +659,11 @@ try_lines(const char *keys)
 {
     start_served(80);
     type(keys);
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK one\r\n");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK two\r\n");
-    CHECK(gets("DELE 1\r\n"));
+    CHECK(server_got("DELE 1\r\n"));
     answer("+OK three\r\n");
     CHECK(row_is("pop3> LIST", 10));
     CHECK(times("+OK one") == 1 && times("+OK two") == 1 && times("+OK three") == 1);
@@ -685,22 +686,22 @@ test_typed_ahead(void)
 {
     start_served(80);
     type("STAT\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     type("NOOP\rLIST 1");
     for (int i = 0; i < 3; i++)         /* it may come as slowly as it likes */
         take(20);
     CHECK(strstr(now.stream, "NOOP") == NULL && strstr(now.stream, "LIST") == NULL);
     answer("+OK stat\r\n");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK noop\r\n");
     CHECK(row_is("pop3> LIST 1", 12));
     CHECK(times("+OK stat\r\n") == 1 && times("+OK noop\r\n") == 1);
     type("\177" "7\r");
-    CHECK(gets("LIST 7\r\n"));
+    CHECK(server_got("LIST 7\r\n"));
     answer("-ERR no\r\n");
     CHECK(prompted());
     type("QUIT\r");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(1));
     clean_up();
@@ -716,7 +717,7 @@ test_greeting(void)
     WAIT_FOR(now.length > 0);
     CHECK(terminal_as_before());
     answer("+OK hello\r\n");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     quit();
@@ -729,17 +730,17 @@ test_dumb(void)
     answer("+OK hello\r\n");
     CHECK(sees("+OK hello\r\npop3> "));
     type("STAX\177T\n");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(sees("+OK 1 2\r\npop3> "));
     type("abc\003");
     CHECK(sees("pop3> "));
     type("NOOP\n");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK \033[31m\r\n");
     CHECK(sees("+OK ^[[31m\r\npop3> "));
     press(CTRL_D);
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(0));
     clean_up();
@@ -754,12 +755,12 @@ test_dumb_password(void)
     type("PASS\n");
     CHECK(sees("Password: "));
     type("geheim\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(sees("pop3> "));
     CHECK(strstr(now.stream, "ehei") == NULL);
     press(CTRL_D);
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(0));
     clean_up();
@@ -815,7 +816,7 @@ test_password(void)
 {
     start_served(80);
     type("USER mrose\r");
-    CHECK(gets("USER mrose\r\n"));
+    CHECK(server_got("USER mrose\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("PASS\r");
@@ -829,13 +830,13 @@ test_password(void)
         take(20);
     CHECK(now.length == now.caused);
     type("\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK welcome\r\n");
     CHECK(sees("+OK welcome\r\n"));
     CHECK(prompted());
     CHECK(strstr(now.stream, "ehe") == NULL && strstr(now.stream, "xx") == NULL);
     type("PASS another\r");             /* this is seen, but not remembered */
-    CHECK(gets("PASS another\r\n"));
+    CHECK(server_got("PASS another\r\n"));
     answer("-ERR no\r\n");
     CHECK(prompted());
     type(UP);
@@ -843,7 +844,7 @@ test_password(void)
     type("\025");
     CHECK(prompted());
     type("QUIT\r");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(1));
     clean_up();
@@ -861,7 +862,7 @@ test_password_pasted(void)
         type("\033[200~geheim\033[201~\r");
     else
         type("geheim\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     quit();
@@ -880,7 +881,7 @@ test_notice(void)
     CHECK(row_is("pop3> LIST 1", 11));
     CHECK(!on_screen("1*") && now.screen.row == 2);     /* below the greeting and the notice */
     type("\005\r");
-    CHECK(gets("LIST 1\r\n"));
+    CHECK(server_got("LIST 1\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     quit();
@@ -891,7 +892,7 @@ test_server_goes(void)
 {
     start_served(80);
     type("DELE 1\r");
-    CHECK(gets("DELE 1\r\n"));
+    CHECK(server_got("DELE 1\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("RETR 1");
@@ -915,7 +916,7 @@ try_progress(bool broken_off)
     enter();
     start_served(60);
     type("RETR 1\r");
-    CHECK(gets("RETR 1\r\n"));
+    CHECK(server_got("RETR 1\r\n"));
     answer("+OK 2020000 octets\r\n");
     memset(line, 'x', 99);
     memcpy(line + 99, "\r\n", 3);
@@ -968,7 +969,7 @@ test_pipe(void)
     answer("+OK hello\r\n");
     CHECK(sees("+OK hello\r\npop3> "));
     type("RETR 1\n");
-    CHECK(gets("RETR 1\r\n"));
+    CHECK(server_got("RETR 1\r\n"));
     answer("+OK\r\n");
     memset(line, 'x', 99);
     memcpy(line + 99, "\r\n", 3);
@@ -979,7 +980,7 @@ test_pipe(void)
     CHECK(sees("pop3> "));
     CHECK(strstr(now.stream, "/s") == NULL && strchr(now.stream, '\033') == NULL);
     type("QUIT\n");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(0));
     clean_up();
@@ -997,11 +998,11 @@ test_ctrl_c(void)
     CHECK(prompted());
     CHECK(on_screen("pop3> DELE 1^C"));
     type("STAT\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     press(CTRL_D);
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(got_no_more());
     CHECK(ends(0));
@@ -1014,11 +1015,11 @@ test_ctrl_c_in_answer(void)
 {
     start_served(80);
     type("DELE 1\r");
-    CHECK(gets("DELE 1\r\n"));
+    CHECK(server_got("DELE 1\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("LIST\r");
-    CHECK(gets("LIST\r\n"));
+    CHECK(server_got("LIST\r\n"));
     answer("+OK\r\n1 10\r\n");
     CHECK(sees("1 10\r\n"));
     press(CTRL_C);
@@ -1039,7 +1040,7 @@ test_signals(void)
             start_served(80);
             if (busy) {
                 type("STAT\r");
-                CHECK(gets("STAT\r\n"));
+                CHECK(server_got("STAT\r\n"));
             } else {
                 type("RETR 1");
                 CHECK(row_is("pop3> RETR 1", 12));
@@ -1080,13 +1081,13 @@ try_hang_up(const char *term, bool told, bool busy)
     answer("+OK hello\r\n");
     CHECK(prompted());
     type("DELE 1\n");
-    CHECK(gets("DELE 1\r\n"));
+    CHECK(server_got("DELE 1\r\n"));
     answer("+OK\r\n");
     CHECK(sees("marked 1\r\n"));
     CHECK(prompted());
     if (busy) {
         type("STAT\n");
-        CHECK(gets("STAT\r\n"));
+        CHECK(server_got("STAT\r\n"));
     }
     close(now.master);
     now.master = -1;
@@ -1169,7 +1170,7 @@ test_full(void)
         bool full = false;
 
         type("LIST\r");
-        CHECK(gets("LIST\r\n"));
+        CHECK(server_got("LIST\r\n"));
         now.unread = true;
         answer("+OK\r\n");
         for (int i = 0; i < LINES; i++)
@@ -1205,7 +1206,7 @@ test_suspend(void)
     CHECK(write(now.orders, "c", 1) == 1);
     CHECK(row_is("pop3> LIST 1", 11));
     type("\005\177" "2\r");
-    CHECK(gets("LIST 2\r\n"));
+    CHECK(server_got("LIST 2\r\n"));
     press(CTRL_Z);                      /* and during an answer */
     WAIT_FOR(now.stopped);
     CHECK(now.stopped && terminal_as_before());
@@ -1238,7 +1239,7 @@ test_stop(void)
         take(50);
     CHECK((t.c_lflag & (ICANON | ECHO)) == 0);
     type("\177" "2\n");                 /* an Enter that both modes take for one */
-    CHECK(gets("LIST 2\r\n"));
+    CHECK(server_got("LIST 2\r\n"));
     answer("+OK 2 3\r\n");
     CHECK(prompted());
     quit();

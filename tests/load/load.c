@@ -720,7 +720,7 @@ flood(void)
     check(count_open(s.pid, "") == before.files);
     printf("%d connections for %d places in %lld ms; who was in waited at most %d ms; %d lines of log\n", count,
            PLACES, (long long)(clock_ms() - began), worst, log_count("refused"));
-    check(log_count("refused") <= 2 * (clock_ms() - began) / 1000 + 4);
+    check(log_count("refused") == count - places);
     for (int i = 0; i < count; i++)
         if (c[i].fd >= 0)
             reset(&c[i]);
@@ -757,7 +757,7 @@ stopped_in_a_flood(void)
                     close(fd);
             }
         }
-        await(log_has("more refused"));
+        await(log_count("refused") > 50);
         kill(s.pid, SIGTERM);
         check(wait_for(s.pid) == 0);
         for (int i = 0; i < FLOODERS; i++) {
@@ -981,7 +981,7 @@ break_store(const struct server *s, const struct damage *damage, bool quits)
         send_text(&old, "QUIT\r\n");
         line = next_line(&old);
         check(line != NULL);
-        removed = matches(line, "+OK*");
+        removed = matches(line, "+OK*") || matches(line, "-ERR 1 message removed, but*");
         check(removed || matches(line, "-ERR*"));
         expect_end(&old);
     } else {

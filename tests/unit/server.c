@@ -328,7 +328,7 @@ place_taken(struct server *server, const char *address)
     struct child *place;
 
     CHECK(address_read(&from, address, (uint16_t)(1024 + server->live)) > 0);
-    peer_text(peer, &from);
+    peer_text(peer, &from, false);
     place = find_place(server, peer, &reason);
     if (place == NULL) {
         CHECK(reason != NULL);
@@ -381,7 +381,7 @@ test_loopback(void)
         char peer[PEER_TEXT];
 
         CHECK(address_read(&address, cases[i].address, 5000) > 0);
-        peer_text(peer, &address);
+        peer_text(peer, &address, false);
         CHECK(is_loopback(cases[i].address) == cases[i].loopback);
         CHECK(is_loopback(peer) == cases[i].loopback);
     }
@@ -407,7 +407,7 @@ test_addresses(void)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         CHECK(address_read(&address, cases[i].text, 5000) > 0);
-        peer_text(text, &address);
+        peer_text(text, &address, false);
         CHECK(strcmp(text, cases[i].peer) == 0);
     }
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
@@ -418,8 +418,15 @@ test_addresses(void)
         CHECK(address_text(&address, host) == 0 && strcmp(host, "fe80::1%1") == 0);
     }
     address.any.sa_family = AF_UNIX;
-    peer_text(text, &address);
+    peer_text(text, &address, false);
     CHECK(strcmp(text, "standard input") == 0);
+    CHECK(setenv("REMOTE_HOST", "mail.example.org", 1) == 0);
+    peer_text(text, &address, true);
+    CHECK(strcmp(text, "mail.example.org (from REMOTE_HOST)") == 0);
+    CHECK(address_read(&address, "192.0.2.1", 9) > 0);      /* the client itself is at the other end */
+    peer_text(text, &address, true);
+    CHECK(strcmp(text, "192.0.2.1:9") == 0);
+    unsetenv("REMOTE_HOST");
 }
 
 /* A session that takes its time to end, as one in QUIT does, is waited for, whenever the signal to stop came. */

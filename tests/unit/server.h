@@ -7,7 +7,13 @@
 #ifndef UNIT_SERVER_H
 #define UNIT_SERVER_H
 
-#define clock_gettime unit_clock_gettime
+#define clock_gettime unit_clock_gettime        /* in pop3.h, too */
+#include "../../pop3.h"
+
+/* The true pread() is declared by now: with 32 bits the headers put another function in its place. */
+ssize_t unit_pread(int file, void *block, size_t length, off_t offset);
+int unit_fsync(int file);
+
 #define fsync unit_fsync
 #define inotify_init1 unit_inotify_init1
 #define pread unit_pread
@@ -86,7 +92,6 @@ static bool no_watch = true;
 #endif
 
 #undef pread
-ssize_t pread(int file, void *block, size_t length, off_t offset);
 
 static int reads;               /* number of calls */
 static int read_limit;          /* bytes that one call returns at most; 0: no limit */

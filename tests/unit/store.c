@@ -3,6 +3,8 @@
  */
 #include "server.h"
 
+#include <sys/un.h>
+
 /* ---- The hash -------------------------------------------------------------------------- */
 
 /* SipHash-2-4-128 once more, from its description, with all of the text at hand. */
@@ -482,10 +484,37 @@ test_states(void)
         struct store store = settled_store(2);
         int back = redirect_log(-1);
 
-        CHECK(system("touch -d 2020-01-01 store/1 store/2") == 0 && store_refresh(&store));
+        CHECK(system("touch -t 202001010000 store/1 store/2") == 0 && store_refresh(&store));
         CHECK(can_open(&store, 0));
         CHECK(system(cases[i].command) == 0);
         unit_check(can_open(&store, 0) == cases[i].same, cases[i].command, __FILE__, __LINE__);
+        redirect_log(back);
+        free_store(&store);
+    }
+    clock_ahead = 0;
+}
+
+/* What is no file in a message's place is no error but a change, whatever the system says of opening it. */
+static void
+test_other_kinds(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "store/1"};
+
+    for (int kind = 0; kind < 2; kind++) {
+        struct store store = settled_store(2);
+        int back = redirect_log(-1), file = -1;
+
+        CHECK(unlink("store/1") == 0);
+        if (kind == 0)
+            CHECK(symlink("2", "store/1") == 0);
+        else
+            CHECK((file = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0 &&
+                  bind(file, (struct sockaddr *)&address, sizeof address) == 0);
+        errno = 0;
+        CHECK(!can_open(&store, 0) && errno == ESTALE);
+        CHECK(store_refresh(&store) && store.index.count == 1);
+        if (file >= 0)
+            close(file);
         redirect_log(back);
         free_store(&store);
     }
@@ -551,6 +580,7 @@ run_cases(void)
     unit_case("a session's index stays", test_index_snapshot);
     unit_case("a file younger than a clock tick", test_young_file);
     unit_case("which changes of a file are seen", test_states);
+    unit_case("a link or a socket in a message's place", test_other_kinds);
     unit_case("a file that changes while it is measured", test_unsettled);
 #ifdef F_SETLEASE
     unit_case("a file that cannot be read at the moment", test_unreadable);

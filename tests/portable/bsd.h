@@ -1,0 +1,227 @@
+/*
+ * bsd.h - makes Linux behave like macOS and the BSDs, for programs compiled with -include bsd.h
+ *
+ * Use it with -DPOSIX_ONLY. What differs at run time is imitated; what one of them lacks
+ * is taken away. NOFOLLOW_ERRNO is EMLINK as on FreeBSD, or EFTYPE for NetBSD.
+ */
+#ifndef BSD_H
+#define BSD_H
+
+#define _GNU_SOURCE 1
+#define _FILE_OFFSET_BITS 64
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <langinfo.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define EFTYPE 79               /* "inappropriate file type" */
+#ifndef NOFOLLOW_ERRNO
+#define NOFOLLOW_ERRNO EMLINK
+#endif
+
+/* ---- What those systems do otherwise ---- */
+
+/* A connection inherits O_NONBLOCK from the socket that listens. */
+static inline int
+bsd_accept(int listening, struct sockaddr *address, socklen_t *length)
+{
+    int fd = (accept)(listening, address, length), flags = fcntl(listening, F_GETFL);
+
+    if (fd >= 0 && flags >= 0 && (flags & O_NONBLOCK) != 0)
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    return fd;
+}
+
+/* A symbolic link that is not followed, and a socket, have other errors. */
+static inline int
+bsd_open_failed(int flags)
+{
+    if (errno == ELOOP && (flags & O_NOFOLLOW) != 0)
+        errno = NOFOLLOW_ERRNO;
+    else if (errno == ENXIO && (flags & O_ACCMODE) != O_WRONLY)
+        errno = EOPNOTSUPP;
+    return -1;
+}
+
+static inline int
+bsd_openat(int directory, const char *path, int flags, mode_t mode)
+{
+    int fd = (openat)(directory, path, flags, mode);
+
+    return fd >= 0 ? fd : bsd_open_failed(flags);
+}
+
+/* unlink() of a directory is EPERM, as POSIX has it. */
+static inline int
+bsd_unlinkat(int directory, const char *path, int flags)
+{
+    int result = (unlinkat)(directory, path, flags);
+
+    if (result != 0 && errno == EISDIR)
+        errno = EPERM;
+    return result;
+}
+
+/* A socket has no inode. With WHOLE_SECONDS times are as on HFS+ and FAT. */
+static inline int
+bsd_stat_done(int result, struct stat *status)
+{
+    if (result != 0)
+        return result;
+#ifdef WHOLE_SECONDS
+    status->st_atim.tv_nsec = status->st_mtim.tv_nsec = status->st_ctim.tv_nsec = 0;
+#endif
+    if (S_ISSOCK(status->st_mode)) {
+        status->st_dev = 0;
+        status->st_ino = 0;
+    }
+    return result;
+}
+
+static inline int
+bsd_fstat(int fd, struct stat *status)
+{
+    return bsd_stat_done((fstat)(fd, status), status);
+}
+
+static inline int
+bsd_fstatat(int directory, const char *path, struct stat *status, int flags)
+{
+    return bsd_stat_done((fstatat)(directory, path, status, flags), status);
+}
+
+/* Some file systems tell the type of no file. */
+static inline struct dirent *
+bsd_readdir(DIR *directory)
+{
+    struct dirent *entry = (readdir)(directory);
+
+    if (entry != NULL)
+        entry->d_type = DT_UNKNOWN;
+    return entry;
+}
+
+/* macOS refuses to wait for more than 100,000,000 seconds. */
+static inline int
+bsd_pselect(int count, fd_set *in, fd_set *out, fd_set *other, const struct timespec *time,
+            const sigset_t *mask)
+{
+    if (time != NULL && time->tv_sec > 100000000) {
+        errno = EINVAL;
+        return -1;
+    }
+    return (pselect)(count, in, out, other, time, mask);
+}
+
+/* macOS cannot poll a character device, such as a terminal or /dev/null. */
+static inline int
+bsd_poll(struct pollfd *fds, nfds_t count, int ms)
+{
+    struct stat status;
+    int ready = 0;
+
+    for (nfds_t i = 0; i < count; i++) {
+        fds[i].revents = 0;
+        if (fds[i].fd >= 0 && (fstat)(fds[i].fd, &status) == 0 && S_ISCHR(status.st_mode)) {
+            fds[i].revents = POLLNVAL;
+            ready++;
+        }
+    }
+    return ready > 0 ? ready : (poll)(fds, count, ms);
+}
+
+/* "--help=x" is ':', not '?', if the short options begin with a colon. */
+static inline int
+bsd_getopt_long(int argc, char *const *argv, const char *options, const struct option *names,
+                int *index)
+{
+    int at = optind == 0 ? 1 : optind, option = (getopt_long)(argc, argv, options, names, index);
+
+    for (; option == '?' && at < optind && at < argc; at++)
+        if (strncmp(argv[at], "--", 2) == 0 && strchr(argv[at], '=') != NULL && optopt != 0 &&
+            options[options[0] == '+' || options[0] == '-'] == ':')
+            return ':';
+    return option;
+}
+
+/* NetBSD's name for ASCII. */
+static inline char *
+bsd_nl_langinfo(nl_item item)
+{
+    static char ascii[] = "646";
+    char *text = (nl_langinfo)(item);
+
+    return item == CODESET && strcmp(text, "ANSI_X3.4-1968") == 0 ? ascii : text;
+}
+
+/* open() with its mode, or with none. */
+#define BSD_OPEN(directory, path, flags, mode, ...) bsd_openat(directory, path, flags, mode)
+
+#define accept(fd, address, length) bsd_accept(fd, address, length)
+#define open(...) BSD_OPEN(AT_FDCWD, __VA_ARGS__, 0, 0)
+#define openat(directory, ...) BSD_OPEN(directory, __VA_ARGS__, 0, 0)
+#define unlink(path) bsd_unlinkat(AT_FDCWD, path, 0)
+#define unlinkat(directory, path, flags) bsd_unlinkat(directory, path, flags)
+#define fstat(fd, status) bsd_fstat(fd, status)
+#define stat(path, status) bsd_fstatat(AT_FDCWD, path, status, 0)
+#define lstat(path, status) bsd_fstatat(AT_FDCWD, path, status, AT_SYMLINK_NOFOLLOW)
+#define fstatat(directory, path, status, flags) bsd_fstatat(directory, path, status, flags)
+#define readdir(directory) bsd_readdir(directory)
+#define pselect(count, in, out, other, time, mask) bsd_pselect(count, in, out, other, time, mask)
+#define poll(fds, count, ms) bsd_poll(fds, count, ms)
+#define getopt_long(count, words, options, names, index) \
+    bsd_getopt_long(count, words, options, names, index)
+#define nl_langinfo(item) bsd_nl_langinfo(item)
+
+/* ---- What at least one of those systems lacks ---- */
+
+#undef TIOCOUTQ                         /* not for sockets */
+#undef SIOCOUTQ
+#undef MSG_NOSIGNAL
+#undef MSG_CMSG_CLOEXEC
+#undef SOCK_CLOEXEC
+#undef SOCK_NONBLOCK
+#undef O_PATH
+#undef O_TMPFILE
+#undef O_NOATIME
+#undef MAP_POPULATE
+#undef MAP_NORESERVE
+#undef MADV_REMOVE
+#undef MADV_DONTFORK
+#undef POLLRDHUP
+#undef TCP_USER_TIMEOUT
+
+/* A call of one of these does not compile. */
+#define accept4 accept4_is_missing
+#define close_range close_range_is_missing
+#define explicit_bzero explicit_bzero_is_missing
+#define fdatasync fdatasync_is_missing
+#define memfd_create memfd_create_is_missing
+#define memrchr memrchr_is_missing
+#define mempcpy mempcpy_is_missing
+#define mremap mremap_is_missing
+#define pipe2 pipe2_is_missing
+#define ppoll ppoll_is_missing
+#define prctl prctl_is_missing
+#define renameat2 renameat2_is_missing
+#define setresgid setresgid_is_missing
+#define setresuid setresuid_is_missing
+#define strchrnul strchrnul_is_missing
+#define syscall syscall_is_missing
+
+#endif
