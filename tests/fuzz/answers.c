@@ -14,6 +14,8 @@
  */
 #include "fuzz_system.h"
 
+#define sync() ((void)0)
+
 int client_main(int argc, char **argv);
 #define main client_main
 #include "../../client.c"
@@ -23,12 +25,12 @@ int client_main(int argc, char **argv);
 enum { HEAD_FLAGS, HEAD_DICE, HEAD_FAULT, HEAD_ERROR, HEAD_STOP, HEAD_CUT, HEAD_CUT_HIGH, HEAD_MORE, HEAD };
 
 enum {                          /* the bits of HEAD_FLAGS */
-    HONEST = 1, IN_PIECES = 2, WITH_INTERRUPTS = 4, AT_TERMINAL = 8, WITH_FILES = 16, LATIN = 32,
+    HONEST = 1, IN_PIECES = 2, WITH_INTERRUPTS = 4, AT_TERMINAL = 8, WITH_FILES = 16, ASCII = 32,
     ENDING = 192                /* these two: what the server does when it has said all */
 };
 
 enum {                          /* and of HEAD_MORE */
-    WITH_SIGTERM = 1, NO_DIRECTORY = 2, ON_SOCKET = 4
+    WITH_SIGTERM = 1, NO_DIRECTORY = 2, ON_SOCKET = 4, VERBOSE = 8
 };
 
 enum { COMMANDS = 1000, SEPARATOR = 0xfe, PAUSE = 0xff };
@@ -180,7 +182,7 @@ peer_work(void)
 
 /* Text that can do nothing but be read. A signal may have cut off a part of it, a character in two as well. */
 static void
-demand_visible(const unsigned char *s, size_t length, bool latin)
+demand_visible(const unsigned char *s, size_t length, bool ascii)
 {
     for (size_t i = 0; i < length;) {
         unsigned char a = s[i++];
@@ -190,11 +192,7 @@ demand_visible(const unsigned char *s, size_t length, bool latin)
         DEMAND(a == '\n' || a == '\t' || (a >= ' ' && a != 0x7f));
         if (a < 0x80)
             continue;
-        if (latin) {
-            DEMAND(a >= 0xa0);
-            continue;
-        }
-        DEMAND(a >= 0xc2 && a <= 0xf4);
+        DEMAND(!ascii && a >= 0xc2 && a <= 0xf4);
         c = a & (0x3fU >> more);
         for (; more > 0 && i < length && (s[i] & 0xc0) == 0x80; more--)
             c = c << 6 | (s[i++] & 0x3fU);
@@ -357,31 +355,29 @@ ready_client(const struct settings *settings, const uint8_t *head)
 {
     static const struct completer_command none[] = {{NULL, 0}};
     static const struct completer completer = {.extra = none};
-    static iconv_t to_latin;
+    static struct editor editor;
     struct client *c = &client;
 
     memset(c, 0, offsetof(struct client, server));
-    memset((char *)c + offsetof(struct client, codeset), 0, sizeof *c - offsetof(struct client, codeset));
-    if (c->editor.prompt == NULL) {
-        editor_init(&c->editor, "pop3> ", &completer, 80);
-        to_latin = iconv_open("ISO-8859-1", "UTF-8");
-    }
+    memset((char *)c + offsetof(struct client, editor), 0,
+           sizeof *c - offsetof(struct client, editor));
+    if (editor.prompt == NULL)
+        editor_init(&editor, "pop3> ", &completer);
+    c->editor = &editor;
     c->settings = settings;
-    c->pipelining = -1;
     c->noop_ms = NOOP_SECONDS * 1000;
     c->at_terminal = (head[HEAD_FLAGS] & AT_TERMINAL) != 0;
-    c->to_local = (head[HEAD_FLAGS] & LATIN) != 0 ? to_latin : (iconv_t)-1;
-    c->codeset = (head[HEAD_FLAGS] & LATIN) != 0 ? "ISO-8859-1" : "UTF-8";
+    c->utf8 = (head[HEAD_FLAGS] & ASCII) == 0;
     wire_open(&c->server, SYSTEM_STREAM, SYSTEM_STREAM + 1);
     wire_open(&c->keys, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
     wire_open(&c->screen, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
     wire_open(&c->errors, SYSTEM_STREAM + 2, SYSTEM_STREAM + 4);
-    c->received.directory = -1;
-    c->server.socket = c->server.brief = sys.stream[0].brief = (head[HEAD_MORE] & ON_SOCKET) != 0;
+    c->savings.directory = -1;
+    c->server.socket = (head[HEAD_MORE] & ON_SOCKET) != 0;
     c->server.idle_ms = ANSWER_SECONDS * 1000;
     c->server.stop = c->screen.stop = c->errors.stop = &interrupted;
     sigemptyset(&c->mask);
-    interrupted = resized = 0;
+    interrupted = resized = line_stopped = paste_running = 0;
 }
 
 int
@@ -431,16 +427,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t unused;
     bool welcome = peer_answer(NULL, &unused);
 
+    settings.verbose = (data[HEAD_MORE] & VERBOSE) != 0;
     ready_client(&settings, data);
-    if (get_status(c, EVERY))
-        converse(c);
+    greet(c);
     terminal_mode(AS_FOUND);
     hang_up(c);
     wire_flush(&c->screen);
     int status = c->failed ? 1 : 0;
-    numbers_free(&c->there);
-    numbers_free(&c->marked);
-    numbers_free(&c->unsaved);
+    free(c->messages);
 
     bool shows = false, plain = true;       /* a SHOW asks with RETR too, and saves nothing */
     size_t shown = 0;
@@ -453,8 +447,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         shown %= 4;
     }
     if (plain || !c->at_terminal)           /* what a person typed is shown again as it was typed */
-        demand_visible(sys.stream[3].out, sys.stream[3].made, (data[HEAD_FLAGS] & LATIN) != 0);
-    demand_visible(sys.stream[4].out, sys.stream[4].made, false);
+        demand_visible(sys.stream[3].out, sys.stream[3].made, (data[HEAD_FLAGS] & ASCII) != 0);
+    demand_visible(sys.stream[4].out, sys.stream[4].made, (data[HEAD_FLAGS] & ASCII) != 0);
     for (size_t i = 0; i < SYSTEM_OPENS; i++)
         DEMAND(sys.open[i].file == NULL);
     judge_files(before);
