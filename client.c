@@ -564,7 +564,7 @@ struct client {
     bool failed;                /* the exit status will be 1 */
     bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
     bool stop_showing;          /* a person wants no more of several messages */
-    bool user_given;            /* the last command was USER: nothing may come between it and PASS */
+    bool user_given;            /* the last command was USER: PASS must be the next */
     bool no_list;               /* LIST was refused: do not ask for it because of a Tab */
     bool continued;             /* the server answered "+ ": the next line may be a password */
     bool capable;               /* CAPA was asked */
@@ -782,19 +782,6 @@ on_continue(int number)
         terminal_mode(mode);
     }
     resized = 1;
-}
-
-/* Gives the keys of the terminal that are signals, and the right to read it, to a process group. */
-static void
-terminal_give(pid_t group)
-{
-    sigset_t only, before;
-
-    sigemptyset(&only);
-    sigaddset(&only, SIGTTOU);  /* which would stop who does not have it */
-    sigprocmask(SIG_BLOCK, &only, &before);
-    tcsetpgrp(STDIN_FILENO, group);
-    sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 /* Returns the columns of the terminal, 0 if they are not known. */
@@ -1038,7 +1025,7 @@ enum key {
     CTRL_A = 1, CTRL_B, CTRL_C, CTRL_D, CTRL_E, CTRL_F, CTRL_G, CTRL_H, TAB, LINE_FEED, CTRL_K,
     CTRL_L, ENTER, CTRL_N, CTRL_P = 16, CTRL_R = 18, CTRL_U = 21, CTRL_W = 23, CTRL_Y = 25, CTRL_Z,
     ESCAPE, BACKSPACE = 127, LAST_CHARACTER = 0x10ffff,
-    WORD_LEFT, WORD_RIGHT, KILL_WORD_LEFT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
+    WORD_LEFT, WORD_RIGHT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
 };
 
 /* What terminals send for keys, after the ESC. A sequence that is not here does nothing. */
@@ -1052,12 +1039,12 @@ static const struct sequence {
     {"[H", CTRL_A}, {"OH", CTRL_A}, {"[1~", CTRL_A}, {"[7~", CTRL_A},       /* Home */
     {"[F", CTRL_E}, {"OF", CTRL_E}, {"[4~", CTRL_E}, {"[8~", CTRL_E},       /* End */
     {"[1;5C", WORD_RIGHT}, {"[1;3C", WORD_RIGHT}, {"[5C", WORD_RIGHT},      /* Ctrl or Alt right */
-    {"Oc", WORD_RIGHT}, {"\033[C", WORD_RIGHT}, {"f", WORD_RIGHT}, {"F", WORD_RIGHT},
+    {"Oc", WORD_RIGHT}, {"f", WORD_RIGHT}, {"F", WORD_RIGHT},
     {"[1;5D", WORD_LEFT}, {"[1;3D", WORD_LEFT}, {"[5D", WORD_LEFT},         /* Ctrl or Alt left */
-    {"Od", WORD_LEFT}, {"\033[D", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
+    {"Od", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
     {"[3~", DELETE}, {"[3;5~", KILL_WORD_RIGHT}, {"[3^", KILL_WORD_RIGHT},
-    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", KILL_WORD_LEFT},
-    {"\010", KILL_WORD_LEFT}, {"OM", ENTER}, {"[200~", PASTE},
+    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", CTRL_W}, {"\010", CTRL_W},
+    {"OM", ENTER}, {"[200~", PASTE},
 };
 
 /* What the keyboard asks for. */
@@ -1110,8 +1097,8 @@ struct editor {
     char bytes[5];              /* of a character, as they arrive */
     size_t count;
     bool after_cr;              /* a LF now belongs to that CR */
-    char sequence[16];          /* an escape sequence that has begun; a longer one is cut here */
-    size_t sequence_length;     /* 0: none */
+    char sequence[16];          /* what came after an ESC; a longer one is cut here */
+    size_t sequence_length;     /* with the ESC; 0: none has begun */
     bool esc_alone;             /* nothing came after the ESC for ESCAPE_MS */
     bool pasting, discarding;   /* in a paste, in the part after a Ctrl-C */
     size_t paste_end;           /* how much of its end mark has arrived */
@@ -1174,24 +1161,11 @@ previous_place(const char *line, size_t at)
     return at;
 }
 
-/* Returns the columns of the character at a place, 0 at the end. */
+/* Returns the columns between two places of a line. */
 static size_t
-columns_at(const char *line, size_t at)
+columns_between(const char *line, size_t from, size_t to)
 {
-    uint32_t c;
-
-    return character_at(line, at, &c) > 0 ? character_columns(c) : 0;
-}
-
-/* Returns the columns from the start of a line to a place. */
-static size_t
-columns_to(const char *line, size_t to)
-{
-    size_t columns = 0;
-
-    for (size_t at = 0; at < to; at = next_place(line, at))
-        columns += columns_at(line, at);
-    return columns;
+    return span_columns((struct span){line + from, line + to});
 }
 
 /* -- Changing the line -- */
@@ -1258,20 +1232,17 @@ editor_insert(struct editor *e, const char *bytes, size_t length)
     e->cursor += length;
 }
 
-/* Returns true if a character may stand after the first bytes of a line. */
+/* Returns true if a character may follow the first bytes of a line. A blank takes no accent. */
 static bool
 fits_after(const struct editor *e, uint32_t c, const char *line, size_t at)
 {
     uint32_t before = 0;
-    size_t start = at;
 
-    do
-        start -= start > 0;
-    while (start > 0 && ((unsigned char)line[start] & 0xc0) == 0x80);
-    character_at(line, start, &before);
+    if (at > 0)
+        character_at(line, previous_place(line, at), &before);
     if (c < ' ' || c > LAST_CHARACTER || (e->ascii && c >= 0x80))
         return false;
-    return !must_escape(c, at > 0 ? before : 0) && (at > 0 || character_columns(c) > 0);
+    return !must_escape(c, before) && (before > ' ' || character_columns(c) > 0);
 }
 
 /* Inserts the character that just arrived, if it may be shown. */
@@ -1284,25 +1255,16 @@ editor_type(struct editor *e, uint32_t c)
         e->bell = e->dropped = true;
 }
 
-/* Words are letters, digits and all that is not ASCII; for Ctrl-W all that is not blank. */
-static bool
-in_word(char c, bool any)
-{
-    if (any)
-        return c != ' ';
-    return (c >= '0' && c <= '9') || (pop3_upper(c) >= 'A' && pop3_upper(c) <= 'Z') || (c & 0x80);
-}
-
-/* Returns the start of the word before the cursor. */
+/* Returns the start of the word before the cursor. A word is what is between blanks. */
 static size_t
-word_left(const struct editor *e, bool any)
+word_left(const struct editor *e)
 {
     size_t at = e->cursor;
 
-    while (at > 0 && !in_word(e->line[previous_place(e->line, at)], any))
-        at = previous_place(e->line, at);
-    while (at > 0 && in_word(e->line[previous_place(e->line, at)], any))
-        at = previous_place(e->line, at);
+    while (at > 0 && e->line[at - 1] == ' ')
+        at--;
+    while (at > 0 && e->line[at - 1] != ' ')
+        at--;
     return at;
 }
 
@@ -1310,13 +1272,9 @@ word_left(const struct editor *e, bool any)
 static size_t
 word_right(const struct editor *e)
 {
-    size_t at = e->cursor;
+    size_t at = e->cursor + strspn(e->line + e->cursor, " ");
 
-    while (at < e->length && !in_word(e->line[at], false))
-        at = next_place(e->line, at);
-    while (at < e->length && in_word(e->line[at], false))
-        at = next_place(e->line, at);
-    return at;
+    return at + strcspn(e->line + at, " ");
 }
 
 /* -- History and search -- */
@@ -1527,7 +1485,6 @@ editor_complete(struct editor *e)
 
     char *rest = k.common + (k.count > 0 ? k.length : 0);
     bool small = e->cursor > 0 && e->line[e->cursor - 1] >= 'a';
-    bool blank = e->line[e->cursor] == ' ' && next_place(e->line, e->cursor) == e->cursor + 1;
     text_puts(&e->list, k.list != NULL ? "\r\n" : "");
     if (k.count > k.listed && k.list != NULL) {
         snprintf(number, sizeof number, "%zu more", k.count - k.listed);
@@ -1539,7 +1496,7 @@ editor_complete(struct editor *e)
     for (char *c = rest; small && *c != '\0'; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
     editor_insert(e, rest, strlen(rest));
-    if (k.count == 1 && blank)
+    if (k.count == 1 && e->line[e->cursor] == ' ')
         e->cursor++;
     else if (k.count == 1)
         editor_insert(e, " ", 1);
@@ -1575,8 +1532,9 @@ paint_move(struct text *to, size_t count, char direction)
 static size_t
 paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, size_t field)
 {
-    size_t total = columns_to(line, strlen(line)), edge = field >= 6 ? 1 : 0;
-    size_t at_cursor = columns_to(line, cursor), under = columns_at(line, cursor);
+    size_t total = columns_between(line, 0, strlen(line)), edge = field >= 6 ? 1 : 0;
+    size_t at_cursor = columns_between(line, 0, cursor);
+    size_t under = columns_between(line, cursor, next_place(line, cursor));
 
     if (total <= field)
         e->view = 0;
@@ -1588,16 +1546,19 @@ paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, 
     }
 
     bool less = edge > 0 && e->view > 0, more = edge > 0 && total > e->view + field;
-    size_t left = e->view + less, right = e->view + field - more, column = 0, done = left, width;
+    size_t left = e->view + less, right = e->view + field - more, column = 0, done = left, next;
 
     text_puts(to, less ? "<" : "");
-    for (size_t at = 0; line[at] != '\0'; at = next_place(line, at), column += width) {
-        width = columns_at(line, at);
-        if (column >= left && column + width <= right) {
+    for (size_t at = 0; line[at] != '\0'; at = next) {
+        next = next_place(line, at);
+
+        size_t end = column + columns_between(line, at, next);
+        if (column >= left && end <= right) {
             text_printf(to, "%*s", (int)(column - done), "");   /* half of a wide character */
-            text_add(to, line + at, next_place(line, at) - at);
-            done = column + width;
+            text_add(to, line + at, next - at);
+            done = end;
         }
+        column = end;
     }
     if (more) {
         text_printf(to, "%*s>", (int)(right - done), "");
@@ -1617,7 +1578,7 @@ paint_prompt(const struct editor *e, struct text *to)
         text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
     else
         text_puts(to, e->prompt);
-    columns = span_columns((struct span){to->bytes + start, to->bytes + to->length});
+    columns = columns_between(to->bytes, start, to->length);
     if (width >= columns + 12)
         return columns;
     to->length = start;
@@ -1652,7 +1613,7 @@ editor_paint(struct editor *e, struct text *to)
     size_t start = paint_prompt(e, to);
     size_t end = start + paint_field(e, to, line, cursor, e->columns - 1 - start);
     text_puts(to, "\033[K");
-    e->painted = start + columns_to(line, cursor) - e->view;
+    e->painted = start + columns_between(line, 0, cursor) - e->view;
     if (e->painted != end) {
         text_puts(to, "\r");
         paint_move(to, e->painted, 'C');
@@ -1721,7 +1682,7 @@ editor_key(struct editor *e, uint32_t key)
     case CTRL_E:            e->cursor = end; break;
     case CTRL_B:            e->cursor = previous_place(line, at); break;
     case CTRL_F:            e->cursor = next_place(line, at); break;
-    case WORD_LEFT:         e->cursor = word_left(e, false); break;
+    case WORD_LEFT:         e->cursor = word_left(e); break;
     case WORD_RIGHT:        e->cursor = word_right(e); break;
 
     case BACKSPACE:
@@ -1729,8 +1690,7 @@ editor_key(struct editor *e, uint32_t key)
     case DELETE:            editor_delete(e, at, next_place(line, at)); break;
     case CTRL_K:            editor_kill(e, at, end); break;
     case CTRL_U:            editor_kill(e, 0, at); break;
-    case CTRL_W:            editor_kill(e, word_left(e, true), at); break;
-    case KILL_WORD_LEFT:    editor_kill(e, word_left(e, false), at); break;
+    case CTRL_W:            editor_kill(e, word_left(e), at); break;
     case KILL_WORD_RIGHT:   editor_kill(e, at, word_right(e)); break;
     case CTRL_Y:            editor_insert(e, e->killed, strlen(e->killed)); break;
 
@@ -1807,32 +1767,29 @@ static uint32_t
 sequence_key(struct editor *e, uint32_t c)
 {
     size_t length = e->sequence_length;
-    char kind = e->sequence[1];
-    bool string = length > 1 && strchr("]PX^_", kind) != NULL;      /* OSC, DCS and the like */
+    char kind = length > 1 ? e->sequence[0] : '?';
+    bool string = strchr("]PX^_", kind) != NULL;    /* OSC, DCS and the like */
 
-    if (c == ESCAPE) {          /* an ESC before an arrow is Alt for some terminals */
-        e->sequence_length = length == 1 ? 2 : 1;
-        memcpy(e->sequence, "\033\033", 3);
+    e->sequence_length = c == ESCAPE;
+    if (c == ESCAPE) {
         e->esc_alone = false;
         return NO_KEY;
     }
-    e->sequence_length = 0;
     if (length == 1 && e->esc_alone && c != '[' && c != 'O')
         return c;
     if (c < ' ' && (c != CTRL_H || length > 1))
         return string && c == CTRL_G ? NO_KEY : c;
 
-    size_t at = length < sizeof e->sequence - 1 ? length : length - 1;
-    e->sequence[at] = (char)(c < 0x80 ? c : '?');
-    e->sequence[at + 1] = '\0';
-    bool lead = length == 1 || (length == 2 && kind == ESCAPE);
-    bool console = length == 2 && kind == '[' && c == '[';          /* ESC [ [ A is a F1 */
-    if (string || console || (lead ? strchr("[O]PX^_", e->sequence[at]) != NULL : c < '@')) {
-        e->sequence_length = at + 1;
+    length -= length == sizeof e->sequence;     /* too long for a key: the end does not matter */
+    e->sequence[length - 1] = (char)(c < 0x80 ? c : '?');
+    e->sequence[length] = '\0';
+    bool console = length == 2 && kind == '[' && c == '[';      /* ESC [ [ A is a F1 */
+    if (string || console || (length == 1 ? strchr("[O]PX^_", *e->sequence) != NULL : c < '@')) {
+        e->sequence_length = length + 1;
         return NO_KEY;
     }
     for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
-        if (strcmp(sequences[i].bytes, e->sequence + 1) == 0)
+        if (strcmp(sequences[i].bytes, e->sequence) == 0)
             return sequences[i].key;
     return NO_KEY;
 }
@@ -2296,53 +2253,53 @@ struct download {
  * the next one. Returns false after the final dot, or if the wire has failed.
  */
 static bool
-read_piece(struct client *c, struct download *b, struct span *piece)
+read_piece(struct client *c, struct download *d, struct span *piece)
 {
     static char text[WIRE_INPUT + 1];
     struct wire *w = &c->server;
-    uint64_t before = b->unstuffer.octets;
+    uint64_t before = d->unstuffer.octets;
     size_t made = 0;
 
-    if (b->unstuffer.at == UNSTUFF_END)
+    if (d->unstuffer.at == UNSTUFF_END)
         return false;
     if (w->in_start == w->in_end) {
         before_waiting(c);
         if (!wire_fill(w)) {
-            if (w->error == ETIMEDOUT && b->lone_dot)
+            if (w->error == ETIMEDOUT && d->lone_dot)
                 w->error = EILSEQ;
             return false;
         }
     }
-    w->in_start += pop3_unstuff(&b->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
+    w->in_start += pop3_unstuff(&d->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
                                 (unsigned char *)text, &made);
     *piece = (struct span){text, text + made};
-    b->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
+    d->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
         && (made == 2 || piece->end[-3] == '\n');
-    c->progress.octets += b->unstuffer.octets - before;
+    c->progress.octets += d->unstuffer.octets - before;
     progress_paint(c);
     return true;
 }
 
 /* Returns true if the message that was read is complete. */
 static bool
-download_complete(const struct download *b)
+download_complete(const struct download *d)
 {
-    return b->unstuffer.at == UNSTUFF_END;
+    return d->unstuffer.at == UNSTUFF_END;
 }
 
 /* Shows the message behind a status line as it comes: line by line, a long line in pieces. */
 static void
 show_body(struct client *c)
 {
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct text text = {0};
     struct span piece;
 
-    while (read_piece(c, &b, &piece)) {
+    while (read_piece(c, &d, &piece)) {
         text_add(&text, piece.at, span_length(piece));
 
         struct span all = text_span(&text);
-        const char *cut = download_complete(&b) ? all.end : whole_end(all);
+        const char *cut = download_complete(&d) ? all.end : whole_end(all);
 
         if (c->server.in_start == c->server.in_end)
             cut = whole_end((struct span){cut, all.end});   /* more may never come */
@@ -2457,36 +2414,45 @@ sync_parent(const char *path)
 }
 
 /*
- * Opens the directory for messages. It is made if it does not exist, with its parents; one that
- * was made is on disk, or removed again. Returns -1 with errno set if that fails.
+ * Makes a directory if there is none. One that was made is on disk, or removed again. Returns
+ * false with errno set if that fails.
+ */
+static bool
+make_directory(const char *path)
+{
+    bool made = mkdir(path, S_IRWXU) == 0;
+    int error = errno;
+
+    if (made ? sync_parent(path) : error == EEXIST || access(path, F_OK) == 0)
+        return true;            /* one that exists may also be refused with EROFS and the like */
+    if (made) {
+        error = errno;
+        rmdir(path);
+    }
+    errno = error;
+    return false;
+}
+
+/*
+ * Opens the directory for messages, which is made with its parents if it does not exist. Returns
+ * -1 with errno set if that fails.
  */
 static int
 open_directory(const char *path)
 {
-    char part[PATH_MAX - 3];    /* so that sync_parent() can add to it */
+    char part[PATH_MAX - 3], *slash = part;     /* sync_parent() adds three bytes */
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    size_t length = strlen(path);
 
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    for (size_t end = 1; end <= length && end < sizeof part; end++) {
-        if (path[end] != '/' && path[end] != '\0')
-            continue;
-        snprintf(part, sizeof part, "%.*s", (int)end, path);
-
-        bool made = mkdir(part, S_IRWXU) == 0;
-        int error = errno;
-        if (made && sync_parent(part))
-            continue;
-        error = made ? errno : error;
-        if (!made && (error == EEXIST || access(part, F_OK) == 0))
-            continue;           /* one that exists may also be refused with EROFS and the like */
-        if (made)
-            rmdir(part);
-        errno = error;
-        return -1;
+    snprintf(part, sizeof part, "%s", path);
+    while (*slash != '\0' && (slash = strchr(slash + 1, '/')) != NULL) {
+        *slash = '\0';
+        if (!make_directory(part))
+            return -1;
+        *slash = '/';
     }
-    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return make_directory(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
 /*
@@ -2782,49 +2748,35 @@ is_in(char c, const char *set)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* Returns true if a span begins with a word in lower case, whatever its own case. */
-static bool
-begins(struct span s, const char *word)
-{
-    for (; *word != '\0'; word++, s.at++)
-        if (s.at == s.end || lower(*s.at) != *word)
-            return false;
-    return true;
-}
-
-static bool
-is_word(struct span s, const char *word)
-{
-    return span_length(s) == strlen(word) && begins(s, word);
-}
-
-/* Returns true if a span is, or begins with, one of the words in a list, separated by blanks. */
+/*
+ * Returns true if a span begins with one of the words in a list, whatever its own case; with
+ * whole, if it is one. The list is in lower case, with | between its words.
+ */
 static bool
 matches(struct span s, const char *list, bool whole)
 {
-    for (size_t size; *list != '\0'; list += size + (list[size] == ' ')) {
-        struct span start = {s.at, s.at};
+    for (size_t size; *list != '\0'; list += size + (list[size] == '|')) {
+        const char *at = s.at;
 
-        size = strcspn(list, " ");
-        while (start.end < s.end && span_length(start) < size
-               && lower(*start.end) == list[span_length(start)])
-            start.end++;
-        if (span_length(start) == size && (!whole || start.end == s.end))
+        size = strcspn(list, "|");
+        while (at < s.end && (size_t)(at - s.at) < size && lower(*at) == list[at - s.at])
+            at++;
+        if ((size_t)(at - s.at) == size && (!whole || at == s.end))
             return true;
     }
     return false;
 }
 
 static bool
-is_any(struct span s, const char *list)
+begins(struct span s, const char *list)
 {
-    return matches(s, list, true);
+    return matches(s, list, false);
 }
 
 static bool
-begins_any(struct span s, const char *list)
+is_word(struct span s, const char *list)
 {
-    return matches(s, list, false);
+    return matches(s, list, true);
 }
 
 /* Returns where a word in lower case stands first, or NULL. */
@@ -2967,57 +2919,36 @@ hex_value(char c)
     return lower(c) >= 'a' && lower(c) <= 'f' ? lower(c) - 'a' + 10 : -1;
 }
 
-/* Reads an escape: a sign (= or %) and two hex digits. Returns the byte, or -1. */
-static int
-hex_escape(struct span s)
-{
-    if (span_length(s) < 3 || hex_value(s.at[1]) < 0 || hex_value(s.at[2]) < 0)
-        return -1;
-    return hex_value(s.at[1]) * 16 + hex_value(s.at[2]);
-}
-
 /*
- * Decodes quoted-printable until most bytes were made. Returns where it stopped. In a header _
- * is a blank. A = that begins neither an escape nor a soft line break stands for itself.
+ * Decodes quoted-printable, or with % as the sign of an escape what RFC 2231 has, until most
+ * bytes were made. Returns where it stopped. In an encoded word _ is a blank. A sign that begins
+ * neither an escape nor a soft line break stands for itself.
  */
 static const char *
-decode_quoted(struct text *to, struct span from, size_t most, bool header)
+decode_escapes(struct text *to, struct span from, size_t most, char sign, bool word)
 {
     char *start = text_room(to, span_length(limit(from, most))), *out = start;
 
     while (from.at < from.end && (size_t)(out - start) < most) {
-        struct span line_end = {from.at + 1, from.end};
-        int value = -1;
+        struct span rest = {from.at + 1, from.end};
 
-        if (*from.at != '=') {
-            *out++ = header && *from.at == '_' ? ' ' : *from.at;
-            from.at++;
-        } else if ((value = hex_escape(from)) >= 0) {
-            *out++ = (char)value;
-            from.at += 3;
-        } else if (take(&line_end, " \t\r", false),
-                   line_end.at < from.end && *line_end.at == '\n') {
-            from.at = line_end.at + 1;
+        if (*from.at != sign) {
+            *out++ = word && *from.at == '_' ? ' ' : *from.at;
+        } else if (span_length(rest) >= 2 && hex_value(rest.at[0]) >= 0
+                   && hex_value(rest.at[1]) >= 0) {
+            *out++ = (char)(hex_value(rest.at[0]) * 16 + hex_value(rest.at[1]));
+            rest.at += 2;
+        } else if (take(&rest, " \t\r", false), rest.at < rest.end && *rest.at == '\n') {
+            rest.at++;
         } else {
-            *out++ = *from.at++;
+            *out++ = sign;
+            rest.at = from.at + 1;
         }
+        from = rest;
     }
     to->length += (size_t)(out - start);
     to->bytes[to->length] = '\0';
     return from.at;
-}
-
-/* Decodes a body until most bytes were made. Returns where it stopped. */
-static const char *
-decode_transfer(struct text *to, struct span from, enum encoding encoding, size_t most)
-{
-    if (encoding == ENCODING_BASE64)
-        return decode_base64(to, from, most);
-    if (encoding == ENCODING_QUOTED)
-        return decode_quoted(to, from, most, false);
-    from = limit(from, most);
-    text_add(to, from.at, span_length(from));
-    return from.end;
 }
 
 /* Returns the bytes that a line of uuencoded data stands for, -1 if it is none. */
@@ -3031,6 +2962,58 @@ uu_length(struct span line)
         if (*at < ' ' || *at > '`')
             return -1;
     return span_length(line) > characters + 1 || span_length(line) + 3 < characters ? -1 : bytes;
+}
+
+/*
+ * Finds the next uuencoded file in a text: "begin MODE NAME", lines of data, "end". Returns false
+ * if there is none. before and what is left of the text are not part of it.
+ */
+static bool
+next_uu(struct span *text, struct span *before, struct span *name, struct span *data)
+{
+    struct span rest = *text, line;
+
+    while (next_line(&rest, &line)) {
+        *before = (struct span){text->at, line.at};
+        if (!begins(line, "begin "))
+            continue;
+        line.at += 6;
+        if (span_length(take(&line, "01234567", false)) < 3)
+            continue;
+        *name = trim(line);
+        *data = (struct span){rest.at, rest.at};
+        while (next_line(&rest, &line) && uu_length(line) > 0 && !is_word(line, "end"))
+            data->end = rest.at;
+        while (uu_length(line) == 0 && next_line(&rest, &line))
+            continue;
+        if (data->end > data->at && name->at < name->end) {
+            text->at = is_word(line, "end") ? rest.at : data->end;
+            return true;
+        }
+        rest.at = data->at;
+    }
+    *before = *text;
+    return false;
+}
+
+/*
+ * Decodes a body until about most bytes were made. Returns where it stopped. From a text with
+ * uuencoded files in it only the text is taken.
+ */
+static const char *
+decode_transfer(struct text *to, struct span from, enum encoding encoding, size_t most)
+{
+    struct span all = from, before, name, data;
+
+    if (encoding == ENCODING_BASE64)
+        return decode_base64(to, from, most);
+    if (encoding == ENCODING_QUOTED)
+        return decode_escapes(to, from, most, '=', false);
+    from = limit(from, most);
+    while (encoding == ENCODING_UU && next_uu(&from, &before, &name, &data))
+        text_add(to, before.at, span_length(before));
+    text_add(to, from.at, span_length(from));
+    return limit(all, most).end;
 }
 
 /* Returns the size of a body without its transfer encoding. Nothing is kept. */
@@ -3053,37 +3036,6 @@ decoded_size(struct span from, enum encoding encoding)
     return size;
 }
 
-/*
- * Finds uuencoded data in a body: "begin MODE NAME", lines of data, "end". Returns false if there
- * is none. What stands before and behind it is text.
- */
-static bool
-uu_find(struct span body, struct span *name, struct span *data, struct span *behind)
-{
-    struct span rest = body, line;
-
-    while (next_line(&rest, &line)) {
-        struct span words = line;
-
-        if (!begins(line, "begin "))
-            continue;
-        words.at += 6;
-        if (span_length(take(&words, "01234567", false)) < 3)
-            continue;
-        *name = trim(words);
-        *data = (struct span){rest.at, rest.at};
-        while (next_line(&rest, &line) && uu_length(line) > 0 && !is_word(line, "end"))
-            data->end = rest.at;
-        while (uu_length(line) == 0 && next_line(&rest, &line))
-            continue;
-        *behind = (struct span){is_word(line, "end") ? rest.at : data->end, body.end};
-        if (data->end > data->at && name->at < name->end)
-            return true;
-        rest.at = data->at;
-    }
-    return false;
-}
-
 /* -- Charsets -- */
 
 /* What the bytes 0x80 to 0x9f mean in windows-1252; 0: nothing. */
@@ -3101,18 +3053,18 @@ static const uint16_t windows_1252[32] = {
  * gets at the other converters of the system: hardly anybody tests them.
  */
 static const struct { const char *names, *meant; } charsets[] = {
-    {"utf8 usascii ascii ansix341968 iso646us default unknown8bit unknown", ""},
-    {"iso88591 isolatin1 latin1 cp1252", "1252"}, {"iso88598i iso88598e", "ISO-8859-8"},
-    {"iso88599 latin5", "CP1254"}, {"iso885911 tis620 cp874", "CP874|TIS-620"},
-    {"latin2 isolatin2", "ISO-8859-2"}, {"latin9", "ISO-8859-15"}, {"iso8859*", "ISO-8859-*"},
+    {"utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown", ""},
+    {"iso88591|isolatin1|latin1|cp1252", "1252"}, {"iso88598i|iso88598e", "ISO-8859-8"},
+    {"iso88599|latin5", "CP1254"}, {"iso885911|tis620|cp874", "CP874|TIS-620"},
+    {"latin2|isolatin2", "ISO-8859-2"}, {"latin9", "ISO-8859-15"}, {"iso8859*", "ISO-8859-*"},
     {"cp125*", "CP125*"}, {"cp85*", "CP85*"}, {"cp437", "CP437"}, {"cp866", "CP866"},
-    {"koi8r", "KOI8-R"}, {"koi8u", "KOI8-U"}, {"macintosh macroman", "MACINTOSH"},
-    {"maccyrillic", "MAC-CYRILLIC|MACCYRILLIC"}, {"iso2022jp iso2022jpms", "ISO-2022-JP"},
-    {"eucjp", "EUC-JP-MS|EUC-JP"}, {"shiftjis sjis mskanji cp31j cp932", "CP932|SHIFT_JIS"},
-    {"iso2022kr", "ISO-2022-KR"}, {"euckr ksc56011987 ksc5601 cp949", "CP949|EUC-KR"},
-    {"gb2312 gb2312charset gbk cp936 euccn gb18030", "GB18030|GBK"}, {"hzgb2312", "HZ"},
-    {"big5 chinesebig5", "BIG5"}, {"cp950", "CP950|BIG5"}, {"big5hkscs", "BIG5-HKSCS|BIG5"},
-    {"utf7 unicode11utf7", "UTF-7"}, {"utf16", "UTF-16"}, {"utf16le", "UTF-16LE"},
+    {"koi8r", "KOI8-R"}, {"koi8u", "KOI8-U"}, {"macintosh|macroman", "MACINTOSH"},
+    {"maccyrillic", "MAC-CYRILLIC|MACCYRILLIC"}, {"iso2022jp|iso2022jpms", "ISO-2022-JP"},
+    {"eucjp", "EUC-JP-MS|EUC-JP"}, {"shiftjis|sjis|mskanji|cp31j|cp932", "CP932|SHIFT_JIS"},
+    {"iso2022kr", "ISO-2022-KR"}, {"euckr|ksc56011987|ksc5601|cp949", "CP949|EUC-KR"},
+    {"gb2312|gb2312charset|gbk|cp936|euccn|gb18030", "GB18030|GBK"}, {"hzgb2312", "HZ"},
+    {"big5|chinesebig5", "BIG5"}, {"cp950", "CP950|BIG5"}, {"big5hkscs", "BIG5-HKSCS|BIG5"},
+    {"utf7|unicode11utf7", "UTF-7"}, {"utf16", "UTF-16"}, {"utf16le", "UTF-16LE"},
     {"utf16be", "UTF-16BE"},
 };
 
@@ -3144,7 +3096,7 @@ charset_find(struct span name, char *meant, size_t room)
 
         if (star ? strncmp(key, names, same) != 0 || !is_digit(key[same])
                 || key[same + strspn(key + same, "0123456789")] != '\0'
-            : !is_any(string_span(key), names))
+            : !is_word(string_span(key), names))
             continue;
         snprintf(meant, room, "%.*s%s", (int)strcspn(charsets[i].meant, "*"), charsets[i].meant,
                  star ? key + same : "");
@@ -3402,10 +3354,10 @@ is_known_field(struct span line)
 {
     struct span name = {line.at, line.at + field_name(line)};
 
-    return begins_any(name, "content- x- list- dkim- authentication- arc- thread- resent-")
-        || is_any(name, "from to cc bcc subject date message-id mime-version received return-path "
-                  "reply-to sender in-reply-to references delivered-to user-agent errors-to "
-                  "precedence importance priority organization status");
+    return begins(name, "content-|x-|list-|dkim-|authentication-|arc-|thread-|resent-")
+        || is_word(name, "from|to|cc|bcc|subject|date|message-id|mime-version|received|return-path|"
+                  "reply-to|sender|in-reply-to|references|delivered-to|user-agent|errors-to|"
+                  "precedence|importance|priority|organization|status");
 }
 
 /* Takes the next field of a header. A line that is none belongs to the field before it. */
@@ -3551,19 +3503,6 @@ next_parameter(struct span *s, struct span *key, struct text *value)
     return false;
 }
 
-/* Appends text with each %XX decoded. */
-static void
-percent_decode(struct text *to, struct span from)
-{
-    while (from.at < from.end) {
-        int value = *from.at == '%' ? hex_escape(from) : -1;
-        char byte = value >= 0 ? (char)value : *from.at;
-
-        text_add(to, &byte, 1);
-        from.at += value >= 0 ? 3 : 1;
-    }
-}
-
 /* An encoded word, =?charset?B or Q?text?=. */
 struct word { struct span charset, text; bool base64; };
 
@@ -3631,7 +3570,7 @@ decode_words(struct text *to, struct span from, struct span body_charset)
             if (word.base64)
                 decode_base64(&bytes, word.text, SHOW_FIELD);
             else
-                decode_quoted(&bytes, word.text, SHOW_FIELD, true);
+                decode_escapes(&bytes, word.text, SHOW_FIELD, '=', true);
             take(&gap, blanks, false);
             rest = gap;
             if (!take_word(&rest, &next))
@@ -3686,7 +3625,7 @@ parameter(struct span s, const char *name, struct text *out)
                          charset.at);
                 text.at = language.at + 1;
             }
-            percent_decode(&pieces, text);
+            decode_escapes(&pieces, text, SHOW_FIELD, '%', false);
         }
         text_add(&pieces, later.bytes, later.length);
         text_free(&later);
@@ -3925,7 +3864,7 @@ html_bare_address(const struct text *t)
 {
     struct span address = text_span(t);
 
-    if (begins_any(address, "http:// https:// mailto:"))
+    if (begins(address, "http://|https://|mailto:"))
         address.at += begins(address, "http://") ? 7 : begins(address, "https://") ? 8 : 7;
     address.end -= address.end > address.at && address.end[-1] == '/';
     return address;
@@ -3957,7 +3896,7 @@ html_link(struct html *h, struct span tag)
     if (html_attribute(h, tag, "href"))
         for (size_t i = 0; i < h->value.length; i++)
             text_add(&h->link, h->value.bytes + i, (unsigned char)h->value.bytes[i] > ' ');
-    if (!begins_any(text_span(&h->link), "http: https: mailto: ftp: tel:"))
+    if (!begins(text_span(&h->link), "http:|https:|mailto:|ftp:|tel:"))
         text_clear(&h->link);
 }
 
@@ -3996,10 +3935,10 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
 {
     char next = h->rest.at < h->rest.end ? *h->rest.at : ' ';
 
-    if (is_any(name, "p h1 h2 h3 h4 h5 h6 blockquote pre dl"))
+    if (is_word(name, "p|h1|h2|h3|h4|h5|h6|blockquote|pre|dl"))
         html_break(h, 2);
-    else if (is_any(name, "div tr table li dt dd hr center section article header footer address "
-                    "caption form fieldset title body option"))
+    else if (is_word(name, "div|tr|table|li|dt|dd|hr|center|section|article|header|footer|address|"
+                    "caption|form|fieldset|title|body|option"))
         html_break(h, 1);
     if (is_word(name, "br") || (h->enriched && is_word(name, "nl"))) {
         html_break(h, h->newlines < 2 ? h->newlines + 1 : 2);
@@ -4010,7 +3949,7 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
             html_link_end(h);
         else
             html_link(h, tag);
-    } else if (is_any(name, "ul ol li")) {
+    } else if (is_word(name, "ul|ol|li")) {
         html_list(h, tag, name, end);
     } else if (is_word(name, "blockquote")) {
         h->quotes += end ? (h->quotes > 0 ? UINT_MAX : 0) : 1;
@@ -4018,7 +3957,7 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
         h->preformatted += end ? (h->preformatted > 0 ? UINT_MAX : 0) : 1;
         if (!end && (next == '\r' || next == '\n'))     /* the first line end does not count */
             h->rest.at += next == '\r' && span_length(h->rest) > 1 && h->rest.at[1] == '\n' ? 2 : 1;
-    } else if (is_any(name, "td th")) {
+    } else if (is_word(name, "td|th")) {
         h->cell = h->in_line && h->newlines == 0;
     } else if (is_word(name, "hr")) {
         html_text(h, string_span("--------"));
@@ -4085,9 +4024,9 @@ html_element_end(struct span rest, struct span name, bool nested)
 static bool
 html_skip(struct html *h, struct span tag, struct span name)
 {
-    bool dropped = is_any(name, "script style title iframe noembed template select option "
-                          "textarea datalist param comment");
-    bool empty = is_any(name, "img br hr input meta link area col"), hidden = false;
+    bool dropped = is_word(name, "script|style|title|iframe|noembed|template|select|option|"
+                          "textarea|datalist|param|comment");
+    bool empty = is_word(name, "img|br|hr|input|meta|link|area|col"), hidden = false;
     uint32_t initial = 1U << (*name.at & 31);
     struct span style;
     const char *end;
@@ -4231,13 +4170,6 @@ page_row(struct page *p, struct span row)
         p->begun = true;
     }
     p->empty_bars = p->bars;
-}
-
-/* Leaves one line empty before the next text, and no more. */
-static void
-page_gap(struct page *p)
-{
-    p->empty = p->begun;
 }
 
 /* Returns true for characters that do not begin a line of Japanese or Chinese. */
@@ -4462,7 +4394,7 @@ page_note(struct page *p, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(note, sizeof note, format, arguments);
     va_end(arguments);
-    page_gap(p);
+    p->empty = p->begun;        /* one line, and no more */
     text_clear(&p->row);
     text_clear(&p->line);
     text_add(&p->line, "[", 1);
@@ -4487,8 +4419,7 @@ struct part {
     enum text_kind kind;
     bool attachment, no_blank_line, opened;
     int score;                  /* how good its text is for reading; 0: it has none */
-    int best;                   /* multipart/alternative: the part to show, -1: none */
-    size_t letters;             /* of an alternative's text */
+    int best;                   /* the part with that text: itself or one in it */
     enum part_use use;
 };
 
@@ -4498,7 +4429,7 @@ struct show {
     int count;
     const char *end;            /* of the whole message */
     size_t decoded;             /* bytes of encoded messages that were decoded */
-    bool too_many, too_deep, cut_off, alternatives;     /* there are such parts */
+    bool too_many, too_deep, cut_off;
 };
 
 static bool
@@ -4522,7 +4453,7 @@ is_text(const struct part *p)
 static bool
 is_message(const struct part *p)
 {
-    return is_any(string_span(p->type), "message/rfc822 message/global text/rfc822-headers");
+    return is_word(string_span(p->type), "message/rfc822|message/global|text/rfc822-headers");
 }
 
 /* Copies the word at the start of a field's value, in lower case. */
@@ -4544,11 +4475,11 @@ value_word(struct span value, char *out, size_t room)
 static enum encoding
 encoding_find(struct span name)
 {
-    if (name.at == name.end || is_any(name, "7bit 8bit binary 7-bit 8-bit none"))
+    if (name.at == name.end || is_word(name, "7bit|8bit|binary|7-bit|8-bit|none"))
         return ENCODING_NONE;
     return is_word(name, "quoted-printable") ? ENCODING_QUOTED
         : is_word(name, "base64") ? ENCODING_BASE64
-        : is_any(name, "x-uuencode uuencode x-uue x-uu") ? ENCODING_UU : ENCODING_UNKNOWN;
+        : is_word(name, "x-uuencode|uuencode|x-uue|x-uu") ? ENCODING_UU : ENCODING_UNKNOWN;
 }
 
 /* Takes what a Content-Type field says. The boundary goes to a text. */
@@ -4625,7 +4556,8 @@ part_add(struct show *s, int parent)
     p->parent = parent;
     p->root = root ? s->count : above->root;
     p->bars = above == NULL ? 0 : above->bars + (is_message(above) && above->bars < SHOW_BARS);
-    p->best = -1;
+    p->best = s->count;
+    p->use = PART_LIST;
     strcpy(p->type, above != NULL && is_type(above, "multipart/digest")
         ? "message/rfc822" : "text/plain");
     s->count++;
@@ -4671,87 +4603,33 @@ next_part(struct span *rest, struct span boundary, struct span *part)
 }
 
 /*
- * Splits a text with uuencoded data in it, so that the data becomes an attachment: before it,
- * the data, and what follows, where there may be more.
+ * Looks for uuencoded files in a part's body. In a text each becomes an attachment; in any other
+ * part the file is its content.
  */
 static void
-part_split_uu(struct show *s, int index)
+part_uu(struct show *s, struct part *p)
 {
-    struct part *p = &s->parts[index], *data, *more;
-    struct span name, content, behind;
+    struct span rest = p->body, before, name, data;
+    struct part *file = p;
+    bool empty = true;
 
-    while (uu_find(p->body, &name, &content, &behind) && (data = part_add(s, p->parent)) != NULL) {
-        data->root = p->root;
-        data->bars = p->bars;
-        strcpy(data->type, "application/octet-stream");
-        data->header = data->body = content;
-        data->encoding = ENCODING_UU;
-        text_add(&data->name, name.at, span_length(name));
-        p->body.end = name.at;
-        while (p->body.end > p->body.at && p->body.end[-1] != '\n')
-            p->body.end--;
-        if (trim(behind).at == behind.end || (more = part_add(s, p->parent)) == NULL)
-            break;
-        more->root = p->root;
-        more->bars = p->bars;
-        memcpy(more->type, p->type, sizeof more->type);
-        memcpy(more->charset, p->charset, sizeof more->charset);
-        more->kind = p->kind;
-        more->header = more->body = behind;
-        p = more;
-    }
-}
-
-/* Reads a part and those in it. depth is how many are around it. */
-static void
-part_read(struct show *s, struct span whole, int parent, int depth)
-{
-    struct text boundary = {NULL, 0, 0};
-    struct span rest, inner, name, content, behind;
-    struct part *p = part_add(s, parent);
-    int index = s->count - 1, ended;
-
-    if (p == NULL)
-        return;
-    p->no_blank_line = !split_header(whole, p->root == index, &p->header, &p->body);
-    part_header(p, &boundary);
-    s->alternatives = s->alternatives || is_type(p, "multipart/alternative");
-    if (is_multipart(p))
-        p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
-    if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
-        && s->decoded < SHOW_TEXT) {
-        decode_transfer(&p->decoded, p->body, p->encoding, SHOW_TEXT - s->decoded);
-        s->decoded += p->decoded.length;
-        p->body = text_span(&p->decoded);
-        p->encoding = ENCODING_NONE;
-    }
-    p->opened = (is_multipart(p) && boundary.length > 0)
-        || (is_message(p) && p->encoding == ENCODING_NONE);
-    if (p->opened && depth == SHOW_DEPTH) {
-        s->too_deep = true;
-        p->opened = false;
-        strcpy(p->type, "application/octet-stream");
-    } else if (p->opened && is_message(p)) {
-        part_read(s, p->body, index, depth + 1);
-    } else if (p->opened) {
-        rest = p->body;
-        ended = next_part(&rest, text_span(&boundary), &inner);
-        while (ended == 1 && !s->too_many) {
-            ended = next_part(&rest, text_span(&boundary), &inner);
-            part_read(s, inner, index, depth + 1);
-            s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
+    p->encoding = ENCODING_NONE;
+    while (file != NULL && next_uu(&rest, &before, &name, &data)) {
+        empty = empty && trim(before).at == before.end;
+        p->encoding = ENCODING_UU;
+        if (is_text(p) && (file = part_add(s, p->parent)) != NULL) {
+            file->root = p->root;
+            file->bars = p->bars;
+            file->encoding = ENCODING_UU;
+            strcpy(file->type, "application/octet-stream");
         }
-    } else if (p->encoding == ENCODING_UU && !is_text(p)
-               && uu_find(p->body, &name, &content, &behind)) {
-        p->body = content;
-        if (p->name.length == 0)
-            text_add(&p->name, name.at, span_length(name));
-    } else if (is_text(p) && (p->encoding == ENCODING_UU || p->encoding == ENCODING_NONE)
-               && !is_type(p, "text/html")) {
-        p->encoding = ENCODING_NONE;
-        part_split_uu(s, index);
+        if (file != NULL) {
+            file->body = data;
+            text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
+        }
     }
-    text_free(&boundary);
+    if (is_text(p) && p->encoding == ENCODING_UU && empty && trim(rest).at == rest.end)
+        p->body.end = p->body.at;
 }
 
 /* -- What to show of it -- */
@@ -4818,9 +4696,9 @@ part_score(const struct part *p)
 {
     struct span type = string_span(p->type);
 
-    if (is_any(type, "message/delivery-status message/disposition-notification"))
+    if (is_word(type, "message/delivery-status|message/disposition-notification"))
         return 2;               /* even as an attachment */
-    if (is_any(type, "text/rtf text/css text/xml text/vcard text/x-vcard text/directory "
+    if (is_word(type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
                "text/javascript"))
         return 0;
     if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !is_text(p)))
@@ -4839,87 +4717,109 @@ part_score(const struct part *p)
  * or short and says that the program cannot show HTML.
  */
 static bool
-is_stub(const struct part *plain, size_t html_letters)
+is_stub(const struct part *plain, const struct part *html)
 {
-    enum { SHORT = 400 };
-    struct content c;
-    bool names_html;
+    enum { SHORT = 400, COMPARED = 1024 * 1024 };
+    struct content text = part_content(plain, COMPARED), other = part_content(html, COMPARED);
+    bool stub = text.letters == 0
+        || (text.letters < 5 * SHORT && text.letters * 4 < other.letters)
+        || (text.letters < SHORT && other.letters > 0
+            && find(text_span(&text.text), "html") != NULL);
 
-    if (plain->letters == 0 || (plain->letters < 5 * SHORT && plain->letters * 4 < html_letters))
-        return true;
-    if (plain->letters > SHORT || html_letters == 0)
-        return false;
-    c = part_content(plain, SHOW_FIELD);
-    names_html = find(text_span(&c.text), "html") != NULL;
-    text_free(&c.text);
-    return names_html;
-}
-
-/* Chooses the best part of a multipart: of several equally good ones the last (RFC 2046). */
-static void
-choose_best(struct show *s, int index)
-{
-    struct part *p = &s->parts[index];
-    bool alternative = is_type(p, "multipart/alternative");
-    size_t html_letters = 0;
-
-    for (int i = index + 1; i < s->count && alternative; i++)
-        if (s->parts[i].parent == index && s->parts[i].score == 3)
-            html_letters = s->parts[i].letters;
-    for (int i = s->count - 1; i > index; i--) {
-        struct part *below = &s->parts[i];
-
-        if (below->parent != index)
-            continue;
-        if (alternative && below->score == 4 && is_type(below, "text/plain")
-            && is_stub(below, html_letters))
-            below->score = 2;
-        if (below->score > p->score) {
-            p->score = below->score;
-            p->letters = below->letters;
-            p->best = i;
-        }
-    }
+    text_free(&text.text);
+    text_free(&other.text);
+    return stub;
 }
 
 /*
- * Decides which parts are shown, which are only listed, and which are left out because another
- * one says the same better: of alternatives plain text is the one for a terminal.
+ * Decides about a multipart whose parts were read. Of alternatives one is shown, plain text if
+ * possible, else the last of the best (RFC 2046); those that say the same worse are left out,
+ * and what cannot be read is only listed.
  */
 static void
-parts_choose(struct show *s)
+choose(struct show *s, int index)
 {
-    enum { COMPARED = 1024 * 1024 };
+    struct part *p = &s->parts[index];
+    bool alternative = is_type(p, "multipart/alternative");
+    int best = -1, html = -1;
 
-    for (int i = s->count - 1; i >= 0; i--) {
-        struct part *p = &s->parts[i];
+    for (int i = index + 1; i < s->count; i++) {
+        struct part *below = &s->parts[i];
 
-        if (is_multipart(p) && (i + 1 == s->count || s->parts[i + 1].parent != i)) {
-            p->opened = false;          /* no part was found in it */
-            p->score = 1;
-        } else if (!p->opened || is_message(p)) {
-            p->score = part_score(p);
-            if (p->score >= 3 && s->alternatives) {
-                struct content c = part_content(p, COMPARED);
-
-                p->letters = c.letters;
-                text_free(&c.text);
-            }
-        } else {
-            choose_best(s, i);
+        if (below->parent == index && below->score == 3)
+            html = i;
+        if (below->parent == index && below->score >= p->score) {
+            best = i;
+            p->score = below->score;
+            p->best = below->best;
         }
     }
-    for (int i = 0; i < s->count; i++) {
-        struct part *p = &s->parts[i], *above = p->parent >= 0 ? &s->parts[p->parent] : NULL;
-        bool other = above != NULL && is_type(above, "multipart/alternative") && above->best != i;
+    if (alternative && html >= 0 && is_type(&s->parts[p->best], "text/plain")
+        && is_stub(&s->parts[p->best], &s->parts[s->parts[html].best]))
+        best = html;
+    p->use = PART_SHOW;
+    for (int i = index + 1, child = i; alternative && i < s->count; i++) {
+        struct part *below = &s->parts[i];
 
-        if (above != NULL && (above->use == PART_DROP || other))
-            p->use = p->opened || p->score > 1 ? PART_DROP : PART_LIST;
-        else
-            p->use = p->opened || p->score > 0 ? PART_SHOW : PART_LIST;
-        if (above != NULL && is_message(above) && above->use == PART_DROP)
-            p->use = PART_DROP;
+        child = below->parent == index ? i : child;
+        if (child == best || below->use == PART_DROP)
+            continue;
+        below->use = below->opened || below->score > 1 || is_message(&s->parts[below->parent])
+            ? PART_DROP : PART_LIST;
     }
+}
+
+/* Reads a part and those in it. depth is how many are around it. */
+static void
+part_read(struct show *s, struct span whole, int parent, int depth)
+{
+    struct text boundary = {NULL, 0, 0};
+    struct span rest, inner;
+    struct part *p = part_add(s, parent);
+    int index = s->count - 1, ended;
+
+    if (p == NULL)
+        return;
+    p->no_blank_line = !split_header(whole, p->root == index, &p->header, &p->body);
+    part_header(p, &boundary);
+    if (is_multipart(p))
+        p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
+    if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
+        && s->decoded < SHOW_TEXT) {
+        decode_transfer(&p->decoded, p->body, p->encoding, SHOW_TEXT - s->decoded);
+        s->decoded += p->decoded.length;
+        p->body = text_span(&p->decoded);
+        p->encoding = ENCODING_NONE;
+    }
+    p->opened = (is_multipart(p) && boundary.length > 0)
+        || (is_message(p) && p->encoding == ENCODING_NONE);
+    if (p->opened && depth == SHOW_DEPTH) {
+        s->too_deep = true;
+        p->opened = false;
+        strcpy(p->type, "application/octet-stream");
+    } else if (p->opened && is_message(p)) {
+        part_read(s, p->body, index, depth + 1);
+        p->score = part_score(p);
+        p->use = PART_SHOW;
+    } else if (p->opened) {
+        rest = p->body;
+        ended = next_part(&rest, text_span(&boundary), &inner);
+        while (ended == 1 && !s->too_many) {
+            ended = next_part(&rest, text_span(&boundary), &inner);
+            part_read(s, inner, index, depth + 1);
+            s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
+        }
+        p->opened = s->count > index + 1;
+        choose(s, index);
+    } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE && is_text(p)
+                                              && !is_type(p, "text/html"))) {
+        part_uu(s, p);
+    }
+    if (!p->opened) {
+        p->score = is_multipart(p) ? 1 : part_score(p);
+        p->use = p->score > 0 ? PART_SHOW : PART_LIST;
+    }
+    text_free(&boundary);
 }
 
 /* -- Showing it -- */
@@ -4937,7 +4837,7 @@ part_show(struct page *page, const struct part *p)
                   p->charset);
     if (p->encoding == ENCODING_UNKNOWN)
         page_note(page, "its transfer encoding is not known here: it is shown as it came");
-    page_gap(page);
+    page->empty = page->begun;
     page_text(page, text_span(&c.text), is_type(p, "text/plain") ? p->kind : TEXT_FIXED);
     if (!c.complete)
         page_note(page, "the HTML ends inside a comment: what stands there is not shown");
@@ -5049,7 +4949,7 @@ show_parts(struct show *s)
     for (int i = 0; i < s->count; i++) {
         const struct part *p = &s->parts[i];
 
-        page_gap(&s->page);
+        s->page.empty = s->page.begun;
         s->page.bars = p->bars;
         if (p->root == i && p->use != PART_DROP)
             show_root(s, i);
@@ -5060,7 +4960,7 @@ show_parts(struct show *s)
         else if (p->use == PART_SHOW && !p->opened && p->body.end > p->body.at)
             part_show(&s->page, p);
     }
-    page_gap(&s->page);
+    s->page.empty = s->page.begun;
     s->page.bars = 0;
     if (s->too_many)
         page_note(&s->page, "more than %d parts; what follows them is not shown", SHOW_PARTS);
@@ -5086,7 +4986,6 @@ show_message(struct span message, FILE *out, unsigned columns)
     s->page.out = out;
     s->page.columns = columns < SHOW_COLUMNS ? columns : SHOW_COLUMNS;
     part_read(s, message, -1, 0);
-    parts_choose(s);
     show_parts(s);
     for (int i = 0; i < s->count; i++) {
         text_free(&s->parts[i].name);
@@ -5128,13 +5027,13 @@ short_date(struct text *to, struct span value)
         text_printf(to, "%04lu-%02d-%02lu %02lu:%02lu", year, month, number[0], number[2],
                     number[3]);
     } else {
-        one_line(to, value);
+        decode_words(to, value, no_span);
     }
 }
 
 /* Appends the name in a From field as it is written there, or the address if it has none. */
 static void
-sender_name(struct text *to, struct span value)
+sender_name(struct text *to, struct span value, struct span charset)
 {
     struct text quoted = {NULL, 0, 0};
     struct span rest = value, name, inner;
@@ -5151,7 +5050,7 @@ sender_name(struct text *to, struct span value)
         inner = trim(take(&inner, ")>", true));
         name = inner.at < inner.end ? inner : name;
     }
-    decode_words(to, name, no_span);
+    decode_words(to, name, charset);
     text_free(&quoted);
 }
 
@@ -5161,19 +5060,23 @@ summarize(struct span header, FILE *out)
 {
     enum { DATE, SENDER, SUBJECT, FIELDS };
     struct text values[FIELDS] = {{NULL, 0, 0}}, decoded = {NULL, 0, 0};
-    struct span body;
+    struct part p = {.parent = -1};
+    struct span charset = {p.charset, p.charset};
     struct field f;
 
-    split_header(header, true, &header, &body);
+    split_header(header, true, &p.header, &p.body);
+    part_header(&p, &decoded);
+    charset.end += strlen(p.charset);
+    header = p.header;
     while (next_field(&header, &f)) {
         f.value = limit(f.value, SHOW_FIELD);
         if (is_word(f.name, "date") && values[DATE].length == 0) {
             short_date(&values[DATE], f.value);
         } else if (is_word(f.name, "from") && values[SENDER].length == 0) {
-            sender_name(&values[SENDER], f.value);
+            sender_name(&values[SENDER], f.value, charset);
         } else if (is_word(f.name, "subject") && values[SUBJECT].length == 0) {
             text_clear(&decoded);
-            decode_words(&decoded, f.value, no_span);
+            decode_words(&decoded, f.value, charset);
             drop_invisible(&values[SUBJECT], text_span(&decoded));
         }
     }
@@ -5188,6 +5091,7 @@ summarize(struct span header, FILE *out)
         text_free(&values[i]);
     }
     text_free(&decoded);
+    text_free(&p.name);
 }
 
 /*
@@ -5213,16 +5117,10 @@ show_headers(struct span all, FILE *out, unsigned columns)
 /* -- The sandbox -- */
 
 /*
- * Whoever finds a mistake in the code that reads from the network can do what this process can.
- * So it gives up what it does not need, in ways that cannot be undone. Where the system or a
- * compiler's headers lack one of them, the others remain.
- *
- *   - The process that decodes messages reads files, for charsets, and writes to one pipe. It
- *     has no other open file, sockets, programs or processes; bounded memory and time.
- *   - A client that takes its commands from a script gives up programs, new sockets, and all
- *     files but those where messages are saved and where SHOW has its temporary ones.
- *   - One at a terminal keeps all this: the pager is the person's own program and may be any.
- *   - None leaves a core file, with mail and a password in it.
+ * Whoever finds a mistake in the code that decodes messages can do what its process can. So that
+ * gives up what it does not need, in ways that cannot be undone: it reads files, for charsets, and
+ * writes to one pipe; it has no other open file, no sockets, programs or processes, and bounded
+ * memory and time. Where the system or a compiler's headers lack one way, the others remain.
  */
 enum {
     DECODER_SECONDS = 60,       /* of processor time for one message */
@@ -5231,43 +5129,22 @@ enum {
 
 #ifdef CONFINES
 
-/* Kinds of access to files in Landlock, with the version that added them. Reading is not one. */
-enum {
-    TO_RUN = 1 << 0, TO_WRITE = 1 << 1, TO_REMOVE = 1 << 5, TO_MAKE_DIRECTORY = 1 << 7,
-    TO_MAKE = 1 << 8,
-    TO_CHANGE = TO_RUN | TO_WRITE | (0x1ff << 4),       /* any of the first version */
-    TO_MOVE = 1 << 13,          /* 2: between directories */
-    TO_TRUNCATE = 1 << 14,      /* 3 */
-    TO_BIND_AND_CONNECT = 3     /* 4: by TCP */
-};
-
-/* What stays allowed below a directory. */
-struct granted { const char *path; uint64_t access; };
-
-/* Gives up all changes of files and all TCP, except what is granted. NULL ends the list. */
+/* Gives up all changes of files and all TCP, as far as the kernel's version of Landlock can. */
 static void
-sandbox_files(const struct granted *granted)
+sandbox_files(void)
 {
-    struct { uint64_t files, network; } all = {TO_CHANGE, 0};
+    struct { uint64_t files, network; } all;
     int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L,
                                (long)LANDLOCK_CREATE_RULESET_VERSION), rules;
 
     if (version < 1)
         return;
-    all.files |= (version >= 2 ? TO_MOVE : 0) | (version >= 3 ? TO_TRUNCATE : 0);
-    all.network = version >= 4 ? TO_BIND_AND_CONNECT : 0;
+    all.files = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;         /* all of the first version */
+    all.files &= ~(uint64_t)(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR);
+    all.files |= (version >= 2 ? 1 << 13 : 0) | (version >= 3 ? 1 << 14 : 0); /* move, truncate */
+    all.network = version >= 4 ? 3 : 0; /* bind and connect */
     rules = (int)syscall(SYS_landlock_create_ruleset, &all,
                          version >= 4 ? sizeof all : sizeof all.files, 0L);
-    for (; rules >= 0 && granted->path != NULL; granted++) {
-        struct landlock_path_beneath_attr below = {.allowed_access = granted->access & all.files};
-
-        below.parent_fd = open(granted->path, O_PATH | O_CLOEXEC);
-        if (below.parent_fd >= 0) {
-            syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH,
-                    &below, 0L);
-            close(below.parent_fd);
-        }
-    }
     if (rules >= 0) {
         syscall(SYS_landlock_restrict_self, (long)rules, 0L);
         close(rules);
@@ -5286,7 +5163,6 @@ sandbox_files(const struct granted *granted)
 #define UNLESS(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, skip)
 #define UNLESS_ANY(bits, skip) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (uint32_t)(bits), 0, skip)
 #define ALLOW_CALL(number) UNLESS(number, 1), ALLOW
-#define REFUSE_CALL(number) UNLESS(number, 1), REFUSE
 #define ALLOW_WITHOUT(number, n, bits) \
     UNLESS(number, 4), LOAD(args[n]), UNLESS_ANY(bits, 1), REFUSE, ALLOW
 
@@ -5295,60 +5171,7 @@ sandbox_files(const struct granted *granted)
     LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE, \
     LOAD(nr), UNLESS_ANY(0x40000000, 1), REFUSE
 
-static void
-sandbox_calls(const struct sock_filter *filter, size_t count)
-{
-    const struct sock_fprog list = {
-        .len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)filter
-    };
-
-    prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &list);
-}
 #endif
-
-/*
- * Gives up what a script does not need once it is connected. What -d names, or the nearest
- * directory above it that exists, and the places of temporary files stay writable.
- */
-static void
-sandbox_script(const char *directory)
-{
-#ifdef CONFINES
-    static const struct sock_filter calls[] = {
-        LOAD_NUMBER,
-        REFUSE_CALL(SYS_socket), REFUSE_CALL(SYS_connect), REFUSE_CALL(SYS_execve),
-        REFUSE_CALL(SYS_execveat), REFUSE_CALL(SYS_process_vm_writev),
-#ifdef SYS_io_uring_setup
-        REFUSE_CALL(SYS_io_uring_setup),
-#endif
-        ALLOW
-    };
-    const uint64_t files = TO_WRITE | TO_MAKE | TO_REMOVE | TO_TRUNCATE;
-    const char *tmpdir = getenv("TMPDIR");
-    char existing[PATH_MAX];
-    bool exists = access(directory, F_OK) == 0;
-
-    snprintf(existing, sizeof existing, "%s", directory);
-    while (access(existing, F_OK) != 0) {
-        char *slash = strrchr(existing, '/');
-
-        if (slash == NULL || slash == existing)
-            strcpy(existing, slash == NULL ? "." : "/");
-        else
-            *slash = '\0';
-    }
-
-    struct granted granted[] = {
-        {existing, files | (exists ? 0 : TO_MAKE_DIRECTORY)}, {P_tmpdir, files},
-        {tmpdir != NULL && *tmpdir != '\0' ? tmpdir : P_tmpdir, files}, {NULL, 0}
-    };
-    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-    sandbox_files(granted);
-    sandbox_calls(calls, sizeof calls / sizeof *calls);
-#else
-    (void)directory;
-#endif
-}
 
 /* Gives up what a decoder does not need: it reads at descriptor 0 and writes a page to 1. */
 static void
@@ -5379,10 +5202,8 @@ sandbox_decoder(void)
     };
 #endif
 #ifdef CONFINES
-    static const struct granted nothing = {NULL, 0};
-
     prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-    sandbox_files(&nothing);
+    sandbox_files();
 #endif
 #ifdef SANITIZED                /* a sanitizer needs memory and calls, and has something to say */
     const int first = STDERR_FILENO + 1;
@@ -5404,7 +5225,9 @@ sandbox_decoder(void)
 #ifndef SANITIZED
     setrlimit(RLIMIT_DATA, &(struct rlimit){DECODER_MEMORY, DECODER_MEMORY});
 #ifdef CONFINES
-    sandbox_calls(calls, sizeof calls / sizeof *calls);
+    prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &(struct sock_fprog){
+        sizeof calls / sizeof *calls, (struct sock_filter *)(uintptr_t)calls
+    });
 #endif
 #endif
 }
@@ -5556,7 +5379,20 @@ decode(struct client *c, decoder *how, FILE *input, FILE *page, unsigned columns
     return error == 0 && status == 0;
 }
 
-/* The child of run_pager(): the pager, in a process group of its own if it is to own the terminal. */
+/* Gives the keys of the terminal that are signals, and the right to read it, to a process group. */
+static void
+terminal_give(pid_t group)
+{
+    sigset_t only, before;
+
+    sigemptyset(&only);
+    sigaddset(&only, SIGTTOU);  /* which would stop who does not have it */
+    sigprocmask(SIG_BLOCK, &only, &before);
+    tcsetpgrp(STDIN_FILENO, group);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Becomes the pager, with own_group in a process group of its own that has the terminal. */
 _Noreturn static void
 exec_pager(const struct client *c, const char *pager, int file, bool own_group)
 {
@@ -6006,7 +5842,7 @@ retr_answered(struct client *c, uint64_t number)
     struct savings *all = &c->savings;
     struct saving *s = &all->list[all->count];
     struct message *m = message_find(c, number);
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct span piece;
 
     m->unsaved = true;
@@ -6027,10 +5863,10 @@ retr_answered(struct client *c, uint64_t number)
         if (c->progress.of == 1)
             c->progress.expected = s->expected;
     }
-    while (read_piece(c, &b, &piece))
+    while (read_piece(c, &d, &piece))
         save_piece(s, piece);
-    s->octets = b.unstuffer.octets;
-    if (!download_complete(&b)) {
+    s->octets = d.unstuffer.octets;
+    if (!download_complete(&d)) {
         save_close(all, s);
         text_free(&s->status);
         save_commit(c);
@@ -6129,18 +5965,18 @@ static FILE *
 receive_file(struct client *c)
 {
     FILE *file = private_file(c);
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct span piece;
     int error = file == NULL ? errno : 0;       /* stdio forgets the first one */
 
-    while (read_piece(c, &b, &piece))
+    while (read_piece(c, &d, &piece))
         if (error == 0 && fwrite(piece.at, 1, span_length(piece), file) != span_length(piece))
             error = errno;
     if (error == 0 && fflush(file) != 0)
         error = errno;
     if (error != 0)
         fail(c, "no temporary file for the message: %s", strerror(error));
-    if (error == 0 && download_complete(&b))
+    if (error == 0 && download_complete(&d))
         return file;
     if (file != NULL)
         fclose(file);
@@ -6185,7 +6021,7 @@ header_answered(struct client *c, uint64_t number)
 {
     struct message *m = message_find(c, number);
     struct text header = {0};
-    struct download b = {.lone_dot = false};
+    struct download d = {.lone_dot = false};
     struct span piece;
 
     if (!read_status(c)) {
@@ -6197,7 +6033,7 @@ header_answered(struct client *c, uint64_t number)
         }
         return;
     }
-    while (read_piece(c, &b, &piece))
+    while (read_piece(c, &d, &piece))
         if (header.length < HEADER_MAX)
             text_add(&header, piece.at, span_length(piece));
     fprintf(c->headers, "%zu\n", header.length);
@@ -6258,14 +6094,14 @@ add_header_line(struct text *page, const struct message *m, int digits, struct s
     if (columns == 0) {
         text_printf(page, "%" PRIu64 "\t", m->number);
         text_add(page, date.at, (size_t)(fields.end - date.at));
-        text_printf(page, "\t%" PRId64 "\n", m->octets);
+        text_printf(page, m->octets < 0 ? "\t\n" : "\t%" PRId64 "\n", m->octets);
         return;
     }
     if (m->octets >= 0)
         size_text(m->octets, size, sizeof size);
     text_printf(&line, "%*" PRIu64 "  ", digits, m->number);
-    if (span_length(date) > 10)
-        date.end = date.at + 10;        /* without the time */
+    if (span_length(date) == 16 && date.at[10] == ' ')
+        date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
     add_cell(&line, date, 10);
     text_puts(&line, "  ");
     add_cell(&line, sender, rest / 3);
@@ -6725,10 +6561,12 @@ edit_line(struct client *c, bool hidden)
         fail(c, "that line of the paste is not only text; it was not sent");
         return TYPED_NOTHING;
     }
-    return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
+    if (verdict == LINE)
+        return TYPED_LINE;
+    return verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
 }
 
-/* Asks for a password and sends exactly the bytes that were typed. Ctrl-C and Enter alone: nothing. */
+/* Asks for a password and sends exactly the bytes that were typed, nothing after a Ctrl-C. */
 static void
 do_password(struct client *c)
 {
@@ -7244,8 +7082,6 @@ main(int argc, char **argv)
         return 1;
 
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});     /* it would hold mail and a password */
-    if (!c->at_terminal)
-        sandbox_script(settings.directory);
     greet(c);
     terminal_restore();
     hang_up(c);

@@ -142,7 +142,8 @@ peer_work(void)
         DEMAND(length >= 2 && length <= 255 && lf[-1] == '\r');
         memcpy(peer.command[i].line, out->out + peer.read, length - 2);
         peer.command[i].line[length - 2] = '\0';
-        for (size_t k = 0; k < length - 2; k++) {
+        bool password = strncmp(peer.command[i].line, "PASS ", 5) == 0;      /* any bytes that were typed */
+        for (size_t k = 0; k < length - 2 && !password; k++) {
             unsigned char c = (unsigned char)peer.command[i].line[k];
             DEMAND(c == '\t' || (c >= ' ' && c != 0x7f));
         }

@@ -1,12 +1,12 @@
 /*
- * editor.c - any octets typed at the line editor, its painting read by the model of a screen
+ * editor.c - any bytes typed at the line editor, its painting read by the model of a screen
  *
- * What is painted is what is in the buffer, the cursor is where it belongs, nothing foreign is sent, no bound
- * is passed. The first octet of an input chooses the width, the second how many messages there are. 0xFF is
- * an instruction, by the highest bits of the octet behind it: 00 lets time pass, 01 repaints, 10 prints a
- * notice above the line, 11 gives the terminal another width.
+ * What is painted is the line, the cursor is where it belongs, nothing foreign is sent, no bound is
+ * passed. The first byte of an input chooses the width, the second how many messages there are.
+ * 0xFF is an instruction, by the highest bits of the byte after it: 00 lets time pass, 01 repaints,
+ * 10 prints a notice above the line, 11 gives the terminal another width.
  *
- * fuzz.h says how to run it. unit/client.c, which includes this file, replays tests/corpus/editor.
+ * fuzz.h says how to run it. unit/editor.c, which includes this file, replays tests/corpus/editor.
  */
 int client_main(int argc, char **argv);
 #define main client_main
@@ -29,7 +29,7 @@ fuzz_message(void *context, size_t above, int64_t *octets)
     return above < last ? above + 1 + (above % 7 == 3) : 0;
 }
 
-/* Puts on the screen what was painted, and empties it. Nothing else than painter's sequences is in it. */
+/* Puts on the screen what was painted, which it must understand, and empties the text. */
 static void
 fuzz_show(struct text *paint)
 {
@@ -79,7 +79,7 @@ demand_screen(const struct editor *e, const struct screen *s)
         size_t bytes = strlen(cell);
 
         DEMAND(bytes == 0 || bytes >= CELL - 4 || memcmp(cell, prompt.bytes + at, bytes) == 0);
-        column += columns_at(prompt.bytes, at);
+        column += columns_between(prompt.bytes, at, next_place(prompt.bytes, at));
     }
     text_free(&prompt);
     start = column;
@@ -90,7 +90,7 @@ demand_screen(const struct editor *e, const struct screen *s)
     for (at = 0; at < length; at = next_place(line, at)) {
         if (at == cursor)
             under = total;
-        total += columns_at(line, at);
+        total += columns_between(line, at, next_place(line, at));
     }
     if (cursor == length)
         under = total;
@@ -104,18 +104,19 @@ demand_screen(const struct editor *e, const struct screen *s)
     if (behind)
         DEMAND(strcmp(s->cell[s->row][start + field - 1], ">") == 0);
     for (at = 0, column = 0; at < length; at = next_place(line, at), column += width) {
-        width = columns_at(line, at);
+        width = columns_between(line, at, next_place(line, at));
         if (column >= left && column + width <= right) {
             const char *cell = s->cell[s->row][start + column - e->view];
             size_t bytes = next_place(line, at) - at, kept = strlen(cell);
 
-            DEMAND(kept <= bytes && (kept == bytes || kept > CELL - 6 || (kept == 0 && line[at] == ' ')));
+            DEMAND(kept <= bytes);
+            DEMAND(kept == bytes || kept > CELL - 6 || (kept == 0 && line[at] == ' '));
             DEMAND(memcmp(cell, line + at, kept) == 0);
             if (width == 2)
                 DEMAND(s->cell[s->row][start + column - e->view + 1][0] == '\1');
             seen += width;
         } else if (at == cursor) {
-            DEMAND(width > field);      /* the character under the cursor is in view, if it can be */
+            DEMAND(width > field);      /* under the cursor: in view, if it can be */
         }
     }
     /* And nothing else is there. */
@@ -221,7 +222,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             fuzz_end(e);
             return 0;
         default:
-            if (e->hidden || (e->length > 0 && data[i] % 4 != 0 && i + 1 < size && e->list.length == 0))
+            if (e->hidden)
+                break;
+            if (e->length > 0 && data[i] % 4 != 0 && i + 1 < size && e->list.length == 0)
                 break;          /* several bytes at a time, as they come from a terminal */
             fuzz_paint(e);
         }

@@ -1,13 +1,14 @@
 /*
  * pty_client.c - the whole client on a pseudo-terminal: what a person types, and what they see
  *
- * This program plays the person and, mostly, the server too, so that it decides what comes first; where it
- * does not, the client runs a command with -x. Between it and the client stands a process that does what a
- * shell does: it leads the terminal's session, gives the terminal to the client and takes it back when the
- * client stops or ends. What the client sends to the terminal goes to a model of a screen.
+ * This program plays the person and, mostly, the server too, so that it decides what comes first;
+ * where it does not, the client runs a command with -x. Between it and the client stands a
+ * process that does what a shell does: it leads the terminal's session, gives the terminal to the
+ * client and takes it back when the client stops or ends. What the client sends to the terminal
+ * goes to a model of a screen.
  *
- * It never sleeps: it waits, for seconds if need be, for what must come. However a session ends, the
- * terminal is compared with what it was.
+ * It never sleeps: it waits, for seconds if need be, for what must come. However a session ends,
+ * the terminal is compared with what it was.
  */
 #include "../../pop3.h"
 
@@ -57,7 +58,10 @@ static struct session {
     bool hung_up;               /* by the client */
     char commands[64 * 1024];   /* all that came to the server */
     size_t commands_length, commands_seen;
-} now = {.master = -1, .slave = -1, .other = -1, .reports = -1, .orders = -1, .listener = -1, .server = -1};
+} now = {
+    .master = -1, .slave = -1, .other = -1, .reports = -1, .orders = -1, .listener = -1,
+    .server = -1
+};
 
 static char client_path[PATH_MAX], server_path[PATH_MAX], directory[1024];
 
@@ -68,7 +72,7 @@ give_up(const char *what)
     exit(2);
 }
 
-/* ---- The terminal and what runs on it ----------------------------------------------------------------- */
+/* ---- The terminal and what runs on it -------------------------------------------------------- */
 
 /* The leader of the session: it runs the client as a shell does, and tells of it. */
 static _Noreturn void
@@ -140,8 +144,9 @@ unfinished(const char *text, size_t length)
         if (end >= length)
             return back + 1;
     }
-    for (back = 0; back < 3 && back < length && ((unsigned char)text[length - 1 - back] & 0xc0) == 0x80; back++)
-        ;
+    for (back = 0; back < 3 && back < length; back++)
+        if (((unsigned char)text[length - 1 - back] & 0xc0) != 0x80)
+            break;
     if (back < length && (unsigned char)text[length - 1 - back] >= 0xc0) {
         unsigned char lead = (unsigned char)text[length - 1 - back];
         size_t octets = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
@@ -151,12 +156,13 @@ unfinished(const char *text, size_t length)
     return 0;
 }
 
-/* Takes what has come from the client, to the terminal, to the server and by its end; waits so long for it. */
+/* Takes what has come from the client, to the terminal and to the server. Waits so long for it. */
 static void
 take(int milliseconds)
 {
     struct pollfd ready[4] = {
-        {.fd = now.unread ? -1 : now.master, .events = POLLIN}, {.fd = now.server, .events = POLLIN},
+        {.fd = now.unread ? -1 : now.master, .events = POLLIN},
+        {.fd = now.server, .events = POLLIN},
         {.fd = now.listener, .events = POLLIN}, {.fd = now.reports, .events = POLLIN},
     };
     ssize_t count;
@@ -181,7 +187,8 @@ take(int milliseconds)
         }
     }
     if (ready[1].revents != 0) {
-        count = read(now.server, now.commands + now.commands_length, sizeof now.commands - 1 - now.commands_length);
+        count = read(now.server, now.commands + now.commands_length,
+                     sizeof now.commands - 1 - now.commands_length);
         now.commands_length += count > 0 ? (size_t)count : 0;
         now.commands[now.commands_length] = '\0';
         if (count <= 0) {
@@ -275,12 +282,13 @@ about_to(void)
     now.caused = now.length;
 }
 
-/* Says whether the row of the cursor is this, with all that has come, and not only because it was before. */
+/* Returns true if the row of the cursor is this, and something has come since about_to(). */
 static bool
 row_became(const char *text, size_t column)
 {
     take_all();
-    return now.length > now.caused && strcmp(row_of_cursor(), text) == 0 && now.screen.column == column;
+    return now.length > now.caused && strcmp(row_of_cursor(), text) == 0
+        && now.screen.column == column;
 }
 
 /* Waits until the row of the cursor is this, with the cursor in its column. */
@@ -424,7 +432,8 @@ modes_as_before(void)
 {
     struct termios t = {.c_iflag = 0};      /* not all of c_cc is the system's */
 
-    return tcgetattr(now.slave, &t) == 0 && t.c_iflag == now.before.c_iflag && t.c_oflag == now.before.c_oflag
+    return tcgetattr(now.slave, &t) == 0 && t.c_iflag == now.before.c_iflag
+        && t.c_oflag == now.before.c_oflag
         && t.c_cflag == now.before.c_cflag && t.c_lflag == now.before.c_lflag
         && memcmp(t.c_cc, now.before.c_cc, sizeof t.c_cc) == 0;
 }
@@ -454,7 +463,8 @@ start(size_t columns, const char *term, int output, char *const arguments[])
     if (now.master < 0 || grantpt(now.master) != 0 || unlockpt(now.master) != 0)
         give_up("posix_openpt");
     now.slave = open(ptsname(now.master), O_RDWR | O_NOCTTY);
-    if (now.slave < 0 || ioctl(now.slave, TIOCSWINSZ, &size) != 0 || tcgetattr(now.slave, &now.before) != 0)
+    if (now.slave < 0 || ioctl(now.slave, TIOCSWINSZ, &size) != 0
+        || tcgetattr(now.slave, &now.before) != 0)
         give_up("a terminal");
     if (pipe(reports) != 0 || pipe(orders) != 0)
         give_up("pipe");
@@ -481,7 +491,7 @@ start_command(size_t columns, const char *term, const char *command)
     start(columns, term, -1, (char *[]){client_path, "-x", (char *)(uintptr_t)command, NULL});
 }
 
-/* Starts it with our server, on a store of three messages; what it gets goes into the file "commands". */
+/* Starts it with our server and three messages. What that gets goes into the file "commands". */
 static void
 start_real(size_t columns)
 {
@@ -502,7 +512,8 @@ listen_here(char *port, size_t room)
 
     now.listener = socket(AF_INET, SOCK_STREAM, 0);
     if (now.listener < 0 || bind(now.listener, (struct sockaddr *)&address, size) != 0 ||
-        listen(now.listener, 1) != 0 || getsockname(now.listener, (struct sockaddr *)&address, &size) != 0)
+        listen(now.listener, 1) != 0 ||
+        getsockname(now.listener, (struct sockaddr *)&address, &size) != 0)
         give_up("a port");
     snprintf(port, room, "%d", ntohs(address.sin_port));
 }
@@ -532,7 +543,9 @@ start_served(size_t columns)
 static void
 clean_up(void)
 {
-    int *const descriptors[] = {&now.master, &now.slave, &now.reports, &now.orders, &now.listener, &now.server};
+    int *const descriptors[] = {
+        &now.master, &now.slave, &now.reports, &now.orders, &now.listener, &now.server
+    };
 
     if (!now.ended && now.client > 0)
         kill(-now.client, SIGKILL);
@@ -544,13 +557,14 @@ clean_up(void)
     waitpid(now.leader, NULL, 0);
 }
 
-/* Waits for the client's end, which leaves the terminal as it was. Returns whether its status is this. */
+/* Waits for the client to end with this status and the terminal as it was. */
 static bool
 ends(int status)
 {
     WAIT_FOR(now.ended);
     take_all();
-    bool good = CHECK(now.ended) && CHECK(WIFEXITED(now.status)) && CHECK(WEXITSTATUS(now.status) == status);
+    bool good = CHECK(now.ended) && CHECK(WIFEXITED(now.status))
+        && CHECK(WEXITSTATUS(now.status) == status);
 
     if (now.ended && !good)
         printf("    wait status %x\n", (unsigned)now.status);
@@ -574,7 +588,7 @@ quit(void)
     clean_up();
 }
 
-/* ---- Files --------------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 static void
 put_file(const char *name, const char *text)
@@ -620,7 +634,7 @@ enter(void)
     put_file("store/10.eml", "Subject: ten\n\n10\n");
 }
 
-/* ---- Typing --------------------------------------------------------------------------------------------- */
+/* ---- Typing ---------------------------------------------------------------------------------- */
 
 static void
 test_editing(void)
@@ -707,7 +721,7 @@ test_completion_broken_off(void)
     clean_up();
 }
 
-/* Runs these lines through the client; each is answered, and no prompt is waited for between them. */
+/* Runs these lines through the client. No prompt is waited for between them. */
 static void
 try_lines(const char *keys)
 {
@@ -761,7 +775,7 @@ test_typed_ahead(void)
     clean_up();
 }
 
-/* What is typed before the greeting has come is not lost either, and the terminal is still as it was found. */
+/* What is typed before the greeting is not lost, and the terminal is still as it was found. */
 static void
 test_greeting(void)
 {
@@ -857,7 +871,7 @@ test_window(void)
     type("0123456789abcdefghijklmnopqrst");
     CHECK(row_is("pop3> 0123456789abcdefghijklmnopqrst", 36));
     take_all();
-    now.screen.columns = 20;            /* a terminal that cuts off what does not fit, as xterm does */
+    now.screen.columns = 20;            /* what does not fit is cut off, as in xterm */
     screen_erase(&now.screen, 1, 0);
     now.screen.row = 2;
     now.screen.column = 0;
@@ -930,7 +944,7 @@ test_password_pasted(void)
     quit();
 }
 
-/* Everything that is typed into the hidden prompt is sent, and Enter wipes what was typed openly. */
+/* What is typed into the hidden prompt is sent; what was typed openly Enter wipes. */
 static void
 test_password_bytes(void)
 {
@@ -1111,7 +1125,7 @@ test_slow_keys(void)
     quit();
 }
 
-/* ---- What the server does meanwhile ------------------------------------------------------------------- */
+/* ---- What the server does meanwhile ---------------------------------------------------------- */
 
 static void
 test_notice(void)
@@ -1165,8 +1179,12 @@ try_progress(bool broken_off)
     memcpy(line + 99, "\r\n", 3);
     for (; sent < 10; sent++)           /* a kilobyte at least, however slowly it goes on */
         answer(line);
-    for (int64_t limit = wire_clock() + PATIENCE; !on_screen(" left") && wire_clock() < limit; take(20), sent++)
+    for (int64_t limit = wire_clock() + PATIENCE; wire_clock() < limit; sent++) {
+        if (on_screen(" left"))
+            break;
         answer(line);
+        take(20);
+    }
     CHECK(on_screen("kB of 2.0 MB, ") && on_screen("B/s, "));
     CHECK(now.screen.wrapped == 0 && now.screen.column < 60);
     if (broken_off) {
@@ -1251,7 +1269,7 @@ test_pipe(void)
     clean_up();
 }
 
-/* ---- Ways out ------------------------------------------------------------------------------------------- */
+/* ---- Ways out -------------------------------------------------------------------------------- */
 
 static void
 test_ctrl_c(void)
@@ -1313,7 +1331,7 @@ test_ctrl_c_in_text(void)
     clean_up();
 }
 
-/* Signals end the session without QUIT, at the prompt and during an answer. ^C at the prompt is another thing. */
+/* Signals end the session without QUIT, at the prompt and during an answer. */
 static void
 test_signals(void)
 {
@@ -1332,7 +1350,7 @@ test_signals(void)
             kill(now.client, signals[i]);
             CHECK(ends(1));
             if (!CHECK(on_screen("nothing was removed")) || !CHECK(!on_screen("RETR 1client:")))
-                missed("a word on its own row about signal", signals[i] == SIGTERM ? "TERM" : "HUP or QUIT");
+                missed("a message about signal", signals[i] == SIGTERM ? "TERM" : "HUP, QUIT");
             CHECK(got_no_more());
             clean_up();
         }
@@ -1446,7 +1464,7 @@ is_stuck(void)
     return before > 0 && before == after;
 }
 
-/* A terminal that takes no output, as one behind a line that is stuck: nothing is lost, and ^C is still heard. */
+/* A terminal that takes no output: nothing is lost, and ^C is still heard. */
 static void
 test_full(void)
 {
@@ -1536,7 +1554,10 @@ test_stop(void)
     quit();
 }
 
-/* ---- The command of -x ----------------------------------------------------------------------------------- */
+/*
+ * ---- The command of -x
+ * -----------------------------------------------------------------------------------
+ */
 
 /* A server in shell: it greets, then does what comes behind that, and ends with its input. */
 #define SCRIPT(more) "printf '+OK hello\\r\\n'; " more "; cat >rest"
@@ -1588,7 +1609,7 @@ test_command_interrupted(void)
     clean_up();
 }
 
-/* On a terminal that only does lines ^C is a signal at the prompt, too; our own server stays, and serves. */
+/* On a dumb terminal ^C is a signal at the prompt, too. Our own server stays, and serves. */
 static void
 test_command_stays(void)
 {
@@ -1618,7 +1639,7 @@ test_command_fails(void)
     clean_up();
 }
 
-/* The pager is the person's own program: it may write files and run others, whatever the client gave up. */
+/* The pager may write files and run programs, whatever the client gave up. */
 static void
 test_pager(void)
 {
@@ -1660,7 +1681,8 @@ start_pager(const char *pager)
 static void
 test_pager_ctrl_c(void)
 {
-    start_pager("sh -c \"trap 'echo caught; exit 0' INT; echo paging; while :; do sleep 0.02; done\"; :");
+    start_pager("sh -c \"trap 'echo caught; exit 0' INT; echo paging; "
+                "while :; do sleep 0.02; done\"; :");
     type("SHOW 3\r");
     CHECK(sees("paging"));
     press(CTRL_C);
@@ -1698,7 +1720,8 @@ test_pager_paste(void)
 static void
 test_pager_ended(void)
 {
-    start_pager("sh -c \"trap 'echo restored; exit 1' TERM; echo paging; while :; do sleep 0.02; done\"; :");
+    start_pager("sh -c \"trap 'echo restored; exit 1' TERM; echo paging; "
+                "while :; do sleep 0.02; done\"; :");
     type("SHOW 3\r");
     CHECK(sees("paging"));
     kill(now.client, SIGTERM);
@@ -1758,7 +1781,10 @@ test_greeting_late(void)
     quit();
 }
 
-/* Tab sends nothing between USER and PASS, and nothing again after a refusal until something was accepted. */
+/*
+ * Tab sends nothing between USER and PASS, and nothing again after a refusal until something was
+ * accepted.
+ */
 static void
 test_tab_before_login(void)
 {
@@ -1787,7 +1813,8 @@ static void
 test_headers(void)
 {
     enter();
-    put_file("store/1.eml", "From: \346\274\242\345\255\227 <k@example.org>\nSubject: one that is longer than the line\n\n");
+    put_file("store/1.eml", "From: \346\274\242\345\255\227 <k@example.org>\n"
+             "Subject: one that is longer than the line\n\n");
     start_real(40);
     int before = now.screen.wrapped;    /* the greeting may be longer than the line */
     type("HEADERS\r");
