@@ -830,7 +830,7 @@ test_dumb_password(void)
     type("PASS\n");             /* a paste that does not end is over with the password */
     CHECK(sees("Password: "));
     type("\033[200~geheim\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(sees("pop3> "));
     press(CTRL_C);
@@ -952,13 +952,13 @@ test_password_bytes(void)
     type("PASS\r");
     CHECK(row_is("Password:", 10));
     type(" a\tb\xfc\xc3\xa9\001 \r");
-    CHECK(gets("PASS  a\tb\xfc\xc3\xa9\001 \r\n"));
+    CHECK(server_got("PASS  a\tb\xfc\xc3\xa9\001 \r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("PASS geheim");
     CHECK(row_is("pop3> PASS geheim", 17));
     type("\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     CHECK(!on_screen("geheim") && on_screen("pop3> PASS ***"));
@@ -976,11 +976,11 @@ test_paste_in_password(void)
     type("\033[200~PASS\ngeheim\033[201~");
     CHECK(row_is("Password:", 10));
     type("\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("NOOX\177P\r");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     quit();
@@ -991,7 +991,7 @@ test_paste_without_end(void)
 {
     start_served(80);
     type("\033[200~NOOP\nNOOX");
-    CHECK(gets("NOOP\r\n"));
+    CHECK(server_got("NOOP\r\n"));
     answer("+OK\r\n");
     CHECK(row_is("pop3> NOOX", 10));
     pause_keys(700);
@@ -1012,19 +1012,19 @@ test_paste_stopped(void)
     type("\033[200~NOOP\nLIST\003DELE 1\nDE");
     for (int i = 0; i < 2; i++)         /* the first line may have been quicker than the Ctrl-C */
         if (times("^C") == 0 && !row_is("pop3>", 6)) {
-            CHECK(gets("NOOP\r\n"));
+            CHECK(server_got("NOOP\r\n"));
             answer("+OK\r\n");
         }
     CHECK(sees("^C"));
     type("LE 2\nDELE 3\033[201~STAT\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     type("\033[200~LIST\003DELE 4\nDE");          /* and without its end, at a pause */
     CHECK(sees("^C"));
     pause_keys(700);
     type("STAT\r");
-    CHECK(gets("STAT\r\n"));
+    CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     quit();
@@ -1072,7 +1072,7 @@ test_too_long(void)
     CHECK(sees("client: the line is longer than 4096 bytes; it was not sent\r\n"));
     CHECK(prompted());
     type("QUIT\r");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(1));
     clean_up();
@@ -1089,7 +1089,7 @@ test_dumb_too_long(void)
     CHECK(sees("too long"));
     CHECK(sees("pop3> "));
     press(CTRL_D);
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(1));
     clean_up();
@@ -1223,7 +1223,7 @@ test_stalled(void)
     enter();
     start_served(60);
     type("RETR 1\r");
-    CHECK(gets("RETR 1\r\n"));
+    CHECK(server_got("RETR 1\r\n"));
     answer("+OK 1000 octets\r\nSubject: slow\r\n\r\n");
     WAIT_FOR(on_screen("17 B of 1.0 kB, stalled") || now.ended);
     CHECK(on_screen("17 B of 1.0 kB, stalled"));
@@ -1232,7 +1232,7 @@ test_stalled(void)
     CHECK(prompted());
     CHECK(!on_screen("stalled"));
     type("QUIT\r");
-    CHECK(gets("QUIT\r\n"));
+    CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(1));
     clean_up();
@@ -1318,7 +1318,7 @@ test_ctrl_c_in_text(void)
 {
     start_served(80);
     type("TOP 1 1000\r");
-    CHECK(gets("TOP 1 1000\r\n"));
+    CHECK(server_got("TOP 1 1000\r\n"));
     answer("+OK\r\nSubject: long\r\n\r\nsome text without an end");
     CHECK(sees("without an end"));
     type("DELE 1\rrm -rf *\r");
@@ -1790,18 +1790,18 @@ test_tab_before_login(void)
 {
     start_served(80);
     type("RETR \t");
-    CHECK(gets("LIST\r\n"));
+    CHECK(server_got("LIST\r\n"));
     answer("-ERR log in first\r\n");
     type("\t\t\025USER ann\r");
-    CHECK(gets("USER ann\r\n"));
+    CHECK(server_got("USER ann\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("RETR \t\t\025PASS geheim\r");
-    CHECK(gets("PASS geheim\r\n"));
+    CHECK(server_got("PASS geheim\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
     type("RETR \t");
-    CHECK(gets("LIST\r\n"));
+    CHECK(server_got("LIST\r\n"));
     answer("+OK\r\n7 70\r\n.\r\n");
     CHECK(row_is("pop3> RETR 7", 13));
     type("\025");
