@@ -56,10 +56,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <wchar.h>
+
+#if defined __linux__ && !defined POSIX_ONLY
+#include <sys/syscall.h>        /* elsewhere there are no SYS_ numbers, and what uses them goes */
+#endif
 
 /* OpenBSD has no iconv in its base system, and macOS has it in a library of its own. */
 #ifdef __has_include
@@ -1070,6 +1073,7 @@ struct completer {
 /* What a key did, as far as the next key wants to know. */
 enum edit { OTHER_EDIT, KILL, COMPLETION };
 
+/* All zero at first, except the prompt and the completer, which are not copied. */
 struct editor {
     const char *prompt;
     const struct completer *completer;      /* or NULL */
@@ -1104,8 +1108,8 @@ struct editor {
     size_t paste_end;           /* how much of its end mark has arrived */
 
     size_t view;                /* the column of the line at the left edge of the screen */
-    size_t painted, rows_above; /* column of the cursor; rows above it since a resize */
-    bool resized;
+    size_t painted;             /* the column of the cursor on the screen */
+    bool resized;               /* since then */
     bool bell, clear;           /* to be painted next */
     struct text list;           /* the same: the completions */
 };
@@ -1284,12 +1288,11 @@ static void
 history_add(struct editor *e)
 {
     size_t last = e->history_count;
-    bool again = last > 0 && strcmp(e->history[last - 1], e->line) == 0;
     char *copy;
 
-    if (e->line[strspn(e->line, " ")] == '\0' || again || e->hidden || is_secret(e->line))
-        return;
-    if ((copy = strdup(e->line)) == NULL)
+    if (e->line[strspn(e->line, " ")] == '\0' || e->hidden || is_secret(e->line)
+        || (last > 0 && strcmp(e->history[last - 1], e->line) == 0)
+        || (copy = strdup(e->line)) == NULL)
         return;
     if (last == HISTORY_MAX) {
         free(e->history[0]);
@@ -1337,20 +1340,10 @@ search(struct editor *e, size_t count)
     e->missed = e->bell = true;
 }
 
-/* Ends the search. The line becomes the one that was found. */
-static void
-search_accept(struct editor *e)
-{
-    e->searching = false;
-    if (e->found == e->history_count)
-        return;
-    if (e->found != e->recalled)
-        history_show(e, e->found);
-    editor_set(e, e->history[e->found]);
-    e->cursor = e->match;
-}
-
-/* Obeys a key while searching. Returns false if it ends the search and is for the line. */
+/*
+ * Obeys a key while searching. Returns false if it ends the search and is for the line, which has
+ * become the one that was found.
+ */
 static bool
 search_key(struct editor *e, uint32_t key)
 {
@@ -1367,7 +1360,13 @@ search_key(struct editor *e, uint32_t key)
         e->found = e->history_count;
         search(e, e->history_count);
     } else if (!fits_after(e, key, e->query, length)) {
-        search_accept(e);
+        e->searching = false;
+        if (e->found < e->history_count) {
+            if (e->found != e->recalled)
+                history_show(e, e->found);
+            editor_set(e, e->history[e->found]);
+            e->cursor = e->match;
+        }
         return false;
     } else if (length + more > QUERY_MAX) {
         e->bell = true;
@@ -1604,7 +1603,7 @@ editor_paint(struct editor *e, struct text *to)
     const char *line = editor_shown(e, &cursor);
 
     text_puts(to, "\r");
-    paint_move(to, e->rows_above, 'A');
+    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');  /* it may have wrapped */
     if (e->resized || e->list.length > 0)
         text_puts(to, "\033[J");
     text_puts(to, e->clear ? "\033[H\033[2J" : "");
@@ -1619,7 +1618,6 @@ editor_paint(struct editor *e, struct text *to)
         paint_move(to, e->painted, 'C');
     }
     text_puts(to, e->bell ? "\a" : "");
-    e->rows_above = 0;
     e->resized = e->bell = e->clear = false;
     text_clear(&e->list);
 }
@@ -1629,7 +1627,7 @@ static void
 editor_finish(struct editor *e, const char *behind, struct text *to)
 {
     text_puts(to, "\r");
-    paint_move(to, e->rows_above, 'A');
+    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');
     text_puts(to, "\033[J");
     e->searching = false;
     paint_prompt(e, to);
@@ -1645,7 +1643,6 @@ static void
 editor_resize(struct editor *e, size_t columns)
 {
     e->columns = columns == 0 ? 80 : columns < 2 ? 2 : columns;
-    e->rows_above = e->painted / e->columns;    /* a terminal may have wrapped what it shows */
     e->resized = true;
     e->view = 0;
 }
@@ -1662,7 +1659,7 @@ editor_start(struct editor *e, bool hidden)
     memset(e->unfinished, 0, sizeof e->unfinished);
     memset(e->query, 0, sizeof e->query);
     memset(e->bytes, 0, sizeof e->bytes);
-    e->length = e->cursor = e->view = e->painted = e->rows_above = 0;
+    e->length = e->cursor = e->view = e->painted = 0;
     e->too_long = e->dropped = e->secret = e->searching = e->bell = false;
     e->before = OTHER_EDIT;
     e->hidden = hidden;
@@ -1729,13 +1726,11 @@ editor_key(struct editor *e, uint32_t key)
 static enum verdict
 hidden_key(struct editor *e, uint32_t key)
 {
-    static const char keys[] = {
-        LINE_FEED, ENTER, CTRL_C, CTRL_D, CTRL_H, BACKSPACE, CTRL_U, CTRL_Z, '\0'
-    };
+    bool byte = key == (unsigned char)e->bytes[0];      /* and not a sequence */
 
-    if (key == PASTE || (key <= BACKSPACE && strchr(keys, (int)key) != NULL))
+    if (key == PASTE || (byte && strchr("\n\r\003\004\010\025\032\177", (int)key) != NULL))
         return editor_key(e, key);
-    if (key == (unsigned char)e->bytes[0])      /* it was a byte, not a sequence */
+    if (byte)
         editor_type(e, key);
     return MORE;
 }
@@ -1899,17 +1894,6 @@ editor_timeout(struct editor *e)
     }
     e->sequence_length = e->paste_end = 0;
     e->pasting = e->discarding = false;
-}
-
-/* Initializes an editor, whatever it contains. The prompt and the completer are not copied. */
-static void
-editor_init(struct editor *e, const char *prompt, const struct completer *completer)
-{
-    memset(e, 0, sizeof *e);
-    e->prompt = prompt;
-    e->completer = completer;
-    editor_resize(e, 0);
-    editor_start(e, false);
 }
 
 /* ---- 6. The server --------------------------------------------------------------------------- */
@@ -2542,7 +2526,7 @@ rename_new(int directory, const char *from, const char *to)
     }
     if (errno == EEXIST)
         return -1;
-#if defined SYS_renameat2 && !defined POSIX_ONLY
+#ifdef SYS_renameat2
     if (syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */) == 0)
         return 0;
 #elif defined RENAME_EXCL && !defined POSIX_ONLY
@@ -2647,7 +2631,7 @@ save_commit(struct client *c)
     struct saving *end = all->list + all->count;
     bool named = false;
 
-#if defined SYS_syncfs && !defined POSIX_ONLY
+#ifdef SYS_syncfs
     if (all->count > 2)
         syscall(SYS_syncfs, (long)all->directory);
 #endif
@@ -3105,64 +3089,52 @@ charset_find(struct span name, char *meant, size_t room)
     return none;
 }
 
+/* Counts the characters in UTF-8 that are not ASCII, and the bytes that are no UTF-8. */
+static void
+count_utf8(struct span s, size_t *characters, size_t *invalid)
+{
+    uint32_t c;
+
+    for (*characters = *invalid = 0; s.at < s.end; ) {
+        int size = utf8_read((const unsigned char *)s.at, span_length(s), &c);
+
+        *characters += size > 1;
+        *invalid += size <= 0;
+        s.at += size > 0 ? size : 1;
+    }
+}
+
 /*
- * Appends bytes as windows-1252; with mixed, only those that are no UTF-8. Bytes that mean
- * nothing stay as they are.
+ * Appends bytes as windows-1252; with mixed, only those that are no UTF-8, unless a line has more
+ * of them than characters. Bytes that mean nothing stay as they are.
  */
 static void
 from_windows_1252(struct text *to, struct span from, bool mixed)
 {
-    uint32_t c;
+    size_t characters, invalid;
+    struct span line;
 
-    while (from.at < from.end) {
-        int size = mixed ? utf8_read((const unsigned char *)from.at, span_length(from), &c) : 0;
+    for (const char *end = from.at; from.at < from.end; from.at = end) {
+        const char *lf = memchr(from.at, '\n', span_length(from));
 
-        if (size <= 0) {
-            c = (unsigned char)*from.at;
-            c = c >= 0x80 && c < 0xa0 ? windows_1252[c - 0x80] : c;
+        line = (struct span){from.at, lf != NULL ? lf + 1 : from.end};
+        end = line.end;
+        count_utf8(line, &characters, &invalid);
+        while (line.at < line.end) {
+            uint32_t c = (unsigned char)*line.at;
+            int size = mixed && invalid <= characters
+                ? utf8_read((const unsigned char *)line.at, span_length(line), &c) : 0;
+
+            if (size <= 0 && c >= 0x80 && c < 0xa0)
+                c = windows_1252[c - 0x80];
+            if (size > 0 || c == 0)
+                text_add(to, line.at, size > 0 ? (size_t)size : 1);
+            else
+                to->length += utf8_write(c, text_room(to, 4));
+            line.at += size > 0 ? size : 1;
         }
-        if (size > 0 || c == 0)
-            text_add(to, from.at, size > 0 ? (size_t)size : 1);
-        else
-            to->length += utf8_write(c, text_room(to, 4));
-        from.at += size > 0 ? size : 1;
     }
     text_add(to, "", 0);
-}
-
-/*
- * Appends text of which some is UTF-8 and some windows-1252: a line with more invalid bytes than
- * characters is the latter as a whole, in any other line the invalid bytes are.
- */
-static void
-from_mixed(struct text *to, struct span from)
-{
-    while (from.at < from.end) {
-        const char *lf = memchr(from.at, '\n', span_length(from));
-        struct span line = {from.at, lf != NULL ? lf + 1 : from.end};
-        long valid = 0;
-        uint32_t c;
-
-        for (struct span rest = line; rest.at < rest.end; ) {
-            int size = utf8_read((const unsigned char *)rest.at, span_length(rest), &c);
-
-            valid += size > 1 ? 1 : size > 0 ? 0 : -1;
-            rest.at += size > 0 ? size : 1;
-        }
-        from_windows_1252(to, line, valid >= 0);
-        from.at = line.end;
-    }
-}
-
-static bool
-is_utf8(struct span s)
-{
-    uint32_t c;
-
-    for (int size; s.at < s.end; s.at += size)
-        if ((size = utf8_read((const unsigned char *)s.at, span_length(s), &c)) <= 0)
-            return false;
-    return true;
 }
 
 #ifdef HAS_ICONV
@@ -3194,7 +3166,8 @@ jis_to_euc(struct text *to, struct span from)
             *out++ = set == 'D' ? '\x8f' : '\x8e';
         high = high && (pair || set == 'I');
         for (int i = 0; i < 1 + pair; i++, from.at++)
-            *out++ = high ? (char)(*from.at | 0x80) : *from.at;
+            *out++ = high ? (char)(*from.at | 0x80)
+                : ((unsigned char)*from.at & 0xe0) == 0x80 ? '\xff' : *from.at;
         if (out[-1] == '\n')
             set = 'B';
         to->length += (size_t)(out - start);
@@ -3275,12 +3248,13 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
 {
     char meant[40], second[40];
     bool known = charset_find(charset, meant, sizeof meant);
-    size_t bad, start = to->length;
+    size_t bad, start = to->length, characters, invalid;
 
     if (meant[0] != '\0' && convert(to, from, meant, &bad))
         return true;
     known = known && meant[0] == '\0';
-    if (is_utf8(from)) {
+    count_utf8(from, &characters, &invalid);
+    if (invalid == 0) {
         text_add(to, from.at, span_length(from));
         return known;
     }
@@ -3290,7 +3264,7 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
             return known;
         to->length = start;     /* it is not in that charset, either */
     }
-    from_mixed(to, from);
+    from_windows_1252(to, from, true);
     return known;
 }
 
@@ -3301,32 +3275,22 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
 static void
 drop_invisible(struct text *to, struct span from)
 {
-    const char *kept = from.at; /* from here on: not added yet */
-    uint32_t before = 0;
+    uint32_t c, before = 0;
+    bool drop;
 
-    while (from.at < from.end) {
-        const char *at = from.at;
-        bool drop;
-
-        if ((unsigned char)*at < 0x80 && *at != '\r') {
-            before = (unsigned char)*from.at++;
-            continue;
-        }
+    for (const char *at = from.at; from.at < from.end; at = from.at) {
         if (*at == '\r') {
             take(&from, "\r", false);
             drop = from.at == from.end || *from.at == '\n';
         } else {
-            uint32_t c = span_next(&from);
-
+            c = span_next(&from);
             drop = is_invisible(c) || (must_escape(c, before) && !must_escape(c, 0xa0));
             before = drop ? before : c;
         }
-        if (drop) {
-            text_add(to, kept, (size_t)(at - kept));
-            kept = from.at;
-        }
+        if (!drop)
+            text_add(to, at, (size_t)(from.at - at));
     }
-    text_add(to, kept, (size_t)(from.end - kept));
+    text_add(to, "", 0);
 }
 
 /* -- Header fields (RFC 5322, 2045, 2047, 2231) -- */
@@ -3387,7 +3351,7 @@ is_before_header(struct span line)
 {
     struct span words = trim(line);
 
-    return words.at == words.end || begins(line, "from ") || begins(line, ">from ");
+    return words.at == words.end || (begins(line, "from |>from ") && field_name(line) == 0);
 }
 
 /*
@@ -3864,8 +3828,7 @@ html_bare_address(const struct text *t)
 {
     struct span address = text_span(t);
 
-    if (begins(address, "http://|https://|mailto:"))
-        address.at += begins(address, "http://") ? 7 : begins(address, "https://") ? 8 : 7;
+    address.at += begins(address, "http://|mailto:") ? 7 : begins(address, "https://") ? 8 : 0;
     address.end -= address.end > address.at && address.end[-1] == '/';
     return address;
 }
@@ -4172,19 +4135,15 @@ page_row(struct page *p, struct span row)
     p->empty_bars = p->bars;
 }
 
-/* Returns true for characters that do not begin a line of Japanese or Chinese. */
+/* Returns true for a character that does not begin a line of Japanese or Chinese. */
 static bool
-stays_behind(uint32_t c)
+stays_behind(struct span character, uint32_t c)
 {
-    static const uint32_t closing[] = {
-        0x3001, 0x3002, 0x3009, 0x300b, 0x300d, 0x300f, 0x3011, 0x30fc, 0xff01, 0xff09, 0xff0c,
-        0xff0e, 0xff1a, 0xff1b, 0xff1f, ')', ']', '.', ',', ';', ':', '!', '?',
-    };
+    char text[5] = "";
 
-    for (size_t i = 0; i < sizeof closing / sizeof *closing; i++)
-        if (c == closing[i])
-            return true;
-    return character_columns(c) == 0;
+    memcpy(text, character.at, span_length(character));
+    return character_columns(c) == 0 || strstr("\u3001\u3002\u3009\u300b\u300d\u300f\u3011"
+        "\u30fc\uff01\uff09\uff0c\uff0e\uff1a\uff1b\uff1f)].,;:!?", text) != NULL;
 }
 
 /* Takes what may not be divided: a word, or one character of Japanese or Chinese. */
@@ -4203,7 +4162,8 @@ take_unit(struct span *rest)
             c = span_next(&next);
 
             size_t columns = character_columns(c);
-            bool behind = (columns == 2 || wide) && stays_behind(c);
+            bool behind = (columns == 2 || wide)
+                && stays_behind((struct span){rest->at, next.at}, c);
             if (unit.at < rest->at && (columns == 2 || wide) && !behind)
                 break;
             wide = columns == 2 || (wide && behind);
@@ -4664,7 +4624,7 @@ part_content(const struct part *p, size_t most)
     struct text decoded = {NULL, 0, 0}, utf8 = {NULL, 0, 0};
     struct span data = p->encoding == ENCODING_BASE64 ? base64_data(p->body) : p->body;
     struct span footer = {data.end, p->body.end}, other = no_span;
-    bool enriched = is_type(p, "text/enriched") || is_type(p, "text/richtext");
+    bool enriched = is_word(string_span(p->type), "text/enriched|text/richtext");
     bool html = enriched || is_type(p, "text/html");
 
     data.at = decode_transfer(&decoded, data, p->encoding, most);
@@ -4672,12 +4632,11 @@ part_content(const struct part *p, size_t most)
     if (html)
         other = html_charset(text_span(&decoded));
     c.known = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
-    text_clear(&decoded);
-    if (html) {
+    text_free(&decoded);
+    if (html)
         c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
-    } else {
+    else
         content_add(&c, text_span(&utf8));
-    }
     if (trim(footer).at < footer.end) {
         if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
             text_add(&c.text, "\n", 1);
@@ -4685,7 +4644,6 @@ part_content(const struct part *p, size_t most)
         to_utf8(&utf8, limit(footer, most), no_span, string_span(p->charset));
         content_add(&c, text_span(&utf8));
     }
-    text_free(&decoded);
     text_free(&utf8);
     return c;
 }
@@ -4755,8 +4713,11 @@ choose(struct show *s, int index)
         }
     }
     if (alternative && html >= 0 && is_type(&s->parts[p->best], "text/plain")
-        && is_stub(&s->parts[p->best], &s->parts[s->parts[html].best]))
+        && is_stub(&s->parts[p->best], &s->parts[s->parts[html].best])) {
         best = html;
+        p->score = s->parts[html].score;
+        p->best = s->parts[html].best;
+    }
     p->use = PART_SHOW;
     for (int i = index + 1, child = i; alternative && i < s->count; i++) {
         struct part *below = &s->parts[i];
@@ -5254,7 +5215,7 @@ private_file(const struct client *c)
             unlink(path);
     }
     error = errno;
-#ifdef MFD_CLOEXEC
+#if defined MFD_CLOEXEC && !defined POSIX_ONLY
     if (fd < 0)
         fd = memfd_create("pop3", MFD_CLOEXEC);
 #endif
@@ -7065,7 +7026,8 @@ main(int argc, char **argv)
         program = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
     reserve_descriptors();
     initialize(c, &settings, &editor);
-    editor_init(&editor, "pop3> ", &completer);
+    editor.prompt = "pop3> ";
+    editor.completer = &completer;
     read_options(c, &settings, argc, argv);
     if (settings.command == NULL && (addresses = find_addresses(c)) == NULL)
         return 1;

@@ -389,14 +389,12 @@ ready_client(const struct settings *settings, const uint8_t *head)
 {
     static const struct completer_command none[] = {{NULL, 0}};
     static const struct completer completer = {.extra = none};
-    static struct editor editor;
+    static struct editor editor = {.prompt = "pop3> ", .completer = &completer};
     struct client *c = &client;
 
     memset(c, 0, offsetof(struct client, server));
     memset((char *)c + offsetof(struct client, editor), 0,
            sizeof *c - offsetof(struct client, editor));
-    if (editor.prompt == NULL)
-        editor_init(&editor, "pop3> ", &completer);
     c->editor = &editor;
     c->settings = settings;
     c->noop_ms = NOOP_SECONDS * 1000;

@@ -168,7 +168,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     size_t columns = widths[data[0] % sizeof widths];
     last = data[1] > 250 ? 20000 : data[1];
-    editor_init(e, data[1] % 5 == 0 ? "\xe4\xbd\xa0> " : "pop3> ", &completer);
+    memset(e, 0, sizeof *e);
+    e->prompt = data[1] % 5 == 0 ? "\xe4\xbd\xa0> " : "pop3> ";
+    e->completer = &completer;
+    editor_start(e, false);
     editor_resize(e, columns);
     e->ascii = data[1] % 16 == 3;
     screen_init(&screen, columns, fuzz_width);

@@ -676,6 +676,37 @@ test_inetd_socket(void)
     close(pair[1]);
 }
 
+/* inetd gives a connection as standard error, too. It gets no log, also where no socket has an inode. */
+static void
+test_inetd_connection(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    struct client c = {.fd = socket(AF_INET, SOCK_STREAM, 0)};
+    int listener = socket(AF_INET, SOCK_STREAM, 0), accepted;
+    pid_t pid;
+
+    make_store(2);
+    check(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 1) == 0);
+    check(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
+    check(connect(c.fd, (struct sockaddr *)&address, size) == 0);
+    accepted = accept(listener, NULL, NULL);
+    check(accepted >= 0);
+    pid = fork();
+    if (pid == 0) {
+        for (int fd = 0; fd < 3; fd++)
+            if (dup2(accepted, fd) != fd)
+                _exit(127);
+        exec_server("-i -v -d store");
+    }
+    close(accepted);
+    close(listener);
+    expect(&c, "+OK*");
+    ask(&c, "STAT", "+OK 2 60");
+    quit(&c);
+    check(pid > 0 && wait_for(pid) == 0);
+}
+
 /*
  * A session has its connection, the store and the log, and nothing that was open when the server
  * was started.
@@ -1253,6 +1284,7 @@ static const struct test tests[] = {
     {"SIGTERM and a client that reads nothing", test_stop_busy, 0},
     {"SIGTERM and a line that does not end", test_stop_flooded, 0},
     {"-i leaves the options of its socket", test_inetd_socket, 0},
+    {"-i: standard error is the connection", test_inetd_connection, 0},
     {"SIGTERM inside QUIT", test_stop_in_quit, 0},
     {"a session that is killed or hangs", test_killed, 0},
     {"a server that is killed frees its port", test_server_killed, 0},

@@ -54,7 +54,10 @@ static void
 begin(size_t columns)
 {
     fuzz_end(&editor);
-    editor_init(&editor, "pop3> ", &test_completer);
+    memset(&editor, 0, sizeof editor);
+    editor.prompt = "pop3> ";
+    editor.completer = &test_completer;
+    editor_start(&editor, false);
     editor_resize(&editor, columns);
     screen_init(&screen, columns, screen_width);
     ran[0] = '\0';
@@ -746,7 +749,10 @@ test_completion(void)
     type("r\t");
     CHECK(holds("r|") && screen.bells == 1);
     fuzz_end(&editor);
-    editor_init(&editor, "> ", NULL);
+    memset(&editor, 0, sizeof editor);
+    editor.prompt = "> ";
+    editor_start(&editor, false);
+    editor_resize(&editor, 80);
     type("RETR 1\t\tx");
     CHECK(holds("RETR 1x|"));   /* without a completer */
 }
