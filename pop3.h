@@ -451,14 +451,15 @@ wire_stopped(struct wire *w, int64_t now)
  * Waits until a descriptor of the wire can be read from or written to. Returns false, with the
  * error recorded, if nothing moved for idle_ms, the deadline has passed or a signal said stop.
  *
- * A slow peer is not idle. Once a second a reader looks whether the peer took something of what
- * the system holds, and a writer returns to try send() itself: Linux reports room only when a
- * third of the buffer is free.
+ * A slow peer is not idle. At least once a second a reader looks whether the peer took something
+ * of what the system holds, and a writer returns to try send() itself: Linux reports room only
+ * when a third of the buffer is free.
  */
 static inline bool
 wire_wait(struct wire *w, int fd, bool to_write)
 {
-    int64_t now = wire_clock(), slice = w->socket ? 1000 : WAIT_FOREVER;
+    const int64_t look = w->idle_ms < 4000 ? w->idle_ms / 4 + 1 : 1000;
+    int64_t now = wire_clock(), slice = w->socket ? look : WAIT_FOREVER;
     int unsent = -1;
 
     if (w->idle_until == 0)
@@ -483,7 +484,7 @@ wire_wait(struct wire *w, int fd, bool to_write)
             unsent = wire_unsent(w);
             if (unsent < before)
                 w->idle_until = wire_clock() + w->idle_ms;
-            slice = unsent > 0 ? 1000 : WAIT_FOREVER;
+            slice = unsent > 0 ? look : WAIT_FOREVER;
         }
     }
 }

@@ -102,6 +102,7 @@ enum {
     LINGER_SECONDS = 2,         /* for the client to close after that */
     ADDRESSES = 16,             /* most -a options; wait_ready() takes as many */
     SECRET_MAX = 248,           /* bytes of a name or a password that fit a command line */
+    SCAN_TRIES = 20,            /* to read the names of a store that changes */
     TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
     BLOCK = 120 * 1024,         /* bytes of a file read at once */
     FLUSH_SIZE = 64 * 1024,     /* pending octets that are sent before the next command */
@@ -128,6 +129,7 @@ static bool log_times;                  /* log lines start with the time */
 
 /* Set by SIGTERM, SIGINT and SIGHUP, which are blocked except while a process waits. */
 static volatile sig_atomic_t stop_asked;
+static bool stop_deferred;      /* this session is inside QUIT, which it completes */
 
 /* One message: which file it is, in which state it was, and what was found in it. */
 struct message {
@@ -273,6 +275,18 @@ log_start(void)
     if (fstat(STDERR_FILENO, &log) == 0)
         snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)log.st_dev, (uintmax_t)log.st_ino);
     log_times = stream == NULL || strcmp(stream, own) != 0;
+    if (isatty(STDERR_FILENO) && ttyname(STDERR_FILENO) != NULL) {
+        /*
+         * Opened again, not to block when nobody reads: the flag of the present one is others'
+         * too.
+         */
+        int fd = open(ttyname(STDERR_FILENO), O_WRONLY | O_NONBLOCK | O_NOCTTY);
+
+        if (fd >= 0) {
+            dup2(fd, STDERR_FILENO);
+            close(fd);
+        }
+    }
     tzset();                    /* reads a file, by calls that confine_calls() forbids */
 }
 
@@ -523,18 +537,12 @@ message_identify(struct message *m, const struct stat *status)
     m->changed = STAT_TIME(status, c);
 }
 
-/* Returns true if two entries are of one file. Its ctime may differ: chmod and rename set it. */
-static bool
-message_same_file(const struct message *a, const struct message *b)
-{
-    return a->inode == b->inode && a->size == b->size && a->modified == b->modified;
-}
-
 /* Returns true if two entries are of one file in one state. */
 static bool
 message_same(const struct message *a, const struct message *b)
 {
-    return message_same_file(a, b) && a->changed == b->changed && a->changed != UNSETTLED;
+    return a->inode == b->inode && a->size == b->size && a->modified == b->modified &&
+           a->changed == b->changed && a->changed != UNSETTLED;
 }
 
 /* Returns true if a signal to stop is pending. Signals are blocked, so long work asks for them. */
@@ -543,6 +551,8 @@ stop_pending(void)
 {
     sigset_t pending;
 
+    if (stop_deferred)
+        return false;
     return stop_asked || (sigpending(&pending) == 0 &&
            (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1 ||
             sigismember(&pending, SIGHUP) == 1));
@@ -609,6 +619,7 @@ struct scan {
     const struct store *store;
     size_t named;               /* number of names; the log gets NAMES_LOGGED of them */
     bool mbox;                  /* the present file starts like an mbox */
+    bool linked;                /* a file that changed has another name, perhaps in the store */
 };
 
 static void
@@ -654,8 +665,8 @@ warn_no_message(struct scan *scan, const char *name, const unsigned char *block,
 /*
  * Measures an open file, whose state is in *m: its size in octets by the rules of pop3_stuff, and
  * its unique-id, in one pass. If it changes meanwhile it becomes UNSETTLED. Returns false with
- * errno set: ERANGE if it ends before its size, ESTALE if it is not a regular file. With a scan,
- * which can take long, a signal to stop ends it with EINTR.
+ * errno set: ERANGE if it ends before its size, ESTALE if it is not a regular file, EINTR if a
+ * signal says stop. scan is NULL in a session.
  */
 static bool
 message_measure(struct message *m, const char *name, int file, struct scan *scan)
@@ -682,7 +693,7 @@ message_measure(struct message *m, const char *name, int file, struct scan *scan
         const unsigned char *p = block, *end;
         ssize_t count = read_at(file, block, m->size - offset, offset);
 
-        if (scan != NULL && offset > 0 && stop_pending()) {
+        if (offset > 0 && stop_pending()) {
             errno = EINTR;
             return false;
         }
@@ -761,6 +772,7 @@ store_look(struct scan *scan, const char *name, const struct message *known, str
         *found = *known;
         return NULL;
     }
+    scan->linked = scan->linked || status.st_nlink > 1;
     file = store_open(scan->store, name);
     if (file < 0)
         return strerror(errno);
@@ -918,6 +930,7 @@ store_merge(struct store *store, struct names *names, bool whole)
                 log_name(&scan, name, "skipped, ", reason);
         }
     }
+    *store->stale = *store->stale || (scan.linked && !whole);
     index_keep(&new, old, next, old->count);
     index_finish(&new);
     index_free(&store->index);
@@ -987,7 +1000,24 @@ is_directory(const struct store *store, const char *name)
 {
     struct stat status;
 
-    return fstatat(store->directory, name, &status, 0) == 0 && S_ISDIR(status.st_mode);
+    return fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(status.st_mode);
+}
+
+/* Gets the state of each folder. Returns false with errno set on failure. */
+static bool
+folders_state(const struct store *store, struct message state[2])
+{
+    struct stat status;
+
+    for (int i = 0; store->folders[i] != NULL; i++) {
+        const char *folder = *store->folders[i] != '\0' ? store->folders[i] : ".";
+
+        if (fstatat(store->directory, folder, &status, 0) != 0)
+            return false;
+        message_identify(&state[i], &status);
+    }
+    return true;
 }
 
 /* Returns true if the path leads to the directory that is open. */
@@ -1101,8 +1131,8 @@ store_reopen(struct store *store)
 
 /*
  * Brings the index up to date. The files that the kernel reported are looked at again, and those
- * that could not be read; or every file, if nothing is reported here or the path leads to another
- * directory now. Returns false with errno set if the store cannot be read.
+ * that could not be read; or every file, if nothing is reported here, the path leads to another
+ * directory now, or the index is stale. Returns false with errno set if the store cannot be read.
  */
 static bool
 store_refresh(struct store *store)
@@ -1131,13 +1161,13 @@ store_refresh(struct store *store)
     else
         store_close(store);     /* what was reported is lost: read everything the next time */
     errno = error;
-    return done;
+    return done && *store->stale && !whole ? store_refresh(store) : done;
 }
 
 /*
- * Compares an open file with its message and gets its present state. If only its ctime differs,
- * which a chmod, a rename, a new link and a removal do, the content is compared. Returns false
- * with errno set: ESTALE if the message was changed or replaced.
+ * Compares an open file with its message. If only its times differ, as after a touch, a chmod, a
+ * rename, a new link and a removal, the content is compared. Returns false with errno set: ESTALE
+ * if the message was changed or replaced.
  */
 static bool
 message_unchanged(const struct store *store, const struct message *m, int file)
@@ -1146,9 +1176,9 @@ message_unchanged(const struct store *store, const struct message *m, int file)
 
     if (message_state(&now, file) && message_same(&now, m))
         return true;
-    if (message_same_file(&now, m) && m->changed != UNSETTLED &&
+    if (now.inode == m->inode && now.size == m->size && m->changed != UNSETTLED &&
         message_measure(&now, store->index.names + m->name, file, NULL) &&
-        message_same_file(&now, m) && now.changed != UNSETTLED &&
+        now.size == m->size && now.changed != UNSETTLED &&
         now.octets == m->octets && memcmp(now.id, m->id, sizeof m->id) == 0)
         return true;
     if (errno != EIO)
@@ -1247,22 +1277,47 @@ is_deleted(const struct session *s, size_t i)
     return s->deleted != NULL && s->deleted[i];
 }
 
-/* Reads the store's names again, sorted by inode. Returns false with errno set on failure. */
+/*
+ * Reads the store's names again, sorted by inode. A rename during readdir() can hide a name, so
+ * the scan is repeated until no folder changed meanwhile, which its times show after a clock
+ * tick. Returns false with errno set on failure: EBUSY if the store changes all the time.
+ */
 static bool
 session_scan(struct session *s)
 {
+    wire_flush(&s->wire);       /* the client need not wait for the answers before */
+    for (int tries = 0; tries < SCAN_TRIES; tries++) {
+        struct message before[2], after[2];
+        bool stable = true;
+
+        pause_ms(tries == 0 ? 0 : TICK_MS);
+        names_free(&s->renamed);
+        if (!folders_state(s->store, before))
+            return false;
+        for (int i = 0; s->store->folders[i] != NULL; i++)
+            stable = stable && message_unsettled_ms(&before[i]) == 0;
+        if (!stable)
+            continue;
+        if (!store_names(s->store, &s->renamed) || !folders_state(s->store, after))
+            return false;
+        for (int i = 0; s->store->folders[i] != NULL; i++)
+            stable = stable && message_same(&before[i], &after[i]);
+        if (stable) {
+            names_sort(&s->renamed, names_by_inode);
+            return true;
+        }
+    }
     names_free(&s->renamed);
-    if (!store_names(s->store, &s->renamed))
-        return false;
-    names_sort(&s->renamed, names_by_inode);
-    return true;
+    errno = EBUSY;
+    return false;
 }
 
 /*
  * Opens a message, unchanged, under its name; or, as the last session_scan() found it, under
  * another that has its inode and is not the name of another message, as a second hard link is.
- * Returns its descriptor, with the name in *name, or -1 with errno set: ENOENT if no name was
- * found, ESTALE if the message was changed or replaced.
+ * Returns its descriptor, with the name in *name, or -1 with errno set: ENOENT if it has no name,
+ * EAGAIN if the name that the scan found is gone again, ESTALE if the message was changed or
+ * replaced.
  *
  * Names that differ in flags alone come first. A new file can reuse the inode of a removed
  * message, so a file that is not as the message was counts as the message, changed, only among
@@ -1287,23 +1342,22 @@ session_open_once(struct session *s, const struct message *m, const char **name)
         for (n = first; n < names->list + names->count && n->inode == m->inode && file < 0; n++) {
             const struct message *other = index_named(&s->store->index, n->text);
 
+            if (other == m && error == ENOENT)
+                error = EAGAIN; /* the scan saw it under its own name */
             if (same_unflagged(n->text, message_name(s, m)) != flagged ||
                 (other != NULL && other->inode == m->inode))
                 continue;
             *name = n->text;
             file = store_open_message(s->store, m, *name);
-            if (file < 0 && errno != ENOENT && (errno != ESTALE || (flagged && other == NULL)))
-                error = errno;
+            if (file < 0 && (errno != ESTALE || (flagged && other == NULL)))
+                error = errno == ENOENT ? EAGAIN : errno;
         }
     }
     errno = error;
     return file;
 }
 
-/*
- * Opens a message as above, with scans. A rename during a scan can hide a name from it, so it
- * takes two scans to know that a message is gone.
- */
+/* Opens a message as above, with scans if it lost its name. Returns its descriptor or -1. */
 static int
 session_open(struct session *s, const struct message *m)
 {
@@ -1312,7 +1366,8 @@ session_open(struct session *s, const struct message *m)
     for (int scans = 0;; scans++) {
         int file = session_open_once(s, m, &name);
 
-        if (file >= 0 || (errno != ENOENT && errno != ESTALE) || scans == 2 || !session_scan(s))
+        if (file >= 0 || (errno != ENOENT && errno != ESTALE && errno != EAGAIN) ||
+            (scans > 0 && errno != EAGAIN) || scans == SCAN_TRIES || !session_scan(s))
             return file;
     }
 }
@@ -1604,10 +1659,10 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * Removes the marked messages. Returns the number that could not be removed. Those that lost
- * their names are looked for under others, all together in two scans; what is in neither is gone.
- * (Between the look and unlinkat() a name can pass to another file. No call closes this gap
- * without renaming, which the server does not do.)
+ * Removes the marked messages. Returns the number that could not be removed. Renamed messages are
+ * found by inode, in one scan for all; again, while some of them are renamed after the scan. What
+ * is in no scan is gone. (Between the look and unlinkat() a name can pass to another file. No
+ * call closes this gap without renaming, which the server does not do.)
  */
 static size_t
 remove_marked(struct session *s)
@@ -1615,24 +1670,29 @@ remove_marked(struct session *s)
     const struct index *x = &s->store->index;
     size_t failed = 0;
 
-    for (int scans = 0; scans <= 2 && s->removed + failed < s->marked; scans++) {
-        const bool scanned = scans == 0 || session_scan(s);
+    for (int scans = 0; s->removed + failed < s->marked; scans++) {
+        const bool scanned = scans > 0 && session_scan(s);
+        const int scan_error = errno;
 
         for (size_t i = 0; i < x->count; i++) {
             const char *name;
-            bool removed = false;
+            bool removed;
             int file;
 
             if (!is_deleted(s, i))
                 continue;
             file = session_open_once(s, &x->messages[i], &name);
-            if (file >= 0) {
-                close(file);
-                removed = unlinkat(s->store->directory, name, 0) == 0;
-            }
-            if (!removed && scanned && scans < 2 && (errno == ENOENT || errno == ESTALE))
+            removed = file >= 0 && unlinkat(s->store->directory, name, 0) == 0;
+            if (file >= 0 && !removed && errno == ENOENT)
+                errno = EAGAIN; /* renamed since it was opened */
+            if (file >= 0)
+                close_quietly(file);
+            if (!removed && (errno == EAGAIN || errno == ENOENT || errno == ESTALE) &&
+                (scans == 0 || (scanned && errno == EAGAIN && scans < SCAN_TRIES)))
                 continue;       /* the next scan may find it */
-            removed = removed || (errno == ENOENT && scanned);
+            if (!removed && errno == ENOENT && !scanned)
+                errno = scan_error;
+            removed = removed || errno == ENOENT;
             s->removed += removed;
             s->deleted[i] = false;
             if (!removed && errno == ESTALE)
@@ -1664,7 +1724,8 @@ do_quit(struct session *s, const struct request *r)
         reply_ok(s, "goodbye");
         return;
     }
-    s->wire.stop = NULL;        /* from here on no signal ends the session before its answer */
+    stop_deferred = true;       /* from here on no signal ends the session before its answer */
+    s->wire.stop = NULL;
     s->wire.mask = NULL;
     failed = remove_marked(s);
     for (const char *const *folder = s->store->folders; *folder != NULL; folder++)
@@ -1707,6 +1768,14 @@ is_http(const char *line)
                            (line[letters] == ' ' && strstr(line, " HTTP/") != NULL));
 }
 
+/* Ends a session at once that does not speak POP3, perhaps for a web page. */
+static void
+end_stranger(struct session *s, const char *protocol, const char *reason)
+{
+    reply_err(s, "this is a POP3 server; it does not speak %s", protocol);
+    s->end = reason;
+}
+
 /*
  * Checks the arguments of a command and finds the message. Returns false if they are invalid, and
  * has answered then.
@@ -1738,38 +1807,27 @@ parse_arguments(struct session *s, const struct pop3_request *typed, struct requ
     return r->message != NULL;
 }
 
-/* Logs a command. What follows PASS or AUTH may be a password. */
-static void
-log_command(const struct session *s, const char *line)
-{
-    const char *word = line + strspn(line, " \t");
-    char start[5];
-
-    snprintf(start, sizeof start, "%.4s", word);
-    if (pop3_same_word(start, "PASS") || pop3_same_word(start, "AUTH"))
-        log_line("%s: > %s ***", s->peer, start);
-    else
-        log_line("%s: > %s", s->peer, word);
-}
-
 /* Answers one command line of that length, without its end. */
 static void
 dispatch(struct session *s, char *line, size_t length)
 {
     const bool nul = strlen(line) != length, http = is_http(line);
     const int mistakes = s->mistakes;
+    char text[POP3_COMMAND_MAX];
 
-    if (s->settings->verbose)
-        log_command(s, line);
+    snprintf(text, sizeof text, "%.254s", line);
 
     struct pop3_request typed = pop3_parse(line);
     const unsigned where = typed.verb < POP3_VERBS ? pop3_commands[typed.verb].where : ANYWHERE;
     const bool login = where == IN_AUTH, login_needed = s->settings->passfile != NULL;
     struct request request;
 
+    if (s->settings->verbose)   /* an unknown command may be another kind of login */
+        log_line("%s: > %s", s->peer, typed.verb == POP3_PASS ? "PASS ***" :
+                 typed.verb == POP3_VERBS && (s->state == IN_AUTH || strpbrk(text, "Aa") == text) ?
+                 "***" : text);
     if (http && typed.verb == POP3_VERBS) {
-        reply_err(s, "this is a POP3 server; closing after an HTTP request");
-        s->end = "error (an HTTP request, perhaps from a web page)";
+        end_stranger(s, "HTTP", "error (HTTP, perhaps from a browser)");
     } else if (nul)
         reply_mistake(s, "NUL in the command");
     else if (typed.word[0] == '\0')
@@ -1840,10 +1898,14 @@ session_run(struct session *s)
         w->deadline = wire_clock() + LOGIN_SECONDS * 1000;
     reply_ok(s, "POP3 server ready, %s",
              login_needed ? "send USER and PASS" : "no login is needed");
+    if (wire_fill(w) && w->input[0] == 0x16)
+        end_stranger(s, "TLS", "error (TLS, perhaps from a browser)");
     while (s->end == NULL && w->error == 0) {
         char *line;
         size_t length;
 
+        if (wire_stopped(w, wire_clock()))
+            wire_fail(w, EINTR);
         switch (wire_line(w, POP3_COMMAND_MAX, &line, &length)) {
         case WIRE_LINE:
             dispatch(s, line, length);
@@ -1861,12 +1923,14 @@ session_run(struct session *s)
     if (answered)
         session_linger(s);
 
+    const bool late = s->state == IN_AUTH && wire_clock() >= w->deadline;
     int64_t tenths = (wire_clock() - s->began + 50) / 100;
     log_line("%s: %s%s%s retr=%zu/%" PRIu64 " top=%zu del=%zu left=%zu %" PRId64 ".%" PRId64 " s",
              s->peer, s->end != NULL ? s->end : "",
              s->end != NULL && !answered ? ", last answer not delivered: " : "",
-             answered ? "" : wire_reason(w->error, text), s->retrieved, s->retrieved_octets,
-             s->topped, s->removed, x->count - s->removed, tenths / 10, tenths % 10);
+             answered ? "" : late ? "error (no login in time)" : wire_reason(w->error, text),
+             s->retrieved, s->retrieved_octets, s->topped, s->removed, x->count - s->removed,
+             tenths / 10, tenths % 10);
 }
 
 /* ---- 7. Confinement: what a process gives up before it reads from a stranger ----------------- */
@@ -2253,9 +2317,11 @@ listen_on_all(struct server *server)
         const char *hint = "";
 
         if (errno == EADDRINUSE)
-            hint = "; another program uses it (on macOS, AirPlay uses 5000): try another port";
+            hint = "; another program (AirPlay, on macOS) or another -a uses it: try another port";
         else if (errno == EACCES)
             hint = "; ports below 1024 are for root: try a higher one";
+        else if (errno == EINVAL)
+            hint = "; a link-local address needs its interface, as in fe80::1%eth0";
         else if (errno == EADDRNOTAVAIL)
             hint = "; -a takes an address of this machine";
         log_line("cannot listen on %s port %" PRIu64 ": %s%s", failed, port, strerror(errno), hint);
@@ -2407,7 +2473,7 @@ accept_session(struct server *server, int listener)
     if (connection < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             log_line("cannot accept a connection: %s", strerror(errno));
-            pause_ms(100);      /* the connection stays in the queue and is ready again */
+            wait_ready(NULL, 0, false, 1000, &server->mask);    /* it stays in the queue */
         }
         return;
     }
@@ -2519,8 +2585,8 @@ option_number(char option, const char *text, uint64_t min, uint64_t max)
     uint64_t number;
 
     if (!pop3_number(text, max, &number) || number < min)
-        usage_error("-%c takes a number from %" PRIu64 " to %" PRIu64 ", not %s", option, min, max,
-                    text);
+        usage_error("-%c takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'", option, min,
+                    max, text);
     return number;
 }
 
@@ -2542,7 +2608,7 @@ read_options(struct settings *settings, int argc, char **argv)
             if (settings->address_count == ADDRESSES)
                 usage_error("at most %d addresses with -a", ADDRESSES);
             if (address_read(&address, optarg, 0) == 0)
-                usage_error("-a takes a numeric address such as 0.0.0.0 or ::1, not %s", optarg);
+                usage_error("-a takes a numeric address such as 0.0.0.0 or ::1, not '%s'", optarg);
             settings->addresses[settings->address_count++] = optarg;
             break;
         case 'd':
@@ -2552,7 +2618,7 @@ read_options(struct settings *settings, int argc, char **argv)
             break;
         case 'h':
             printf("usage: %s %s%s", program, usage, help);
-            exit(0);
+            exit(fflush(stdout) != 0);
         case 'i':
             settings->inetd = true;
             break;
@@ -2570,7 +2636,7 @@ read_options(struct settings *settings, int argc, char **argv)
             break;
         case 'V':
             printf("%s (POP3 server) %s\n", program, POP3_VERSION);
-            exit(0);
+            exit(fflush(stdout) != 0);
         default:                /* with --help=x, some systems return ':', some '?' */
             if (optopt == 'h' || optopt == 'V')
                 usage_error("invalid option: %s takes no value", argv[optind - 1]);
@@ -2587,7 +2653,7 @@ read_options(struct settings *settings, int argc, char **argv)
             usage_error("-i takes no port");
     }
     if (!pop3_number(port, 65535, &settings->port))
-        usage_error("the port is a number from 0 to 65535, not %s", port);
+        usage_error("the port is a number from 0 to 65535, not '%s'", port);
     if (optind < argc)
         usage_error("unexpected argument: %s", argv[optind]);
 }
@@ -2603,8 +2669,10 @@ read_passfile(struct settings *settings)
 
     if (file < 0 || fstat(file, &status) != 0)
         return strerror(errno);
-    if (!S_ISREG(status.st_mode) || (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        return "not a regular file that only its owner can read (chmod 600)";
+    if (!S_ISREG(status.st_mode))
+        return "not a regular file";
+    if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        return "group or others may use it; chmod 600 forbids that";
     length = read_at(file, (unsigned char *)text, BLOCK, 0);
     close(file);
     if (length < 0)

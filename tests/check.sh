@@ -1,6 +1,7 @@
 #!/bin/sh
-# check.sh - the longer checks: every compiler there is with -Werror, the tests under its sanitizers, and
-# the mail programs of others. What is not installed is named as skipped. Status 1 if anything failed.
+# check.sh - the long checks: compilers with -Werror, the tests under sanitizers, static analyzers,
+# fuzzers, faults, load, other builds and other mail programs. What is not installed is reported as
+# skipped. Status 1 if anything failed.
 cd "$(dirname "$0")/.." || exit 1
 build=tests/build
 failed=0
@@ -27,7 +28,8 @@ skip() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-warnings='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla'
+warnings='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
+    -Wmissing-prototypes -Wvla'
 
 # build CC DIRECTORY FLAGS...: both programs, with every warning an error.
 build() {
@@ -58,11 +60,12 @@ sanitized_tests() {
     tail -n 1 $build/sanitized.log | grep -q ' 0 failed'
 }
 
-# no_static: where nothing can be linked statically, "make" builds a server that runs, and says nothing of it.
+# no_static: where no program can be linked statically, "make" builds a server that runs, silently.
 no_static() {
     rm -rf $build/no-static && mkdir -p $build/no-static && cp Makefile ./*.[ch] $build/no-static &&
-        printf '%s\n' '#!/bin/sh' 'case " $* " in *" -static"*) echo no >&2; exit 1 ;; esac' 'exec cc "$@"' >$build/no-static/cc &&
-        chmod +x $build/no-static/cc && make -s -C $build/no-static CC=./cc server >$build/no-static.log 2>&1 &&
+        printf '%s\n' '#!/bin/sh' 'case " $* " in *" -static"*) echo no >&2; exit 1 ;; esac' \
+            'exec cc "$@"' >$build/no-static/cc && chmod +x $build/no-static/cc &&
+        make -s -C $build/no-static CC=./cc server >$build/no-static.log 2>&1 &&
         [ ! -s $build/no-static.log ] && $build/no-static/server -V >/dev/null
 }
 
@@ -90,17 +93,19 @@ for compiler in gcc clang; do
     fi
     check "$compiler, every warning an error" build $compiler "warnings-$compiler" -O2
     check "$compiler without a flag" plain $compiler
-    if echo 'int main(void){return 0;}' | $compiler -x c -fsanitize=address,undefined -o $build/try - 2>/dev/null; then
+    if echo 'int main(void){return 0;}' |
+        $compiler -x c -fsanitize=address,undefined -o $build/try - 2>/dev/null; then
         check "$compiler, the tests under its sanitizers" sanitized_tests $compiler
     else
         skip "$compiler has no sanitizers here"
     fi
 done
 
-# Left out of clang-tidy, each for a reason: arguments that could be taken for each other (every pair of numbers
-# is), memcpy and snprintf as such (C11's replacements are in no libc), the result of snprintf (cut where it is
-# meant to be), products of constants, conversions (-Wconversion watches those), memcpy without a NUL (octets
-# of mail are no strings), sizeof an array of pointers, and structs in the order of their meaning.
+# Left out of clang-tidy, each for a reason: arguments that could be swapped (every pair of numbers
+# could), memcpy and snprintf as such (C11's replacements are in no libc), the result of snprintf
+# (truncated where it is meant to be), products of constants, conversions (-Wconversion watches
+# those), memcpy without a NUL (mail is no string), sizeof an array of pointers, and structs in the
+# order of their meaning.
 tidy='-*,bugprone-*,cert-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-cert-err33-c'
 tidy=$tidy,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
 tidy=$tidy,-bugprone-implicit-widening-of-multiplication-result,-bugprone-narrowing-conversions
@@ -109,7 +114,8 @@ tidy=$tidy,-clang-analyzer-optin.performance.Padding
 
 # silent COMMAND...: it must say nothing.
 silent() {
-    "$@" >$build/analysis.log 2>&1 && [ ! -s $build/analysis.log ] || { head -n 60 $build/analysis.log; false; }
+    "$@" >$build/analysis.log 2>&1 && [ ! -s $build/analysis.log ] ||
+        { head -n 60 $build/analysis.log; false; }
 }
 
 tidied() {
@@ -120,7 +126,8 @@ tidied() {
 analyzed() {
     if has gcc && [ "$(gcc -dumpversion | sed 's/\..*//')" -ge 12 ]; then
         for program in server client; do
-            check "gcc's analyzer: $program" silent gcc -std=c11 -O2 -fanalyzer -c -o $build/try $program.c
+            check "gcc's analyzer: $program" \
+                silent gcc -std=c11 -O2 -fanalyzer -c -o $build/try $program.c
         done
     else
         skip "no gcc 12 or later: older analyzers know too little of C"
@@ -134,8 +141,9 @@ analyzed() {
     fi
     if has cppcheck; then
         # It does not see that local_text() fills the array that it is given.
-        check "cppcheck" silent cppcheck --quiet --std=c11 --enable=warning,performance,portability \
-            --suppress=uninitvar:pop3.h --suppress=uninitvar:client.c --suppress=legacyUninitvar:client.c \
+        check "cppcheck" silent cppcheck --quiet --std=c11 \
+            --enable=warning,performance,portability --suppress=uninitvar:pop3.h \
+            --suppress=uninitvar:client.c --suppress=legacyUninitvar:client.c \
             --suppress=toomanyconfigs --error-exitcode=1 server.c client.c
     else
         skip "cppcheck is not installed"
@@ -143,7 +151,7 @@ analyzed() {
 }
 analyzed
 
-# fuzz NAME: so many seconds of inputs that nobody thought of, beside those that somebody did; one line says how it went.
+# fuzz NAME: runs a fuzzer for FUZZ_SECONDS on its corpus, and prints one line about it.
 fuzz() {
     corpus=tests/corpus/$1
     [ -d "$corpus" ] || corpus=tests/$1
@@ -151,20 +159,22 @@ fuzz() {
         clang -DLIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
             -o "$build/fuzz_$1" "tests/fuzz/$1.c" >"$build/fuzz_$1.log" 2>&1 &&
         "$build/fuzz_$1" -max_total_time="${FUZZ_SECONDS:-60}" -timeout=10 -print_final_stats=1 \
-            -artifact_prefix="$build/found-$1/" "$build/found-$1" "$corpus" >>"$build/fuzz_$1.log" 2>&1
+            -artifact_prefix="$build/found-$1/" "$build/found-$1" "$corpus" \
+            >>"$build/fuzz_$1.log" 2>&1
     echo $? >"$build/fuzz_$1.status"
     awk -v name="$1" '{ for (i = 1; i < NF; i++) if ($i == "cov:") edges = $(i + 1) }
         /number_of_executed_units/ { runs = $2 }
-        END { printf "fuzz_%s: %d inputs tried, %d edges covered\n", name, runs, edges }' "$build/fuzz_$1.log"
+        END { printf "fuzz_%s: %d inputs tried, %d edges covered\n", name, runs, edges }' \
+        "$build/fuzz_$1.log"
 }
 
-# fuzz_all: two at a time, each as the one before it in its row is done. Fails when one found something.
+# fuzz_all: two rows of fuzzers beside each other. Fails if one found something.
 fuzz_all() {
-    for fuzzer in session editor stuff options; do fuzz $fuzzer; done &
-    for fuzzer in answers show passfile; do fuzz $fuzzer; done
+    for fuzzer in session editor stuff server_options; do fuzz $fuzzer; done &
+    for fuzzer in answers show passfile client_options; do fuzz $fuzzer; done
     wait
     good=true
-    for fuzzer in session editor stuff options answers show passfile; do
+    for fuzzer in session editor stuff server_options answers show passfile client_options; do
         if [ "$(cat "$build/fuzz_$fuzzer.status")" -ne 0 ]; then
             good=false
             echo "fuzz_$fuzzer:"
@@ -174,7 +184,8 @@ fuzz_all() {
     $good
 }
 
-if has clang && echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n){return d && n == 1;}' |
+if has clang &&
+    echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n){return d && n == 1;}' |
     clang -x c -fsanitize=fuzzer -o $build/try - 2>/dev/null; then
     check "the fuzzers, ${FUZZ_SECONDS:-60} seconds each" fuzz_all
 else

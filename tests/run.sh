@@ -2,47 +2,48 @@
 # run.sh - runs the tests; the last line it prints is "N passed, N failed"
 #
 #   sh tests/run.sh              all of them
-#   sh tests/run.sh NAME...      some: one test (server/top-zero-lines, unit/header) or a directory (client)
+#   sh tests/run.sh NAME...      some: a test (server/top-zero-lines, unit/header), a directory
 #   prove -e sh tests/run.sh     the same for prove, which reads the output: it is TAP
 #
-# It needs sh, awk, cc and the usual tools. From the environment it takes SERVER and CLIENT (./server and
-# ./client), to test programs that were built in another way, and CC, CPPFLAGS, CFLAGS and LDFLAGS, with
-# which it compiles the programs among the tests; and SECONDS_EACH, how long one of them may take.
+# It needs sh, awk, cc and the usual tools. The environment can set SERVER and CLIENT (./server and
+# ./client), to test programs that were built in another way; CC, CPPFLAGS, CFLAGS and LDFLAGS for
+# the programs among the tests; and SECONDS_EACH, how long one session or program may take.
 #
-# A program, tests/unit/NAME.c or tests/live/NAME.c, prints "ok - WHAT", "not ok - WHAT" or "skip - WHAT: REASON"
-# for each of its cases. A fuzzer, tests/fuzz/NAME.c, replays the inputs in tests/corpus/NAME.
+# A program, tests/unit/NAME.c or tests/live/NAME.c, prints a line for each of its cases: "ok - WHAT",
+# "not ok - WHAT" or "skip - WHAT: REASON". A fuzzer, tests/fuzz/NAME.c, replays the inputs in
+# tests/corpus/NAME.
 #
-# A conversation, tests/server/NAME or tests/client/NAME, is a text file. Its lines are carried out in
-# order, in a directory of its own, which holds the store, at first empty, and which is removed afterwards:
+# A conversation, tests/server/NAME or tests/client/NAME, is a text file. Its lines are executed in
+# order, in a new directory, which holds an empty directory "store" at first:
 #
-#   # TEXT            what the conversation is there for
-#   store: mail       copies the messages of tests/mail/, which are those of mail/, into the store
-#   file: PATH TEXT   writes a file, store/1 for example; the TEXT is all of it
-#   sh: COMMAND       runs a command of the shell, which must succeed; it may use $SERVER, $CLIENT and $top
-#   skip-if: COMMAND  if it succeeds, this conversation cannot be held here
+#   # TEXT            what the conversation is for
+#   store: mail       copies the messages of tests/mail/ (those of mail/) into the store
+#   file: PATH TEXT   writes a file, store/1 for example; TEXT is its whole content
+#   sh: COMMAND       runs a shell command, which must succeed; it can use $SERVER, $CLIENT, $top
+#   skip-if: COMMAND  if it succeeds, this conversation is skipped
 #   left: NAME...     these, and no others, are the names in the store now
-#   options: WORDS    for the program under test, from here on; it gets "-i -d store" or "-x ..." besides
+#   options: WORDS    for the program under test, from here on, besides "-i -d store" or "-x ..."
 #
 # and a session, which lasts until one of the lines above or the end of the file:
 #
 #   C: TEXT           a line that the client sends (with CRLF) or that a person types (with LF)
-#   raw: TEXT         octets for the same place, with no line end but those that it names
-#   S: TEXT           server/: a line that the server sends. These are all, in order, and end in CRLF.
+#   raw: TEXT         bytes for the same place, without a line end
+#   S: TEXT           server/: a line from the server. These are all, in order, and end in CRLF.
 #                     client/: a line on standard output. Others may stand between.
 #   N S: TEXT         server/: N such lines
 #   E: TEXT           a line on standard error. Others may stand between.
-#   never: TEXT       no line of either is this one
-#   exit: STATUS      how the program ends. Without it: client/ 0, server/ anything but a crash.
+#   never: TEXT       no line on either is like this
+#   exit: STATUS      the exit status. Without it: client/ 0, server/ anything but a crash.
 #   server: WORDS     client/: options for the server, which otherwise gets "-i -d store" alone
-#   answer: TEXT      client/: another server: a greeting, then one answer for each line it gets, then it
-#                     closes; CAPA is answered -ERR. Which lines came is found in the file "commands".
+#   answer: TEXT      client/: instead of our server, a greeting, then one answer for each line that
+#                     comes, then the end; CAPA is answered -ERR. The file "commands" has the lines.
 #
 # Everything is sent before anything is read, so each conversation is a test of pipelining as well.
 #
-# TEXT knows \n \r \t \\ \0ooo (octal), and {N*TEXT} for N times TEXT, all in all up to 100,000 octets. What is received is written in the
-# same way before it is compared, each octet that is not a printable ASCII character as \0ooo. In S:, E:
-# and never: a * stands for anything. A $word at the end of S: stands for a unique-id; the same word
-# for the same one, another word for another.
+# TEXT may contain \n \r \t \\ \0ooo (octal), and {N*TEXT} for N times TEXT, up to 100,000 bytes.
+# What is received is written in the same way before it is compared, bytes that are not printable
+# ASCII as \0ooo. In S:, E: and never: a * stands for anything. A $word at the end of S: stands for a
+# unique-id: the same word for the same one, another word for another.
 
 LC_ALL=C
 export LC_ALL
@@ -60,7 +61,7 @@ strict='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototy
     -Wmissing-prototypes -Wvla'
 export SERVER CLIENT SECONDS_EACH top
 
-# A session ends with its process, and leaves what it had to the system: that is no leak.
+# The end of a process is its cleanup: memory that it still has is no leak.
 : "${ASAN_OPTIONS=detect_leaks=0}"
 export ASAN_OPTIONS
 
@@ -68,9 +69,9 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/pop3-tests.XXXXXX") || exit 1
 trap 'cd /; chmod -R u+rwx "$work"; rm -rf "$work"' 0
 trap 'exit 130' 1 2 15
 
-# ---- One conversation, in a subshell ----------------------------------------------------------------
+# ---- One conversation, in a subshell -------------------------------------------------------------
 
-# limit COMMAND...: runs it, and ends it when it takes too long. The status is 124 or above 128 then.
+# limit COMMAND...: runs it, and ends it if it takes too long: then the status is 124 or above 128.
 if timeout 9 true >/dev/null 2>&1; then
     limit() { timeout "$SECONDS_EACH" "$@"; }
 else
@@ -116,7 +117,7 @@ spell() {
     done
 }
 
-# The server of "answer:", run in the conversation's directory.
+# The server of "answer:", started in the conversation's directory.
 canned='exec 3<answers
 IFS= read -r answer <&3
 while printf %b "$answer" && IFS= read -r answer <&3; do
@@ -126,7 +127,7 @@ while printf %b "$answer" && IFS= read -r answer <&3; do
     done
 done'
 
-# Holds the session that has been put down in files, if there is one, and judges it.
+# Runs the session that was written to files, if there is one, and compares its output.
 settle() {
     [ "$session" ] || return 0
     session=
@@ -141,7 +142,8 @@ settle() {
     cat input | limit "$@" >output 2>errors
     status=$?
     { od -An -v -tu1 output; echo errors; od -An -v -tu1 errors; } |
-        awk -v kind=$kind -v status=$status -v exit_wanted="$exit" -f "$top/tests/judge.awk" wanted - || exit 1
+        awk -v kind=$kind -v status=$status -v exit_wanted="$exit" \
+            -f "$top/tests/judge.awk" wanted - || exit 1
     rm -f answers wanted
     : >input
     : >wanted
@@ -182,17 +184,18 @@ conversation() {
               case $text in *' '*) spell "${text#* }" ;; *) text= ;; esac
               printf %b "$text" >"$file" || fail "cannot write $file" ;;
         sh) limit sh -c "$text" </dev/null || fail "this failed: $text" ;;
-        skip-if) if limit sh -c "$text" </dev/null >/dev/null 2>&1; then skip "this succeeds: $text"; fi ;;
+        skip-if)
+            ! limit sh -c "$text" </dev/null >/dev/null 2>&1 || skip "this succeeds: $text" ;;
         left) found=$(echo $(ls -A store))
               [ "$found" = "$text" ] || fail "left in the store: $found" "(wanted: $text)" ;;
         options) options=$text ;;
-        *) fail "not understood: $line" ;;
+        *) fail "unknown line: $line" ;;
         esac
     done <"$top/tests/$1"
     settle
 }
 
-# ---- All of them ------------------------------------------------------------------------------------
+# ---- All of them ---------------------------------------------------------------------------------
 
 number=0 passed=0 failed=0 skipped=0
 
@@ -225,8 +228,10 @@ try_program() {
     mkdir "$program.now"
     corpus= quick=
     case $1 in fuzz/*) corpus=tests/corpus/${1#fuzz/} quick='-O0 -U_FORTIFY_SOURCE' ;; esac
-    if $CC $strict $CPPFLAGS $CFLAGS $quick -o "$binary" "tests/$1.c" $LDFLAGS >"$program.errors" 2>&1; then
-        TMPDIR=$program.now limit "$binary" $corpus >"$program.report" 2>>"$program.errors" </dev/null
+    if $CC $strict $CPPFLAGS $CFLAGS $quick -o "$binary" "tests/$1.c" $LDFLAGS \
+        >"$program.errors" 2>&1; then
+        TMPDIR=$program.now limit "$binary" $corpus \
+            >"$program.report" 2>>"$program.errors" </dev/null
         echo $? >"$program.status"
     else
         echo 'not ok - does not compile' >"$program.report"

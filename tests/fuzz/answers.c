@@ -1,16 +1,19 @@
 /*
- * answers.c - any server and any typed commands: what the client shows, saves, sends and says at its end
+ * answers.c - any server and any typed commands: what the client shows, saves, sends and says at
+ * its end
  *
- * An input is a head of eight octets; what is typed, up to an octet 0xFE (an 0xFF in it is a pause of some
- * minutes); the greeting, and the answers to one command line each, with an 0xFE between them. An honest
- * server makes right answers of these: the first line says +, - or * (for a "+ "), the rest is the message. Any other sends
- * them as they are.
+ * An input is a head of eight octets; what is typed, up to an octet 0xFE (an 0xFF in it is a
+ * pause of some minutes); the greeting, and the answers to one command line each, with an 0xFE
+ * between them. An honest server makes right answers of these: the first line says +, - or * (for
+ * a "+ "), the rest is the message. Any other sends them as they are.
  *
- * SHOW gets all that the server said in place of the decoded message, as if that had taken its decoder over.
+ * SHOW gets all that the server said in place of the decoded message, as if that had taken its
+ * decoder over.
  *
- * What must hold: only visible text is shown. A file is under its name only if its message came whole, and it
- * holds just that; none is overwritten, and nothing else is left. What an honest server sent whole is saved.
- * QUIT is not sent after a signal, and no DELE by a script for what is not saved. The exit status is right.
+ * What must hold: only visible text is shown. A file is under its name only if its message came
+ * whole, and it holds just that; none is overwritten, and nothing else is left. What an honest
+ * server sent whole is saved. QUIT is not sent after a signal, and no DELE by a script for what
+ * is not saved. The exit status is right.
  */
 #include "fuzz_system.h"
 
@@ -20,10 +23,20 @@ int client_main(int argc, char **argv);
 #undef main
 
 /* What an octet of the head, by its place, decides. */
-enum { HEAD_FLAGS, HEAD_DICE, HEAD_FAULT, HEAD_ERROR, HEAD_STOP, HEAD_CUT, HEAD_CUT_HIGH, HEAD_MORE, HEAD };
+enum {
+    HEAD_FLAGS,
+    HEAD_DICE,
+    HEAD_FAULT,
+    HEAD_ERROR,
+    HEAD_STOP,
+    HEAD_CUT,
+    HEAD_CUT_HIGH,
+    HEAD_MORE,
+    HEAD
+};
 
 enum {                          /* the bits of HEAD_FLAGS */
-    HONEST = 1, IN_PIECES = 2, WITH_INTERRUPTS = 4, AT_TERMINAL = 8, WITH_FILES = 16, LATIN = 32,
+    HONEST = 1, IN_PIECES = 2, WITH_INTERRUPTS = 4, AT_TERMINAL = 8, WITH_FILES = 16, ASCII = 32,
     ENDING = 192                /* these two: what the server does when it has said all */
 };
 
@@ -66,7 +79,7 @@ peer_say(const void *octets, size_t length)
     peer.length += length;
 }
 
-/* Says whether a message follows an +OK to this line. */
+/* Returns true if a message follows an +OK to this line. */
 static bool
 has_message(const char *line)
 {
@@ -76,16 +89,18 @@ has_message(const char *line)
     bool more = rest[length + strspn(rest + length, " \t")] != '\0';
 
     snprintf(word, sizeof word, "%.*s", (int)length, rest);
-    return strcasecmp(word, "RETR") == 0 || strcasecmp(word, "TOP") == 0 || strcasecmp(word, "CAPA") == 0 ||
+    return strcasecmp(word, "RETR") == 0 || strcasecmp(word, "TOP") == 0 ||
+           strcasecmp(word, "CAPA") == 0 ||
            ((strcasecmp(word, "LIST") == 0 || strcasecmp(word, "UIDL") == 0) && !more);
 }
 
-/* Gives the next answer, to this line, or the greeting. Returns whether it is an honest +OK. */
+/* Gives the next answer, to this line, or the greeting. Returns true if it is an honest +OK. */
 static bool
 peer_answer(const char *line, size_t *message)
 {
     const uint8_t *text = peer.next != NULL ? peer.next : (const uint8_t *)"+\n";
-    const uint8_t *end = peer.next != NULL ? memchr(text, SEPARATOR, (size_t)(peer.end - text)) : text + 2;
+    const uint8_t *end =
+        peer.next != NULL ? memchr(text, SEPARATOR, (size_t)(peer.end - text)) : text + 2;
 
     if (peer.next == NULL && !peer.honest)
         return false;
@@ -134,7 +149,8 @@ peer_work(void)
     const unsigned char *lf;
     bool quit = false;
 
-    while (peer.read < out->made && (lf = memchr(out->out + peer.read, '\n', out->made - peer.read)) != NULL) {
+    while (peer.read < out->made &&
+           (lf = memchr(out->out + peer.read, '\n', out->made - peer.read)) != NULL) {
         size_t length = (size_t)(lf - (out->out + peer.read)) + 1, i = peer.commands;
 
         DEMAND(length >= 2 && length <= 255 && lf[-1] == '\r');
@@ -154,11 +170,14 @@ peer_work(void)
         else if (peer.cut > peer.length)
             peer.cut = peer.length;     /* enough is enough */
     }
-    sys.stream[SYSTEM_STREAMS - 1].in = peer.sent;      /* the process that decodes a message is not believed either */
+    sys.stream[SYSTEM_STREAMS - 1].in =
+        peer.sent; /* the process that decodes a message is not believed either */
     sys.stream[SYSTEM_STREAMS - 1].have = peer.length;
     in->in = peer.sent;
     in->have = peer.length < peer.cut ? peer.length : peer.cut;
-    in->end = in->have == peer.cut || quit ? STREAM_ENDS : peer.next == NULL && !peer.honest ? peer.ending : in->end;
+    in->end = in->have == peer.cut || quit        ? STREAM_ENDS
+              : peer.next == NULL && !peer.honest ? peer.ending
+                                                  : in->end;
 
     if (keys->at == keys->have && peer.keys != NULL) {
         if (peer.pause_began == 0)
@@ -176,11 +195,14 @@ peer_work(void)
     keys->end = peer.keys != NULL ? STREAM_STAYS : STREAM_ENDS;
 }
 
-/* ---- What is judged ---------------------------------------------------------------------------------- */
+/* ---- What is judged -------------------------------------------------------------------------- */
 
-/* Text that can do nothing but be read. A signal may have cut off a part of it, a character in two as well. */
+/*
+ * Text that has no effect on a terminal. A signal may have cut off a part of it, in the middle of
+ * a character too.
+ */
 static void
-demand_visible(const unsigned char *s, size_t length, bool latin)
+demand_visible(const unsigned char *s, size_t length, bool ascii)
 {
     for (size_t i = 0; i < length;) {
         unsigned char a = s[i++];
@@ -190,11 +212,7 @@ demand_visible(const unsigned char *s, size_t length, bool latin)
         DEMAND(a == '\n' || a == '\t' || (a >= ' ' && a != 0x7f));
         if (a < 0x80)
             continue;
-        if (latin) {
-            DEMAND(a >= 0xa0);
-            continue;
-        }
-        DEMAND(a >= 0xc2 && a <= 0xf4);
+        DEMAND(!ascii && a >= 0xc2 && a <= 0xf4);
         c = a & (0x3fU >> more);
         for (; more > 0 && i < length && (s[i] & 0xc0) == 0x80; more--)
             c = c << 6 | (s[i++] & 0x3fU);
@@ -202,7 +220,8 @@ demand_visible(const unsigned char *s, size_t length, bool latin)
         if (more > 0)
             continue;
         DEMAND(c >= 0xa0 && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff));
-        DEMAND(c != 0x61c && c != 0x200e && c != 0x200f && !(c >= 0x2028 && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069));
+        DEMAND(c != 0x61c && c != 0x200e && c != 0x200f && !(c >= 0x2028 && c <= 0x202e) &&
+               !(c >= 0x2066 && c <= 0x2069));
     }
 }
 
@@ -228,7 +247,7 @@ is_message_of(const struct system_file *file, const unsigned char *in, size_t si
     return false;
 }
 
-/* Says whether somewhere behind a +OK a message came whole that is this file. */
+/* Returns true if somewhere behind a +OK a message came whole that is this file. */
 static bool
 came_whole(const struct system_file *file)
 {
@@ -247,7 +266,10 @@ came_whole(const struct system_file *file)
     return false;
 }
 
-/* Returns the number of a name n.eml or n-m.eml, UINT32_MAX if it has too many digits, -1 if it is no such name. */
+/*
+ * Returns the number of a name n.eml or n-m.eml, UINT32_MAX if it has too many digits, -1 if it
+ * is no such name.
+ */
 static int64_t
 name_number(const char *name)
 {
@@ -257,12 +279,13 @@ name_number(const char *name)
     if (sscanf(name, "%9u.eml%n", &n, &used) == 1 && used > 0 && name[used] == '\0')
         return n;
     used = 0;
-    if (sscanf(name, "%9u-%9u.eml%n", &n, &m, &used) == 2 && used > 0 && name[used] == '\0' && m > 0)
+    if (sscanf(name, "%9u-%9u.eml%n", &n, &m, &used) == 2 && used > 0 && name[used] == '\0' &&
+        m > 0)
         return n;
     return sscanf(name, "%10[0-9].eml%n", (char[16]){0}, &used) == 1 ? (int64_t)UINT32_MAX : -1;
 }
 
-/* Says whether a line is a command for one message, by its number, as the client writes it. */
+/* Returns true if a line is a command for one message, by its number, as the client writes it. */
 static bool
 is_for_message(const char *line, const char *verb, unsigned long *number)
 {
@@ -276,7 +299,7 @@ is_for_message(const char *line, const char *verb, unsigned long *number)
     return strcmp(again, line) == 0;
 }
 
-/* Says whether a line is a command of POP3; any other may be an answer to a "+ ". */
+/* Returns true if a line is a command of POP3; any other may be an answer to a "+ ". */
 static bool
 is_command(const char *line)
 {
@@ -308,7 +331,8 @@ judge_files(size_t before)
         wanted = name_number(sys.entry[i].name);
         DEMAND(wanted >= 0);
         for (size_t k = 0; k < peer.commands && !asked; k++)
-            asked = is_for_message(peer.command[k].line, "RETR", &number) && ((int64_t)number == wanted || wanted == UINT32_MAX);
+            asked = is_for_message(peer.command[k].line, "RETR", &number) &&
+                    ((int64_t)number == wanted || wanted == UINT32_MAX);
         DEMAND(asked);
         DEMAND(came_whole(file) || (sys.faulted != NULL && strcmp(sys.faulted, "unlink") == 0));
     }
@@ -328,11 +352,13 @@ judge_script(int status)
         bool found = false;
 
         refused = refused || !whole ||
-                  (!peer.command[i].ok && is_command(line) && strcasecmp(line, "CAPA") != 0 && strcasecmp(line, "NOOP") != 0);
+                  (!peer.command[i].ok && is_command(line) && strcasecmp(line, "CAPA") != 0 &&
+                   strcasecmp(line, "NOOP") != 0);
         quit = quit || (strcasecmp(line, "QUIT") == 0 && whole);
         if (is_for_message(line, "RETR", &number) && whole && peer.command[i].ok) {
             for (size_t k = 0; k < SYSTEM_FILES && !found; k++)
-                found = sys.entry[k].file != NULL && (name_number(sys.entry[k].name) == (int64_t)number || number > 999999999) &&
+                found = sys.entry[k].file != NULL &&
+                        (name_number(sys.entry[k].name) == (int64_t)number || number > 999999999) &&
                         is_message_of(sys.entry[k].file, peer.sent + peer.command[i].message,
                                       peer.command[i].end - peer.command[i].message);
             DEMAND(found);
@@ -349,35 +375,36 @@ judge_script(int status)
         DEMAND(status == 1);
 }
 
-/* ---- The session ------------------------------------------------------------------------------------- */
+/* ---- The session ----------------------------------------------------------------------------- */
 
-/* Readies the client as main() does, but for what takes long to clear and is readied by itself. */
+/*
+ * Initializes the client as main() does, but for the buffers of its wires, which take long to
+ * clear.
+ */
 static void
 ready_client(const struct settings *settings, const uint8_t *head)
 {
     static const struct completer_command none[] = {{NULL, 0}};
     static const struct completer completer = {.extra = none};
-    static iconv_t to_latin;
+    static struct editor editor;
     struct client *c = &client;
 
     memset(c, 0, offsetof(struct client, server));
-    memset((char *)c + offsetof(struct client, codeset), 0, sizeof *c - offsetof(struct client, codeset));
-    if (c->editor.prompt == NULL) {
-        editor_init(&c->editor, "pop3> ", &completer, 80);
-        to_latin = iconv_open("ISO-8859-1", "UTF-8");
-    }
+    memset((char *)c + offsetof(struct client, editor), 0,
+           sizeof *c - offsetof(struct client, editor));
+    if (editor.prompt == NULL)
+        editor_init(&editor, "pop3> ", &completer);
     c->settings = settings;
-    c->pipelining = -1;
+    c->editor = &editor;
+    c->savings.directory = -1;
     c->noop_ms = NOOP_SECONDS * 1000;
     c->at_terminal = (head[HEAD_FLAGS] & AT_TERMINAL) != 0;
-    c->to_local = (head[HEAD_FLAGS] & LATIN) != 0 ? to_latin : (iconv_t)-1;
-    c->codeset = (head[HEAD_FLAGS] & LATIN) != 0 ? "ISO-8859-1" : "UTF-8";
+    c->utf8 = (head[HEAD_FLAGS] & ASCII) == 0;
     wire_open(&c->server, SYSTEM_STREAM, SYSTEM_STREAM + 1);
     wire_open(&c->keys, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
     wire_open(&c->screen, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
     wire_open(&c->errors, SYSTEM_STREAM + 2, SYSTEM_STREAM + 4);
-    c->received.directory = -1;
-    c->server.socket = c->server.brief = sys.stream[0].brief = (head[HEAD_MORE] & ON_SOCKET) != 0;
+    c->server.socket = (head[HEAD_MORE] & ON_SOCKET) != 0;
     c->server.idle_ms = ANSWER_SECONDS * 1000;
     c->server.stop = c->screen.stop = c->errors.stop = &interrupted;
     sigemptyset(&c->mask);
@@ -395,7 +422,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size < HEAD)
         return 0;
-    const uint8_t *keys = data + HEAD, *end = data + size, *separator = memchr(keys, SEPARATOR, size - HEAD);
+    const uint8_t *keys = data + HEAD, *end = data + size,
+                  *separator = memchr(keys, SEPARATOR, size - HEAD);
     const uint8_t *keys_end = separator != NULL ? separator : end;
 
     system_reset(data[HEAD_DICE]);
@@ -423,7 +451,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     peer.keys_end = keys_end;
     peer.pause_began = -250 * 1000; /* it is over */
     peer.honest = (data[HEAD_FLAGS] & HONEST) != 0;
-    peer.ending = (data[HEAD_FLAGS] & ENDING) == 64 ? STREAM_BREAKS : (data[HEAD_FLAGS] & ENDING) == 128 ? STREAM_STAYS : STREAM_ENDS;
+    peer.ending = (data[HEAD_FLAGS] & ENDING) == 64    ? STREAM_BREAKS
+                  : (data[HEAD_FLAGS] & ENDING) == 128 ? STREAM_STAYS
+                                                       : STREAM_ENDS;
     peer.length = peer.read = peer.commands = 0;
     peer.cut = (size_t)data[HEAD_CUT] + (size_t)data[HEAD_CUT_HIGH] * 256;
     peer.cut = peer.cut == 0 ? SIZE_MAX : peer.cut;
@@ -432,15 +462,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool welcome = peer_answer(NULL, &unused);
 
     ready_client(&settings, data);
-    if (get_status(c, EVERY))
-        converse(c);
-    terminal_mode(AS_FOUND);
-    hang_up(c);
+    greet(c);
+    hang_up(c, c->quit_done);
     wire_flush(&c->screen);
     int status = c->failed ? 1 : 0;
-    numbers_free(&c->there);
-    numbers_free(&c->marked);
-    numbers_free(&c->unsaved);
+    free(c->messages);
 
     bool shows = false, plain = true;       /* a SHOW asks with RETR too, and saves nothing */
     size_t shown = 0;
@@ -453,14 +479,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         shown %= 4;
     }
     if (plain || !c->at_terminal)           /* what a person typed is shown again as it was typed */
-        demand_visible(sys.stream[3].out, sys.stream[3].made, (data[HEAD_FLAGS] & LATIN) != 0);
+        demand_visible(sys.stream[3].out, sys.stream[3].made, (data[HEAD_FLAGS] & ASCII) != 0);
     demand_visible(sys.stream[4].out, sys.stream[4].made, false);
     for (size_t i = 0; i < SYSTEM_OPENS; i++)
         DEMAND(sys.open[i].file == NULL);
     judge_files(before);
     DEMAND(sys.unsynced == 0 || sys.faulted != NULL);
     for (size_t i = 0; i < before; i++)
-        DEMAND(sys.file[i].octets == old && system_find(i == 0 ? "1.eml" : i == 1 ? "2.eml" : "2-1.eml") < SYSTEM_FILES);
+        DEMAND(sys.file[i].octets == old && system_find(i == 0   ? "1.eml"
+                                                        : i == 1 ? "2.eml"
+                                                                 : "2-1.eml") < SYSTEM_FILES);
     peer_work();                /* what it sent last */
     DEMAND(peer.read == sys.stream[1].made || sys.stopped);
     bool ends = sys.stopped && (sys.stop_signal == SIGTERM || !c->at_terminal);
@@ -475,10 +503,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (peer.honest && welcome && !c->at_terminal && !shows && sys.faulted == NULL && !sys.stopped)
         judge_script(status);
 
-    /* All answered +OK, or what is none of POP3 "+ ", and nothing complained of: then the status is 0. */
-    bool good = peer.honest && welcome && quit && sys.stream[4].made == 0 && sys.stream[0].at == peer.length;
+    /*
+     * All answered +OK, or what is none of POP3 "+ ", and nothing complained of: then the status
+     * is 0.
+     */
+    bool good = peer.honest && welcome && quit && sys.stream[4].made == 0 &&
+                sys.stream[0].at == peer.length;
     for (size_t i = 0; i < peer.commands; i++)
-        good = good && (peer.command[i].ok || (!is_command(peer.command[i].line) && peer.sent[peer.command[i].start] == '+'));
+        good = good && (peer.command[i].ok || (!is_command(peer.command[i].line) &&
+                                               peer.sent[peer.command[i].start] == '+'));
     if (good)
         DEMAND(status == 0);
     return 0;

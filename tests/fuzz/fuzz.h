@@ -1,14 +1,14 @@
 /*
  * fuzz.h - the frame of the fuzzers: one file serves three ways
  *
- *   libFuzzer   clang -DLIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/NAME.c -o fuzz
- *   AFL++       the same with afl-clang-fast, which keeps one process for many inputs; or without the macro
- *               and the fuzzer, as "fuzz @@" or with the input on standard input
- *   replay      cc -g tests/fuzz/NAME.c -o replay, then "replay FILE|DIRECTORY..."
+ *   libFuzzer   clang -DLIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/NAME.c -o
+ * fuzz AFL++       the same with afl-clang-fast, which keeps one process for many inputs; or
+ * without the macro and the fuzzer, as "fuzz @@" or with the input on standard input replay      cc
+ * -g tests/fuzz/NAME.c -o replay, then "replay FILE|DIRECTORY..."
  *
- * tests/corpus/NAME holds inputs to begin with, each named for what it does or once did; make test replays
- * them. A fuzzer defines LLVMFuzzerTestOneInput() and says DEMAND(what must hold). FUZZ_INCLUDED keeps main()
- * out, for a program that includes one.
+ * tests/corpus/NAME holds inputs to begin with, each named for what it does or once did; make
+ * test replays them. A fuzzer defines LLVMFuzzerTestOneInput() and says DEMAND(what must hold).
+ * FUZZ_INCLUDED keeps main() out, for a program that includes one.
  */
 #ifndef FUZZ_H
 #define FUZZ_H
@@ -66,7 +66,10 @@ fuzz_stream(FILE *file, int first)
     return exact != NULL;
 }
 
-/* Replays one file, behind a first octet if that is not negative. Returns false when there is none. */
+/*
+ * Replays one file, behind a first octet if that is not negative. Returns false when there is
+ * none.
+ */
 static inline bool
 fuzz_file(const char *path, int first)
 {
@@ -94,7 +97,8 @@ fuzz_replay(const char *path)
     for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
         char name[PATH_MAX];
 
-        if (entry->d_name[0] != '.' && snprintf(name, sizeof name, "%s/%s", path, entry->d_name) < (int)sizeof name)
+        if (entry->d_name[0] != '.' &&
+            snprintf(name, sizeof name, "%s/%s", path, entry->d_name) < (int)sizeof name)
             count += fuzz_replay(name);
     }
     closedir(directory);

@@ -1,9 +1,11 @@
 /*
- * fuzz_system.h - a system in memory, for the fuzzers: streams, one directory with its files, and a clock
+ * fuzz_system.h - a system in memory, for the fuzzers: streams, one directory with its files, and
+ * a clock
  *
- * Include it before the program. It replaces the system calls, so that a fuzzer holds thousands of sessions a
- * second and the same input always makes the same session. Reads and writes come in pieces, calls are
- * interrupted, fail once, or a file changes, as the fuzzer says. A wait takes no time, but the clock moves on.
+ * Include it before the program. It replaces the system calls, so that a fuzzer holds thousands
+ * of sessions a second and the same input always makes the same session. Reads and writes come in
+ * pieces, calls are interrupted, fail once, or a file changes, as the fuzzer says. A wait takes
+ * no time, but the clock moves on.
  */
 #ifndef FUZZ_SYSTEM_H
 #define FUZZ_SYSTEM_H
@@ -62,7 +64,7 @@ struct system_file {
     unsigned char *own;         /* the same, if they were written */
     size_t size, room;
     mode_t mode;
-    int changes_after;          /* the content and the times, at this look at it or read; 0: never */
+    int changes_after; /* the content and the times, at this look at it or read; 0: never */
     bool changed;               /* and that has been */
     bool on_disk;               /* since the last write */
 };
@@ -79,12 +81,12 @@ static struct {
     struct { struct system_file *file; off_t at; } open[SYSTEM_OPENS];
     int fault_after, fault_error;       /* the call for a file that fails, 0: none, and how */
     const char *faulted;        /* its name, when it has */
-    size_t unsynced;            /* names that came or went, hidden ones not counted, and are not on disk */
+    size_t unsynced; /* names that came or went, hidden ones not counted, and are not on disk */
     int stop_after, stop_signal;        /* the wait in which a signal comes, 0: none */
     volatile sig_atomic_t *stop;
     bool stopped;               /* it came, */
     size_t made_before;         /* when so much had been written to the second stream */
-    bool forks;                 /* a child there is, in name: it says what its stream holds, and ends well */
+    bool forks; /* a child there is, in name: it says what its stream holds, and ends well */
     void (*before_wait)(void);  /* what the other side does while the program waits */
     int slept;                  /* seconds in waits for nothing */
     void (*log)(const char *octets, size_t length);    /* takes what is written to standard error */
@@ -103,7 +105,8 @@ system_reset(uint32_t seed)
     sys.now = 1000000;
     sys.dice = seed;
     for (int i = 0; i < SYSTEM_STREAMS; i++)
-        sys.stream[i] = (struct system_stream){.out = kept[i].out, .room = kept[i].room, .takes = SIZE_MAX};
+        sys.stream[i] =
+            (struct system_stream){.out = kept[i].out, .room = kept[i].room, .takes = SIZE_MAX};
 }
 
 /* Gives a file a name. Returns false when there is no place for it. */
@@ -130,7 +133,8 @@ system_add(const char *name, const unsigned char *octets, size_t size)
 
     DEMAND(sys.files < SYSTEM_FILES);
     sys.files++;
-    *file = (struct system_file){.octets = octets, .size = size, .mode = S_IFREG | S_IRUSR | S_IWUSR};
+    *file =
+        (struct system_file){.octets = octets, .size = size, .mode = S_IFREG | S_IRUSR | S_IWUSR};
     DEMAND(system_name(name, file));
     return file;
 }
@@ -153,7 +157,7 @@ system_error(int error)
     return -1;
 }
 
-/* Says whether a call for a file fails here, with errno set. */
+/* Returns true if a call for a file fails here, with errno set. */
 static inline bool
 system_fails(const char *call)
 {
@@ -164,7 +168,7 @@ system_fails(const char *call)
     return true;
 }
 
-/* Says whether a call is interrupted here, with errno set. */
+/* Returns true if a call is interrupted here, with errno set. */
 static inline bool
 system_interrupts(void)
 {
@@ -186,7 +190,9 @@ system_piece(size_t length)
 static inline struct system_stream *
 system_stream(int fd)
 {
-    return fd >= SYSTEM_STREAM && fd < SYSTEM_STREAM + SYSTEM_STREAMS ? &sys.stream[fd - SYSTEM_STREAM] : NULL;
+    return fd >= SYSTEM_STREAM && fd < SYSTEM_STREAM + SYSTEM_STREAMS
+               ? &sys.stream[fd - SYSTEM_STREAM]
+               : NULL;
 }
 
 static inline struct system_file *
@@ -330,10 +336,13 @@ system_ready(int fd, bool to_write)
     return stream->at < stream->have || stream->end != STREAM_STAYS;
 }
 
-/* Waits; where nothing is ready, the time passes at once. Signals that the fuzzer ordered come here. */
+/*
+ * Waits; where nothing is ready, the time passes at once. Signals that the fuzzer ordered come
+ * here.
+ */
 static inline int
-system_pselect(int count, fd_set *to_read, fd_set *to_write, fd_set *errors, const struct timespec *time,
-               const sigset_t *mask)
+system_pselect(int count, fd_set *to_read, fd_set *to_write, fd_set *errors,
+               const struct timespec *time, const sigset_t *mask)
 {
     int found = 0;
 
@@ -373,7 +382,8 @@ static inline int
 system_clock(clockid_t clock, struct timespec *time)
 {
     (void)clock;
-    *time = (struct timespec){.tv_sec = (time_t)(sys.now / 1000), .tv_nsec = (long)(sys.now % 1000) * 1000000};
+    *time = (struct timespec){.tv_sec = (time_t)(sys.now / 1000),
+                              .tv_nsec = (long)(sys.now % 1000) * 1000000};
     return 0;
 }
 
@@ -515,7 +525,8 @@ system_fstatat(int directory, const char *name, struct stat *status, int flags)
     size_t place = system_find(name);
 
     DEMAND(directory == SYSTEM_DIRECTORY && flags == AT_SYMLINK_NOFOLLOW);
-    return place == SYSTEM_FILES ? system_error(ENOENT) : system_stat_file(sys.entry[place].file, status);
+    return place == SYSTEM_FILES ? system_error(ENOENT)
+                                 : system_stat_file(sys.entry[place].file, status);
 }
 
 static inline int
@@ -534,13 +545,17 @@ system_unlinkat(int directory, const char *name, int flags)
     return 0;
 }
 
-/* Gives a file another name; moves it, if that is what is meant. No name is ever taken from another file. */
+/*
+ * Gives a file another name; moves it, if that is what is meant. No name is ever taken from
+ * another file.
+ */
 static inline int
 system_linkat(int from_directory, const char *from, int to_directory, const char *to, int move)
 {
     size_t place = system_find(from);
 
-    DEMAND(from_directory == SYSTEM_DIRECTORY && to_directory == SYSTEM_DIRECTORY && place < SYSTEM_FILES);
+    DEMAND(from_directory == SYSTEM_DIRECTORY && to_directory == SYSTEM_DIRECTORY &&
+           place < SYSTEM_FILES);
     if (system_fails("link"))
         return -1;
     if (system_find(to) < SYSTEM_FILES)
@@ -596,7 +611,10 @@ system_waitpid(pid_t process, int *status, int options)
     return sys.forks ? process : system_error(ECHILD);
 }
 
-/* A call of which nothing is to come. Not inline: a compiler must think that it may do what it is to do. */
+/*
+ * A call of which nothing is to come. Not inline: a compiler must think that it may do what it is
+ * to do.
+ */
 static int __attribute__((noinline, unused))
 system_refuses(int first, ...)
 {
@@ -617,7 +635,8 @@ system_call(long number, ...)
         const char *from = va_arg(arguments, const char *);
         int to_directory = va_arg(arguments, int);
 
-        result = system_linkat(from_directory, from, to_directory, va_arg(arguments, const char *), 1);
+        result =
+            system_linkat(from_directory, from, to_directory, va_arg(arguments, const char *), 1);
     } else {
         errno = ENOSYS;
     }
@@ -651,7 +670,10 @@ system_call(long number, ...)
 #define fork() system_fork()
 #define waitpid(...) system_waitpid(__VA_ARGS__)
 
-/* No terminal, nothing that a stream holds for its reader, no other process, no confinement of this one. */
+/*
+ * No terminal, nothing that a stream holds for its reader, no other process, no confinement of
+ * this one.
+ */
 #define isatty(...) system_refuses(__VA_ARGS__)
 #define tcgetattr(...) system_refuses(__VA_ARGS__)
 #define ioctl(...) system_refuses(__VA_ARGS__)

@@ -1,9 +1,11 @@
 /*
- * passfile.c - which password files the server accepts, and which name and password it reads from them
+ * passfile.c - which password files the server accepts, and which name and password it reads from
+ * them
  *
- * The first byte of an input chooses the kind of file and its permissions, the rest is its content. The server
- * must accept it if a plain reading of the contract does: one line name:password, the name without blanks, each
- * of at most 248 bytes, in a regular file that only its owner can read.
+ * The first byte of an input chooses the kind of file and its permissions, the rest is its
+ * content. The server must accept it if a plain reading of the contract does: one line
+ * name:password, the name without blanks, each of at most 248 bytes, in a regular file that only
+ * its owner can read.
  */
 #include "fuzz_system.h"
 
@@ -39,7 +41,8 @@ plain_read(const uint8_t *text, size_t size, char name[249], char password[249])
     if (colon == 0 || colon > 248 || colon + 1 >= length || length - colon - 1 > 248)
         return false;
     for (size_t i = 0; i < length; i++)
-        if (text[i] == '\0' || text[i] == '\r' || text[i] == '\n' || (i < colon && (text[i] == ' ' || text[i] == '\t')))
+        if (text[i] == '\0' || text[i] == '\r' || text[i] == '\n' ||
+            (i < colon && (text[i] == ' ' || text[i] == '\t')))
             return false;
     snprintf(name, 249, "%.*s", (int)colon, (const char *)text);
     snprintf(password, 249, "%.*s", (int)(length - colon - 1), (const char *)text + colon + 1);
@@ -58,11 +61,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     system_reset(data[0]);
-    system_add("zeros", zeros, sizeof zeros);   /* clears the buffer of the call before; a server reads once */
+    system_add("zeros", zeros,
+               sizeof zeros); /* clears the buffer of the call before; a server reads once */
     DEMAND(read_passfile(&none) != NULL);
     sys.log = look_at_log;
     struct system_file *file = system_add("passfile", data + 1, size - 1);
-    file->mode = (data[0] & 1) != 0 ? S_IFREG | (mode_t)(data[0] >> 1 << 2) : S_IFREG | S_IRUSR | S_IWUSR;
+    file->mode =
+        (data[0] & 1) != 0 ? S_IFREG | (mode_t)(data[0] >> 1 << 2) : S_IFREG | S_IRUSR | S_IWUSR;
     if (data[0] == 2)
         file->mode = S_IFIFO | S_IRUSR;
     if (data[0] == 4)
@@ -73,7 +78,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     bool secret = S_ISREG(file->mode) && (file->mode & 077) == 0;
     bool taken = read_passfile(&settings) == NULL;
-    bool wanted = secret && data[0] != 4 && data[0] != 6 && plain_read(data + 1, size - 1, name, password);
+    bool wanted =
+        secret && data[0] != 4 && data[0] != 6 && plain_read(data + 1, size - 1, name, password);
 
     /* More line ends than a line can need are no reason to take it, and none to refuse it. */
     if (wanted && size - 1 > 2 * 248 + 3 && !taken)

@@ -1,10 +1,11 @@
 /*
  * session.c - any octets from a client, and every answer judged by a model of the maildrop
  *
- * An input is a head of eight octets, which says how the session is held and what goes wrong in it, and what
- * the client sends. Each command line must get exactly one reply, and the right one: the model below says
- * which, naively and from the contract, and what the messages are on the wire. After a QUIT that was answered
- * +OK exactly the unmarked messages are left, after anything else all of them.
+ * An input is a head of eight octets, which says how the session is held and what goes wrong in
+ * it, and what the client sends. Each command line must get exactly one reply, and the right one:
+ * the model below says which, naively and from the contract, and what the messages are on the
+ * wire. After a QUIT that was answered +OK exactly the unmarked messages are left, after anything
+ * else all of them.
  */
 #include "fuzz_system.h"
 
@@ -14,7 +15,17 @@ int server_main(int, char **);
 #undef main
 
 /* What an octet of the head, by its place, decides. */
-enum { HEAD_FLAGS, HEAD_DICE, HEAD_FAULT, HEAD_ERROR, HEAD_CHANGED, HEAD_CHANGES, HEAD_OUTPUT, HEAD_STOP, HEAD };
+enum {
+    HEAD_FLAGS,
+    HEAD_DICE,
+    HEAD_FAULT,
+    HEAD_ERROR,
+    HEAD_CHANGED,
+    HEAD_CHANGES,
+    HEAD_OUTPUT,
+    HEAD_STOP,
+    HEAD
+};
 
 enum {                          /* the bits of HEAD_FLAGS */
     WITH_LOGIN = 1, IN_PIECES = 2, WITH_INTERRUPTS = 4, ON_SOCKET = 8, VERBOSE = 16,
@@ -31,17 +42,31 @@ static struct mail {
     char id[72];                /* its unique-id, once it was seen */
 } mail[MESSAGES] = {
 #define MAIL(name, octets) {name, octets, sizeof octets - 1, NULL, 0, ""}
-    MAIL("1", ""), MAIL("2", "."), MAIL("3", "abc\r"), MAIL("4", "..\n.x\n.\n\n.\r\n.\r"),
-    MAIL("5", "a\0b\377\r\r\nx\ry\n\n.\r\0\n"), MAIL("6", "Subject: six\r\n\r\none\r\n.two\r\n\r\nfour"),
-    MAIL("7", "\n.body\n\r\n.\n"), MAIL("8", "no: end\r\n\r\r\nnot a body\n"), MAIL("9", ""),
-    MAIL("10:2,", "Twin: yes\n\ntwin\n"), MAIL("10:2,S", "Twin: yes\n\ntwin\n")
+    MAIL("1", ""),
+    MAIL("2", "."),
+    MAIL("3", "abc\r"),
+    MAIL("4", "..\n.x\n.\n\n.\r\n.\r"),
+    MAIL("5", "a\0b\377\r\r\nx\ry\n\n.\r\0\n"),
+    MAIL("6", "Subject: six\r\n\r\none\r\n.two\r\n\r\nfour"),
+    MAIL("7", "\n.body\n\r\n.\n"),
+    MAIL("8", "no: end\r\n\r\r\nnot a body\n"),
+    MAIL("9", ""),
+    MAIL("10:2,", "Twin: yes\n\ntwin\n"),
+    MAIL("10:2,S", "Twin: yes\n\ntwin\n")
 #undef MAIL
 };
 
-static struct store store = {.path = "store", .directory = SYSTEM_DIRECTORY, .inotify = -1, .ruleset = -1, .scanned = true};
+static bool stale;
+static struct store store = {.path = "store",
+                             .directory = SYSTEM_DIRECTORY,
+                             .inotify = -1,
+                             .ruleset = -1,
+                             .scanned = true,
+                             .stale = &stale,
+                             .folders = plain_folders};
 static bool ids_seen;
 
-/* ---- The model --------------------------------------------------------------------------------------- */
+/* ---- The model ------------------------------------------------------------------------------- */
 
 static struct model {
     bool login, in_transaction, user_given, user_right, over, quit;
@@ -102,8 +127,8 @@ hear_status(char text[513])
 }
 
 /*
- * Takes the lines of a body without their stuffing, and the final dot, and compares them. One with an excuse
- * may be anything, but then the dot does not come.
+ * Takes the lines of a body without their stuffing, and the final dot, and compares them. One
+ * with an excuse may be anything, but then the dot does not come.
  */
 static void
 hear_body(const char *wanted, size_t size, bool excused)
@@ -190,13 +215,14 @@ expect_ok(const char *wanted)
         DEMAND(strcmp(status, wanted) == 0);
 }
 
-/* Says whether a word is a number up to 4294967295. */
+/* Returns true if a word is a number up to 4294967295. */
 static bool
 read_number(const char *word, uint64_t *number)
 {
     size_t zeros = strspn(word, "0");
 
-    if (strlen(word) == 0 || strspn(word, "0123456789") != strlen(word) || strlen(word + zeros) > 10)
+    if (strlen(word) == 0 || strspn(word, "0123456789") != strlen(word) ||
+        strlen(word + zeros) > 10)
         return false;
     *number = strtoull(word, NULL, 10);
     return *number <= 4294967295;
@@ -280,7 +306,8 @@ expect_quit(void)
     } else {
         bool changed = model.changed < MESSAGES && model.deleted[model.changed];
 
-        DEMAND(gone < marked ? marked - gone <= (size_t)(changed + model.excuses) : model.excuses > 0);
+        DEMAND(gone < marked ? marked - gone <= (size_t)(changed + model.excuses)
+                             : model.excuses > 0);
     }
 }
 
@@ -296,9 +323,10 @@ expect_transaction(enum pop3_verb verb, int count, char *word[])
             left++;
             octets += mail[i].wire_size;
         }
-    if (count > 0 && (verb == POP3_LIST || verb == POP3_UIDL || verb == POP3_RETR || verb == POP3_DELE || verb == POP3_TOP))
-        if (!read_number(word[0], &number) || number == 0 || number > MESSAGES || model.deleted[number - 1] ||
-            (verb == POP3_TOP && !read_number(word[1], &lines))) {
+    if (count > 0 && (verb == POP3_LIST || verb == POP3_UIDL || verb == POP3_RETR ||
+                      verb == POP3_DELE || verb == POP3_TOP))
+        if (!read_number(word[0], &number) || number == 0 || number > MESSAGES ||
+            model.deleted[number - 1] || (verb == POP3_TOP && !read_number(word[1], &lines))) {
             expect_mistake();
             return;
         }
@@ -346,7 +374,8 @@ is_web_page(const char *line)
 {
     size_t at = 0;
 
-    while ((line[at] >= 'A' && line[at] <= 'Z') || (line[at] >= 'a' && line[at] <= 'z') || line[at] == '-')
+    while ((line[at] >= 'A' && line[at] <= 'Z') || (line[at] >= 'a' && line[at] <= 'z') ||
+           line[at] == '-')
         at++;
     return at > 0 && (line[at] == ':' || (line[at] == ' ' && strstr(line + at, " HTTP/") != NULL));
 }
@@ -356,11 +385,11 @@ static void
 expect(const char *octets, size_t length, size_t with_end)
 {
     static const char *const names[] = {
-        [POP3_STAT] = "stat", [POP3_LIST] = "list", [POP3_RETR] = "retr", [POP3_DELE] = "dele", [POP3_TOP] = "top",
-        [POP3_UIDL] = "uidl", [POP3_NOOP] = "noop", [POP3_RSET] = "rset", [POP3_USER] = "user",
-        [POP3_PASS] = "pass", [POP3_CAPA] = "capa", [POP3_QUIT] = "quit"
-    };
-    static const int least[] = {0, 0, 1, 1, 2, 0, 0, 0, 1, 1, 0, 0}, most[] = {0, 1, 1, 1, 2, 1, 0, 0, 1, 1, 0, 0};
+        [POP3_STAT] = "stat", [POP3_LIST] = "list", [POP3_RETR] = "retr", [POP3_DELE] = "dele",
+        [POP3_TOP] = "top",   [POP3_UIDL] = "uidl", [POP3_NOOP] = "noop", [POP3_RSET] = "rset",
+        [POP3_USER] = "user", [POP3_PASS] = "pass", [POP3_CAPA] = "capa", [POP3_QUIT] = "quit"};
+    static const int least[] = {0, 0, 1, 1, 2, 0, 0, 0, 1, 1, 0, 0},
+                     most[] = {0, 1, 1, 1, 2, 1, 0, 0, 1, 1, 0, 0};
     char line[256], copy[256], *word[256], *rest = NULL;
     int count = 0, verb = 0;
 
@@ -371,7 +400,8 @@ expect(const char *octets, size_t length, size_t with_end)
     memcpy(line, octets, length);
     line[length] = '\0';
     memcpy(copy, line, sizeof copy);
-    for (char *next = strtok_r(line, " \t", &rest); next != NULL; next = strtok_r(NULL, " \t", &rest))
+    for (char *next = strtok_r(line, " \t", &rest); next != NULL;
+         next = strtok_r(NULL, " \t", &rest))
         word[count++] = next;
     while (verb < POP3_VERBS && (count == 0 || strcasecmp(word[0], names[verb]) != 0))
         verb++;
@@ -394,16 +424,21 @@ expect(const char *octets, size_t length, size_t with_end)
         if (count == 1)
             word[1] = copy + (password + 1 - copy);
     }
-    bool log_in = verb == POP3_USER || verb == POP3_PASS, anywhere = verb == POP3_CAPA || verb == POP3_QUIT;
+    bool log_in = verb == POP3_USER || verb == POP3_PASS,
+         anywhere = verb == POP3_CAPA || verb == POP3_QUIT;
 
-    if ((!model.in_transaction && !log_in && !anywhere) || (model.in_transaction && model.login && log_in) ||
+    if ((!model.in_transaction && !log_in && !anywhere) ||
+        (model.in_transaction && model.login && log_in) ||
         ((!log_in || model.login) && (count < least[verb] || count > most[verb]))) {
         expect_mistake();       /* without a login, USER and PASS are +OK whatever follows */
     } else if (verb == POP3_QUIT) {
         expect_quit();
     } else if (verb == POP3_CAPA) {
-        const char *wanted = model.login ? "TOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nPIPELINING\r\nEXPIRE NEVER\r\nAUTH-RESP-CODE\r\n" :
-                             "TOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nPIPELINING\r\nEXPIRE NEVER\r\n";
+        const char *wanted =
+            model.login
+                ? "TOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nPIPELINING\r\nEXPIRE NEVER\r\n"
+                  "AUTH-RESP-CODE\r\n"
+                : "TOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nPIPELINING\r\nEXPIRE NEVER\r\n";
 
         expect_ok(NULL);
         hear_body(wanted, strlen(wanted), false);
@@ -431,7 +466,7 @@ expect(const char *octets, size_t length, size_t with_end)
     }
 }
 
-/* ---- The session ------------------------------------------------------------------------------------- */
+/* ---- The session ----------------------------------------------------------------------------- */
 
 /* A line of the log is one line, and harmless. */
 static void
@@ -467,7 +502,7 @@ make_store(void)
     fill_store();
     for (size_t i = 0; i < MESSAGES; i++) {
         mail_to_wire(&mail[i]);
-        DEMAND(names_add(&names, "", mail[i].name, 0, false));
+        DEMAND(names_add(&names, "", mail[i].name, 0));
     }
     DEMAND(store_merge(&store, &names, true));
     names_free(&names);
@@ -482,7 +517,10 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
 {
     static struct settings settings;
     static const struct settings without_login = {.idle_seconds = 600},
-        with_login = {.idle_seconds = 600, .passfile = "passfile", .name = "alice", .password = " open: sesame "};
+                                 with_login = {.idle_seconds = 600,
+                                               .passfile = "passfile",
+                                               .name = "alice",
+                                               .password = " open: sesame "};
     static const int errors[] = {EIO, EACCES, ESTALE, EINTR, ENFILE};
     static struct session s;
     struct system_stream *in = &sys.stream[0], *out = &sys.stream[1];
@@ -503,7 +541,9 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     stop_asked = 0;
     in->in = octets;
     in->have = size;
-    in->end = (head[HEAD_FLAGS] & CLIENT_END) == 32 ? STREAM_BREAKS : (head[HEAD_FLAGS] & CLIENT_END) == 64 ? STREAM_STAYS : STREAM_ENDS;
+    in->end = (head[HEAD_FLAGS] & CLIENT_END) == 32   ? STREAM_BREAKS
+              : (head[HEAD_FLAGS] & CLIENT_END) == 64 ? STREAM_STAYS
+                                                      : STREAM_ENDS;
     if (head[HEAD_OUTPUT] > 0)
         out->takes = (size_t)head[HEAD_OUTPUT] * head[HEAD_OUTPUT] * 4;
     out->stalls = in->end == STREAM_STAYS;
@@ -569,11 +609,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     taken = HEAD + hold_session(data, data + HEAD, size - HEAD);
     const struct system_stream *out = &sys.stream[1];
-    model = (struct model){
-        .login = (data[HEAD_FLAGS] & WITH_LOGIN) != 0, .in_transaction = (data[HEAD_FLAGS] & WITH_LOGIN) == 0,
-        .changed = data[HEAD_CHANGED] < MESSAGES ? data[HEAD_CHANGED] : MESSAGES,
-        .from_the_start = data[HEAD_CHANGES] == 0, .excuses = sys.faulted != NULL
-    };
+    model = (struct model){.login = (data[HEAD_FLAGS] & WITH_LOGIN) != 0,
+                           .in_transaction = (data[HEAD_FLAGS] & WITH_LOGIN) == 0,
+                           .changed = data[HEAD_CHANGED] < MESSAGES ? data[HEAD_CHANGED] : MESSAGES,
+                           .from_the_start = data[HEAD_CHANGES] == 0,
+                           .excuses = sys.faulted != NULL};
     heard.at = (const char *)out->out;
     heard.end = heard.at + out->made;
     heard.may_break = out->takes == 0 || stop_asked;
@@ -581,16 +621,22 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     int greeted = hear_status(status);
     DEMAND(greeted != 0 && (greeted < 0 || strchr(status, '<') == NULL));
-    for (const uint8_t *lf; !model.over && !heard.broken && (lf = memchr(data + at, '\n', taken - at)) != NULL;) {
+    for (const uint8_t *lf;
+         !model.over && !heard.broken && (lf = memchr(data + at, '\n', taken - at)) != NULL;) {
         size_t length = (size_t)(lf - (data + at));
 
-        expect((const char *)data + at, length > 0 && lf[-1] == '\r' ? length - 1 : length, length + 1);
+        expect((const char *)data + at, length > 0 && lf[-1] == '\r' ? length - 1 : length,
+               length + 1);
         at += length + 1;
     }
     if (!heard.broken)
-        DEMAND(heard.at == heard.end && (model.over || taken == size || stop_asked) && sys.slept == model.tries);
+        DEMAND(heard.at == heard.end && (model.over || taken == size || stop_asked) &&
+               sys.slept == model.tries);
 
-    /* Nothing is removed but by a QUIT that came behind answers that all arrived; its own may be cut off. */
+    /*
+     * Nothing is removed but by a QUIT that came behind answers that all arrived; its own may be
+     * cut off.
+     */
     for (size_t i = 0; i < MESSAGES; i++)
         DEMAND(model.quit || system_find(mail[i].name) < SYSTEM_FILES);
     return 0;

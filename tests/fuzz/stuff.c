@@ -1,9 +1,11 @@
 /*
- * stuff.c - what the server measures is what it sends, and what the client makes of it is the file again
+ * stuff.c - what the server measures is what it sends, and what the client makes of it is the
+ * file again
  *
- * The first octet of an input is a seed for the sizes of all pieces, the second a number of lines for TOP, the
- * rest is a file, and once more a stream from a server of any kind. Each stage works in pieces of random sizes
- * with exactly the room that it asks for, and is compared with a reference that is as plain as can be.
+ * The first octet of an input is a seed for the sizes of all pieces, the second a number of lines
+ * for TOP, the rest is a file, and once more a stream from a server of any kind. Each stage works
+ * in pieces of random sizes with exactly the room that it asks for, and is compared with a
+ * reference that is as plain as can be.
  */
 #include "fuzz_system.h"
 
@@ -37,9 +39,12 @@ octets_same(const struct octets *a, const struct octets *b)
     return a->length == b->length && (a->length == 0 || memcmp(a->at, b->at, a->length) == 0);
 }
 
-/* ---- The references ---------------------------------------------------------------------------------- */
+/* ---- The references -------------------------------------------------------------------------- */
 
-/* What a file is on the wire: with CRLF for each LF and behind the last line, and dots if it is to be stuffed. */
+/*
+ * What a file is on the wire: with CRLF for each LF and behind the last line, and dots if it is
+ * to be stuffed.
+ */
 static struct octets
 plain_wire(const uint8_t *file, size_t size, bool stuffed)
 {
@@ -57,7 +62,10 @@ plain_wire(const uint8_t *file, size_t size, bool stuffed)
     return wire;
 }
 
-/* The lines of a stream up to a lone dot. Says in *used how much that is, 0 when there is no such line. */
+/*
+ * The lines of a stream up to a lone dot. Says in *used how much that is, 0 when there is no such
+ * line.
+ */
 static struct octets
 plain_lines(const uint8_t *in, size_t size, size_t *used)
 {
@@ -105,7 +113,7 @@ plain_top(const uint8_t *file, size_t size, uint64_t lines)
     return at;
 }
 
-/* ---- The parts, in pieces ---------------------------------------------------------------------------- */
+/* ---- The parts, in pieces -------------------------------------------------------------------- */
 
 static void
 measure(struct message *m, const uint8_t *file, size_t size, uint32_t seed, bool pieces)
@@ -129,7 +137,8 @@ stuff(const uint8_t *file, size_t size, uint32_t *dice, uint64_t *octets)
     size_t at = 0;
 
     while (at < size) {
-        size_t part = 1 + fuzz_dice(dice, fuzz_dice(dice, 2) == 0 ? 3 : (uint32_t)(size - at)), made;
+        size_t part = 1 + fuzz_dice(dice, fuzz_dice(dice, 2) == 0 ? 3 : (uint32_t)(size - at)),
+               made;
         part = part < size - at ? part : size - at;
         unsigned char *room = malloc(2 * part);
 
@@ -146,7 +155,10 @@ stuff(const uint8_t *file, size_t size, uint32_t *dice, uint64_t *octets)
     return out;
 }
 
-/* Returns the lines, and in *used how much of the stream they took up to the end of the dot's, 0: no dot came. */
+/*
+ * Returns the lines, and in *used how much of the stream they took up to the end of the dot's, 0:
+ * no dot came.
+ */
 static struct octets
 unstuff(const uint8_t *in, size_t size, uint32_t *dice, size_t *used, uint64_t *octets)
 {
@@ -155,7 +167,8 @@ unstuff(const uint8_t *in, size_t size, uint32_t *dice, size_t *used, uint64_t *
     size_t at = 0;
 
     while (at < size && u.at != UNSTUFF_END) {
-        size_t part = 1 + fuzz_dice(dice, fuzz_dice(dice, 2) == 0 ? 3 : (uint32_t)(size - at)), made, took;
+        size_t part = 1 + fuzz_dice(dice, fuzz_dice(dice, 2) == 0 ? 3 : (uint32_t)(size - at)),
+               made, took;
         part = part < size - at ? part : size - at;
         unsigned char *room = malloc(part + 1);
 
@@ -178,7 +191,8 @@ top(const uint8_t *file, size_t size, uint64_t lines, uint32_t *dice)
     size_t at = 0;
 
     while (at < size) {
-        size_t part = 1 + fuzz_dice(dice, fuzz_dice(dice, 2) == 0 ? 3 : (uint32_t)(size - at)), took;
+        size_t part = 1 + fuzz_dice(dice, fuzz_dice(dice, 2) == 0 ? 3 : (uint32_t)(size - at)),
+               took;
         part = part < size - at ? part : size - at;
         unsigned char *block = malloc(part);
 
@@ -235,7 +249,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     DEMAND(top(file, size, lines, &dice) == plain_top(file, size, lines));
 
     /* And a stream that nobody stuffed. Its last octets may wait for what comes behind them. */
-    struct octets got = unstuff(file, size, &dice, &used, &heard), reference = plain_lines(file, size, &wanted);
+    struct octets got = unstuff(file, size, &dice, &used, &heard),
+                  reference = plain_lines(file, size, &wanted);
     DEMAND(used == wanted);
     DEMAND(got.length <= reference.length && reference.length - got.length <= (wanted > 0 ? 0 : 1));
     DEMAND(got.length == 0 || memcmp(got.at, reference.at, got.length) == 0);

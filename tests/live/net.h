@@ -1,15 +1,18 @@
 /*
- * net.h - what the tests of a running server share: files, servers, clients, /proc, and a runner of tests
+ * net.h - what the tests of a running server share: files, servers, clients, /proc, and a runner
+ * of tests
  *
  *   live/server_NAME              runs every test
  *   live/server_NAME WORD...      those with one of these words in their name
  *
- * SERVER names the program under test (./server if it is not set). Everything goes over loopback, to ports
- * that the kernel chose. What a conversation of tests/server/ can show is not tested here again.
+ * SERVER names the program under test (./server if it is not set). Everything goes over loopback,
+ * to ports that the kernel chose. What a conversation of tests/server/ can show is not tested
+ * here again.
  *
- * Each test is a process in a directory of its own, where it starts its servers on a directory "store".
- * Several run at once, because most of what they do is wait. A test ends at its first failed check. No test
- * sleeps and hopes: it waits for a condition, and fails when its patience is over.
+ * Each test is a process in a directory of its own, where it starts its servers on a directory
+ * "store". Several run at once, because most of what they do is wait. A test ends at its first
+ * failed check. No test sleeps and hopes: it waits for a condition, and fails when its patience
+ * is over.
  */
 #ifndef NET_H
 #define NET_H
@@ -18,7 +21,9 @@
 #pragma GCC diagnostic ignored "-Wunused-function"      /* no program uses all of this */
 #endif
 
-/* -std=c11 hides what is not in C11; these show it again. _XOPEN_SOURCE would hide what BSDs add. */
+/*
+ * -std=c11 hides what is not in C11; these show it again. _XOPEN_SOURCE would hide what BSDs add.
+ */
 #undef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #define _DARWIN_C_SOURCE 1
@@ -63,7 +68,7 @@ enum {
     MIB = 1024 * 1024
 };
 
-/* ---- Verdicts and waiting ---------------------------------------------------------------------------- */
+/* ---- Verdicts and waiting -------------------------------------------------------------------- */
 
 /* Ends this test. What is printed before the end is shown when it failed. */
 static _Noreturn void __attribute__((format(printf, 1, 2)))
@@ -108,7 +113,7 @@ clock_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- Files ------------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 /* Writes a text to a file in place: a file that is there keeps its inode. */
 static void
@@ -131,7 +136,10 @@ deliver(const char *name, const char *text)
     check(rename("store/.new", path) == 0);
 }
 
-/* Makes the store with messages 1 to count. Message n has 30 octets on the wire, and n as its body. */
+/*
+ * Makes the store with messages 1 to count. Message n has 30 octets on the wire, and n as its
+ * body.
+ */
 static void
 make_store(int count)
 {
@@ -197,7 +205,7 @@ file_empty(const char *path)
     return stat(path, &status) == 0 && status.st_size == 0;
 }
 
-/* Says whether a text is somewhere in a file. */
+/* Returns true if a text is somewhere in a file. */
 static bool
 file_has(const char *path, const char *wanted)
 {
@@ -214,7 +222,7 @@ log_has(const char *wanted)
     return file_has("log", wanted);
 }
 
-/* Says whether a file holds printable characters and line ends alone. */
+/* Returns true if a file holds printable characters and line ends alone. */
 static bool
 printable(const char *path)
 {
@@ -270,7 +278,7 @@ change_by_rename(const char *path)
     check(rename("store/.new", path) == 0);
 }
 
-/* ---- Servers ----------------------------------------------------------------------------------------- */
+/* ---- Servers --------------------------------------------------------------------------------- */
 
 enum { ADDRESSES = 4 };
 
@@ -300,7 +308,10 @@ socket_address(struct sockaddr_storage *to, const char *address, const char *por
     return sizeof *v6;
 }
 
-/* Returns a socket that listens on a free port of an address, or -1, and in *port which one it is. */
+/*
+ * Returns a socket that listens on a free port of an address, or -1, and in *port which one it
+ * is.
+ */
 static int
 occupy(const char *address, char port[8])
 {
@@ -312,12 +323,13 @@ occupy(const char *address, char port[8])
         close(fd);
         return -1;
     }
-    if (fd >= 0 && getsockname(fd, (struct sockaddr *)&at, &size) == 0)     /* at the same place in both */
+    if (fd >= 0 &&
+        getsockname(fd, (struct sockaddr *)&at, &size) == 0) /* at the same place in both */
         snprintf(port, 8, "%d", ntohs(((struct sockaddr_in *)&at)->sin_port));
     return fd;
 }
 
-/* Says whether this machine has ::1. */
+/* Returns true if this machine has ::1. */
 static bool
 has_ipv6(void)
 {
@@ -395,7 +407,10 @@ count_addresses(const char *options)
     return count > 0 ? count : has_ipv6() ? 2 : 1;
 }
 
-/* Starts a server, its standard error added to the file log, and waits until it says where it listens. */
+/*
+ * Starts a server, its standard error added to the file log, and waits until it says where it
+ * listens.
+ */
 static struct server
 start_server(const char *options)
 {
@@ -430,7 +445,8 @@ start_server(const char *options)
     for (int i = 0; i < s.count; i++) {
         int used = -1;
 
-        check(sscanf(line, "listening on %63s port %7[0-9]%n", s.address[i], s.port[i], &used) == 2);
+        check(sscanf(line, "listening on %63s port %7[0-9]%n", s.address[i], s.port[i], &used) ==
+              2);
         check(used > 0 && line[used] == '\n');
         line += used + 1;
     }
@@ -438,7 +454,10 @@ start_server(const char *options)
     return s;
 }
 
-/* Tells a server to stop. It must do so with status 0, having said no more on its standard output. */
+/*
+ * Tells a server to stop. It must do so with status 0, having said no more on its standard
+ * output.
+ */
 static void
 stop_server(struct server *s)
 {
@@ -451,7 +470,37 @@ stop_server(struct server *s)
     close(s->out);
 }
 
-/* ---- Clients ----------------------------------------------------------------------------------------- */
+/*
+ * Starts "server -i" on two pipes. Returns the process; commands go to *to, answers come from
+ * *from.
+ */
+static pid_t
+start_inetd(const char *options, int *to, int *from)
+{
+    int in[2], out[2];
+    pid_t pid;
+
+    check(pipe(in) == 0 && pipe(out) == 0);
+    pid = fork();
+    if (pid == 0) {
+        redirect(2, "log", O_WRONLY | O_CREAT | O_APPEND);
+        if (dup2(in[0], 0) != 0 || dup2(out[1], 1) != 1)
+            _exit(127);
+        close(in[0]);
+        close(in[1]);
+        close(out[0]);
+        close(out[1]);
+        exec_server(options);
+    }
+    check(pid > 0);
+    close(in[0]);
+    close(out[1]);
+    *to = in[1];
+    *from = out[0];
+    return pid;
+}
+
+/* ---- Clients --------------------------------------------------------------------------------- */
 
 struct client {
     int fd;
@@ -471,7 +520,8 @@ connect_socket(const char *address, const char *port, int receive_buffer)
     const int on = 1;
 
     check(fd >= 0);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);     /* commands go in pieces, and none is to wait */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+               sizeof on); /* commands go in pieces, and none is to wait */
     if (receive_buffer > 0)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     if (connect(fd, (struct sockaddr *)&to, size) != 0) {
@@ -550,11 +600,14 @@ receive(struct client *c)
     struct pollfd ready = {.fd = c->fd, .events = POLLIN};
 
     if (poll(&ready, 1, PATIENCE) != 1)
-        fail("nothing came, after: %.*s", (int)(c->end < 300 ? c->end : 300), c->text != NULL ? c->text : "");
+        fail("nothing came, after: %.*s", (int)(c->end < 300 ? c->end : 300),
+             c->text != NULL ? c->text : "");
     return take(c, 64 * 1024);
 }
 
-/* Sends all of a text, taking in meanwhile what comes. A connection that has ended takes no more. */
+/*
+ * Sends all of a text, taking in meanwhile what comes. A connection that has ended takes no more.
+ */
 static void
 send_text(struct client *c, const char *text)
 {
@@ -597,7 +650,7 @@ next_line(struct client *c)
     }
 }
 
-/* Says whether a line is the wanted one, which may end in * for whatever follows. */
+/* Returns true if a line is the wanted one, which may end in * for whatever follows. */
 static bool
 matches(const char *line, const char *wanted)
 {
@@ -666,7 +719,10 @@ quit(struct client *c)
     expect_end(c);
 }
 
-/* Takes the lines up to the lone dot, and returns them as they came but for the first dot, to be freed. */
+/*
+ * Takes the lines up to the lone dot, and returns them as they came but for the first dot, to be
+ * freed.
+ */
 static char *
 take_body(struct client *c)
 {
@@ -731,7 +787,7 @@ repeat(const char *text, size_t count)
     return all;
 }
 
-/* ---- What a server lists --------------------------------------------------------------------------- */
+/* ---- What a server lists --------------------------------------------------------------------- */
 
 /* Returns a text without its status lines. */
 static char *
@@ -787,7 +843,7 @@ in_step(const struct server *s)
     return text;
 }
 
-/* ---- What the system knows of processes (Linux) ------------------------------------------------------ */
+/* ---- What the system knows of processes (Linux) ---------------------------------------------- */
 
 static bool
 has_proc(void)
@@ -795,7 +851,10 @@ has_proc(void)
     return exists("/proc/self/stat") && exists("/proc/self/fd");
 }
 
-/* Finds the children of a process, up to 300 of them. Returns how many, and in *zombies how many are dead. */
+/*
+ * Finds the children of a process, up to 300 of them. Returns how many, and in *zombies how many
+ * are dead.
+ */
 static int
 find_children(pid_t parent, pid_t *children, int *zombies)
 {
@@ -891,7 +950,22 @@ memory(pid_t pid, const char *field)
     return kilobytes;
 }
 
-/* ---- Running the tests ------------------------------------------------------------------------------- */
+/* Returns the processor time of a process in milliseconds. */
+static long
+processor_time(pid_t pid)
+{
+    char path[64], *text;
+    long user = 0, kernel = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    text = slurp(path);
+    check(sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld",
+                 &user, &kernel) == 2);
+    free(text);
+    return (user + kernel) * 1000 / sysconf(_SC_CLK_TCK);
+}
+
+/* ---- Running the tests ----------------------------------------------------------------------- */
 
 struct test {
     const char *name;
@@ -960,8 +1034,8 @@ is_running(const struct run *run)
     siginfo_t ended = {.si_pid = 0};
 
     /* WNOWAIT leaves the zombie, so its process group is still its own in end_test. */
-    return waitid(P_PID, (id_t)run->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0
-        && clock_ms() < run->until && !stop_asked;
+    return waitid(P_PID, (id_t)run->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           ended.si_pid == 0 && clock_ms() < run->until && !stop_asked;
 }
 
 /* Prints the last 1,500 bytes of a file in a test's directory, each line after the file's name. */
@@ -1035,7 +1109,10 @@ is_asked(const struct test *test, char *const *words)
     return found;
 }
 
-/* Runs the tests, at_once at the same time, and reports each one as it ends. Returns true if none failed. */
+/*
+ * Runs the tests, at_once at the same time, and reports each one as it ends. Returns true if none
+ * failed.
+ */
 static bool
 run_all(const struct test *tests, int count, int at_once, char *const *words)
 {

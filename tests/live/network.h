@@ -1,5 +1,6 @@
 /*
- * network.h - a network of a test's own, in which it has many addresses (Linux). It includes net.h.
+ * network.h - a network of a test's own, in which it has many addresses (Linux). It includes
+ * net.h.
  *
  * Define _GNU_SOURCE before it: unshare needs that.
  */
@@ -12,7 +13,10 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 
-/* Makes a network of our own, in which all addresses of 192.0.2.0/24 are this machine's, and some of IPv6. */
+/*
+ * Makes a network of our own, in which all addresses of 192.0.2.0/24 are this machine's, and some
+ * of IPv6.
+ */
 static void
 make_network(void)
 {
@@ -39,9 +43,13 @@ make_network(void)
     close(fd);
     fd = socket(AF_INET6, SOCK_DGRAM, 0);
     for (size_t i = 0; fd >= 0 && i < sizeof addresses / sizeof *addresses; i++) {
-        struct { struct in6_addr address; uint32_t prefix; int interface; } with = {  /* in6_ifreq of linux/ipv6.h */
-            .prefix = 64, .interface = (int)if_nametoindex("lo")
-        };
+        struct {
+            struct in6_addr address;
+            uint32_t prefix;
+            int interface;
+        } with = {/* in6_ifreq of linux/ipv6.h */
+                  .prefix = 64,
+                  .interface = (int)if_nametoindex("lo")};
 
         check(inet_pton(AF_INET6, addresses[i], &with.address) == 1);
         check(ioctl(fd, SIOCSIFADDR, &with) == 0);

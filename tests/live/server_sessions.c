@@ -5,7 +5,7 @@
 
 #include <sys/ioctl.h>
 
-/* ---- Sessions ---------------------------------------------------------------------------------------- */
+/* ---- Sessions -------------------------------------------------------------------------------- */
 
 static void
 test_greeting(void)
@@ -50,7 +50,7 @@ test_deleted(void)
     check(exists("store/1") && exists("store/3"));
 }
 
-/* Two clients remove the same message: both are told that it is gone. */
+/* Two clients delete the same message: QUIT tells both that it was removed. */
 static void
 test_deleted_twice(void)
 {
@@ -116,13 +116,13 @@ change_to_directory(const char *path)
     check(unlink(path) == 0 && mkdir(path, 0755) == 0);
 }
 
-/* What was changed in the middle of a session is refused, and QUIT does not remove what nobody has seen. */
+/* A message that changes during a session is refused, and QUIT does not remove it. */
 static void
 test_changed(void)
 {
-    static void (*const changes[])(const char *) = {
-        change_in_place, change_with_times, change_by_rename, change_kind, change_length, change_to_directory
-    };
+    static void (*const changes[])(const char *) = {change_in_place,  change_with_times,
+                                                    change_by_rename, change_kind,
+                                                    change_length,    change_to_directory};
     struct server s;
 
     make_store(2);
@@ -149,7 +149,10 @@ test_changed(void)
     stop_server(&s);
 }
 
-/* Marked and removed by somebody else counts as removed; changed stays; the third goes all the same. */
+/*
+ * A marked message that another program removed counts as removed. A changed one stays. The third
+ * is removed all the same.
+ */
 static void
 test_changed_and_gone(void)
 {
@@ -174,7 +177,7 @@ test_changed_and_gone(void)
     stop_server(&s);
 }
 
-/* ---- A message that another program renames ---------------------------------------------------------- */
+/* ---- A message that another program renames -------------------------------------------------- */
 
 /* Makes messages 1 to 3, starts a server and a session. */
 static struct server
@@ -198,7 +201,7 @@ expect_retrieved(struct client *c, int number, int message)
     expect_message(c, message);
 }
 
-/* The inode tells: under another name a message is the same one, for RETR, TOP and QUIT. */
+/* The inode identifies a message: under another name it is the same for RETR, TOP and QUIT. */
 static void
 test_renamed(void)
 {
@@ -220,14 +223,15 @@ test_renamed(void)
     stop_server(&s);
 }
 
-/* A Maildir's message moves from new to cur when another program has seen it. */
+/* Another program moves a Maildir's message from new to cur when somebody has seen it. */
 static void
 test_renamed_in_maildir(void)
 {
     struct server s;
     struct client c;
 
-    check(mkdir("store", 0755) == 0 && mkdir("store/new", 0755) == 0 && mkdir("store/cur", 0755) == 0);
+    check(mkdir("store", 0755) == 0 && mkdir("store/new", 0755) == 0 &&
+          mkdir("store/cur", 0755) == 0);
     check(mkdir("store/tmp", 0755) == 0);
     put("store/new/1.host", "a\n");
     put("store/cur/2.host:2,", "b\n");
@@ -251,7 +255,7 @@ test_renamed_in_maildir(void)
     stop_server(&s);
 }
 
-/* Under a name that no message has, it is gone: not sent, and not removed. */
+/* Under a name that is no message's, a message is gone: not sent and not removed. */
 static void
 test_hidden(void)
 {
@@ -274,7 +278,7 @@ test_hidden(void)
     }
 }
 
-/* Names that changed places, and one that took another's: each number is still its message. */
+/* Two names are swapped, one is renamed over another: each number is still its message. */
 static void
 test_swapped(void)
 {
@@ -313,7 +317,7 @@ test_swapped(void)
     stop_server(&s);
 }
 
-/* A hard link is another message: removing one name leaves the other, whatever happens to either. */
+/* A hard link is another message: removing one name leaves the other. */
 static void
 test_linked(void)
 {
@@ -341,7 +345,84 @@ test_linked(void)
     stop_server(&s);
 }
 
-/* Renamed and written to is changed: refused and kept. */
+/* Another program changes flags all the time: QUIT says "removed" only of what is gone. */
+static void
+test_renamed_during_quit(void)
+{
+    enum { MESSAGES = 30, ROUNDS = 30 };
+    struct server s;
+    int removed = 0;
+
+    check(mkdir("store", 0755) == 0);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    for (int round = 0; round < ROUNDS; round++) {
+        struct client c;
+        char from[64], to[64];
+        const char *line;
+        pid_t renamer;
+        int there = 0;
+
+        for (int i = 0; i < MESSAGES; i++) {
+            snprintf(from, sizeof from, "%d-%d:2,", round, i);
+            deliver(from, from);
+        }
+        c = greeted(&s);
+        renamer = fork();
+        while (renamer == 0)
+            for (int i = 0; i < MESSAGES; i++) {
+                snprintf(from, sizeof from, "store/%d-%d:2,", round, i);
+                snprintf(to, sizeof to, "store/%d-%d:2,S", round, i);
+                if (rename(from, to) != 0)
+                    rename(to, from);
+            }
+        check(renamer > 0);
+        for (int i = 1; i <= MESSAGES; i++) {
+            char command[32];
+
+            snprintf(command, sizeof command, "DELE %d", i);
+            ask(&c, command, "+OK*");
+        }
+        send_text(&c, "QUIT\r\n");
+        line = next_line(&c);
+        check(line != NULL);
+        kill(renamer, SIGKILL);
+        wait_for(renamer);
+        for (int i = 0; i < MESSAGES; i++) {
+            snprintf(from, sizeof from, "store/%d-%d:2,", round, i);
+            snprintf(to, sizeof to, "store/%d-%d:2,S", round, i);
+            there += exists(from) || exists(to);
+        }
+        if (there > 0 && matches(line, "+OK*"))
+            fail("%d messages are there after: %s", there, line);
+        removed += MESSAGES - there;
+        hang_up(&c);
+        check(system("rm -f store/*") == 0);
+    }
+    check(removed > 0);
+    stop_server(&s);
+}
+
+/* A touch, or new permissions, do not change a message: RETR sends it and QUIT removes it. */
+static void
+test_touched(void)
+{
+    struct client c;
+    struct server s = start_session(&c);
+
+    check(utimensat(AT_FDCWD, "store/1", NULL, 0) == 0);
+    check(chmod("store/2", 0600) == 0);
+    expect_retrieved(&c, 1, 1);
+    expect_retrieved(&c, 2, 2);
+    ask(&c, "DELE 1", "+OK*");
+    ask(&c, "DELE 2", "+OK*");
+    check(utimensat(AT_FDCWD, "store/1", NULL, 0) == 0);
+    ask(&c, "QUIT", "+OK 2 messages*");
+    expect_end(&c);
+    check(!exists("store/1") && !exists("store/2") && exists("store/3"));
+    stop_server(&s);
+}
+
+/* A message that was renamed and written to has changed: it is refused and kept. */
 static void
 test_renamed_and_changed(void)
 {
@@ -358,7 +439,10 @@ test_renamed_and_changed(void)
     stop_server(&s);
 }
 
-/* A FIFO or a device in a message's place is refused at once: opening it must not wait for a writer. */
+/*
+ * A FIFO or a device in a message's place is refused at once: opening it must not wait for a
+ * writer.
+ */
 static void
 test_fifo_in_place(void)
 {
@@ -377,7 +461,7 @@ test_fifo_in_place(void)
     stop_server(&s);
 }
 
-/* ---- A message that changes on its way --------------------------------------------------------------- */
+/* ---- A message that changes on its way ------------------------------------------------------- */
 
 static void
 cut_short(void)
@@ -393,7 +477,7 @@ lengthen(void)
     check(file != NULL && fputs("more\n", file) >= 0 && fclose(file) == 0);
 }
 
-/* Changes octets at the start, which have been sent, and puts the time back. */
+/* Changes bytes at the start, which were already sent, and restores the time. */
 static void
 scribble(void)
 {
@@ -407,7 +491,7 @@ scribble(void)
     check(futimens(file, times) == 0 && close(file) == 0);
 }
 
-/* RETR of a message that is longer than all buffers together, which changes while it is on its way. */
+/* RETR of a message that is larger than all buffers, which changes while it is sent. */
 static void
 change_on_the_way(void (*change)(void))
 {
@@ -437,7 +521,7 @@ change_on_the_way(void (*change)(void))
     stop_server(&s);
 }
 
-/* Removed on its way, or given another name, a message is what it was: it arrives whole. */
+/* A message that is removed or linked while it is sent has not changed: it arrives whole. */
 static void
 test_gone_on_its_way(void)
 {
@@ -483,9 +567,9 @@ test_scribbled(void)
     change_on_the_way(scribble);
 }
 
-/* ---- Signals, and sessions that die ------------------------------------------------------------------ */
+/* ---- Signals, and sessions that die ---------------------------------------------------------- */
 
-/* The server stops with 0, the port is closed, and what was marked is still there. */
+/* The server exits with 0, the port is closed, and the marked message is still there. */
 static void
 stop_by(int number)
 {
@@ -512,7 +596,7 @@ test_stop(void)
     stop_by(SIGINT);
 }
 
-/* A session that is busy sending to a client that takes nothing is stopped as well. */
+/* A session that sends to a client that reads nothing is stopped too. */
 static void
 test_stop_busy(void)
 {
@@ -529,7 +613,7 @@ test_stop_busy(void)
     hang_up(&c);
 }
 
-/* So is one that always has something to read, and nothing to answer: a line that does not end. */
+/* So is a session that reads a line without end. */
 static void
 test_stop_flooded(void)
 {
@@ -552,10 +636,44 @@ test_stop_flooded(void)
     check(wait_for(flood) == 0);
 }
 
-/*
- * Who is inside QUIT gets it done and answered. The second message is new and so long that the server,
- * which compares it once more before it goes, needs a while for that: the signal comes in between.
- */
+/* So is one whose client has sent thousands of commands already, and reads all answers. */
+static void
+test_stop_pipelined(void)
+{
+    char *commands = repeat("UIDL\r\n", 10000);
+    struct server s;
+    struct client c;
+    pid_t reader, writer;
+    int64_t began;
+
+    make_store(2000);
+    s = start_server("-d store 0");
+    c = greeted(&s);
+    reader = fork();
+    if (reader == 0) {
+        while (take(&c, 64 * 1024))
+            c.start = c.end = 0;
+        _exit(0);
+    }
+    writer = fork();
+    if (writer == 0) {
+        send_text(&c, commands);
+        _exit(0);
+    }
+    check(reader > 0 && writer > 0);
+    await(!has_proc() || processor_time(only_session(&s)) > 50);
+    began = clock_ms();
+    stop_server(&s);
+    check(clock_ms() - began < 3000);
+    kill(writer, SIGKILL);
+    kill(reader, SIGKILL);
+    wait_for(writer);
+    wait_for(reader);
+    hang_up(&c);
+    free(commands);
+}
+
+/* A session inside QUIT completes it and answers. The signal comes after the first removal. */
 static void
 test_stop_in_quit(void)
 {
@@ -582,7 +700,7 @@ test_stop_in_quit(void)
     close(s.out);
 }
 
-/* A session that is killed, or hangs, is nobody's business but its client's. */
+/* A session that is killed or hangs does not affect others. */
 static void
 test_killed(void)
 {
@@ -621,7 +739,7 @@ test_killed(void)
     stop_server(&s);
 }
 
-/* The server itself is killed: the session that is left holds no port, and a new server can have it. */
+/* The server itself is killed: its last session does not hold the port, so a new server gets it. */
 static void
 test_server_killed(void)
 {
@@ -644,7 +762,7 @@ test_server_killed(void)
     stop_server(&again);
 }
 
-/* A socket that -i is given belongs to who gives it, and may be read on behind the session: it is left as it was. */
+/* The socket of -i belongs to the program that passed it: its options are left as they were. */
 static void
 test_inetd_socket(void)
 {
@@ -672,7 +790,62 @@ test_inetd_socket(void)
     close(pair[1]);
 }
 
-/* A session has its connection, the store and the log, and nothing that the starter of the server left open. */
+/* Starts the server with one connection as standard input, output and error, as inetd does. */
+static pid_t
+start_on_connection(const char *options, struct client *c)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), accepted;
+    pid_t pid;
+
+    *c = (struct client){.fd = socket(AF_INET, SOCK_STREAM, 0)};
+    check(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 1) == 0);
+    check(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
+    check(connect(c->fd, (struct sockaddr *)&address, size) == 0);
+    accepted = accept(listener, NULL, NULL);
+    check(accepted >= 0);
+    pid = fork();
+    if (pid == 0) {
+        for (int fd = 0; fd < 3; fd++)
+            if (dup2(accepted, fd) != fd)
+                _exit(127);
+        exec_server(options);
+    }
+    check(pid > 0);
+    close(accepted);
+    close(listener);
+    return pid;
+}
+
+/* inetd's connection gets answers, and neither log lines nor messages about the command line. */
+static void
+test_inetd_connection(void)
+{
+    struct client c;
+    pid_t pid;
+
+    make_store(2);
+    pid = start_on_connection("-i -v -d store", &c);
+    expect(&c, "+OK*");
+    ask(&c, "STAT", "+OK 2 60");
+    quit(&c);
+    check(wait_for(pid) == 0);
+
+    pid = start_on_connection("-i -d nowhere", &c);
+    expect(&c, "-ERR [SYS/TEMP]*");
+    expect_end(&c);
+    check(wait_for(pid) == 1);
+
+    pid = start_on_connection("-i -t x", &c);
+    expect_end(&c);
+    check(wait_for(pid) == 2);
+}
+
+/*
+ * A session has its connection, the store and the log, and nothing that was open when the server
+ * was started.
+ */
 static void
 test_open_files(void)
 {
@@ -694,7 +867,7 @@ test_open_files(void)
     check(count_open(pid, "socket:") == 1);
     check(count_open(pid, "anon_inode:inotify") == 0);
     check(count_open(pid, "/dev/null") >= 2);
-    check(count_open(pid, "") == 5);            /* 0, 1, the log, the connection, the store; no message */
+    check(count_open(pid, "") == 5); /* 0, 1, the log, the connection, the store; no message */
     snprintf(path, sizeof path, "/proc/%d/fd/1000", (int)s.pid);
     check(!exists(path));
     b = greeted(&s);
@@ -704,7 +877,7 @@ test_open_files(void)
     stop_server(&s);
 }
 
-/* ---- Many at once ------------------------------------------------------------------------------------ */
+/* ---- Many at once ---------------------------------------------------------------------------- */
 
 static void
 test_200_at_once(void)
@@ -756,12 +929,12 @@ test_one_too_many(void)
         expect(&more, "-ERR [SYS/TEMP]*");
         expect_end(&more);
     }
-    await(log_has("-n"));                       /* the log has the reason, the client the advice */
+    await(log_has("-n"));                       /* the reason; the client gets the advice */
     check(!log_has("later"));
     for (int i = 0; i < 3; i++)
         ask(&c[i], "STAT", "+OK 1 30");
     quit(&c[1]);
-    for (int64_t until = clock_ms() + PATIENCE;;) {     /* until the server knows that one has left */
+    for (int64_t until = clock_ms() + PATIENCE;;) { /* until the server knows that one has left */
         const char *line;
 
         more = connect_to(&s);
@@ -778,7 +951,7 @@ test_one_too_many(void)
     stop_server(&s);
 }
 
-/* Holds a number of sessions, 50 at a time. The store changes meanwhile, so that it is read anew. */
+/* Holds a number of sessions, 50 at a time. The store changes meanwhile. */
 static void
 hold_sessions(const struct server *s, int count)
 {
@@ -824,16 +997,14 @@ test_1000_sessions(void)
     hold_sessions(&s, 1000);
     await(find_children(s.pid, children, &zombies) == 0);
     check(count_open(s.pid, "") == files);
-    if (memory(s.pid, "VmSize:") < 1024L * 1024 * 1024)     /* an address sanitizer has more, and keeps it */
+    if (memory(s.pid, "VmSize:") <
+        1024L * 1024 * 1024) /* an address sanitizer has more, and keeps it */
         check(memory(s.pid, "VmRSS:") <= kilobytes + 512);
     check(exists("store/2"));
     stop_server(&s);
 }
 
-/*
- * Clients that have gone again before the server gets to them. It is stopped meanwhile, so that it meets
- * them all at once.
- */
+/* Clients that disconnect before the server accepts them. It is suspended meanwhile. */
 static void
 test_reset_at_once(void)
 {
@@ -867,7 +1038,7 @@ test_reset_at_once(void)
     check(exists("store/1"));
 }
 
-/* ---- Slow clients, and those that go ----------------------------------------------------------------- */
+/* ---- Slow clients, and those that go --------------------------------------------------------- */
 
 static void
 test_idle(void)
@@ -881,7 +1052,7 @@ test_idle(void)
     c = greeted(&s);
     busy = greeted(&s);
     ask(&c, "DELE 1", "+OK*");
-    while (!log_has("idle")) {                  /* the other says something now and then, and stays */
+    while (!log_has("idle")) { /* the other one sends a command now and then */
         ask(&busy, "NOOP", "+OK*");
         poll(NULL, 0, 50);
         check(clock_ms() - began < PATIENCE);
@@ -894,7 +1065,7 @@ test_idle(void)
     stop_server(&s);
 }
 
-/* A session is as idle before its first command, and a login. */
+/* The idle timeout also holds before the first command and before the login. */
 static void
 test_idle_from_the_start(void)
 {
@@ -908,14 +1079,14 @@ test_idle_from_the_start(void)
     login = start_server("-t 1 -p passfile -d store 0");
     c = greeted(&s);
     silent = greeted(&login);
-    send_text(&silent, "USER m");               /* half a command is no command */
+    send_text(&silent, "USER m");               /* not a whole command */
     expect_end(&c);
     expect_end(&silent);
     stop_server(&s);
     stop_server(&login);
 }
 
-/* Who takes a little all the time is not idle, however long the system's buffers keep the server waiting. */
+/* A client that reads slowly is not idle, even if the server waits long for room in a buffer. */
 static void
 test_slow_reader(void)
 {
@@ -964,7 +1135,7 @@ test_reads_nothing(void)
     stop_server(&s);
 }
 
-/* A client that goes in the middle of a message: nothing is removed, and nobody else notices. */
+/* A client disconnects in the middle of a message: nothing is removed, others are not affected. */
 static void
 test_vanishing(void)
 {
@@ -991,7 +1162,8 @@ test_vanishing(void)
             hang_up(&c);
         if (has_proc()) {
             await(count_children(s.pid) == 1);
-            check(count_open(s.pid, "anon_inode:inotify") == watches);  /* still: it need not be read anew */
+            check(count_open(s.pid, "anon_inode:inotify") ==
+                  watches); /* still: it need not be read anew */
         }
         await(log_has("disconnected retr=0/0 top=0 del=0 left=2"));
     }
@@ -1003,7 +1175,7 @@ test_vanishing(void)
     stop_server(&s);
 }
 
-/* Who sends all commands and says that no more come gets all answers; without QUIT nothing is removed. */
+/* A client that shuts down its sending side gets all answers. Without QUIT nothing is removed. */
 static void
 test_half_closed(void)
 {
@@ -1027,34 +1199,7 @@ test_half_closed(void)
     stop_server(&s);
 }
 
-/* ---- -i on pipes ------------------------------------------------------------------------------------- */
-
-/* Starts "server -i" on two pipes. Returns the process; commands go to *to, answers come from *from. */
-static pid_t
-start_inetd(const char *options, int *to, int *from)
-{
-    int in[2], out[2];
-    pid_t pid;
-
-    check(pipe(in) == 0 && pipe(out) == 0);
-    pid = fork();
-    if (pid == 0) {
-        redirect(2, "log", O_WRONLY | O_CREAT | O_APPEND);
-        if (dup2(in[0], 0) != 0 || dup2(out[1], 1) != 1)
-            _exit(127);
-        close(in[0]);
-        close(in[1]);
-        close(out[0]);
-        close(out[1]);
-        exec_server(options);
-    }
-    check(pid > 0);
-    close(in[0]);
-    close(out[1]);
-    *to = in[1];
-    *from = out[0];
-    return pid;
-}
+/* ---- -i on pipes ----------------------------------------------------------------------------- */
 
 /* Returns how many bytes are in a pipe. */
 static int
@@ -1066,7 +1211,7 @@ in_pipe(int fd)
     return count;
 }
 
-/* What comes after a line that is too long, once the server has read that, is not a command. */
+/* The end of a line that is too long is not a command, even if it arrives later. */
 static void
 test_long_line_in_pieces(void)
 {
@@ -1094,7 +1239,7 @@ test_long_line_in_pieces(void)
     check(strstr(answers, "\r\n-ERR") != NULL && strstr(answers, "marked") == NULL);
 }
 
-/* A pipe that nobody empties does not hold a session for ever: it is idle like any other. */
+/* A pipe that nobody reads does not hold a session for ever: it is idle. */
 static void
 test_full_pipe(void)
 {
@@ -1113,7 +1258,7 @@ test_full_pipe(void)
     close(from);
 }
 
-/* ---- Pipelining -------------------------------------------------------------------------------------- */
+/* ---- Pipelining ------------------------------------------------------------------------------ */
 
 static void
 test_10000_noops(void)
@@ -1137,7 +1282,9 @@ test_10000_noops(void)
     stop_server(&s);
 }
 
-/* The answer to QUIT arrives, and the connection ends in order, also when more had been sent behind it. */
+/*
+ * The answer to QUIT arrives and the connection is closed in order, even if the client sent more.
+ */
 static void
 test_behind_quit(void)
 {
@@ -1160,7 +1307,7 @@ test_behind_quit(void)
     stop_server(&s);
 }
 
-/* A client that says QUIT and stays on the line does not keep its place for long. */
+/* A client that does not close after QUIT does not keep its place for long. */
 static void
 test_stays_behind_quit(void)
 {
@@ -1187,7 +1334,7 @@ test_stays_behind_quit(void)
     stop_server(&s);
 }
 
-/* The mistake that is one too many ends the session in the same way. */
+/* The last permitted mistake closes the connection in the same way. */
 static void
 test_behind_mistakes(void)
 {
@@ -1243,10 +1390,10 @@ test_2000_messages(void)
 static const struct test tests[] = {
     {"a client that reads slowly is not idle", test_slow_reader, 0},
     {"a client that reads nothing is idle", test_reads_nothing, 0},
-    {"an idle session ends without a word", test_idle, 0},
-    {"a client that stays behind QUIT", test_stays_behind_quit, 0},
+    {"an idle session is closed without an answer", test_idle, 0},
+    {"a client that does not close after QUIT", test_stays_behind_quit, 0},
     {"idle from the start", test_idle_from_the_start, 0},
-    {"1000 sessions leave nothing behind", test_1000_sessions, 0},
+    {"1000 sessions leak nothing", test_1000_sessions, 0},
     {"200 sessions at once", test_200_at_once, 0},
     {"2000 messages, all retrieved at once", test_2000_messages, 0},
     {"the greeting without a login", test_greeting, 0},
@@ -1259,30 +1406,34 @@ static const struct test tests[] = {
     {"messages that take each other's names", test_swapped, 0},
     {"a message with two names", test_linked, 0},
     {"a message that is renamed and changed", test_renamed_and_changed, 0},
+    {"a message that is renamed during QUIT", test_renamed_during_quit, 0},
+    {"a message that is touched", test_touched, 0},
     {"a FIFO in a message's place", test_fifo_in_place, 0},
     {"-i: a line that is too long, in pieces", test_long_line_in_pieces, 0},
     {"-i: a pipe that is full", test_full_pipe, 0},
-    {"a message that changed is refused and stays", test_changed, 0},
-    {"marked messages of every fate", test_changed_and_gone, 0},
-    {"a message that is cut short on its way", test_cut_short, 0},
-    {"a message that is lengthened on its way", test_lengthened, 0},
-    {"a message that is written to on its way", test_scribbled, 0},
-    {"a message that is removed on its way", test_gone_on_its_way, 0},
+    {"a message that changed is refused and kept", test_changed, 0},
+    {"marked messages that others removed or changed", test_changed_and_gone, 0},
+    {"a message that is truncated while it is sent", test_cut_short, 0},
+    {"a message that is appended to while it is sent", test_lengthened, 0},
+    {"a message that is written to while it is sent", test_scribbled, 0},
+    {"a message that is removed while it is sent", test_gone_on_its_way, 0},
     {"SIGTERM and SIGINT", test_stop, 0},
-    {"SIGTERM and a client that takes nothing", test_stop_busy, 0},
+    {"SIGTERM and a client that reads nothing", test_stop_busy, 0},
+    {"SIGTERM and thousands of commands", test_stop_pipelined, 0},
     {"SIGTERM and a line that does not end", test_stop_flooded, 0},
-    {"-i leaves its socket as it was", test_inetd_socket, 0},
+    {"-i leaves the options of its socket", test_inetd_socket, 0},
+    {"-i: standard error is the connection", test_inetd_connection, 0},
     {"SIGTERM inside QUIT", test_stop_in_quit, 0},
     {"a session that is killed or hangs", test_killed, 0},
-    {"a server that is killed leaves its port", test_server_killed, 0},
-    {"a session holds its own connection alone", test_open_files, 0},
+    {"a server that is killed frees its port", test_server_killed, 0},
+    {"which descriptors a session has", test_open_files, 0},
     {"one session too many", test_one_too_many, 0},
     {"connections that are reset before they are accepted", test_reset_at_once, 0},
-    {"clients that vanish inside RETR", test_vanishing, 0},
-    {"a client that only listens any more", test_half_closed, 0},
+    {"clients that disconnect during RETR", test_vanishing, 0},
+    {"a client that sends no more", test_half_closed, 0},
     {"10000 commands at once", test_10000_noops, 0},
-    {"commands behind QUIT", test_behind_quit, 0},
-    {"commands behind the last mistake", test_behind_mistakes, 0},
+    {"commands after QUIT", test_behind_quit, 0},
+    {"commands after the last mistake", test_behind_mistakes, 0},
 };
 
 int

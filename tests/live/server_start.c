@@ -5,7 +5,7 @@
 
 #include <sys/resource.h>
 
-/* ---- The command line -------------------------------------------------------------------------------- */
+/* ---- The command line ------------------------------------------------------------------------ */
 
 static void
 test_help(void)
@@ -20,17 +20,42 @@ test_help(void)
     }
 }
 
-/* Each is refused with status 2, nothing on standard output, and a reason that names the culprit. */
+/*
+ * Each is refused with status 2, nothing on standard output, and a message that names the wrong
+ * word.
+ */
 static void
 test_misuse(void)
 {
-    static const struct { const char *options, *named; } cases[] = {
-        {"-z", "-z"}, {"-zi", "z"}, {"--nonsense", "--nonsense"}, {"5000 5001", "5001"}, {"65536", "65536"},
-        {"4294967296", "4294967296"}, {"x", "x"}, {"1x", "1x"}, {"+1", "+1"}, {"0x10", "0x10"}, {"-1", "1"},
-        {"pop3", "pop3"}, {"-n 0", "-n"}, {"-n x", "x"}, {"-n -3", "-3"}, {"-n 99999999999999999999", "-n"},
-        {"-n", "-n"}, {"-t 0", "-t"}, {"-t 1s", "1s"}, {"-t", "-t"}, {"-a", "-a"},
-        {"-a localhost", "localhost"}, {"-a 127.0.0.256", "127.0.0.256"}, {"-a ::g", "::g"}, {"-a *", "*"},
-        {"-d", "-d"}, {"-p", "-p"},
+    static const struct { const char *options, *named;
+    } cases[] = {
+        {"-z", "-z"},
+        {"-zi", "z"},
+        {"--nonsense", "--nonsense"},
+        {"5000 5001", "5001"},
+        {"65536", "65536"},
+        {"4294967296", "4294967296"},
+        {"x", "x"},
+        {"1x", "1x"},
+        {"+1", "+1"},
+        {"0x10", "0x10"},
+        {"-1", "1"},
+        {"pop3", "pop3"},
+        {"-n 0", "-n"},
+        {"-n x", "x"},
+        {"-n -3", "-3"},
+        {"-n 99999999999999999999", "-n"},
+        {"-n", "-n"},
+        {"-t 0", "-t"},
+        {"-t 1s", "1s"},
+        {"-t", "-t"},
+        {"-a", "-a"},
+        {"-a localhost", "localhost"},
+        {"-a 127.0.0.256", "127.0.0.256"},
+        {"-a ::g", "::g"},
+        {"-a *", "*"},
+        {"-d", "-d"},
+        {"-p", "-p"},
     };
 
     make_store(1);
@@ -76,7 +101,7 @@ test_port_taken(void)
     check(file_has("err", "192.0.2.1"));
 }
 
-/* A port that is named is the one, at once also after another server had it. */
+/* A given port is used, even right after another server had it. */
 static void
 test_port_named(void)
 {
@@ -126,7 +151,7 @@ test_ports_alike(void)
     if (!has_ipv6())
         skip("there is no ::1 here");
     make_store(1);
-    s = start_server("-d store 00");            /* zero, however it is spelled */
+    s = start_server("-d store 00");            /* zero too */
     check(strcmp(s.port[0], s.port[1]) == 0);
     stop_server(&s);
 }
@@ -155,7 +180,7 @@ test_addresses(void)
     stop_server(&s);
 }
 
-/* ---- The log ----------------------------------------------------------------------------------------- */
+/* ---- The log --------------------------------------------------------------------------------- */
 
 static void
 test_log_of_the_store(void)
@@ -186,7 +211,8 @@ with_port(const char *format, const struct client *c)
     const char *mark = strstr(format, "%d");
 
     check(getsockname(c->fd, (struct sockaddr *)&address, &size) == 0 && mark != NULL);
-    snprintf(text, sizeof text, "%.*s%d%s", (int)(mark - format), format, ntohs(address.sin_port), mark + 2);
+    snprintf(text, sizeof text, "%.*s%d%s", (int)(mark - format), format, ntohs(address.sin_port),
+             mark + 2);
     return text;
 }
 
@@ -201,7 +227,8 @@ test_log_of_a_session(void)
     s = start_server("-d store 0");
     c = greeted(&s);
     await(log_has(with_port("127.0.0.1:%d", &c)));
-    snprintf(end, sizeof end, "%s", with_port("127.0.0.1:%d: quit retr=2/60 top=1 del=1 left=3", &c));
+    snprintf(end, sizeof end, "%s",
+             with_port("127.0.0.1:%d: quit retr=2/60 top=1 del=1 left=3", &c));
     ask(&c, "TOP 1 0", "+OK*");
     expect_body(&c, "Subject: message\r\n\r\n");
     for (int i = 1; i <= 2; i++) {
@@ -214,14 +241,15 @@ test_log_of_a_session(void)
     await(log_has(end));
 
     c = greeted(&s);
-    snprintf(end, sizeof end, "%s", with_port("127.0.0.1:%d: disconnected retr=0/0 top=0 del=0 left=3", &c));
+    snprintf(end, sizeof end, "%s",
+             with_port("127.0.0.1:%d: disconnected retr=0/0 top=0 del=0 left=3", &c));
     ask(&c, "DELE 1", "+OK*");
     hang_up(&c);
     await(log_has(end));
     stop_server(&s);
 }
 
-/* What strangers send is shown without effect on the terminal, and what follows PASS is not shown at all. */
+/* Control characters from the network are logged escaped, and what follows PASS is not logged. */
 static void
 test_log_of_strangers(void)
 {
@@ -253,7 +281,7 @@ test_log_of_strangers(void)
     check(printable("log"));
 }
 
-/* A log that nobody reads loses lines; it holds nobody up. */
+/* A log that nobody reads loses lines. No session waits for it. */
 static void
 test_log_stuck(void)
 {
@@ -279,7 +307,10 @@ test_log_stuck(void)
     close(log);
 }
 
-/* Under a limit for the size of files, and on a full disk, log lines are lost. Nothing else happens. */
+/*
+ * Under a limit for the size of files, and on a full disk, log lines are lost. Nothing else
+ * happens.
+ */
 static void
 use_limited_log(void)
 {
@@ -352,7 +383,9 @@ starts_with_time(const char *line)
     return true;
 }
 
-/* Holds a session, and returns how many of the lines about it start with the time, or with any digit. */
+/*
+ * Holds a session. Returns how many lines are about it, and how many of them start with the time.
+ */
 static void
 count_times(int *lines, int *times)
 {
@@ -365,7 +398,8 @@ count_times(int *lines, int *times)
     stop_server(&s);
     text = slurp("log");
     *lines = *times = 0;
-    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
         if (strstr(line, "127.0.0.1:") == NULL)
             continue;
         *lines += 1;
@@ -374,7 +408,10 @@ count_times(int *lines, int *times)
     free(text);
 }
 
-/* Every line has the time in UTC, unless JOURNAL_STREAM names this very log: then systemd adds it. */
+/*
+ * Every line has the time in UTC, unless JOURNAL_STREAM names this very log: then systemd adds
+ * it.
+ */
 static void
 test_log_time(void)
 {
@@ -391,7 +428,7 @@ test_log_time(void)
     count_times(&lines, &times);
     check(lines >= 2 && times == lines);
     text = slurp("log");
-    for (char *line = text; line != NULL; line = strchr(line, '\n'), line += line != NULL) {
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
         if (!starts_with_time(line))
             continue;
         check(sscanf(line, "%d-%d-%dT%d:%d:%d", &day.tm_year, &day.tm_mon, &day.tm_mday,
@@ -405,7 +442,8 @@ test_log_time(void)
     free(text);
 
     check(stat("log", &status) == 0 && truncate("log", 0) == 0);
-    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino + 1);
+    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)status.st_dev,
+             (uintmax_t)status.st_ino + 1);
     setenv("JOURNAL_STREAM", stream, 1);
     count_times(&lines, &times);
     check(lines >= 2 && times == lines);
@@ -437,7 +475,7 @@ test_nohup(void)
     stop_server(&s);
 }
 
-/* ---- The login --------------------------------------------------------------------------------------- */
+/* ---- The login ------------------------------------------------------------------------------- */
 
 static void
 test_login(void)
@@ -455,7 +493,7 @@ test_login(void)
         ask(&c, i == 1 ? "USER you" : "USER me", "+OK*");
         began = clock_ms();
         send_text(&c, i == 1 ? "PASS hunter2\r\n" : "PASS hunter3\r\n");
-        if (i == 0) {                           /* the others need not wait */
+        if (i == 0) {                           /* other sessions do not wait */
             other = greeted(&s);
             ask(&other, "STAT", "-ERR*");
             ask(&other, "USER me", "+OK*");
@@ -474,15 +512,15 @@ test_login(void)
 /* Tests that wait long come first, so that the others run meanwhile. */
 static const struct test tests[] = {
     {"three wrong passwords", test_login, 0},
-    {"what strangers send in the log", test_log_of_strangers, 0},
+    {"control characters and passwords in the log", test_log_of_strangers, 0},
     {"help and version", test_help, 0},
-    {"what the command line refuses", test_misuse, 0},
+    {"invalid command lines", test_misuse, 0},
     {"no store", test_no_store, 0},
-    {"a port that is taken", test_port_taken, 0},
-    {"a port that is named", test_port_named, 0},
+    {"a port in use", test_port_taken, 0},
+    {"a given port", test_port_named, 0},
     {"both addresses answer, on one port", test_both_addresses, 0},
-    {"port 00 is the kernel's choice too", test_ports_alike, 0},
-    {"addresses that are named", test_addresses, 0},
+    {"port 00", test_ports_alike, 0},
+    {"given addresses", test_addresses, 0},
     {"the store in the log", test_log_of_the_store, 0},
     {"a session in the log", test_log_of_a_session, 0},
     {"a log that nobody reads", test_log_stuck, 0},

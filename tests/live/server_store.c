@@ -3,9 +3,9 @@
  */
 #include "net.h"
 
-/* ---- A store that changes between sessions ----------------------------------------------------------- */
+/* ---- A store that changes between sessions --------------------------------------------------- */
 
-/* Changes that no shell command makes, or none so quickly that they come within one tick of a clock. */
+/* Changes that no shell command makes, or not within one clock tick. */
 
 static void
 same_size_and_times(void)
@@ -20,7 +20,7 @@ same_size_and_times_through_link(void)
     change_with_times("other");
 }
 
-/* Writes through memory, and closes the file before the memory is given back. */
+/* Writes through a mapping, and closes the file before it is unmapped. */
 static void
 through_memory(void)
 {
@@ -32,7 +32,7 @@ through_memory(void)
     check(munmap(memory, 27) == 0);
 }
 
-/* The file gets a name outside the store while the server runs, and is written through that. */
+/* The file gets a second name outside the store, and is written through that. */
 static void
 through_new_link(void)
 {
@@ -40,7 +40,7 @@ through_new_link(void)
     change_in_place("another");
 }
 
-/* By a program that goes on writing: the file is open still when the next session starts. */
+/* The file is still open for writing when the next session starts. */
 static void
 still_open(void)
 {
@@ -65,14 +65,14 @@ struct change {
     void (*make)(void);         /* if there is no command */
 };
 
-/* Through a name in another directory, of which the system does not tell. */
+/* Through a name in another directory, which inotify does not report. */
 static const struct change hidden_changes[] = {
     {"written through its other name, the time put back", NULL, same_size_and_times_through_link},
     {"written through its other name", "echo changed >other", NULL},
     {"written through another name that is new", NULL, through_new_link},
 };
 
-/* What happens between two sessions: each by itself, for together they would hide each other. */
+/* Changes between two sessions. Each is tried alone: together they would hide each other. */
 static const struct change changes[] = {
     {"rewritten at once, the same size, the time put back", NULL, same_size_and_times},
     {"written through memory", NULL, through_memory},
@@ -95,7 +95,8 @@ static const struct change changes[] = {
     {"replaced by a symbolic link", "rm store/1; ln -s 2 store/1", NULL},
     {"replaced by a directory", "rm store/1; mkdir store/1", NULL},
     {"the directory replaced", "mv store old; mkdir store; echo new >store/1", NULL},
-    {"the directory replaced by a link", "mv store old; mkdir new; ln -s new store; echo >store/1", NULL},
+    {"the directory replaced by a link", "mv store old; mkdir new; ln -s new store; echo >store/1",
+     NULL},
     {"the directory removed and made again", "rm -r store; mkdir store; echo new >store/7", NULL},
 };
 
@@ -123,7 +124,7 @@ make_store_for_changes(int count)
     check(link("store/4", "other") == 0);
 }
 
-/* Each change is seen by the session that comes next, and by the one after it. */
+/* Each change is seen by the next session and by the one after it. */
 static void
 test_changes(void)
 {
@@ -153,7 +154,7 @@ test_changes(void)
     check(!failed);
 }
 
-/* The same with many messages, in one server that lives through all of it. */
+/* The same with many messages and one server. */
 static void
 test_changes_in_a_row(void)
 {
@@ -170,7 +171,10 @@ test_changes_in_a_row(void)
     stop_server(&s);
 }
 
-/* A change that the system does not tell of is noticed by a session that reads the message: the next one has it. */
+/*
+ * A change that is not reported is noticed by a session that reads the message. The next session
+ * sees it.
+ */
 static void
 test_noticed(void)
 {
@@ -208,7 +212,51 @@ test_noticed(void)
     }
 }
 
-/* The same message has the same unique-id after a touch, a restart and a restore; another one has another. */
+/* A message with two names in the store is written through one of them: both change at once. */
+static void
+test_linked(void)
+{
+    struct server s;
+
+    for (int count = FEW; count <= MANY; count += MANY - FEW) {
+        make_store_for_changes(count);
+        check(link("store/1", "store/999") == 0);
+        s = start_server("-a 127.0.0.1 -d store 0");
+        free(in_step(&s));
+        change_in_place("store/999");
+        free(in_step(&s));
+        check(system("echo more >>store/1") == 0);
+        free(in_step(&s));
+        check(unlink("store/1") == 0);
+        change_in_place("store/999");
+        free(in_step(&s));
+        stop_server(&s);
+    }
+}
+
+/* A session that met a hidden change need not end before the next one sees it. */
+static void
+test_noticed_at_once(void)
+{
+    struct server s;
+    struct client c;
+
+    make_store_for_changes(MANY);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    free(in_step(&s));
+    change_in_place("other");
+    c = greeted(&s);
+    send_text(&c, "RETR 4\r\n");
+    check(next_line(&c) != NULL);
+    free(in_step(&s));
+    hang_up(&c);
+    stop_server(&s);
+}
+
+/*
+ * The same message has the same unique-id after a touch, a restart and a restore; another one has
+ * another.
+ */
 static void
 test_unique_ids(void)
 {
@@ -250,7 +298,7 @@ test_unique_ids(void)
     stop_server(&s);
 }
 
-/* Another name for a message, elsewhere or in the store, as a backup makes it: it is what it was. */
+/* A new hard link, elsewhere or in the store, does not change a message. */
 static void
 give_names(int count)
 {
@@ -318,7 +366,7 @@ test_unreadable(void)
     stop_server(&s);
 }
 
-/* Without a store a client is told to come again, and one that came before is still served. */
+/* Without a store new clients get -ERR [SYS/TEMP]; a session that began before continues. */
 static void
 test_store_away(void)
 {
@@ -352,7 +400,7 @@ test_store_away(void)
     stop_server(&s);
 }
 
-/* More changes between two sessions than the system keeps in mind. */
+/* More changes between two sessions than inotify's queue holds. */
 static void
 test_too_many_changes(void)
 {
@@ -371,7 +419,7 @@ test_too_many_changes(void)
     make_store(2);
     s = start_server("-d store 0");
     free(in_step(&s));
-    for (int i = 0; i < most / 4 + 100; i++)    /* four things to tell each */
+    for (int i = 0; i < most / 4 + 100; i++)    /* four events each */
         check(rename("store/1", "store/x") == 0 && rename("store/x", "store/1") == 0);
     change_in_place("store/2");
     deliver("3", "new\n");
@@ -381,7 +429,7 @@ test_too_many_changes(void)
     stop_server(&s);
 }
 
-/* A file that is written to all the time: what a client gets as whole has the size it was told. */
+/* A file that is written to all the time: a message that arrives whole has the announced size. */
 static void
 test_while_written(void)
 {
@@ -394,7 +442,8 @@ test_while_written(void)
     writer = fork();
     check(writer >= 0);
     if (writer == 0) {
-        static const char *const texts[] = {"a\n", "\n\n\n\n\n", "", "no end", "b\nb\n", "c\r\n\r\n"};
+        static const char *const texts[] = {"a\n",    "\n\n\n\n\n", "",
+                                            "no end", "b\nb\n",     "c\r\n\r\n"};
 
         for (unsigned i = 0;; i++) {
             put("store/1", texts[i % 6]);
@@ -433,14 +482,16 @@ test_while_written(void)
 static const struct test tests[] = {
     {"each change of the store is seen", test_changes, 0},
     {"many changes of the store, one by one", test_changes_in_a_row, 0},
-    {"a change that nobody told of", test_noticed, 0},
-    {"more changes than the system remembers", test_too_many_changes, 0},
+    {"a change that is not reported", test_noticed, 0},
+    {"more changes than inotify's queue holds", test_too_many_changes, 0},
     {"a message that is written to all the time", test_while_written, 0},
     {"unique-ids stay what they are", test_unique_ids, 0},
-    {"a message that gets another name", test_names_of_few, 0},
-    {"one of many messages gets another name", test_names_of_many, 0},
+    {"a message with two names in the store", test_linked, 0},
+    {"a change that a session notices", test_noticed_at_once, 0},
+    {"a message that gets a hard link", test_names_of_few, 0},
+    {"one of many messages gets a hard link", test_names_of_many, 0},
     {"a message that becomes unreadable", test_unreadable, 0},
-    {"a store that is away for a while", test_store_away, 0},
+    {"a store that is missing for a while", test_store_away, 0},
 };
 
 int

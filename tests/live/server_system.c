@@ -1,5 +1,6 @@
 /*
- * server_system.c - a server whose system calls fail, whose machine lacks something, or that is process 1
+ * server_system.c - a server whose system calls fail, whose machine lacks something, or that is
+ * process 1
  *
  * strace lets single calls fail or take long. What this machine cannot do is skipped.
  */
@@ -12,11 +13,12 @@
 
 #include <sys/resource.h>
 
-/* ---- strace ------------------------------------------------------------------------------------------ */
+/* ---- strace ---------------------------------------------------------------------------------- */
 
 /*
- * Lets the servers of this test run under strace with these options; SERVER becomes a script. The tracer is a
- * grandchild, so the server is the child that it always is. Skips the test where nothing can be traced.
+ * Lets the servers of this test run under strace with these options; SERVER becomes a script. The
+ * tracer is a grandchild, so the server is the child that it always is. Skips the test where
+ * nothing can be traced.
  */
 static void
 trace(const char *options)
@@ -27,7 +29,8 @@ trace(const char *options)
         skip("strace cannot be used here");
     script = fopen("traced", "w");
     check(script != NULL);
-    fprintf(script, "#!/bin/sh\nexec strace -D -f -s 64 -o trace %s '%s' \"$@\"\n", options, getenv("SERVER"));
+    fprintf(script, "#!/bin/sh\nexec strace -D -f -s 64 -o trace %s '%s' \"$@\"\n", options,
+            getenv("SERVER"));
     check(fclose(script) == 0 && chmod("traced", 0755) == 0);
     setenv("SERVER", "./traced", 1);
 }
@@ -38,7 +41,10 @@ trace_has(const char *wanted)
     return exists("trace") && file_has("trace", wanted);
 }
 
-/* Every call by which a file's state is asked for or its content read, whatever the libc makes of them. */
+/*
+ * Every call by which a file's state is asked for or its content read, whatever the libc makes of
+ * them.
+ */
 #define LOOKS "?fstatat64,?newfstatat,?statx,?lstat,?stat,?fstat,?fstat64"
 #define OPENS "?open,?openat"
 #define READS "?read,?pread64,?mmap,?mmap2"
@@ -50,7 +56,8 @@ static void
 test_damaged(void)
 {
     static const char *const calls[] = {LOOKS, OPENS, READS};
-    static const char *const errors[] = {"EUCLEAN", "EBADMSG", "ESTALE", "ETIMEDOUT", "ENOTCONN", "EIO", "EACCES"};
+    static const char *const errors[] = {"EUCLEAN",  "EBADMSG", "ESTALE", "ETIMEDOUT",
+                                         "ENOTCONN", "EIO",     "EACCES"};
     char *server = strdup(getenv("SERVER"));
 
     make_store(3);
@@ -61,8 +68,8 @@ test_damaged(void)
         struct client c;
 
         setenv("SERVER", server, 1);
-        snprintf(options, sizeof options, "-P 2 -P store/2 -P '%s/store/2' -e inject=%s:error=%s", getenv("PWD"),
-                 calls[i % 3], errors[i / 3]);
+        snprintf(options, sizeof options, "-P 2 -P store/2 -P '%s/store/2' -e inject=%s:error=%s",
+                 getenv("PWD"), calls[i % 3], errors[i / 3]);
         trace(options);
         unlink("log");
         s = start_server("-d store -a 127.0.0.1 0");
@@ -141,7 +148,101 @@ test_damaged_by_limit(void)
     stop_server(&s);
 }
 
-/* ---- QUIT -------------------------------------------------------------------------------------------- */
+/* ---- Ports and processes --------------------------------------------------------------------- */
+
+/* With port 0 the first address gets a port that is in use on the second: both get another one. */
+static void
+test_port_in_use(void)
+{
+    struct server s;
+
+    if (!has_ipv6())
+        skip("there is no ::1 here");
+    make_store(1);
+    trace("-e inject=bind:error=EADDRINUSE:when=2..4+2");
+    s = start_server("-d store 0");
+    check(trace_has("INJECTED"));
+    check(s.count == 2 && strcmp(s.port[0], s.port[1]) == 0);
+    for (int i = 0; i < s.count; i++) {
+        struct client c = {.fd = connect_socket(s.address[i], s.port[i], 0)};
+
+        check(c.fd >= 0);
+        expect(&c, "+OK*");
+        quit(&c);
+    }
+    stop_server(&s);
+}
+
+/* No process can be started: the client is asked to try again, and the next one is served. */
+static void
+test_no_process(void)
+{
+    struct server s;
+    struct client c;
+
+    make_store(1);
+    trace("-e inject=?clone,?fork,?clone3:error=EAGAIN:when=1");
+    s = start_server("-d store -a 127.0.0.1 0");
+    c = connect_to(&s);
+    expect(&c, "-ERR [SYS/TEMP]*");
+    expect_end(&c);
+    check(log_has("Resource temporarily unavailable"));
+    c = greeted(&s);
+    ask(&c, "STAT", "+OK 1 30");
+    quit(&c);
+    stop_server(&s);
+}
+
+/* A session that cannot be confined is refused, not held unconfined. */
+static void
+test_not_confined(void)
+{
+    struct server s;
+    struct client c;
+    const char *line;
+
+    make_store(1);
+    trace("-e inject=?landlock_restrict_self:error=E2BIG");
+    s = start_server("-d store -a 127.0.0.1 0");
+    c = connect_to(&s);
+    line = next_line(&c);
+    check(line != NULL);
+    if (!trace_has("INJECTED"))
+        skip("there is no Landlock here");
+    check(matches(line, "-ERR [SYS/TEMP]*"));
+    expect_end(&c);
+    await(log_has("confine"));
+    stop_server(&s);
+}
+
+/* accept() fails in each way in which it can: the server goes on. */
+static void
+test_accept_fails(void)
+{
+    static const char *const errors[] = {"ECONNABORTED", "EINTR", "EAGAIN", "EMFILE", "ENFILE",
+                                         "ENOBUFS", "ENOMEM", "EPERM"};
+    char *server = strdup(getenv("SERVER"));
+
+    make_store(1);
+    check(server != NULL);
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        char options[100];
+        struct server s;
+        struct client c;
+
+        setenv("SERVER", server, 1);
+        snprintf(options, sizeof options, "-e inject=?accept,?accept4:error=%s:when=1", errors[i]);
+        trace(options);
+        s = start_server("-d store -a 127.0.0.1 0");
+        c = greeted(&s);                        /* strace did not take it from the queue */
+        ask(&c, "STAT", "+OK 1 30");
+        quit(&c);
+        stop_server(&s);
+    }
+    free(server);
+}
+
+/* ---- QUIT ------------------------------------------------------------------------------------ */
 
 /* Returns where a text is in the trace, from an offset on. */
 static const char *
@@ -186,7 +287,10 @@ static void
 test_quit_fails(void)
 {
     static const char *const injections[] = {
-        UNLINKS ":error=EACCES", UNLINKS ":error=EIO", UNLINKS ":error=EBUSY:when=2", SYNCS ":error=EIO",
+        UNLINKS ":error=EACCES",
+        UNLINKS ":error=EIO",
+        UNLINKS ":error=EBUSY:when=2",
+        SYNCS ":error=EIO",
     };
     char *server = strdup(getenv("SERVER"));
 
@@ -271,7 +375,7 @@ test_stop_twice(void)
     close(s.out);
 }
 
-/* ---- Process 1 --------------------------------------------------------------------------------------- */
+/* ---- Process 1 ------------------------------------------------------------------------------- */
 
 /* Returns true if a process has a file open whose path ends in this way. */
 static bool
@@ -293,11 +397,14 @@ has_open(pid_t pid, const char *end)
     return false;
 }
 
-/* SIGTERM and SIGINT during the first scan end the server, also as process 1, whose default is to ignore them. */
+/*
+ * SIGTERM and SIGINT during the first scan end the server, also as process 1, whose default is to
+ * ignore them.
+ */
 static void
 stop_in_scan(bool as_init)
 {
-    static const int signals[] = {SIGTERM, SIGINT};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 
     if (!has_proc())
         skip("there is no /proc here");
@@ -342,7 +449,7 @@ test_init_in_scan(void)
     stop_in_scan(true);
 }
 
-/* ---- Descriptors ------------------------------------------------------------------------------------- */
+/* ---- Descriptors ----------------------------------------------------------------------------- */
 
 /* Copies the server into "root", and makes a store there. Skips the test if it does not run so. */
 static void
@@ -370,7 +477,10 @@ make_root(void)
         skip("the server does not run in a root of its own");
 }
 
-/* Without /dev/null, with everything closed but the connection: the client gets answers and nothing else. */
+/*
+ * Without /dev/null, with everything closed but the connection: the client gets answers and
+ * nothing else.
+ */
 static void
 test_inetd_without_null(void)
 {
@@ -383,7 +493,8 @@ test_inetd_without_null(void)
         check(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
         pid = fork();
         if (pid == 0) {
-            if (chroot("root") != 0 || chdir("/") != 0 || dup2(pair[1], 0) != 0 || dup2(pair[1], 1) != 1)
+            if (chroot("root") != 0 || chdir("/") != 0 || dup2(pair[1], 0) != 0 ||
+                dup2(pair[1], 1) != 1)
                 _exit(127);
             if (same)
                 dup2(pair[1], 2);
@@ -425,8 +536,9 @@ low_descriptor_used(pid_t pid)
 }
 
 /*
- * A server that was started with descriptors closed: none of 0 to 2 becomes a connection, a message or the
- * store, not even when the store is opened again. A log line must never reach a client.
+ * A server that was started with descriptors closed: none of 0 to 2 becomes a connection, a
+ * message or the store, not even when the store is opened again. A log line must never reach a
+ * client.
  */
 static void
 without_descriptors(bool no_null, unsigned closed)
@@ -501,23 +613,12 @@ test_closed_without_null(void)
         without_descriptors(true, closed);
 }
 
-/* ---- No descriptor for a connection ------------------------------------------------------------------ */
+/* ---- No descriptor for a connection ---------------------------------------------------------- */
 
-/* Returns the processor time of a process in milliseconds. */
-static long
-processor_time(pid_t pid)
-{
-    char path[64], *text;
-    long user = 0, kernel = 0;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    text = slurp(path);
-    check(sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &kernel) == 2);
-    free(text);
-    return (user + kernel) * 1000 / sysconf(_SC_CLK_TCK);
-}
-
-/* A connection that cannot be accepted stays ready. The server waits for better times, without turning in circles. */
+/*
+ * A connection that cannot be accepted stays ready. The server waits for better times, without
+ * turning in circles.
+ */
 static void
 test_no_descriptor(void)
 {
@@ -551,9 +652,12 @@ test_no_descriptor(void)
 #endif
 }
 
-/* ---- One address takes all sessions ------------------------------------------------------------------ */
+/* ---- One address takes all sessions ---------------------------------------------------------- */
 
-/* Beyond loopback an address gets a quarter of the sessions. Others, and this machine, still get in. */
+/*
+ * Beyond loopback an address gets a quarter of the sessions. Others, and this machine, still get
+ * in.
+ */
 static void
 test_share(void)
 {
@@ -598,6 +702,10 @@ static const struct test tests[] = {
     {"a message that is damaged", test_damaged, 0},
     {"a message that cannot be opened once", test_damaged_once, 0},
     {"a message and too many open files", test_damaged_by_limit, 0},
+    {"a port that is in use on one address", test_port_in_use, 0},
+    {"no process for a session", test_no_process, 0},
+    {"a session that cannot be confined", test_not_confined, 0},
+    {"accept() fails", test_accept_fails, 0},
     {"QUIT removes, syncs, then answers", test_quit_order, 0},
     {"QUIT that fails", test_quit_fails, 0},
     {"a signal inside QUIT", test_stop_inside_quit, 0},

@@ -1,15 +1,17 @@
 /*
- * load.c - the server under load and abuse: many sessions, rude clients, limits met and left again, stores
- * that break while they are served, and random sessions against a model of the store
+ * load.c - the server under load and abuse: many sessions, rude clients, limits met and left
+ * again, stores that break while they are served, and random sessions against a model of the
+ * store
  *
  *   load quick|full [WORD...]      all cases, or those with one of these words in their name
  *
- * SERVER names the program under test (./server if it is not set). LOAD_SEED repeats a random case as far as
- * it can be, LOAD_SECONDS sets how long one takes. It is Linux's: what a process has is read from /proc. The
- * clients, the servers, the waiting and the runner are those of live/net.h.
+ * SERVER names the program under test (./server if it is not set). LOAD_SEED repeats a random
+ * case as far as it can be, LOAD_SECONDS sets how long one takes. It is Linux's: what a process
+ * has is read from /proc. The clients, the servers, the waiting and the runner are those of
+ * live/net.h.
  *
- * A case is a process with a directory of its own, and may print a line of figures. A number that must be as
- * it was before is waited for, and found wanting only when patience is over.
+ * A case is a process with a directory of its own, and may print a line of figures. A number that
+ * must be as it was before is waited for, and found wanting only when patience is over.
  */
 #define _GNU_SOURCE 1
 #include "../live/network.h"
@@ -29,11 +31,14 @@ amount(int in_check, int in_full)
     return full ? in_full : in_check;
 }
 
-/* ---- What a server has ------------------------------------------------------------------------------- */
+/* ---- What a server has ----------------------------------------------------------------------- */
 
 enum { SESSIONS_MOST = 4096 };
 
-/* Finds the sessions of a server, dead ones that it did not reap included. Returns how many; pids may be NULL. */
+/*
+ * Finds the sessions of a server, dead ones that it did not reap included. Returns how many; pids
+ * may be NULL.
+ */
 static int
 sessions_of(const struct server *s, pid_t pids[SESSIONS_MOST])
 {
@@ -65,7 +70,10 @@ the_session(const struct server *s)
     return pids[0];
 }
 
-/* Returns how many processes there are of this case, its servers, their sessions and whoever they left. */
+/*
+ * Returns how many processes there are of this case, its servers, their sessions and whoever they
+ * left.
+ */
 static int
 processes(void)
 {
@@ -75,7 +83,8 @@ processes(void)
 
     check(directory != NULL);
     while ((entry = readdir(directory)) != NULL)
-        if (isdigit((unsigned char)entry->d_name[0]) && getpgid((pid_t)atoi(entry->d_name)) == getpgrp())
+        if (isdigit((unsigned char)entry->d_name[0]) &&
+            getpgid((pid_t)atoi(entry->d_name)) == getpgrp())
             count++;
     closedir(directory);
     return count;
@@ -112,7 +121,7 @@ polite(const struct server *s)
     return (int)(clock_ms() - began);
 }
 
-/* Says whether memory can be judged: an address sanitizer takes as much as there is. */
+/* Returns true if memory can be judged: an address sanitizer takes as much as there is. */
 static bool
 has_memory(const struct server *s)
 {
@@ -152,10 +161,10 @@ expect_usage(const struct server *s, const struct usage *before)
 
     if (after.files != before->files || after.processes != before->processes ||
         (has_memory(s) && after.kilobytes > before->kilobytes + MORE_KILOBYTES))
-        fail("open files %d then %d, processes %d then %d, KiB %ld then %ld", before->files, after.files,
-             before->processes, after.processes, before->kilobytes, after.kilobytes);
-    printf("the parent: %d files, %d processes, %ld KiB; before: %d, %d, %ld\n", after.files, after.processes,
-           after.kilobytes, before->files, before->processes, before->kilobytes);
+        fail("open files %d then %d, processes %d then %d, KiB %ld then %ld", before->files,
+             after.files, before->processes, after.processes, before->kilobytes, after.kilobytes);
+    printf("the parent: %d files, %d processes, %ld KiB; before: %d, %d, %ld\n", after.files,
+           after.processes, after.kilobytes, before->files, before->processes, before->kilobytes);
 }
 
 /* Ends a server, none of whose sessions may have crashed. */
@@ -189,7 +198,10 @@ run_command(const char *command)
 
 enum resource { FILES, PROCESSES };
 
-/* Sets how much of a resource another process may have; the hard limit stays. Returns the old one. */
+/*
+ * Sets how much of a resource another process may have; the hard limit stays. Returns the old
+ * one.
+ */
 static rlim_t
 set_limit(pid_t pid, enum resource resource, rlim_t most)
 {
@@ -216,7 +228,10 @@ open_many(void)
     return (int)most.rlim_cur;
 }
 
-/* Becomes somebody whom limits and permissions bind. Root gives this directory away, and a copy of the server. */
+/*
+ * Becomes somebody whom limits and permissions bind. Root gives this directory away, and a copy
+ * of the server.
+ */
 static void
 become_nobody(void)
 {
@@ -224,13 +239,14 @@ become_nobody(void)
 
     if (geteuid() != 0)
         return;
-    run_command("cp \"$SERVER\" server && chmod 755 server . && chmod 711 .. && chown -R 65534:65534 .");
+    run_command(
+        "cp \"$SERVER\" server && chmod 755 server . && chmod 711 .. && chown -R 65534:65534 .");
     check(setgroups(0, NULL) == 0);
     check(setresgid(nobody, nobody, nobody) == 0 && setresuid(nobody, nobody, nobody) == 0);
     setenv("SERVER", "./server", 1);
 }
 
-/* ---- Dice -------------------------------------------------------------------------------------------- */
+/* ---- Dice ------------------------------------------------------------------------------------ */
 
 static uint64_t dice_state;
 
@@ -248,7 +264,8 @@ seed_dice(void)
 {
     const char *seed = getenv("LOAD_SEED");
 
-    dice_state = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)clock_ms() * 1000003 % 1000000007;
+    dice_state =
+        seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)clock_ms() * 1000003 % 1000000007;
     printf("LOAD_SEED=%llu\n", (unsigned long long)dice_state);
     fflush(stdout);
 }
@@ -262,9 +279,12 @@ random_seconds(void)
     return seconds != NULL ? atoi(seconds) : amount(20, 1800);
 }
 
-/* ---- Many sessions ----------------------------------------------------------------------------------- */
+/* ---- Many sessions --------------------------------------------------------------------------- */
 
-/* Holds one session of some kind, that ends in some way. The store has 20 messages, and has them afterwards. */
+/*
+ * Holds one session of some kind, that ends in some way. The store has 20 messages, and has them
+ * afterwards.
+ */
 static void
 hold_session(const struct server *s, int i)
 {
@@ -320,7 +340,8 @@ in_a_row(void)
     began = clock_ms();
     for (int i = 0; i < count; i++)
         hold_session(&s, i);
-    printf("%d sessions, %.0f a second\n", count, count * 1000.0 / (double)(clock_ms() - began + 1));
+    printf("%d sessions, %.0f a second\n", count,
+           count * 1000.0 / (double)(clock_ms() - began + 1));
     expect_usage(&s, &before);
     check(exists("store/1") && exists("store/2"));
     end_server(&s);
@@ -328,7 +349,10 @@ in_a_row(void)
 
 enum { AT_ONCE_MOST = 500 };
 
-/* All of 500 sessions at once; the one too many is told so. Adds their own memory and the greatest to *sum, *most. */
+/*
+ * All of 500 sessions at once; the one too many is told so. Adds their own memory and the
+ * greatest to *sum, *most.
+ */
 static void
 hold_500(const struct server *s, long *sum, long *most)
 {
@@ -392,8 +416,11 @@ at_once(void)
     began = clock_ms();
     for (int i = 0; i < rounds; i++)
         hold_500(&s, &sum, &most);
-    printf("%d times 500 at once, %.0f sessions a second; a session's own memory: %ld KiB, at most %ld\n", rounds,
-           rounds * 500 * 1000.0 / (double)(clock_ms() - began + 1), sum / rounds / AT_ONCE_MOST, most);
+    printf(
+        "%d times 500 at once, %.0f sessions a second; "
+        "a session's own memory: %ld KiB, at most %ld\n",
+        rounds, rounds * 500 * 1000.0 / (double)(clock_ms() - began + 1),
+        sum / rounds / AT_ONCE_MOST, most);
     check(most < SESSION_KILOBYTES || !has_memory(&s));
     expect_usage(&s, &before);
     c = greeted(&s);
@@ -403,7 +430,7 @@ at_once(void)
     end_server(&s);
 }
 
-/* ---- Rude clients ------------------------------------------------------------------------------------ */
+/* ---- Rude clients ---------------------------------------------------------------------------- */
 
 static int
 greater(int a, int b)
@@ -412,8 +439,9 @@ greater(int a, int b)
 }
 
 /*
- * One that takes nothing is ended and costs little until then. One that sends an octet now and then, ten in
- * the time that -t allows, as one a minute are in ten, is not idle: it keeps its session, and nobody else's.
+ * One that takes nothing is ended and costs little until then. One that sends an octet now and
+ * then, ten in the time that -t allows, as one a minute are in ten, is not idle: it keeps its
+ * session, and nobody else's.
  */
 static void
 slow_ones(void)
@@ -497,7 +525,10 @@ slow_login(void)
     end_server(&s);
 }
 
-/* Lines that do not end, of what a line has, of NULs and of blanks: each is one mistake, in bounded memory. */
+/*
+ * Lines that do not end, of what a line has, of NULs and of blanks: each is one mistake, in
+ * bounded memory.
+ */
 static void
 endless_lines(void)
 {
@@ -585,12 +616,16 @@ expect_pipelined(struct client *c, int i, char ids[][72])
     }
 }
 
-/* All commands are sent before any answer is taken, as far as the system takes them; each is answered, in order. */
+/*
+ * All commands are sent before any answer is taken, as far as the system takes them; each is
+ * answered, in order.
+ */
 static void
 pipelined(void)
 {
     static char ids[PIPELINED_MESSAGES + 1][72];
-    static const char *const commands[] = {"LIST %d\r\n", "uidl %d\n", "RETR %d\r\n", "TOP %d 99\r\n"};
+    static const char *const commands[] = {"LIST %d\r\n", "uidl %d\n", "RETR %d\r\n",
+                                           "TOP %d 99\r\n"};
     char *all = malloc(PIPELINED * 16), *to = all;
     struct pollfd more;
     struct usage before;
@@ -643,10 +678,13 @@ pipelined(void)
 static void
 resets(void)
 {
-    static const char *const sent[] = {
-        "", "DELE 2\r\n", "DELE 2\r\nQUI", "RETR 1\r\n", "DELE 2\r\nRETR 1\r\nRETR 1\r\nQUIT\r\n", "\r\n",
-        "NOOP\r\nNOOP"
-    };
+    static const char *const sent[] = {"",
+                                       "DELE 2\r\n",
+                                       "DELE 2\r\nQUI",
+                                       "RETR 1\r\n",
+                                       "DELE 2\r\nRETR 1\r\nRETR 1\r\nQUIT\r\n",
+                                       "\r\n",
+                                       "NOOP\r\nNOOP"};
     const int count = amount(2000, 30000);
     struct usage before;
     struct server s;
@@ -670,7 +708,8 @@ resets(void)
         if (i % 64 == 63)
             await(sessions_of(&s, NULL) < 64);
     }
-    printf("%d connections reset, %.0f a second\n", count, count * 1000.0 / (double)(clock_ms() - began + 1));
+    printf("%d connections reset, %.0f a second\n", count,
+           count * 1000.0 / (double)(clock_ms() - began + 1));
     await(sessions_of(&s, NULL) == 0);
     check(count_open(s.pid, "") == before.files);       /* and the store is not forgotten */
     expect_usage(&s, &before);
@@ -678,12 +717,16 @@ resets(void)
     end_server(&s);
 }
 
-/* Far more connections than there are places, and none of them goes: each is told, who is in is served. */
+/*
+ * Far more connections than there are places, and none of them goes: each is told, who is in is
+ * served.
+ */
 static void
 flood(void)
 {
     enum { PLACES = 20 };
-    const int wanted = amount(1000, 8000), most = open_many() - 50, count = wanted < most ? wanted : most;
+    const int wanted = amount(1000, 8000), most = open_many() - 50,
+              count = wanted < most ? wanted : most;
     struct client *c = calloc((size_t)count, sizeof *c), in;
     struct usage before;
     struct server s;
@@ -718,8 +761,10 @@ flood(void)
     }
     check(places == PLACES - 1);
     check(count_open(s.pid, "") == before.files);
-    printf("%d connections for %d places in %lld ms; who was in waited at most %d ms; %d lines of log\n", count,
-           PLACES, (long long)(clock_ms() - began), worst, log_count("refused"));
+    printf(
+        "%d connections for %d places in %lld ms; who was in waited at most %d ms; "
+        "%d lines of log\n",
+        count, PLACES, (long long)(clock_ms() - began), worst, log_count("refused"));
     check(log_count("refused") == count - places);
     for (int i = 0; i < count; i++)
         if (c[i].fd >= 0)
@@ -769,7 +814,7 @@ stopped_in_a_flood(void)
     check(!log_has("killed by signal") && log_count("stopped") >= 3);
 }
 
-/* ---- Limits of the system ---------------------------------------------------------------------------- */
+/* ---- Limits of the system -------------------------------------------------------------------- */
 
 /* Returns the limit under which a process can open that many files more. */
 static rlim_t
@@ -777,7 +822,7 @@ limit_for(pid_t pid, int spare)
 {
     rlim_t limit = 0;
 
-    for (spare++;; limit++) {                   /* the first number beyond those that are to be free */
+    for (spare++;; limit++) { /* the first number beyond those that are to be free */
         char path[64];
 
         snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, (int)limit);
@@ -786,7 +831,10 @@ limit_for(pid_t pid, int spare)
     }
 }
 
-/* The session of a client without a descriptor to spare: it refuses, removes nothing, and is well again. */
+/*
+ * The session of a client without a descriptor to spare: it refuses, removes nothing, and is well
+ * again.
+ */
 static void
 session_without_files(const struct server *s)
 {
@@ -809,8 +857,9 @@ session_without_files(const struct server *s)
 }
 
 /*
- * The parent with fewer and fewer descriptors to spare, and a store that must be looked at: a client gets a
- * session on the store as it is, or is told, or waits and gets its session when there are descriptors again.
+ * The parent with fewer and fewer descriptors to spare, and a store that must be looked at: a
+ * client gets a session on the store as it is, or is told, or waits and gets its session when
+ * there are descriptors again.
  */
 static void
 few_files(void)
@@ -844,7 +893,8 @@ few_files(void)
             await(log_count("cannot accept") > lines);
             lines = log_count("cannot accept") - lines;
             if (lines > (clock_ms() - began) / 50 + 3)
-                fail("it does not wait when it cannot accept: %d times in %d ms", lines, (int)(clock_ms() - began));
+                fail("it does not wait when it cannot accept: %d times in %d ms", lines,
+                     (int)(clock_ms() - began));
             set_limit(s.pid, FILES, files);
             expect(&c, "+OK*");
         } else {
@@ -914,38 +964,47 @@ no_processes(void)
     end_server(&s);
 }
 
-/* ---- Stores that break while they are served --------------------------------------------------------- */
+/* ---- Stores that break while they are served ------------------------------------------------- */
 
 /*
- * What is done to a store with messages 1 to 4 while a session that has marked message 1 goes on, and how it is
- * mended. "other" has messages 1 to 3, of the same names and sizes as those in the store but not the same.
+ * What is done to a store with messages 1 to 4 while a session that has marked message 1 goes on,
+ * and how it is mended. "other" has messages 1 to 3, of the same names and sizes as those in the
+ * store but not the same.
  */
 static const struct damage {
     const char *name, *breaks, *mends;
     const char *answer;         /* to STAT in a new session, or NULL: it is refused */
-    const char *old;            /* where the directory of the old session is meanwhile, or NULL: nowhere */
+    const char *old; /* where the directory of the old session is meanwhile, or NULL: nowhere */
 } damages[] = {
     {"removed", "rm -r store", "cp -Rp spare store", NULL, NULL},
-    {"removed and made again, empty", "rm -r store; mkdir store", "cp -p spare/* store", "+OK 0 0", NULL},
+    {"removed and made again, empty", "rm -r store; mkdir store", "cp -p spare/* store", "+OK 0 0",
+     NULL},
     {"moved away", "mv store away", "mv away store", NULL, "away"},
-    {"replaced", "mv store away; mv other store", "mv store other; mv away store", "+OK 3 90", "away"},
-    {"replaced by a link", "mv store away; ln -s other store", "rm store; mv away store", "+OK 3 90", "away"},
-    {"replaced by a link to nothing", "mv store away; ln -s no store", "rm store; mv away store", NULL, "away"},
+    {"replaced", "mv store away; mv other store", "mv store other; mv away store", "+OK 3 90",
+     "away"},
+    {"replaced by a link", "mv store away; ln -s other store", "rm store; mv away store",
+     "+OK 3 90", "away"},
+    {"replaced by a link to nothing", "mv store away; ln -s no store", "rm store; mv away store",
+     NULL, "away"},
     {"replaced by a file", "mv store away; >store", "rm store; mv away store", NULL, "away"},
-    {"replaced by a copy", "mv store away; cp -Rp away store", "rm -r store; mv away store", "+OK 4 120", "away"},
+    {"replaced by a copy", "mv store away; cp -Rp away store", "rm -r store; mv away store",
+     "+OK 4 120", "away"},
     {"without a permission", "chmod 0 store", "chmod 755 store", NULL, "store"},
     {"not to be listed", "chmod 311 store", "chmod 755 store", NULL, "store"},
     {"not to be searched", "chmod 644 store", "chmod 755 store", NULL, "store"},
     {"not to be written", "chmod 555 store", "chmod 755 store", "+OK 4 120", "store"},
     {"out of reach", "chmod 0 .", "chmod 755 .", NULL, "store"},
-    {"without one message's permission", "chmod 0 store/2", "chmod 644 store/2", "+OK 3 90", "store"},
-    {"full of what is no mail", "mkfifo store/f; mkdir store/d; ln -s 2 store/l; >store/.n; >store/,n",
+    {"without one message's permission", "chmod 0 store/2", "chmod 644 store/2", "+OK 3 90",
+     "store"},
+    {"full of what is no mail",
+     "mkfifo store/f; mkdir store/d; ln -s 2 store/l; >store/.n; >store/,n",
      "rm -r store/[fdl] store/.n store/,n", "+OK 4 120", "store"},
 };
 
 /*
- * Breaks a store between the marks of a session and its QUIT, or its vanishing. What QUIT says is true of the
- * directory in which the session began, no other one's message is touched, and the next session is right.
+ * Breaks a store between the marks of a session and its QUIT, or its vanishing. What QUIT says is
+ * true of the directory in which the session began, no other one's message is touched, and the
+ * next session is right.
  */
 static void
 break_store(const struct server *s, const struct damage *damage, bool quits)
@@ -993,7 +1052,8 @@ break_store(const struct server *s, const struct damage *damage, bool quits)
         snprintf(path, sizeof path, "%s/1", damage->old);
         left = exists(path);
         if (left == removed)
-            fail("QUIT said that it was%s removed, but it was%s", removed ? "" : " not", left ? " not" : "");
+            fail("QUIT said that it was%s removed, but it was%s", removed ? "" : " not",
+                 left ? " not" : "");
         for (int i = 2; i <= 4; i++) {
             snprintf(path, sizeof path, "%s/%d", damage->old, i);
             check(exists(path));
@@ -1033,18 +1093,19 @@ broken_stores(void)
         free(in_step(&s));
         printf("%s, %s\n", damages[i / 2].name, i % 2 == 0 ? "and QUIT" : "and the client gone");
         break_store(&s, &damages[i / 2], i % 2 == 0);
-        check(fflush(stdout) == 0 && ftruncate(STDOUT_FILENO, 0) == 0);     /* only where it fails is of use */
+        check(fflush(stdout) == 0 &&
+              ftruncate(STDOUT_FILENO, 0) == 0); /* only where it fails is of use */
     }
     printf("%d kinds of damage, with QUIT and without\n", (int)(sizeof damages / sizeof *damages));
     expect_usage(&s, &before);
     end_server(&s);
 }
 
-/* ---- A store that is filled -------------------------------------------------------------------------- */
+/* ---- A store that is filled ------------------------------------------------------------------ */
 
 /*
- * Message n is delivered while sessions come and go: each of them sees the first of them, up to some number
- * that never falls, and each message that it sees whole.
+ * Message n is delivered while sessions come and go: each of them sees the first of them, up to
+ * some number that never falls, and each message that it sees whole.
  */
 static void
 filled(void)
@@ -1101,19 +1162,24 @@ filled(void)
         expect(&c, "+OK*");
     deliver("late", "late\n");                  /* nobody has seen it: it stays */
     send_text(&c, "QUIT\r\n");
-    check(poll(&(struct pollfd){.fd = c.fd, .events = POLLIN}, 1, 10 * PATIENCE) == 1);     /* a disk may take long */
+    check(poll(&(struct pollfd){.fd = c.fd, .events = POLLIN}, 1, 10 * PATIENCE) ==
+          1); /* a disk may take long */
     expect(&c, "+OK*");
     expect_end(&c);
     c = greeted(&s);
     ask(&c, "STAT", "+OK 1 6");
     quit(&c);
-    printf("%d messages, %d sessions meanwhile, a greeting at most after %d ms\n", count, sessions, worst);
+    printf("%d messages, %d sessions meanwhile, a greeting at most after %d ms\n", count, sessions,
+           worst);
     before.kilobytes += 4L * count * 200 / 1024;        /* an index keeps its room */
     expect_usage(&s, &before);
     end_server(&s);
 }
 
-/* Delivers messages of some octets until the disk is full, as a careful program does. Returns how many fitted. */
+/*
+ * Delivers messages of some octets until the disk is full, as a careful program does. Returns how
+ * many fitted.
+ */
 static int
 fill_disk(int from, const char *text)
 {
@@ -1145,7 +1211,8 @@ full_disk(void)
     struct client c, old;
     int fitted, again;
 
-    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         skip("no file system can be mounted here");
     make_store(2);
     if (mount("none", "store", "tmpfs", 0, "size=1m") != 0)
@@ -1205,13 +1272,13 @@ full_log(void)
     stop_server(&s);
 }
 
-/* ---- Several clients and the same mail --------------------------------------------------------------- */
+/* ---- Several clients and the same mail ------------------------------------------------------- */
 
 enum { SAME = 60, DELETERS = 12 };
 
 /*
- * Clients mark what they like, some of it the same, and all say QUIT at once or are gone, while others
- * retrieve: what one of those marked who said QUIT is gone, all else is there.
+ * Clients mark what they like, some of it the same, and all say QUIT at once or are gone, while
+ * others retrieve: what one of those marked who said QUIT is gone, all else is there.
  */
 static void
 delete_together(const struct server *s, int *whole, int *refused)
@@ -1311,1160 +1378,26 @@ same_mail(void)
     before = usage(&s);
     for (int i = 0; i < rounds; i++)
         delete_together(&s, &whole, &refused);
-    printf("%d rounds of %d sessions: %d messages retrieved meanwhile, %d refused\n", rounds, DELETERS + 1, whole,
-           refused);
+    printf("%d rounds of %d sessions: %d messages retrieved meanwhile, %d refused\n", rounds,
+           DELETERS + 1, whole, refused);
     expect_usage(&s, &before);
     end_server(&s);
 }
 
-/* ---- Random sessions, step by step ------------------------------------------------------------------- */
+/* ---- Random sessions ------------------------------------------------------------------------- */
 
-/*
- * One step after another, so that the model knows what the store is at each of them: sessions are open side by
- * side, and between two steps of one the store changes in every way there is. What a session must be answered
- * is known to the octet, but for messages that were touched and are the same.
- */
+#include "steps.h"
+#include "race.h"
 
-struct text {
-    int users;
-    size_t length, wire;        /* octets of the file; octets that RETR sends, before byte-stuffing */
-    char octets[];
-};
-
-struct mail {
-    char name[24];
-    struct text *text;
-    unsigned file;              /* another number: another file */
-    unsigned state;             /* another number: another content */
-    unsigned touch;             /* another number: the same, but its times or links may be others */
-    char id[72];                /* once a session was told */
-};
-
-enum { MAILS = 70, VISITS = 6 };
-
-struct visit {
-    bool open;
-    struct client c;
-    int count, mistakes;
-    struct mail mail[MAILS];    /* as the session began, in order */
-    bool marked[MAILS];
-};
-
-struct model {
-    struct server s;
-    int count;
-    struct mail mail[MAILS];    /* as the store is now */
-    unsigned number;            /* of what was made so far */
-    struct visit visits[VISITS];
-    long steps, sessions, changes, retrieved, refused, removed, kept;
-};
-
-/* Makes a text of any kind, with a number in it that no other has. */
-static struct text *
-new_text(unsigned number)
-{
-    static const char *const pieces[] = {
-        ".", "..", "", " ", "a word ", "From me", "\xc3\xa4\xff\x01", ".\n", "\n", "\n\n", "a\rb", "\r\n",
-        "longer than the rest "
-    };
-    size_t room = dice(40) == 0 ? 300 * 1000 : dice(6) == 0 ? 20 * 1000 : dice(1500), most = room + 100;
-    struct text *t = malloc(sizeof *t + most);
-    char last = '\n';
-
-    check(t != NULL);
-    t->users = 1;
-    t->length = (size_t)snprintf(t->octets, most, "Number: %u\nSubject: any\n%s", number, dice(10) > 0 ? "\n" : "");
-    while (t->length < room) {
-        const char *piece = pieces[dice(sizeof pieces / sizeof *pieces)];
-        size_t length = strlen(piece);
-
-        memcpy(t->octets + t->length, piece, length);
-        t->length += length;
-    }
-    t->wire = t->length;
-    for (size_t i = 0; i < t->length; last = t->octets[i++])
-        t->wire += t->octets[i] == '\n' && last != '\r';
-    t->wire += last != '\n' ? 2 : 0;
-    return t;
-}
-
-/* Says whether two texts are the same; what was written twice may be what it was. */
-static bool
-same_text(const struct text *a, const struct text *b)
-{
-    return a->length == b->length && memcmp(a->octets, b->octets, a->length) == 0;
-}
-
-static void
-drop_text(struct text *t)
-{
-    if (--t->users == 0)
-        free(t);
-}
-
-/* Returns what TOP or, with lines below 0, RETR sends of a text, byte-stuffing undone, to be freed. */
-static char *
-wire_text(const struct text *t, long lines)
-{
-    char *wire = malloc(2 * t->length + 3), *to = wire;
-    bool in_body = lines < 0;
-
-    check(wire != NULL);
-    for (size_t i = 0; i < t->length && !(in_body && lines == 0);) {
-        const char *lf = memchr(t->octets + i, '\n', t->length - i);
-        size_t end = lf != NULL ? (size_t)(lf - t->octets) : t->length, length = end - i;
-
-        if (lf != NULL && length > 0 && t->octets[end - 1] == '\r')
-            length--;
-        memcpy(to, t->octets + i, length);
-        to += length;
-        memcpy(to, "\r\n", 2);
-        to += 2;
-        if (in_body)
-            lines--;
-        else
-            in_body = length == 0 && lf != NULL;
-        i = end + 1;
-    }
-    *to = '\0';
-    return wire;
-}
-
-static int
-mail_order(const void *a, const void *b)
-{
-    const struct mail *x = a, *y = b;
-    int m = atoi(x->name + 1), n = atoi(y->name + 1);   /* all are a letter and a number */
-
-    return m != n ? m - n : strcmp(x->name, y->name);
-}
-
-static struct mail *
-find_mail(struct model *m, const char *name)
-{
-    for (int i = 0; i < m->count; i++)
-        if (strcmp(m->mail[i].name, name) == 0)
-            return &m->mail[i];
-    return NULL;
-}
-
-/* Returns the mail that a session saw, under the name that it has now, or what has taken its name, or NULL. */
-static struct mail *
-find_now(struct model *m, const struct mail *then)
-{
-    for (int i = 0; i < m->count; i++)
-        if (m->mail[i].file == then->file)
-            return &m->mail[i];
-    return find_mail(m, then->name);
-}
-
-/* Returns true if a mail is as a session saw it, whatever its name is now. */
-static bool
-is_same(const struct mail *now, const struct mail *then)
-{
-    return now != NULL && now->file == then->file && now->state == then->state && now->touch == then->touch;
-}
-
-/* Writes a text to a file of the store in place, or under another name that is then renamed. */
-static void
-write_mail(const char *name, const struct text *t, bool in_place)
-{
-    char path[64], hidden[64] = "store/.new";
-    int file;
-
-    snprintf(path, sizeof path, "store/%s", name);
-    file = open(in_place ? path : hidden, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    check(file >= 0 && write(file, t->octets, t->length) == (ssize_t)t->length && close(file) == 0);
-    check(in_place || rename(hidden, path) == 0);
-}
-
-/* Notes that a mail has another text. */
-static void
-set_text(struct model *m, struct mail *mail, struct text *t)
-{
-    drop_text(mail->text);
-    mail->text = t;
-    mail->state = ++m->number;
-    mail->id[0] = '\0';
-}
-
-static void
-add_mail(struct model *m)
-{
-    struct mail *mail = &m->mail[m->count];
-
-    if (m->count == MAILS)
-        return;
-    *mail = (struct mail){.state = ++m->number};
-    mail->file = m->number;
-    mail->text = new_text(m->number);
-    snprintf(mail->name, sizeof mail->name, "m%u", m->number);
-    if (dice(3) == 0)
-        strcat(mail->name, ":2,");
-    write_mail(mail->name, mail->text, dice(4) == 0);
-    m->count++;
-}
-
-static void
-remove_mail(struct model *m, struct mail *mail)
-{
-    char path[64];
-
-    snprintf(path, sizeof path, "store/%s", mail->name);
-    check(unlink(path) == 0);
-    drop_text(mail->text);
-    *mail = m->mail[--m->count];
-}
-
-/* Gives a mail another name: other flags, or quite another. */
-static void
-rename_mail(struct model *m, struct mail *mail)
-{
-    char from[64], to[64], *flags = strstr(mail->name, ":2,");
-
-    snprintf(from, sizeof from, "store/%s", mail->name);
-    if (flags != NULL && dice(4) > 0) {
-        strcpy(flags, strcmp(flags, ":2,") != 0 ? ":2," : dice(2) == 0 ? ":2,S" : ":2,FRS");
-    } else {
-        snprintf(mail->name, sizeof mail->name, "m%u", ++m->number);
-        mail->id[0] = '\0';
-    }
-    snprintf(to, sizeof to, "store/%s", mail->name);
-    check(rename(from, to) == 0);
-}
-
-/* Changes a mail in place and leaves its size, and perhaps its time of modification. */
-static void
-scribble_mail(struct model *m, struct mail *mail)
-{
-    struct text *t = malloc(sizeof *t + mail->text->length);
-    struct stat status;
-    char path[64];
-    size_t at = mail->text->length - 1 - dice((unsigned)(mail->text->length < 20 ? mail->text->length : 20));
-    int file;
-
-    check(t != NULL);
-    memcpy(t, mail->text, sizeof *t + mail->text->length);
-    t->users = 1;
-    if (t->octets[at] == '\n' || t->octets[at] == '\r')
-        at = 0;                                 /* so that the octets on the wire stay as many */
-    t->octets[at] = t->octets[at] == 'x' ? 'y' : 'x';
-    snprintf(path, sizeof path, "store/%s", mail->name);
-    file = open(path, O_WRONLY);
-    check(file >= 0 && fstat(file, &status) == 0 && pwrite(file, &t->octets[at], 1, (off_t)at) == 1);
-    if (dice(2) == 0) {
-        const struct timespec times[2] = {status.st_atim, status.st_mtim};
-
-        check(futimens(file, times) == 0);
-    }
-    close(file);
-    set_text(m, mail, t);
-}
-
-/* Adds to a mail in place. */
-static void
-append_mail(struct model *m, struct mail *mail)
-{
-    struct text *more = new_text(++m->number), *t = malloc(sizeof *t + mail->text->length + more->length);
-    char path[64], last;
-    int file;
-
-    check(t != NULL);
-    t->users = 1;
-    t->length = mail->text->length + more->length;
-    memcpy(t->octets, mail->text->octets, mail->text->length);
-    memcpy(t->octets + mail->text->length, more->octets, more->length);
-    t->wire = t->length;
-    last = '\n';
-    for (size_t i = 0; i < t->length; last = t->octets[i++])
-        t->wire += t->octets[i] == '\n' && last != '\r';
-    t->wire += last != '\n' ? 2 : 0;
-    snprintf(path, sizeof path, "store/%s", mail->name);
-    file = open(path, O_WRONLY | O_APPEND);
-    check(file >= 0 && write(file, more->octets, more->length) == (ssize_t)more->length && close(file) == 0);
-    drop_text(more);
-    set_text(m, mail, t);
-}
-
-/* Makes a file that looks like another one, although the message is the same. */
-static void
-touch_mail(struct model *m, struct mail *mail)
-{
-    char path[64];
-
-    snprintf(path, sizeof path, "store/%s", mail->name);
-    mail->touch = ++m->number;
-    switch (dice(4)) {
-    case 0:
-        check(utimensat(AT_FDCWD, path, NULL, 0) == 0);
-        break;
-    case 1:
-        check(chmod(path, dice(2) == 0 ? 0600 : 0644) == 0);
-        break;
-    case 2:
-        check(link(path, "elsewhere") == 0 && unlink("elsewhere") == 0);
-        break;
-    case 3:
-        write_mail(mail->name, mail->text, false);
-        mail->file = m->number;
-        break;
-    }
-}
-
-/* Changes the store in some way. */
-static void
-change_store(struct model *m)
-{
-    struct mail *mail = m->count > 0 ? &m->mail[dice((unsigned)m->count)] : NULL;
-    unsigned what = dice(100);
-
-    m->changes++;
-    if (mail == NULL || what < (m->count < 25 ? 45 : 25)) {
-        add_mail(m);
-    } else if (what < 55) {
-        remove_mail(m, mail);
-    } else if (what < 65) {
-        rename_mail(m, mail);
-    } else if (what < 73) {
-        struct text *t = new_text(++m->number);
-
-        write_mail(mail->name, t, what < 69);
-        set_text(m, mail, t);
-        if (what >= 69)
-            mail->file = m->number;
-    } else if (what < 80) {
-        scribble_mail(m, mail);
-    } else if (what < 85 && mail->text->length < 1000 * 1000) {
-        append_mail(m, mail);
-    } else if (what < 95) {
-        touch_mail(m, mail);
-    } else if (what < 98) {                     /* what is no mail */
-        run_command(dice(2) == 0 ? "echo new >store/.part; echo old >store/,1; mkdir -p store/d; ln -sf m1 store/l"
-                                 : "rm -rf store/.part store/,1 store/d store/l");
-    } else if (what == 99 && dice(10) == 0) {
-        while (m->count > 0)
-            remove_mail(m, &m->mail[0]);
-    }
-}
-
-/* The store must hold what the model says: the names, and the content of one file. */
-static void
-check_store(struct model *m)
-{
-    DIR *directory = opendir("store");
-    struct dirent *entry;
-    int count = 0;
-
-    check(directory != NULL);
-    while ((entry = readdir(directory)) != NULL) {
-        if (entry->d_name[0] != 'm')
-            continue;
-        count++;
-        if (find_mail(m, entry->d_name) == NULL)
-            fail("%s is in the store, and should be gone", entry->d_name);
-    }
-    closedir(directory);
-    if (count != m->count)
-        for (int i = 0; i < m->count; i++) {
-            char path[64];
-
-            snprintf(path, sizeof path, "store/%s", m->mail[i].name);
-            if (!exists(path))
-                fail("%s is gone", m->mail[i].name);
-        }
-    if (m->count > 0) {
-        struct mail *mail = &m->mail[dice((unsigned)m->count)];
-        char path[64], *text;
-
-        snprintf(path, sizeof path, "store/%s", mail->name);
-        text = slurp(path);
-        check(memcmp(text, mail->text->octets, mail->text->length) == 0);
-        free(text);
-    }
-}
-
-/* The commands of a session, as a client sends them. */
-struct command {
-    enum { C_STAT, C_LIST, C_UIDL, C_RETR, C_TOP, C_DELE, C_RSET, C_NOOP, C_CAPA, C_NONE } verb;
-    int number;                 /* 0: none */
-    int lines;
-};
-
-static struct command
-any_command(const struct visit *v)
-{
-    static const int often[] = {
-        C_STAT, C_LIST, C_LIST, C_UIDL, C_UIDL, C_RETR, C_RETR, C_RETR, C_RETR, C_RETR, C_TOP, C_TOP, C_DELE, C_DELE,
-        C_DELE, C_DELE, C_RSET, C_NOOP, C_CAPA, C_NONE
-    };
-    struct command command = {.verb = C_NOOP};
-
-    if (v->mistakes > 8)        /* at twenty in a row the session would end */
-        return command;
-    command.verb = (unsigned)often[dice(sizeof often / sizeof *often)];
-    if (command.verb == C_RSET && dice(4) > 0)
-        command.verb = C_RETR;
-    if (command.verb >= C_RETR && command.verb <= C_DELE)
-        command.number = (int)dice((unsigned)v->count + (dice(10) == 0 ? 3 : 0) + (v->count == 0)) + (dice(20) > 0);
-    else if (command.verb <= C_UIDL && command.verb != C_STAT && dice(2) == 0)
-        command.number = (int)dice((unsigned)v->count + 1) + 1;
-    command.lines = (int)dice(dice(4) == 0 ? 1000 : 5);
-    return command;
-}
-
-/* Sends a command, its line end CRLF or LF. */
-static void
-send_command(struct visit *v, struct command command)
-{
-    static const char *const words[] = {
-        "STAT", "LIST", "UIDL", "RETR", "TOP", "DELE", "RSET", "NOOP", "CAPA", "XNONE"
-    };
-    char line[64];
-    int length = snprintf(line, sizeof line, "%s", words[command.verb]);
-
-    if (command.number > 0 || (command.verb >= C_RETR && command.verb <= C_DELE))
-        length += snprintf(line + length, sizeof line - (size_t)length, " %d", command.number);
-    if (command.verb == C_TOP)
-        length += snprintf(line + length, sizeof line - (size_t)length, " %d", command.lines);
-    snprintf(line + length, sizeof line - (size_t)length, "%s", dice(2) == 0 ? "\r\n" : "\n");
-    send_text(&v->c, line);
-}
-
-/* Compares an id with what this session, and earlier ones, were told. */
-static void
-expect_id(struct model *m, struct visit *v, int i, const char *id)
-{
-    struct mail *now = find_mail(m, v->mail[i].name);
-
-    check(strlen(id) >= 1 && strlen(id) <= 70);
-    if (v->mail[i].id[0] == '\0')
-        strcpy(v->mail[i].id, id);
-    if (strcmp(v->mail[i].id, id) != 0)
-        fail("the unique-id of %s was %s, is %s", v->mail[i].name, v->mail[i].id, id);
-    for (int k = 0; k < v->count; k++)
-        check(k == i || strcmp(v->mail[k].id, id) != 0);
-    if (now != NULL && now->state == v->mail[i].state && now->id[0] == '\0')
-        strcpy(now->id, id);
-    else if (now != NULL && !same_text(now->text, v->mail[i].text))
-        check(strcmp(now->id, id) != 0);
-}
-
-enum listing { STATUS, SIZES, IDS };
-
-/* STAT, LIST and UIDL: exactly the messages that are not marked. */
-static void
-expect_listing(struct model *m, struct visit *v, enum listing what)
-{
-    unsigned long long octets = 0;
-    int count = 0;
-    char line[128];
-    const char *got;
-
-    for (int i = 0; i < v->count; i++) {
-        if (v->marked[i])
-            continue;
-        count++;
-        octets += v->mail[i].text->wire;
-    }
-    if (what == STATUS)
-        snprintf(line, sizeof line, "+OK %d %llu", count, octets);
-    else
-        snprintf(line, sizeof line, what == SIZES ? "+OK %d message*" : "+OK*", count);
-    expect(&v->c, line);
-    if (what == STATUS)
-        return;
-    for (int i = 0; i < v->count; i++) {
-        if (v->marked[i])
-            continue;
-        if (what == SIZES) {
-            snprintf(line, sizeof line, "%d %zu", i + 1, v->mail[i].text->wire);
-            expect(&v->c, line);
-        } else {
-            snprintf(line, sizeof line, "%d ", i + 1);
-            got = next_line(&v->c);
-            check(got != NULL && strncmp(got, line, strlen(line)) == 0);
-            expect_id(m, v, i, got + strlen(line));
-        }
-    }
-    expect(&v->c, ".");
-}
-
-/* RETR and TOP: the message as it was when the session began, or, unless it is that still, a refusal. */
-static void
-expect_mail(struct model *m, struct visit *v, struct command command)
-{
-    const struct mail *then = &v->mail[command.number - 1];
-    bool same = is_same(find_now(m, then), then);
-    const char *line = next_line(&v->c);
-    char *wanted, *body;
-
-    check(line != NULL);
-    if (!matches(line, "+OK*")) {
-        check(matches(line, "-ERR*"));
-        if (same)
-            fail("%s has not changed, but the answer is: %s", then->name, line);
-        m->refused++;
-        return;
-    }
-    if (command.verb == C_RETR)
-        check(strtoull(line + 4, NULL, 10) == then->text->wire);
-    wanted = wire_text(then->text, command.verb == C_RETR ? -1 : command.lines);
-    body = take_body(&v->c);
-    if (strcmp(wanted, body) != 0) {
-        size_t same_octets = 0;
-
-        while (wanted[same_octets] == body[same_octets])
-            same_octets++;
-        fail("%s is not what it was when the session began, from octet %zu on", then->name, same_octets);
-    }
-    free(wanted);
-    free(body);
-    m->retrieved++;
-}
-
-/* What a session answers to a command, by what it saw when it began and what it was told since. */
-static void
-expect_command(struct model *m, struct visit *v, struct command command)
-{
-    const bool is_there = command.number > 0 && command.number <= v->count && !v->marked[command.number - 1];
-    const bool on_one = command.number > 0 || (command.verb >= C_RETR && command.verb <= C_DELE);
-    char line[128];
-    const char *got;
-
-    v->mistakes++;
-    if (command.verb == C_NONE || (on_one && !is_there)) {
-        expect(&v->c, "-ERR*");
-        return;
-    }
-    v->mistakes = 0;
-    switch (command.verb) {
-    case C_STAT:
-        expect_listing(m, v, STATUS);
-        break;
-    case C_LIST:
-        if (command.number > 0) {
-            snprintf(line, sizeof line, "+OK %d %zu", command.number, v->mail[command.number - 1].text->wire);
-            expect(&v->c, line);
-        } else {
-            expect_listing(m, v, SIZES);
-        }
-        break;
-    case C_UIDL:
-        if (command.number > 0) {
-            snprintf(line, sizeof line, "+OK %d ", command.number);
-            got = next_line(&v->c);
-            check(got != NULL && strncmp(got, line, strlen(line)) == 0);
-            expect_id(m, v, command.number - 1, got + strlen(line));
-        } else {
-            expect_listing(m, v, IDS);
-        }
-        break;
-    case C_RETR:
-    case C_TOP:
-        expect_mail(m, v, command);
-        break;
-    case C_DELE:
-        expect(&v->c, "+OK*");
-        v->marked[command.number - 1] = true;
-        break;
-    case C_RSET:
-        expect(&v->c, "+OK*");
-        memset(v->marked, 0, sizeof v->marked);
-        break;
-    case C_CAPA:
-        expect(&v->c, "+OK*");
-        free(take_body(&v->c));
-        break;
-    default:
-        expect(&v->c, "+OK*");
-    }
-}
-
-/* Begins a session, which sees the store as it is now. */
-static void
-open_visit(struct model *m, struct visit *v)
-{
-    *v = (struct visit){.open = true, .count = m->count};
-    v->c = greeted(&m->s);
-    memcpy(v->mail, m->mail, sizeof v->mail);
-    for (int i = 0; i < v->count; i++)
-        v->mail[i].text->users++;
-    qsort(v->mail, (size_t)v->count, sizeof *v->mail, mail_order);
-    send_text(&v->c, "STAT\r\nLIST\r\nUIDL\r\n");
-    expect_listing(m, v, STATUS);
-    expect_listing(m, v, SIZES);
-    expect_listing(m, v, IDS);
-    m->sessions++;
-}
-
-/* Forgets a session that is over. */
-static void
-close_visit(struct visit *v)
-{
-    for (int i = 0; i < v->count; i++)
-        drop_text(v->mail[i].text);
-    v->open = false;
-}
-
-/*
- * QUIT: a marked message that is as it was is gone, under whatever name; one that changed stays, and the answer
- * is +OK if none stays. One that was only touched may do either, and the answer is either if a message has
- * another name and another content: it is another message then, or this one.
- */
-static void
-quit_visit(struct model *m, struct visit *v)
-{
-    bool stays = false, unsure = false;
-    const char *line;
-
-    send_text(&v->c, dice(2) == 0 ? "QUIT\r\n" : "QUIT\r\nDELE 1\r\nQUIT\r\n");
-    line = next_line(&v->c);
-    check(line != NULL);
-    for (int i = 0; i < v->count; i++) {
-        struct mail *now = find_now(m, &v->mail[i]);
-        bool here;
-        char path[64];
-
-        if (!v->marked[i] || now == NULL)
-            continue;
-        snprintf(path, sizeof path, "store/%s", now->name);
-        here = exists(path);
-        if (!same_text(now->text, v->mail[i].text) && !here)
-            fail("%s was another message, and is gone", now->name);
-        if (is_same(now, &v->mail[i]) && here)
-            fail("%s was marked, and is still there after: %s", now->name, line);
-        unsure = unsure || strcmp(now->name, v->mail[i].name) != 0;
-        stays = stays || here;
-        if (here) {
-            m->kept++;
-        } else {
-            m->removed++;
-            drop_text(now->text);
-            *now = m->mail[--m->count];
-        }
-    }
-    if (!matches(line, stays ? "-ERR*" : "+OK*") && !(stays && unsure))
-        fail("%s, but the answer is: %s", stays ? "a message stays" : "no message stays", line);
-    expect_end(&v->c);
-    check_store(m);
-    close_visit(v);
-}
-
-/* The client goes, in the middle of something or not: nothing is removed. */
-static void
-break_visit(struct model *m, struct visit *v)
-{
-    for (unsigned i = dice(5); i > 0; i--)
-        send_command(v, any_command(v));
-    if (dice(3) == 0)
-        send_text(&v->c, "QUI");
-    if (dice(2) == 0)
-        reset(&v->c);
-    else
-        hang_up(&v->c);
-    check_store(m);
-    close_visit(v);
-}
-
-/* The client goes right behind its QUIT: what it marked is gone, or all of it is still there. */
-static void
-quit_and_break(struct model *m, struct visit *v)
-{
-    int others = -1, gone = 0, here = 0;
-
-    for (int i = 0; i < VISITS; i++)
-        others += m->visits[i].open;
-    send_text(&v->c, "QUIT\r\n");
-    if (dice(2) == 0)
-        reset(&v->c);
-    else
-        hang_up(&v->c);
-    await(sessions_of(&m->s, NULL) == others);
-    for (int i = 0; i < v->count; i++) {
-        struct mail *now = find_now(m, &v->mail[i]);
-        bool same = is_same(now, &v->mail[i]);
-        char path[64];
-
-        if (!v->marked[i] || now == NULL)
-            continue;
-        snprintf(path, sizeof path, "store/%s", now->name);
-        if (exists(path)) {
-            here += same;
-            continue;
-        }
-        check(same_text(now->text, v->mail[i].text));
-        gone += same;
-        m->removed++;
-        drop_text(now->text);
-        *now = m->mail[--m->count];
-    }
-    if (gone > 0 && here > 0)
-        fail("%d marked messages are gone, and %d are not", gone, here);
-    check_store(m);
-    close_visit(v);
-}
-
-/* Some commands at once, and their answers. */
-static void
-step_visit(struct model *m, struct visit *v)
-{
-    struct command commands[10];
-    unsigned count = dice(4) == 0 ? dice(10) + 1 : 1;
-
-    for (unsigned i = 0; i < count; i++) {
-        commands[i] = any_command(v);
-        send_command(v, commands[i]);
-    }
-    for (unsigned i = 0; i < count; i++)
-        expect_command(m, v, commands[i]);
-}
-
-/* The server stops, the sessions with it, and nothing is removed; another one serves the same store. */
-static void
-restart_server(struct model *m)
-{
-    kill(m->s.pid, SIGTERM);
-    check(wait_for(m->s.pid) == 0);
-    close(m->s.out);
-    for (int i = 0; i < VISITS; i++) {
-        if (!m->visits[i].open)
-            continue;
-        expect_end(&m->visits[i].c);
-        close_visit(&m->visits[i]);
-    }
-    check_store(m);
-    m->s = start_server("-d store 0");
-}
-
-static void
-random_steps(void)
-{
-    static struct model m;
-    int64_t until;
-
-    seed_dice();
-    until = clock_ms() + random_seconds() * INT64_C(1000);
-    check(mkdir("store", 0755) == 0);
-    for (int i = 0; i < 20; i++)
-        add_mail(&m);
-    m.s = start_server("-d store 0");
-    while (clock_ms() < until) {
-        struct visit *v = &m.visits[dice(VISITS)];
-        unsigned what = dice(100);
-
-        m.steps++;
-        if (what < 30)
-            change_store(&m);
-        else if (what == 99 && dice(20) == 0)
-            restart_server(&m);
-        else if (!v->open)
-            open_visit(&m, v);
-        else if (what < 88)
-            step_visit(&m, v);
-        else if (what < 96)
-            quit_visit(&m, v);
-        else if (what < 98)
-            break_visit(&m, v);
-        else
-            quit_and_break(&m, v);
-    }
-    for (int i = 0; i < VISITS; i++)
-        if (m.visits[i].open)
-            quit_visit(&m, &m.visits[i]);
-    check_store(&m);
-    printf("%ld steps, %ld sessions, %ld changes of the store; %ld messages retrieved, %ld refused; "
-           "%ld removed, %ld kept that had changed\n", m.steps, m.sessions, m.changes, m.retrieved, m.refused,
-           m.removed, m.kept);
-    check(m.retrieved > 0 && m.refused > 0 && m.removed > 0 && m.kept > 0);
-    end_server(&m.s);
-}
-
-/* ---- Random sessions, all at once -------------------------------------------------------------------- */
-
-/*
- * Clients of two servers on one store, and a deliverer, that do what they like at the same time. Each message
- * says which one it is, and its size and its unique-id are no other's, so that a client knows what it should
- * get. Messages are delivered, get flags, are removed by the deliverer, and by clients once they have retrieved
- * them: none may be lost. A few others are written in place and replaced all the time, and removed by nobody.
- * (A message that gets the name of another one just when QUIT removes that is lost to any server that does not
- * rename files: so the names that are removed are never used again.)
- */
-enum {
-    MESSAGES_MOST = 4 * 1024 * 1024,
-    CHANGING = 8,               /* messages that are written in place, the first one LONG */
-    RACERS = 5,                 /* clients */
-    FIRST_SIZE = 4000, SIZES_MOST = 15000, CHANGING_MOST = 2000,
-    LONG = 3000 * 1000,         /* more than the system holds for a client that takes little at a time */
-    RACE_TEXT = 3100 * 1000
-};
-
-/* What is known of a delivered message. */
-enum { DELIVERED = 1, REMOVED = 2, ASKED = 4, CONFIRMED = 8 };
-
-static struct race {
-    atomic_bool over;
-    atomic_uint next;           /* the number of the next message */
-    atomic_long sessions, whole, refused, cut, quits, unready;
-    atomic_uchar fate[MESSAGES_MOST];
-    _Atomic uint64_t id[MESSAGES_MOST];         /* a hash of the unique-id it was listed with; 0: none yet */
-} *race;
-
-/* Writes the message of a number, with LF alone, to RACE_TEXT octets. Returns how many it has on the wire. */
-static size_t
-race_text(unsigned number, bool changing, char *text)
-{
-    const size_t wire = !changing ? FIRST_SIZE + number % SIZES_MOST :
-                        (number % 8 == 0 ? LONG : 200) + number % CHANGING_MOST;
-    size_t length = (size_t)sprintf(text, "Number: %u\nKind: %s\n\n", number, changing ? "changing" : "delivered");
-
-    for (size_t left = wire - length - 3; left > 0;) {
-        size_t line = left < 68 ? left - 2 : 62;
-
-        memset(text + length, "abcdefgh.jklmnop"[(number + left) % 16], line);
-        length += line;
-        text[length++] = '\n';
-        left -= line + 2;
-    }
-    text[length] = '\0';
-    return wire;
-}
-
-static uint64_t
-hash_text(const char *text)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
-    return hash | 1;
-}
-
-/* Delivers, flags and removes, until it is over. It has up to 40 messages that nobody else has removed. */
-static void
-race_deliverer(void)
-{
-    static char text[RACE_TEXT];
-    struct { unsigned number; char flags[8]; } own[40];
-    char path[64], to[64];
-    unsigned count = 0;
-
-    while (!race->over) {
-        unsigned number, what = dice(100);
-
-        if (what < 40 && count < 40) {
-            number = race->next++;
-            check(number < MESSAGES_MOST);
-            race_text(number, false, text);
-            race->fate[number] |= DELIVERED;
-            own[count].number = number;
-            strcpy(own[count].flags, dice(2) == 0 ? "" : ":2,");
-            snprintf(path, sizeof path, "%u%s", number, own[count++].flags);
-            deliver(path, text);
-        } else if (what < 75 && count > 0) {
-            unsigned i = dice(count);
-
-            snprintf(path, sizeof path, "store/%u%s", own[i].number, own[i].flags);
-            if (own[i].flags[0] == '\0' || what < 45) {
-                race->fate[own[i].number] |= REMOVED;
-                unlink(path);
-                own[i] = own[--count];
-            } else {
-                strcpy(own[i].flags, dice(2) == 0 ? ":2," : dice(2) == 0 ? ":2,S" : ":2,T");
-                snprintf(to, sizeof to, "store/%u%s", own[i].number, own[i].flags);
-                if (rename(path, to) != 0) {
-                    check(errno == ENOENT);
-                    own[i] = own[--count];
-                }
-            }
-        } else {
-            number = race->next++;
-            check(number < MESSAGES_MOST);
-            race_text(number, true, text);
-            snprintf(path, sizeof path, "store/changing-%u", number % 8 == 0 ? 0 : 1 + dice(CHANGING - 1));
-            if (what < 90)
-                deliver(strchr(path, '/') + 1, text);
-            else
-                put(path, text);
-        }
-        if (count >= 40) {                      /* those that clients removed are no longer its own */
-            for (unsigned i = 0; i < count;) {
-                snprintf(path, sizeof path, "store/%u%s", own[i].number, own[i].flags);
-                if (exists(path))
-                    i++;
-                else
-                    own[i] = own[--count];
-            }
-        }
-        if (dice(4) == 0)
-            poll(NULL, 0, (int)dice(4));
-    }
-}
-
-struct racing {
-    struct client c;
-    int count;
-    size_t size[256];
-    uint64_t id[256];
-    unsigned number[256];       /* once it was retrieved; else 0 */
-    bool marked[256];
-};
-
-/* Reads LIST and UIDL at the start of a session, or compares them with what they said then. */
-static void
-race_listing(struct racing *r, bool first)
-{
-    const char *line;
-    int n, count = 0;
-
-    send_text(&r->c, "LIST\r\nUIDL\r\n");
-    expect(&r->c, "+OK*");
-    while ((line = next_line(&r->c)) != NULL && strcmp(line, ".") != 0) {
-        size_t size;
-
-        check(sscanf(line, "%d %zu", &n, &size) == 2 && n >= 1 && n < 256 && !r->marked[n]);
-        check(first ? n == count + 1 : size == r->size[n]);
-        r->size[n] = size;
-        count++;
-    }
-    check(line != NULL);
-    r->count = first ? count : r->count;
-    expect(&r->c, "+OK*");
-    while ((line = next_line(&r->c)) != NULL && strcmp(line, ".") != 0) {
-        uint64_t hash = hash_text(strchr(line, ' ') != NULL ? strchr(line, ' ') : line);
-
-        n = atoi(line);
-        check(n >= 1 && n <= r->count && !r->marked[n] && (first || hash == r->id[n]));
-        r->id[n] = hash;
-        count--;
-    }
-    check(line != NULL && count == 0);
-    for (int i = 1; first && i <= r->count; i++)
-        for (int k = 1; k < i; k++)
-            check(r->id[i] != r->id[k]);
-}
-
-/* Retrieves a message. Returns false when the connection ended instead. */
-static bool
-race_retrieve(struct racing *r, int n)
-{
-    static char wanted[RACE_TEXT];
-    char command[32], *body;
-    const char *line;
-    unsigned number;
-    uint64_t none = 0;
-    size_t length = 0, lines = 0, room = 0;
-    bool changing, same;
-
-    snprintf(command, sizeof command, "RETR %d\r\n", n);
-    send_text(&r->c, command);
-    line = next_line(&r->c);
-    check(line != NULL);
-    if (!matches(line, "+OK*")) {
-        check(matches(line, "-ERR*"));
-        race->refused++;
-        return true;
-    }
-    for (body = NULL; (line = next_line(&r->c)) != NULL && strcmp(line, ".") != 0;) {
-        size_t size = strlen(line += *line == '.');
-
-        if (room - length < size + 3) {
-            room = room * 2 + size + 4096;
-            body = realloc(body, room);
-            check(body != NULL);
-        }
-        memcpy(body + length, line, size);
-        memcpy(body + length + size, "\n", 2);
-        length += size + 1;
-        lines++;
-    }
-    if (line == NULL) {
-        race->cut++;
-        free(body);
-        return false;
-    }
-    race->whole++;
-    if (body == NULL) {                         /* it was met between being cut and being written */
-        check(r->size[n] == 0);
-        return true;
-    }
-    check(sscanf(body, "Number: %u", &number) == 1 && number > 0 && number < MESSAGES_MOST);
-    changing = strncmp(strchr(body, '\n'), "\nKind: changing", 15) == 0;
-    same = race_text(number, changing, wanted) == r->size[n] && strcmp(wanted, body) == 0;
-    /* Or the session began when half of it was written, which may end within a line. */
-    if (!same && !(changing && strlen(wanted) > length && strncmp(wanted, body, length - 1) == 0 &&
-                   (length + lines == r->size[n])))
-        fail("message %d has %zu octets, but what came is number %u: %.60s", n, r->size[n], number, body);
-    if (same && !atomic_compare_exchange_strong(&race->id[number], &none, r->id[n]) && none != r->id[n])
-        fail("number %u was told with two unique-ids", number);
-    check(r->number[n] == 0 || r->number[n] == number);
-    r->number[n] = number;
-    if (!changing && !r->marked[n] && dice(3) == 0) {
-        snprintf(command, sizeof command, "DELE %d", n);
-        ask(&r->c, command, "+OK*");
-        r->marked[n] = true;
-    }
-    free(body);
-    return true;
-}
-
-/* Holds one session that does what it likes. */
-static void
-race_session(const struct server *s)
-{
-    static struct racing r;
-    const char *line;
-    bool good = true;
-
-    r = (struct racing){.c = dice(3) == 0 ? connect_narrow(s) : connect_to(s)};
-    line = next_line(&r.c);
-    check(line != NULL);
-    if (!matches(line, "+OK*")) {               /* the store could not be read: only so now and then */
-        check(matches(line, "-ERR [SYS/TEMP]*"));
-        race->unready++;
-        hang_up(&r.c);
-        return;
-    }
-    race->sessions++;
-    race_listing(&r, true);
-    for (unsigned steps = dice(30); steps > 0 && r.count > 0 && good; steps--) {
-        int n = 1 + (int)dice((unsigned)r.count);
-
-        if (dice(12) == 0)                      /* the long one more often than the others */
-            for (int k = 1; k <= r.count; k++)
-                n = r.size[k] >= LONG ? k : n;
-        if (dice(10) == 0)
-            race_listing(&r, false);
-        else if (dice(40) == 0) {
-            ask(&r.c, "RSET", "+OK*");
-            memset(r.marked, 0, sizeof r.marked);
-        } else if (!r.marked[n])
-            good = race_retrieve(&r, n);
-    }
-    if (!good || dice(3) == 0) {
-        if (dice(2) == 0)
-            reset(&r.c);
-        else
-            hang_up(&r.c);
-        return;
-    }
-    for (int n = 1; n <= r.count; n++)
-        if (r.marked[n])
-            race->fate[r.number[n]] |= ASKED;
-    ask(&r.c, "QUIT", "+OK*");
-    race->quits++;
-    for (int n = 1; n <= r.count; n++)
-        if (r.marked[n])
-            race->fate[r.number[n]] |= CONFIRMED;
-    expect_end(&r.c);
-}
-
-/* Each message that was delivered is there, or somebody had it removed who could. */
-static void
-race_settle(void)
-{
-    static bool here[MESSAGES_MOST];
-    DIR *directory = opendir("store");
-    struct dirent *entry;
-    unsigned there = 0, delivered = 0, removed = 0;
-
-    check(directory != NULL);
-    while ((entry = readdir(directory)) != NULL) {
-        static char text[RACE_TEXT];
-        char path[300], *found;
-        unsigned number = (unsigned)atoi(entry->d_name);
-
-        if (number == 0)
-            continue;
-        here[number] = true;
-        there++;
-        snprintf(path, sizeof path, "store/%s", entry->d_name);
-        found = slurp(path);
-        race_text(number, false, text);
-        check(strcmp(found, text) == 0);
-        free(found);
-    }
-    closedir(directory);
-    for (unsigned number = 1; number < race->next; number++) {
-        unsigned fate = race->fate[number];
-
-        delivered += (fate & DELIVERED) != 0;
-        removed += (fate & CONFIRMED) != 0;
-        if ((fate & DELIVERED) != 0 && !here[number] && (fate & (REMOVED | ASKED)) == 0)
-            fail("number %u is lost", number);
-        if (here[number] && (fate & CONFIRMED) != 0)
-            fail("number %u was removed, and is there", number);
-    }
-    printf("%ld sessions, %ld with QUIT; %ld messages retrieved, %ld refused, %ld cut off; %u delivered, "
-           "%u removed by clients, %u left\n", race->sessions, race->quits, race->whole, race->refused, race->cut,
-           delivered, removed, there);
-    check(removed > 0 && race->whole > 0 && race->refused > 0);
-    check(race->unready <= race->sessions / 100);
-}
-
-static void
-random_race(void)
-{
-    struct server s[2];         /* one store: there is no lock that they could hold */
-    pid_t pids[RACERS + 1];
-    uint64_t seed;
-    int64_t end;
-
-    race = mmap(NULL, sizeof *race, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    check(race != MAP_FAILED);
-    race->next = 1;
-    seed_dice();
-    seed = dice_state;
-    end = clock_ms() + random_seconds() * INT64_C(1000);
-    make_store(0);
-    for (int i = 0; i < CHANGING; i++) {
-        static char text[RACE_TEXT];
-        char path[64];
-
-        snprintf(path, sizeof path, "store/changing-%d", i);
-        race_text(race->next++, true, text);
-        put(path, text);
-    }
-    for (int i = 0; i < 2; i++)
-        s[i] = start_server("-d store 0");
-    for (int i = 0; i <= RACERS; i++) {
-        pids[i] = fork();
-        check(pids[i] >= 0);
-        if (pids[i] > 0)
-            continue;
-        dice_state = seed + (unsigned)i;
-        if (i == RACERS)
-            race_deliverer();
-        while (!race->over)
-            race_session(&s[dice(2)]);
-        exit(0);
-    }
-    while (clock_ms() < end && !race->over) {
-        siginfo_t ended = {.si_pid = 0};
-
-        waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT);
-        race->over = ended.si_pid != 0;         /* one of them has failed, and said why */
-        poll(NULL, 0, 100);
-    }
-    race->over = true;
-    for (int i = 0; i <= RACERS; i++)
-        check(wait_for(pids[i]) == 0);
-    for (int i = 0; i < 2; i++)
-        await(sessions_of(&s[i], NULL) == 0);
-    race_settle();
-    for (int i = 0; i < 2; i++) {
-        free(in_step(&s[i]));
-        end_server(&s[i]);
-    }
-}
-
-/* ---- The share of one address ------------------------------------------------------------------------ */
+/* ---- The share of one address ---------------------------------------------------------------- */
 
 #define SHARE_TAKEN "-ERR [SYS/TEMP] too many sessions from your address*"
 #define ALL_TAKEN "-ERR [SYS/TEMP] too many sessions,*"
 
 /* From one address: as many sessions as there may be, and then that refusal. */
 static void
-take_share(const struct server *s, int i, const char *from, struct client *c, int share, const char *refusal)
+take_share(const struct server *s, int i, const char *from, struct client *c, int share,
+           const char *refusal)
 {
     struct client more;
 
@@ -2480,8 +1413,8 @@ take_share(const struct server *s, int i, const char *from, struct client *c, in
 }
 
 /*
- * One address gets a quarter of the places, IPv4 and IPv6, and gets it back when its sessions end in whatever
- * way; others still get in; and this machine gets what is left.
+ * One address gets a quarter of the places, IPv4 and IPv6, and gets it back when its sessions end
+ * in whatever way; others still get in; and this machine gets what is left.
  */
 static void
 shares(void)
@@ -2585,11 +1518,11 @@ link_address(void)
     end_server(&s);
 }
 
-/* ---- All of them ------------------------------------------------------------------------------------- */
+/* ---- All of them ----------------------------------------------------------------------------- */
 
 static const struct load {
     const char *name;
-    int seconds;                /* in which it must be over, in the check and at full size; the random ones */
+    int seconds; /* in which it must be over, in the check and at full size; the random ones */
     int full_seconds;           /* have their own besides */
     void (*run)(void);
 } loads[] = {
@@ -2628,8 +1561,8 @@ main(int argc, char **argv)
     }
     full = strcmp(argv[1], "full") == 0;
     for (int i = 0; i < LOADS; i++)
-        tests[i] = (struct test){
-            loads[i].name, loads[i].run, amount(loads[i].seconds, loads[i].full_seconds) + random_seconds()
-        };
+        tests[i] =
+            (struct test){loads[i].name, loads[i].run,
+                          amount(loads[i].seconds, loads[i].full_seconds) + random_seconds()};
     return run_tests(tests, LOADS, LOADS_AT_ONCE, argv + 2);
 }

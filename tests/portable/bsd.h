@@ -77,32 +77,31 @@ bsd_unlinkat(int directory, const char *path, int flags)
     return result;
 }
 
-/* A socket has no inode. With WHOLE_SECONDS times are as on HFS+ and FAT. */
-static inline int
-bsd_stat_done(int result, struct stat *status)
-{
-    if (result != 0)
-        return result;
-#ifdef WHOLE_SECONDS
-    status->st_atim.tv_nsec = status->st_mtim.tv_nsec = status->st_ctim.tv_nsec = 0;
-#endif
-    if (S_ISSOCK(status->st_mode)) {
-        status->st_dev = 0;
-        status->st_ino = 0;
-    }
-    return result;
-}
-
-static inline int
-bsd_fstat(int fd, struct stat *status)
-{
-    return bsd_stat_done((fstat)(fd, status), status);
-}
-
+/* With WHOLE_SECONDS, times are as on HFS+ and FAT. */
 static inline int
 bsd_fstatat(int directory, const char *path, struct stat *status, int flags)
 {
-    return bsd_stat_done((fstatat)(directory, path, status, flags), status);
+    int result = (fstatat)(directory, path, status, flags);
+
+#ifdef WHOLE_SECONDS
+    if (result == 0)
+        status->st_atim.tv_nsec = status->st_mtim.tv_nsec = status->st_ctim.tv_nsec = 0;
+#endif
+    return result;
+}
+
+/* An Internet socket has no inode. */
+static inline int
+bsd_fstat(int fd, struct stat *status)
+{
+    struct sockaddr address;
+    socklen_t length = sizeof address;
+    int result = bsd_fstatat(fd, "", status, AT_EMPTY_PATH);
+
+    if (result == 0 && S_ISSOCK(status->st_mode) && getsockname(fd, &address, &length) == 0 &&
+        address.sa_family != AF_UNIX)
+        status->st_dev = status->st_ino = 0;
+    return result;
 }
 
 /* Some file systems tell the type of no file. */

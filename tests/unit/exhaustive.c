@@ -1,7 +1,9 @@
 /*
- * exhaustive.c - every short message, command line and pair of names, against an independent reference
+ * exhaustive.c - every short message, command line and pair of names, against an independent
+ * reference
  *
- * The references follow the RFC word by word, one byte at a time. They share no code with the programs.
+ * The references follow the RFC word by word, one byte at a time. They share no code with the
+ * programs.
  */
 int server_main(int, char **);
 #define main server_main
@@ -39,8 +41,8 @@ print(const char *what, const struct bytes *b)
 }
 
 /*
- * Sets *b to the next text over an alphabet: all texts of one length, then the longer ones. Returns false
- * after the last text of max bytes.
+ * Sets *b to the next text over an alphabet: all texts of one length, then the longer ones.
+ * Returns false after the last text of max bytes.
  */
 static bool
 next_text(struct bytes *b, const char *alphabet, size_t letters, size_t max)
@@ -58,9 +60,12 @@ next_text(struct bytes *b, const char *alphabet, size_t letters, size_t max)
     return b->length <= max;
 }
 
-/* ---- Messages: stuffed by one side, unstuffed by the other ------------------------------------------- */
+/* ---- Messages: stuffed by one side, unstuffed by the other ----------------------------------- */
 
-/* Returns what the wire carries for a file (RFC 1939 section 3), and in *octets the size that LIST shows. */
+/*
+ * Returns what the wire carries for a file (RFC 1939 section 3), and in *octets the size that
+ * LIST shows.
+ */
 static struct bytes
 wire_of(const struct bytes *file, uint64_t *octets)
 {
@@ -101,7 +106,10 @@ copy_of(const struct bytes *file)
     return copy;
 }
 
-/* Returns the message at the start of a stream, and in *end where its final dot line ends, 0: not yet. */
+/*
+ * Returns the message at the start of a stream, and in *end where its final dot line ends, 0: not
+ * yet.
+ */
 static struct bytes
 message_in(const struct bytes *wire, size_t *end)
 {
@@ -151,7 +159,10 @@ stuff(const struct bytes *file, size_t cut, uint64_t *octets)
     return wire;
 }
 
-/* Unstuffs a stream in two pieces. Returns the lines; *end and *octets are those of message_in and LIST. */
+/*
+ * Unstuffs a stream in two pieces. Returns the lines; *end and *octets are those of message_in
+ * and LIST.
+ */
 static struct bytes
 unstuff(const struct bytes *wire, size_t cut, size_t *end, uint64_t *octets)
 {
@@ -229,7 +240,7 @@ test_streams(void)
     } while (next_text(&wire, "\r\n.x\0", 5, MESSAGE_MAX));
 }
 
-/* ---- Command lines ----------------------------------------------------------------------------------- */
+/* ---- Command lines --------------------------------------------------------------------------- */
 
 static bool
 is_blank(char c)
@@ -253,8 +264,9 @@ is(const char *text, const char *start, size_t length)
 }
 
 /*
- * The grammar: line = *blank [word *(1*blank word)] *blank, where a word has no blank in it. The first word
- * names a command in any case. PASS has one argument: what follows one blank, if that is not empty.
+ * The grammar: line = *blank [word *(1*blank word)] *blank, where a word has no blank in it. The
+ * first word names a command in any case. PASS has one argument: what follows one blank, if that
+ * is not empty.
  */
 static bool
 parsed_by_grammar(const char *line)
@@ -282,13 +294,15 @@ parsed_by_grammar(const char *line)
     }
 
     int verb = 0;
-    while (words > 0 && verb < POP3_VERBS && !names(line + start[0], size[0], pop3_commands[verb].name))
+    while (words > 0 && verb < POP3_VERBS &&
+           !names(line + start[0], size[0], pop3_commands[verb].name))
         verb++;
 
     memcpy(copy, line, length + 1);
     struct pop3_request r = pop3_parse(copy);
     if (words == 0)
-        return r.verb == POP3_VERBS && r.word[0] == '\0' && r.count == 0 && r.argument[0][0] == '\0';
+        return r.verb == POP3_VERBS && r.word[0] == '\0' && r.count == 0 &&
+               r.argument[0][0] == '\0';
     return (int)r.verb == verb && is(r.word, line + start[0], size[0]) && r.count == words - 1
         && is(r.argument[0], words > 1 ? line + start[1] : "", words > 1 ? size[1] : 0)
         && is(r.argument[1], words > 2 ? line + start[2] : "", words > 2 ? size[2] : 0);
@@ -357,7 +371,7 @@ test_numbers(void)
     } while (next_text(&text, "019+- x/:", 9, 5));
 }
 
-/* ---- The order of names ------------------------------------------------------------------------------ */
+/* ---- The order of names ---------------------------------------------------------------------- */
 
 static int
 sign(int number)
@@ -365,7 +379,10 @@ sign(int number)
     return (number > 0) - (number < 0);
 }
 
-/* Returns how the number at the start of a compares with that of b, and in *digits how long each one is. */
+/*
+ * Returns how the number at the start of a compares with that of b, and in *digits how long each
+ * one is.
+ */
 static int
 compare_numbers(const char *a, const char *b, size_t digits[2])
 {
@@ -378,7 +395,10 @@ compare_numbers(const char *a, const char *b, size_t digits[2])
     return (x > y) - (x < y);
 }
 
-/* The order as CONTRACT describes it: runs of digits as numbers, everything else by bytes, then all bytes. */
+/*
+ * The order as CONTRACT describes it: runs of digits as numbers, everything else by bytes, then
+ * all bytes.
+ */
 static int
 order_of(const char *a, const char *b)
 {
@@ -415,7 +435,8 @@ order_of_messages(const char *a, const char *b)
 
         bases[i] = slash != NULL ? slash + 1 : names[i];
         flags = strstr(bases[i], ":2,");
-        snprintf(unflagged[i], NAME_ROOM, "%.*s", flags != NULL ? (int)(flags - bases[i]) : NAME_ROOM, bases[i]);
+        snprintf(unflagged[i], NAME_ROOM, "%.*s",
+                 flags != NULL ? (int)(flags - bases[i]) : NAME_ROOM, bases[i]);
     }
     order = order_of(unflagged[0], unflagged[1]);
     if (order == 0)
@@ -433,8 +454,9 @@ by_order(const void *a, const void *b)
 }
 
 /*
- * Sorted by the order, each name comes before all that follow it, and each pair compares as described. That
- * every pair agrees with one sequence is what makes an order total and transitive, so triples add nothing.
+ * Sorted by the order, each name comes before all that follow it, and each pair compares as
+ * described. That every pair agrees with one sequence is what makes an order total and
+ * transitive, so triples add nothing.
  */
 static void
 check_order(void)
@@ -446,7 +468,8 @@ check_order(void)
         for (size_t k = 0; k < name_count && wrong < 10; k++) {
             int order = sign(name_compare(all_names[i], all_names[k]));
 
-            if (order != (i > k) - (i < k) || order != sign(order_of_messages(all_names[i], all_names[k]))) {
+            if (order != (i > k) - (i < k) ||
+                order != sign(order_of_messages(all_names[i], all_names[k]))) {
                 wrong++;
                 printf("\"%s\" and \"%s\" compare as %d\n", all_names[i], all_names[k], order);
             }
@@ -472,7 +495,8 @@ test_names(void)
 static void
 test_names_of_maildir(void)
 {
-    static const char *const pieces[] = {"a", "1", "01", ":2,", "S"}, *const folders[] = {"new/", "cur/"};
+    static const char *const pieces[] = {"a", "1", "01", ":2,", "S"}, *const folders[] = {"new/",
+                                                                                          "cur/"};
     struct bytes text = {0};
 
     name_count = 0;

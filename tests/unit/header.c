@@ -1,7 +1,8 @@
 /*
  * header.c - pop3.h, part by part
  *
- * It is included twice, and first, which proves that it needs nothing before it and guards itself.
+ * It is included twice, and first, which proves that it needs nothing before it and guards
+ * itself.
  */
 #include "../../pop3.h"
 #include "../../pop3.h"
@@ -10,7 +11,7 @@
 
 #include <ctype.h>
 
-/* ---- The command table, words and numbers ------------------------------------------------------------ */
+/* ---- The command table, words and numbers ---------------------------------------------------- */
 
 /* Every command is there, and what HELP shows of its arguments is what is asked of them. */
 static void
@@ -70,7 +71,8 @@ test_find(void)
 
 /* Parses a copy of text and compares what came of it. */
 static bool
-parses(const char *text, enum pop3_verb verb, const char *word, int count, const char *first, const char *second)
+parses(const char *text, enum pop3_verb verb, const char *word, int count, const char *first,
+       const char *second)
 {
     static char line[300];
     struct pop3_request r;
@@ -156,14 +158,15 @@ static void
 test_number_refused(void)
 {
     static const char *const texts[] = {
-        "+1", "-1", "-0", "1x", "x1", "1 ", " 1", "1\t", "1\r", "1.0", "0x1", "1e3", "1-2", "*", "\xB2", "/", ":",
+        "+1",  "-1",  "-0",  "1x",  "x1", "1 ",   " 1", "1\t", "1\r",
+        "1.0", "0x1", "1e3", "1-2", "*",  "\xB2", "/",  ":",
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         CHECK(refused(texts[i], UINT64_MAX));
 }
 
-/* ---- Byte-stuffing ----------------------------------------------------------------------------------- */
+/* ---- Byte-stuffing --------------------------------------------------------------------------- */
 
 enum { TEXT_MAX = 64 };
 
@@ -185,7 +188,10 @@ same(const struct text *a, const struct text *b)
     return a->length == b->length && memcmp(a->octets, b->octets, a->length) == 0;
 }
 
-/* What the wire carries for a file, by the letter of RFC 1939, an octet at a time and in no hurry. */
+/*
+ * What the wire carries for a file, by the letter of RFC 1939, an octet at a time and in no
+ * hurry.
+ */
 static struct text
 plain_stuff(const struct text *file)
 {
@@ -208,7 +214,10 @@ plain_stuff(const struct text *file)
     return wire;
 }
 
-/* pop3_stuff, with the file handed over in pieces of so many octets, and what its caller adds at the end. */
+/*
+ * pop3_stuff, with the file handed over in pieces of so many octets, and what its caller adds at
+ * the end.
+ */
 static struct text
 stuffed(const struct text *file, size_t piece)
 {
@@ -227,8 +236,8 @@ stuffed(const struct text *file, size_t piece)
 }
 
 /*
- * pop3_unstuff, cut at one place and then in pieces of so many octets. *taken is how much of the wire it
- * took up to the final dot, or 0 if it did not find one.
+ * pop3_unstuff, cut at one place and then in pieces of so many octets. *taken is how much of the
+ * wire it took up to the final dot, or 0 if it did not find one.
  */
 static struct text
 unstuffed(const struct text *wire, size_t cut, size_t piece, size_t *taken, uint64_t *octets)
@@ -255,7 +264,7 @@ unstuffed(const struct text *wire, size_t cut, size_t piece, size_t *taken, uint
     return file;
 }
 
-/* Says whether a file travels as wire (without the final dot), in pieces of any size. */
+/* Returns true if a file travels as wire (without the final dot), in pieces of any size. */
 static bool
 travels_as(const char *file, size_t file_length, const char *wire, size_t wire_length)
 {
@@ -298,7 +307,10 @@ test_stuff(void)
     TRAVELS_AS("\xFF\xFE\n\x80", "\xFF\xFE\r\n\x80\r\n");
 }
 
-/* Long texts, of which the octets that matter are many or few: every way to copy them, and all of it in pieces. */
+/*
+ * Long texts, of which the octets that matter are many or few: every way to copy them, and all of
+ * it in pieces.
+ */
 static void
 test_stuff_random(void)
 {
@@ -330,7 +342,10 @@ test_stuff_random(void)
     CHECK(wrong == 0);
 }
 
-/* Says whether what comes over the wire is taken as file, wherever it is cut, and the wire up to its end. */
+/*
+ * Returns true if what comes over the wire is taken as file, wherever it is cut, and the wire up
+ * to its end.
+ */
 static bool
 arrives_as(const char *wire, size_t wire_length, const char *file, size_t file_length)
 {

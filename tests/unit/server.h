@@ -1,8 +1,9 @@
 /*
- * server.h - what the unit tests of server.c share: the program itself, replaced system calls, stores, sessions
+ * server.h - what the unit tests of server.c share: the program itself, replaced system calls,
+ * stores, sessions
  *
- * Four calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or take long,
- * inotify can be missing, and preads are counted.
+ * Four calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or
+ * take long, inotify can be missing, and preads are counted.
  */
 #ifndef UNIT_SERVER_H
 #define UNIT_SERVER_H
@@ -10,7 +11,10 @@
 #define clock_gettime unit_clock_gettime        /* in pop3.h, too */
 #include "../../pop3.h"
 
-/* The true pread() is declared by now: with 32 bits the headers put another function in its place. */
+/*
+ * The true pread() is declared by now: with 32 bits the headers put another function in its
+ * place.
+ */
 ssize_t unit_pread(int file, void *block, size_t length, off_t offset);
 int unit_fsync(int file);
 
@@ -33,7 +37,7 @@ int server_main(int, char **);
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #endif
 
-/* ---- Replaced calls ---------------------------------------------------------------------------------- */
+/* ---- Replaced calls -------------------------------------------------------------------------- */
 
 #undef clock_gettime
 int clock_gettime(clockid_t clock, struct timespec *time);
@@ -100,10 +104,12 @@ ssize_t
 unit_pread(int file, void *block, size_t length, off_t offset)
 {
     reads++;
-    return pread(file, block, read_limit > 0 && length > (size_t)read_limit ? (size_t)read_limit : length, offset);
+    return pread(file, block,
+                 read_limit > 0 && length > (size_t)read_limit ? (size_t)read_limit : length,
+                 offset);
 }
 
-/* ---- Files and stores -------------------------------------------------------------------------------- */
+/* ---- Files and stores ------------------------------------------------------------------------ */
 
 static uint32_t dice_state = 1;
 
@@ -152,7 +158,17 @@ empty_store(void)
 static struct store
 new_store(void)
 {
-    return (struct store){.path = "store", .directory = -1, .inotify = -1, .ruleset = -1, .scanned = true};
+    static bool stale[2]; /* of the store under test, and of the one that it is compared with */
+    static int next;
+    bool *own = &stale[next++ % 2];
+
+    *own = false;
+    return (struct store){.path = "store",
+                          .directory = -1,
+                          .inotify = -1,
+                          .ruleset = -1,
+                          .scanned = true,
+                          .stale = own};
 }
 
 static void
@@ -202,7 +218,6 @@ static bool
 run_session(const struct settings *settings, const struct store *store, int socket)
 {
     struct session *s = calloc(1, sizeof *s);
-    bool stale;
 
     s->settings = settings;
     s->store = store;
@@ -210,11 +225,10 @@ run_session(const struct settings *settings, const struct store *store, int sock
     s->began = wire_clock();
     wire_open(&s->wire, socket, socket);
     session_run(s);
-    stale = s->stale;
     names_free(&s->renamed);
     free(s->deleted);
     free(s);
-    return stale;
+    return *store->stale;
 }
 
 /* Sends commands to a session on a store. Returns its answers until the next call. */

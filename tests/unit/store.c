@@ -1,11 +1,12 @@
 /*
- * store.c - the server's store: unique-ids, the order of names, measuring, the index and what it notices
+ * store.c - the server's store: unique-ids, the order of names, measuring, the index and what it
+ * notices
  */
 #include "server.h"
 
 #include <sys/un.h>
 
-/* ---- The hash -------------------------------------------------------------------------- */
+/* ---- The hash -------------------------------------------------------------------------------- */
 
 /* SipHash-2-4-128 once more, from its description, with all of the text at hand. */
 
@@ -29,10 +30,8 @@ simple_rounds(uint64_t v[4], int rounds)
 static void
 simple_hash(const uint64_t key[2], const unsigned char *text, size_t length, unsigned char hash[16])
 {
-    uint64_t v[4] = {
-        key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d ^ 0xee, key[0] ^ 0x6c7967656e657261,
-        key[1] ^ 0x7465646279746573
-    };
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d ^ 0xee,
+                     key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573};
 
     for (size_t at = 0; at <= length; at += 8) {
         uint64_t word = at + 8 > length ? (uint64_t)length << 56 : 0;
@@ -59,15 +58,19 @@ static void
 test_hash_published(void)
 {
     static const unsigned char published[2][16] = {
-        {0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6, 0x6d, 0xf6, 0x72, 0x14, 0xc7, 0x55, 0x02, 0x93},
-        {0xda, 0x87, 0xc1, 0xd8, 0x6b, 0x99, 0xaf, 0x44, 0x34, 0x76, 0x59, 0x11, 0x9b, 0x22, 0xfc, 0x45},
+        {0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6, 0x6d, 0xf6, 0x72, 0x14, 0xc7, 0x55, 0x02,
+         0x93},
+        {0xda, 0x87, 0xc1, 0xd8, 0x6b, 0x99, 0xaf, 0x44, 0x34, 0x76, 0x59, 0x11, 0x9b, 0x22, 0xfc,
+         0x45},
     };
 
     for (size_t length = 0; length < 2; length++) {
         unsigned char id[16], simple[16];
         struct hash hash = {
-            .v0 = published_key[0] ^ 0x736f6d6570736575, .v1 = published_key[1] ^ 0x646f72616e646f6d ^ 0xee,
-            .v2 = published_key[0] ^ 0x6c7967656e657261, .v3 = published_key[1] ^ 0x7465646279746573,
+            .v0 = published_key[0] ^ 0x736f6d6570736575,
+            .v1 = published_key[1] ^ 0x646f72616e646f6d ^ 0xee,
+            .v2 = published_key[0] ^ 0x6c7967656e657261,
+            .v3 = published_key[1] ^ 0x7465646279746573,
         };
 
         hash_add(&hash, (const unsigned char *)"", length);
@@ -98,16 +101,73 @@ test_hash_lengths(void)
     }
 }
 
-/* ---- Names and their order ------------------------------------------------------------- */
+/* ---- Names and their order ------------------------------------------------------------------- */
 
-static const char *const nasty_names[] = {
-    "0", "00", "000", "1", "01", "001", "1a", "01a", "1a1", "01a01", "1a01", "01a1", "1.", "1.eml",
-    "2.eml", "10.eml", "010.eml", "9", "09", "10", "99999999999999999999", "099999999999999999999",
-    "100000000000000000000", "18446744073709551616", "a", "A", "a0", "a00", "a0b", "a00b", "a-1", "a-01",
-    "a+1", "a1", "a2", "a10", "a1b2", "a01b1", "a1b02", "\x80", "\xff", "\xc3\xa4", " ", " 1", "1 ", "-",
-    "0-", "0a", "00a", "1-2-3", "1-02-3", "1-2-03", "1.eml:2,", "1.eml:2,S", "z", "/", ":", "1:", "1/",
-    "a/", "a:", "09a", "9a", "9b", "09b"
-};
+static const char *const nasty_names[] = {"0",
+                                          "00",
+                                          "000",
+                                          "1",
+                                          "01",
+                                          "001",
+                                          "1a",
+                                          "01a",
+                                          "1a1",
+                                          "01a01",
+                                          "1a01",
+                                          "01a1",
+                                          "1.",
+                                          "1.eml",
+                                          "2.eml",
+                                          "10.eml",
+                                          "010.eml",
+                                          "9",
+                                          "09",
+                                          "10",
+                                          "99999999999999999999",
+                                          "099999999999999999999",
+                                          "100000000000000000000",
+                                          "18446744073709551616",
+                                          "a",
+                                          "A",
+                                          "a0",
+                                          "a00",
+                                          "a0b",
+                                          "a00b",
+                                          "a-1",
+                                          "a-01",
+                                          "a+1",
+                                          "a1",
+                                          "a2",
+                                          "a10",
+                                          "a1b2",
+                                          "a01b1",
+                                          "a1b02",
+                                          "\x80",
+                                          "\xff",
+                                          "\xc3\xa4",
+                                          " ",
+                                          " 1",
+                                          "1 ",
+                                          "-",
+                                          "0-",
+                                          "0a",
+                                          "00a",
+                                          "1-2-3",
+                                          "1-02-3",
+                                          "1-2-03",
+                                          "1.eml:2,",
+                                          "1.eml:2,S",
+                                          "z",
+                                          "/",
+                                          ":",
+                                          "1:",
+                                          "1/",
+                                          "a/",
+                                          "a:",
+                                          "09a",
+                                          "9a",
+                                          "9b",
+                                          "09b"};
 
 enum { NASTY_NAMES = sizeof nasty_names / sizeof *nasty_names };
 
@@ -115,17 +175,39 @@ static void
 test_name_examples(void)
 {
     /* Names in their order. Flags and folders decide last. */
-    static const char *const order[] = {
-        "0", "01", "1", "1.eml", "2.eml", "09", "10", "010.eml", "99999999999999999999",
-        "100000000000000000000", "A", "a", "a1", "a1b1", "a1b2", "a2", "a10", "b", "new/c", "cur/c:2,", "new/c:2,", "cur/c:2,S", "c1:2,", "c2", "c:2", "\xc3\xa4"
-    };
+    static const char *const order[] = {"0",
+                                        "01",
+                                        "1",
+                                        "1.eml",
+                                        "2.eml",
+                                        "09",
+                                        "10",
+                                        "010.eml",
+                                        "99999999999999999999",
+                                        "100000000000000000000",
+                                        "A",
+                                        "a",
+                                        "a1",
+                                        "a1b1",
+                                        "a1b2",
+                                        "a2",
+                                        "a10",
+                                        "b",
+                                        "new/c",
+                                        "cur/c:2,",
+                                        "new/c:2,",
+                                        "cur/c:2,S",
+                                        "c1:2,",
+                                        "c2",
+                                        "c:2",
+                                        "\xc3\xa4"};
 
     for (size_t i = 1; i < sizeof order / sizeof *order; i++)
         if (!CHECK(name_compare(order[i - 1], order[i]) < 0))
             printf("%s, %s\n", order[i - 1], order[i]);
 }
 
-/* ---- Measuring ------------------------------------------------------------------------- */
+/* ---- Measuring ------------------------------------------------------------------------------- */
 
 /* Counts what RETR would send of a text: without the dots that double, with the last line end. */
 static uint64_t
@@ -165,10 +247,28 @@ measured(const unsigned char *text, size_t length)
 static void
 test_measure(void)
 {
-    static const char *const texts[] = {
-        "", "\n", "\r", "\r\n", "\n\r", "\r\r\n", "\n\n", ".", ".\n", "..\n", ".\r\n", ".\r", "a", "a\n",
-        "a\r\n", "a\r", "a\n.b\r\n..c\n\n.\n", "a\rb\nc\r\r\n\r", "\n.", "\r.", "\r\n.", "a\n\r\n\r"
-    };
+    static const char *const texts[] = {"",
+                                        "\n",
+                                        "\r",
+                                        "\r\n",
+                                        "\n\r",
+                                        "\r\r\n",
+                                        "\n\n",
+                                        ".",
+                                        ".\n",
+                                        "..\n",
+                                        ".\r\n",
+                                        ".\r",
+                                        "a",
+                                        "a\n",
+                                        "a\r\n",
+                                        "a\r",
+                                        "a\n.b\r\n..c\n\n.\n",
+                                        "a\rb\nc\r\r\n\r",
+                                        "\n.",
+                                        "\r.",
+                                        "\r\n.",
+                                        "a\n\r\n\r"};
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         CHECK(measured((const unsigned char *)texts[i], strlen(texts[i])));
@@ -196,7 +296,8 @@ test_measure_all(void)
 static void
 test_measure_blocks(void)
 {
-    static const char *const border[] = {"\r\n", "x\n", "\n.", "\r.", "\n\n", "\r\r", "\n\r", "..", "x\r"};
+    static const char *const border[] = {"\r\n", "x\n",  "\n.", "\r.", "\n\n",
+                                         "\r\r", "\n\r", "..",  "x\r"};
     static unsigned char text[2 * BLOCK + 2];
 
     for (size_t i = 0; i < sizeof border / sizeof *border; i++) {
@@ -234,7 +335,10 @@ test_measure_short_reads(void)
     close(file);
 }
 
-/* The unique-id tells content, name, and where one ends and the other begins, but not a Maildir's flags. */
+/*
+ * The unique-id tells content, name, and where one ends and the other begins, but not a Maildir's
+ * flags.
+ */
 static void
 test_unique_id(void)
 {
@@ -263,7 +367,7 @@ test_unique_id(void)
     clock_ahead = 0;
 }
 
-/* ---- The index --------------------------------------------------------------------------------------- */
+/* ---- The index ------------------------------------------------------------------------------- */
 
 /* Returns true if an index is as one that is made from nothing. */
 static bool
@@ -278,7 +382,8 @@ like_new(const struct store *store)
         const struct message *a = &x->messages[i], *b = &y->messages[i];
 
         same = strcmp(name_at(store, i), name_at(&fresh, i)) == 0 && message_same(a, b) &&
-               a->octets == b->octets && memcmp(a->id, b->id, sizeof a->id) == 0 && a->duplicate == b->duplicate;
+               a->octets == b->octets && memcmp(a->id, b->id, sizeof a->id) == 0 &&
+               a->duplicate == b->duplicate;
         octets += a->octets;
     }
     same = same && octets == x->octets;
@@ -416,7 +521,8 @@ test_index_snapshot(void)
             char name[8];
 
             snprintf(name, sizeof name, "%zu", i + 1);
-            good = good && strcmp(name_at(&store, i), name) == 0 && store.index.messages[i].octets == 6;
+            good = good && strcmp(name_at(&store, i), name) == 0 &&
+                   store.index.messages[i].octets == 6;
         }
         _exit(good ? 0 : 1);
     }
@@ -431,9 +537,12 @@ test_index_snapshot(void)
     clock_ahead = 0;
 }
 
-/* ---- Timestamps -------------------------------------------------------------------------------------- */
+/* ---- Timestamps ------------------------------------------------------------------------------ */
 
-/* A file that is younger than a clock tick is not measured yet: no later change can leave its times. */
+/*
+ * A file that is younger than a clock tick is not measured yet: no later change can leave its
+ * times.
+ */
 static void
 test_young_file(void)
 {
@@ -451,7 +560,8 @@ test_young_file(void)
 
     write_text("young", "text\n");
     file = open("young", O_RDONLY);
-    CHECK(message_state(&m, file) && message_unsettled_ms(&m) > 0 && message_unsettled_ms(&m) <= TICK_MS);
+    CHECK(message_state(&m, file) && message_unsettled_ms(&m) > 0 &&
+          message_unsettled_ms(&m) <= TICK_MS);
     clock_ahead = 1;
     CHECK(message_unsettled_ms(&m) == 0);
     clock_ahead = -3600;        /* a file from the future: nobody waits an hour for it */
@@ -461,7 +571,10 @@ test_young_file(void)
     free_store(&store);
 }
 
-/* Each difference that stat() shows is seen. A changed ctime alone, as chmod leaves, is no change of content. */
+/*
+ * Each difference that stat() shows is seen. A changed ctime alone, as chmod leaves, is no change
+ * of content.
+ */
 static void
 test_states(void)
 {
@@ -494,7 +607,10 @@ test_states(void)
     clock_ahead = 0;
 }
 
-/* What is no file in a message's place is no error but a change, whatever the system says of opening it. */
+/*
+ * What is no file in a message's place is no error but a change, whatever the system says of
+ * opening it.
+ */
 static void
 test_other_kinds(void)
 {
@@ -521,7 +637,10 @@ test_other_kinds(void)
     clock_ahead = 0;
 }
 
-/* A file that changes while it is measured matches no state, and is measured again by the next refresh. */
+/*
+ * A file that changes while it is measured matches no state, and is measured again by the next
+ * refresh.
+ */
 static void
 test_unsettled(void)
 {
@@ -536,10 +655,13 @@ test_unsettled(void)
     clock_ahead = 0;
 }
 
-/* ---- Damage ------------------------------------------------------------------------------------------ */
+/* ---- Damage ---------------------------------------------------------------------------------- */
 
 #ifdef F_SETLEASE
-/* A file that could not be read makes the next refresh read everything, until it is readable or gone. */
+/*
+ * A file that could not be read makes the next refresh read everything, until it is readable or
+ * gone.
+ */
 static void
 test_unreadable(void)
 {
@@ -550,11 +672,11 @@ test_unreadable(void)
     if (lease >= 0 && fcntl(lease, F_SETLEASE, F_WRLCK) == 0) {
         store_close(&store);
         index_free(&store.index);
-        CHECK(store_refresh(&store) && store.unreadable && store.index.count == 2);
+        CHECK(store_refresh(&store) && *store.stale && store.index.count == 2);
         CHECK(strstr(logged(), "2") != NULL);
-        CHECK(store_refresh(&store) && store.unreadable && store.index.count == 2);
+        CHECK(store_refresh(&store) && *store.stale && store.index.count == 2);
         CHECK(fcntl(lease, F_SETLEASE, F_UNLCK) == 0);
-        CHECK(store_refresh(&store) && !store.unreadable && store.index.count == 3);
+        CHECK(store_refresh(&store) && !*store.stale && store.index.count == 3);
     }
     close(lease);
     redirect_log(back);

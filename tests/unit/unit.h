@@ -1,7 +1,8 @@
 /*
  * unit.h - what the programs among the tests share: a check, and one line for each case
  *
- * It comes behind the program under test, or pop3.h, which says which interfaces of the system there are.
+ * It comes behind the program under test, or pop3.h, which says which interfaces of the system
+ * there are.
  */
 #ifndef UNIT_H
 #define UNIT_H

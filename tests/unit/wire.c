@@ -1,5 +1,6 @@
 /*
- * wire.c - the buffered connection of pop3.h: lines, waiting, deadlines, signals, a peer that goes
+ * wire.c - the buffered connection of pop3.h: lines, waiting, deadlines, signals, a peer that
+ * goes
  */
 #include "../../pop3.h"
 
@@ -66,7 +67,7 @@ make_line(char *line, size_t octets, const char *end)
     return octets;
 }
 
-/* Says whether the next line is this one. */
+/* Returns true if the next line is this one. */
 static bool
 line_is(const char *text, size_t length)
 {
@@ -188,7 +189,10 @@ test_line_borders(void)
     }
 }
 
-/* A line longer than any buffer is one line that is too long, and the next one begins behind its LF. */
+/*
+ * A line longer than any buffer is one line that is too long, and the next one begins behind its
+ * LF.
+ */
 static void
 test_line_without_end(void)
 {
@@ -386,7 +390,9 @@ on_alarm(int number)
     stopped = number;
 }
 
-/* A signal that says stop ends a wait, whether it comes before it or within it; another does not. */
+/*
+ * A signal that says stop ends a wait, whether it comes before it or within it; another does not.
+ */
 static void
 test_stop(void)
 {
@@ -422,7 +428,7 @@ test_stop(void)
     close_wire();
 
     far = open_socket(SOCK_STREAM);
-    wire.mask = &before;                        /* the same signal, but nobody asked to be stopped */
+    wire.mask = &before; /* the same signal, but nobody asked to be stopped */
     raise(SIGALRM);
     wire.idle_ms = 40;
     CHECK(next_line() == WIRE_NO_LINE);
@@ -458,7 +464,10 @@ test_stop_ready(void)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-/* The other side goes: WIRE_CLOSED, no signal that kills, and after that nothing is written or read. */
+/*
+ * The other side goes: WIRE_CLOSED, no signal that kills, and after that nothing is written or
+ * read.
+ */
 static void
 test_closed(void)
 {
