@@ -7,26 +7,13 @@
  *
  * From the environment it takes SERVER and CLIENT, absolute paths, and TMPDIR.
  */
-#define _XOPEN_SOURCE 700
-#ifdef __APPLE__
-#define _DARWIN_C_SOURCE
-#endif
-#if defined __FreeBSD__ || defined __NetBSD__ || defined __OpenBSD__
-#undef _XOPEN_SOURCE
-#endif
-#ifdef __linux__
-#define _DEFAULT_SOURCE
-#endif
-#include <errno.h>
+#include "../../pop3.h"
+
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <unistd.h>
 
 enum { ROWS = 60, COLUMNS = 80, LINES_MAX = 200, LINE_MAX_BYTES = 400, PATIENCE = 30 };
 
