@@ -156,7 +156,8 @@ fail2ban() {
         ./client 127.0.0.1 "$port" >output
     block failregex filter.conf
     sed -n 's/^[^ ]* \(.*login failed\)/Nov 29 21:47:14 host pop3-server[77]: \1/p' log >journal
-    sed -n 's/^\([^ ]* server: \)[^ ]*\(: login failed\)/\1192.0.2.7 (from REMOTE_HOST)\2/p' log >stunnel
+    sed -n 's/server: [^ ]*: login failed/server: 192.0.2.7 (from REMOTE_HOST): login failed/p' \
+        log >stunnel
     for file in log journal stunnel; do
         fail2ban-regex "$PWD/$file" "$PWD/filter.conf" >output 2>&1
         grep -q '^Lines: .* 1 matched,' output || fail "$file: $(cat output)"
