@@ -1,5 +1,6 @@
 /*
  * client.c - an interactive POP3 client
+ * SPDX-License-Identifier: ISC
  *
  * It connects, then takes one command after the other from a person or a script until QUIT. Read
  * main(), converse() and run() first: they are the last page.

@@ -1,5 +1,6 @@
 /*
  * pop3.h - POP3 as both programs need it
+ * SPDX-License-Identifier: ISC
  *
  * What the server and the client must agree on: limits, commands, words and numbers,
  * byte-stuffing, and the wire, a buffered connection with a deadline. A third POP3 program, say a

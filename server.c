@@ -1,5 +1,6 @@
 /*
  * server.c - a POP3 server for a directory of messages, one message per file
+ * SPDX-License-Identifier: ISC
  *
  * main() reads the store, opens the sockets and accepts for ever. Each connection gets a process
  * of its own, which holds one session and ends.

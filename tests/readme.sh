@@ -1,70 +1,167 @@
 #!/bin/sh
 # readme.sh - what the README shows is what happens
 #
-# Run by the conversation client/readme, in a directory of its own with the messages in store/. The README's
-# two sessions are held again and compared: the lines that are typed stand behind "$ " and "pop3> ", a line
-# "..." stands for any number of lines, and what depends on the machine is left out.
+#   sh readme.sh PART       with SERVER, CLIENT and top from run.sh, and the messages in store/
+#
+# The conversations readme-* run it, one for each part. The blocks of the README are run as they
+# stand, with ports, paths and programs of this test in place of those that a user would have.
+# tests/live/readme_client.c holds the session with the client, which needs a terminal.
 
 fail() { printf '%s\n' "$*"; exit 1; }
 
-# shown PROGRAM: the README's session with it, without its margin, and without what another machine says.
-shown() {
-    awk -v start="    $ ./$1 " '
-        index($0, start) == 1 { on = 1; next }
-        on && /^    ?$|^$/ { blank++; next }
-        on && !/^    / { exit }
-        on { for (; blank > 0; blank--) print ""; sub(/^    /, ""); print }
-    ' "$top/README.md"
+# block TEXT FILE: writes the block of the README that has a line with this text to a file.
+block() {
+    awk -v text="$1" '
+        /^```/ && inside { if (found) { printf "%s", held; exit } inside = 0; next }
+        /^```/ { inside = 1; held = ""; next }
+        inside { held = held $0 "\n"; if (index($0, text) > 0) found = 1 }
+    ' "$top/README.md" >"$2"
+    [ -s "$2" ] || fail "README.md has no block with $1"
 }
 
-# compare WANTED FOUND: line by line; fails with the difference.
-compare() {
-    awk '
-        NR == FNR { wanted[++count] = $0; next }
-        { found[++lines] = $0 }
-        END {
-            for (i = j = 1; i <= count; i++) {
-                if (wanted[i] == "...") {
-                    i++
-                    while (j <= lines && found[j] != wanted[i])
-                        j++
-                }
-                if (i <= count && found[j++] != wanted[i]) {
-                    print "the README has:\n  " wanted[i] "\nand there is:\n  " found[j - 1]
-                    exit 1
-                }
-            }
-            if (j <= lines) {
-                print "the README lacks:\n  " found[j]
-                exit 1
-            }
-        }' "$1" "$2"
+# edit FILE SCRIPT: changes a file with sed.
+edit() { sed "$2" "$1" >edited && mv edited "$1"; }
+
+# start OPTION...: starts the server on store/ and leaves its port in $port.
+start() {
+    mkfifo listening
+    ./server -a 127.0.0.1 -d store "$@" 0 >listening 2>log &
+    server=$!
+    trap 'kill $server' 0
+    read -r _ _ _ _ port <listening || fail "no server: $(cat log)"
 }
 
-# The client. Its prompt and what is typed there are seen on a terminal alone, and so are folded fields.
-shown client | sed '/^pop3> /d; /^$/d' |
-    awk '/^          / { sub(/^ */, " "); held = held $0; next } NR > 1 { print held } { held = $0 } END { print held }' \
-        >wanted.client
-shown client | sed -n 's/^pop3> //p' >typed
-[ "$(wc -l <typed)" -ge 5 ] || fail "the README has no session with the client"
-"$CLIENT" -x "'$SERVER' -i -d store" <typed 2>errors | sed '/^$/d' >found.client
-compare wanted.client found.client || exit 1
+# same WANTED FOUND: two files are equal.
+same() { diff "$1" "$2" >difference || fail "$1 is not $2:" "$(cat difference)"; }
 
-# The server: its two outputs may come in any order.
-mkfifo listening
-cp -R "$top/tests/mail" mail
-"$SERVER" 0 >listening 2>log &
-server=$!
-head -n 2 listening >found.server
-kill $server
-wait $server
-port=$(sed -n 's/.* port //p; q' found.server)
-grep -v ': warning: the store belongs to root\|^server: stopped$' log >>found.server
-sed "s/ port $port\$/ port 5000/" found.server | sort >found.sorted
-shown server | sort >wanted.sorted
-# How far a session is confined depends on the system; that it is told of does not.
-for file in found.sorted wanted.sorted; do
-    sed 's/^\(server: a session can\).*/\1/; /^listening on ::1/d' $file >$file.same
-done
-grep -q 'listening on 127.0.0.1' wanted.sorted.same || fail "the README does not start a server"
-compare wanted.sorted.same found.sorted.same
+ln -s "$SERVER" server
+ln -s "$CLIENT" client
+PATH=$PWD/bin:$PATH
+mkdir bin
+
+# The start of the server. Its two outputs may come in any order.
+server() {
+    mv store mail
+    block '$ ./server 5000' wanted
+    edit wanted 1d
+    mkfifo listening
+    ./server 0 >listening 2>log &
+    server=$!
+    head -n 2 listening >found
+    kill $server
+    wait $server || fail "the server ended with status $?"
+    grep -v ': warning: the store belongs to root\|server: stopped$' log >>found
+    for file in wanted found; do
+        sed 's/^20[0-9T:-]*Z /TIME /; s/port [0-9]*$/port N/; /^listening on ::1/d' $file |
+            sort >$file.sorted
+    done
+    same wanted.sorted found.sorted
+}
+
+# The script for the client, and the one that delivers.
+scripts() {
+    start
+    cp store/1.eml message
+    block 'RETR *' script
+    edit script "s/5000/$port/"
+    sh script >output || fail "the script failed"
+    for i in 1 2 3; do same store/$i.eml inbox/$i.eml; done
+    block 'usage: deliver' deliver
+    sh deliver store <message || fail "deliver failed"
+    printf 'RETR 4\nQUIT\n' | ./client 127.0.0.1 "$port" >output || fail "$(cat output)"
+    same message inbox/4.eml
+    [ -z "$(find store -name '.*' ! -name store -print)" ] || fail "deliver leaves a temporary file"
+}
+
+# The recipes for -x, with programs in place of openssl and ssh that run the server. With -starttls
+# openssl keeps the greeting to itself.
+tunnels() {
+    cp -R store mail
+    ln -s "$SERVER" bin/pop3-server
+    cat >bin/openssl <<'END'
+#!/bin/sh
+echo "$*" >>arguments
+case " $* " in
+*' -starttls pop3 '*) pop3-server -i -d store 2>>log | { IFS= read -r greeting; exec cat; } ;;
+*' -quiet '*) exec pop3-server -i -d store 2>>log ;;
+esac
+END
+    printf '%s\n' '#!/bin/sh' 'echo "$*" >>arguments' 'shift' 'exec "$@" 2>>log' >bin/ssh
+    chmod +x bin/openssl bin/ssh
+    for which in 'ssh mail' 'starttls pop3'; do
+        block "$which" script
+        # The block may have several commands; each gets the same input.
+        awk '/^\.\/client/ { n++ } { print > ("script." n) }' script
+        for script in script.*; do
+            printf 'RETR 1\nQUIT\n' | sh $script >output 2>&1 || fail "$script: $(cat output)"
+            grep -q '^+OK 0 messages removed, 3 left' output || fail "$(cat output)"
+            mv $script done.$script
+        done
+    done
+    for checked in '-verify_return_error' '-verify_hostname mail.example.org' '-connect mail'; do
+        [ "$(grep -c -e "$checked" arguments)" -eq 2 ] || fail "openssl got: $(cat arguments)"
+    done
+    grep -q '^mail.example.org pop3-server -i -d mail$' arguments ||
+        fail "ssh got: $(cat arguments)"
+}
+
+# ended PID: waits until a process has ended, for some seconds.
+ended() {
+    for i in 1 2 3 4 5 6 7 8 9; do
+        kill -0 "$1" 2>/dev/null || return 0
+        sleep 1
+    done
+    kill "$1"
+    return 1
+}
+
+# The fixture in sh ends its server and removes its files.
+fixture_sh() {
+    mv store mail
+    block mkfifo script
+    echo 'echo $server >pid' >>script
+    mkdir tmp
+    TMPDIR=$PWD/tmp sh script >output 2>&1 || fail "$(cat output)"
+    ended "$(cat pid)" || fail "the fixture leaves its server"
+    grep -q '^+OK 1 message removed, 2 left$' output &&
+        [ "$(tail -n 2 output | tr '\n' ' ')" = '2.eml 3.eml ' ] || fail "$(cat output)"
+    [ -z "$(ls tmp)" ] || fail "the fixture leaves files"
+    [ -e mail/1.eml ] || fail "the fixture removed mail/1.eml itself"
+}
+
+fixture_python() {
+    mv store mail
+    block poplib script
+    python3 script >output 2>&1 || fail "$(cat output)"
+    [ "$(grep '^(' output)" = '(3, 5149)' ] || fail "$(cat output)"
+}
+
+# The units load without a warning, and systemd calls them safe.
+systemd() {
+    block ListenStream pop3.socket
+    block StandardInput=socket pop3@.service
+    edit pop3@.service "s|=/usr/local/bin/pop3-server|=$SERVER|"
+    systemd-analyze verify ./pop3.socket ./pop3@.service >output 2>&1 && [ ! -s output ] ||
+        fail "$(cat output)"
+    systemd-analyze security --offline=true --threshold=20 --no-pager ./pop3@.service >output ||
+        fail "$(tail -n 1 output)"
+}
+
+# The filter finds the failed logins of a real log, also as the journal shows it.
+fail2ban() {
+    echo 'tim:secret' >pass
+    chmod 600 pass
+    start -p pass
+    printf 'USER tim\nPASS wrong\nUSER tim\nPASS secret\nQUIT\n' |
+        ./client 127.0.0.1 "$port" >output
+    block failregex filter.conf
+    sed -n 's/^[^ ]* \(.*login failed\)/Nov 29 21:47:14 host pop3-server[77]: \1/p' log >journal
+    sed -n 's/server: [^ ]*: login failed/server: 192.0.2.7 (from REMOTE_HOST): login failed/p' \
+        log >stunnel
+    for file in log journal stunnel; do
+        fail2ban-regex "$PWD/$file" "$PWD/filter.conf" >output 2>&1
+        grep -q '^Lines: .* 1 matched,' output || fail "$file: $(cat output)"
+    done
+}
+
+$1

@@ -16,9 +16,9 @@
 # messages it cannot take, stands here beside the commands for it.
 #
 # From the environment it takes SERVER and CLIENT (./server and ./client). It needs python3; any
-# other program that is not there is skipped. Nothing is written outside of a temporary directory.
-# Some programs cannot be installed beside each other, or would start at once: root downloads these
-# from Debian as they are needed, and unpacks them where nobody else sees them.
+# other program that is not installed is skipped. Nothing is written outside of a temporary
+# directory. Some programs cannot be installed beside each other, or would start at once: root
+# downloads these from Debian as they are needed, and unpacks them where nobody else sees them.
 
 LC_ALL=C
 PATH=$PATH:/usr/sbin:/usr/bin/mh        # where Debian keeps Dovecot, and nmh
@@ -119,7 +119,7 @@ fi
 mail() { "$python" "$top/tests/interop/mail.py" "$@"; }
 
 if [ ! "$python" ]; then
-    skip all 'python3 is not there'
+    skip all 'python3 is not installed'
     echo "0 passed, 0 failed, 1 skipped"
     exit 0
 fi
@@ -181,8 +181,8 @@ fetch() {
     name=$1 function=$2 test=$3 version=$4 steps=$5 remark=$6 omitted=$7 without=${7:+, without $7}
     wanted "$name" || return
     if ! there "$test"; then
-        skip "$name" "not there ($test)"
-        row clients "$name" '' '' '' '' 'not there'
+        skip "$name" "not installed ($test)"
+        row clients "$name" '' '' '' '' 'not installed'
         return
     fi
     host=127.0.0.1
@@ -243,7 +243,7 @@ guest_uid=60001                 # of $user there; the next one is that of the se
 
 # guest NAME PACKAGE...: unpacks what apt would install for the first package, the others standing
 # in for what it wants, and says who is known there. Leaves in $version what it is, or in $why_not
-# why it is not there.
+# why it cannot be had.
 guest() {
     guest=$work/guests/$1 why_not= version=
     shift
@@ -775,8 +775,8 @@ fetch claws-mail get_claws_mail 'command -v claws-mail && command -v Xvfb' 'claw
     'dot-first empty'
 
 fetch Thunderbird get_thunderbird \
-    'test -x /usr/lib/thunderbird/thunderbird-bin && test $(id -u) = 0 &&
-        unshare --mount --pid --fork true' 'thunderbird --version' \
+    'test -x /usr/lib/thunderbird/thunderbird-bin && unshare --mount --pid --fork true' \
+    'thunderbird --version' \
     'drop=X-Account-Key drop=X-UIDL drop=X-Mozilla-Status drop=X-Mozilla-Status2
     drop=X-Mozilla-Keys lf' 'adds five X- fields; LF'
 
@@ -795,7 +795,7 @@ right() { "$@" >result 2>&1 || { cat result; echo "$1 $2: failed"; }; }
 check() {
     wanted "$1" || return
     if ! there "$3"; then
-        skip "$1" "$2: not there ($3)"
+        skip "$1" "$2: not installed ($3)"
         return 1
     fi
     fresh

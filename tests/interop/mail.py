@@ -1,25 +1,27 @@
-"""The octets of tests/interop/interop.sh: makes messages that are hard to carry, and compares what arrived.
+"""The octets of tests/interop/interop.sh: makes messages that are hard to carry,
+and compares what arrived.
 
     mail.py make DIRECTORY            writes the messages, one a file
     mail.py compare WANTED GOT STEP...
-        prints how many messages GOT has, and exits with 0, when each file there is the message of WANTED
-        that has its place, after the steps; otherwise prints where they differ first, and exits with 1
+        prints how many messages GOT has, and exits with 0, when each file there is the message of
+        WANTED that has its place, after the steps; otherwise prints where they differ first, and
+        exits with 1
     mail.py sizes WANTED LISTING      prints what is wrong in a listing, lines of numbers and sizes
     mail.py terminal PROMPT ANSWER COMMAND...
-        runs a program that wants a terminal, on one that nobody sees, and types the answer at the prompt
+        runs a program that needs a terminal on a pseudoterminal, and types the answer at the prompt
     mail.py port                      prints a port of 127.0.0.1 that is free
     mail.py greets PORT               exits with 0 once a server for POP3 or ssh answers there
     mail.py breaks_off PORT USER PASSWORD
         logs in there, marks the first message, and goes away; exits with 0 if that was answered
-    mail.py ended PROGRAM ARGUMENT    exits with 0 once no process runs that program with that argument
+    mail.py ended PROGRAM ARGUMENT    exits with 0 once no process runs it with that argument
     mail.py deliver FIRST LAST COMMAND...
         hands each message of that number to the command, on its standard input
-    mail.py delivered COUNT GOT       prints what is wrong unless all are there, once each, and whole
+    mail.py delivered COUNT GOT       prints what is wrong unless each is there once, and whole
     mail.py whole GOT                 prints what is wrong unless those that are there are whole
     mail.py wire FROM TO              writes the messages of a directory as RETR sends them, 1 to n
 
-Nothing here knows how the server or the client do it: what a message looks like on its way is written down
-once more, from RFC 1939 and the README.
+Nothing here knows how the server or the client do it: what a message looks like on its way is
+written down once more, from RFC 1939 and the README.
 """
 
 import glob
@@ -32,11 +34,11 @@ import sys
 import time
 
 
-# ---- The messages ----------------------------------------------------------------------------------------
+# ---- The messages --------------------------------------------------------------------------------
 
 def large():
-    """Returns some 3 MiB in which every buffer of up to 64 KiB has an edge in the middle of a line end, beside
-    a dot that begins a line, and between dots that do not."""
+    """Returns some 3 MiB in which every buffer of up to 64 KiB has an edge in the middle of a line
+    end, beside a dot that begins a line, and between dots that do not."""
     edges = 70_000
     octets = b"".join(b"%d %s\n" % (i, b"x" * (i % 97)) for i in range(50_000))
     for pattern in b"\r\n", b".\n", b"..\r\n", b"." * 999 + b"\n":
@@ -49,8 +51,10 @@ def messages():
     """Yields the name and the octets of each message; its name is also its subject."""
     def header(name):
         return (f"From: Ann Example <ann@example.org>\nTo: bob@example.org\nSubject: {name}\n"
-                f"Date: Mon, 3 Mar 2025 10:00:00 +0000\nMessage-ID: <{name}@example.org>\n").encode()
+                f"Date: Mon, 3 Mar 2025 10:00:00 +0000\n"
+                f"Message-ID: <{name}@example.org>\n").encode()
 
+    from_line = b"From ann@example.org Mon Mar  3 10:00:00 2025\n"
     bodies = {
         "dots": b".\n..\n...\n.hidden\n. \n\n.\n",
         "no-end": b"a last line without its end",
@@ -62,7 +66,7 @@ def messages():
         "mixed": b"\r\none\ntwo\r\nthree\n.\r\n.\n",
         "long-line": b"0123456789abcdef" * 65536 + b"\nafter it\n",
         "large": large(),
-        "from-line": b"From here on\n>From there\n\nFrom ann@example.org Mon Mar  3 10:00:00 2025\nno header\n",
+        "from-line": b"From here on\n>From there\n\n" + from_line + b"no header\n",
         "no-body": b"",
     }
     for name, body in bodies.items():
@@ -70,7 +74,7 @@ def messages():
     yield "crlf", (header("crlf") + b"\n.\nbody\n").replace(b"\n", b"\r\n")
     yield "dot-first", b".\n.first\n" + header("dot-first") + b"\nbody\n"
     yield "empty", b""
-    yield "from-first", b"From ann@example.org Mon Mar  3 10:00:00 2025\n" + header("from-first") + b"\nbody\n"
+    yield "from-first", from_line + header("from-first") + b"\nbody\n"
     yield "header-only", header("header-only")
     yield "no-blank", b"just text\nno header at all\n"
 
@@ -82,7 +86,7 @@ def make(directory):
             file.write(octets)
 
 
-# ---- What programs do to a message -----------------------------------------------------------------------
+# ---- What programs do to a message ---------------------------------------------------------------
 
 def on_the_wire(octets):
     """Returns a file's message as RETR sends it, byte-stuffing undone."""
@@ -94,7 +98,7 @@ def with_end(octets):
 
 
 def end_of_header(octets):
-    """Returns the offset of the first line that is no header field, and whether that is a blank line."""
+    """Returns the offset of the first line that is no header field, and if it is blank."""
     field = re.compile(rb"[!-9;-~]+[ \t]*:.*\n|[ \t]+\S.*\n")
     at = 0
     while found := field.match(octets, at):
@@ -103,7 +107,7 @@ def end_of_header(octets):
 
 
 def split_header(octets):
-    """Where the header ends without a blank line, one is put there; a text without a header gets it first."""
+    """Where the header ends without a blank line, one is put there, or first without a header."""
     at, blank = end_of_header(octets)
     return octets if blank else octets[:at] + b"\n" + octets[at:]
 
@@ -115,39 +119,42 @@ def split_from(octets):
 
 
 def end_header(octets):
-    """All up to the first blank line is header, and a blank line is put behind a header without one."""
+    """All up to the first blank line is header; a blank line is put behind a header without one."""
     return octets if re.search(rb"(?m)^\r?\n", octets) else octets + b"\r\n"
 
 
-# The steps, in the words of interop.sh; what it names is done in that order to what RETR sends. Three more are
-# done elsewhere: "drop=FIELD", "any-order", and "lf-for-itself", for a server that puts a CR before each LF,
-# whether there is one or not.
+# The steps, in the words of interop.sh; what it names is done in that order to what RETR sends.
+# Three more are done elsewhere: "drop=FIELD", "any-order", and "lf-for-itself", for a server that
+# puts a CR before each LF, whether there is one or not.
 STEPS = {
-    "lf": lambda m: m.replace(b"\r\n", b"\n"),                      # LF as the line end
-    "crlf": lambda m: m.replace(b"\n", b"\r\n"),                    # and back
-    "cr-is-lf": lambda m: re.sub(rb"\r\n?", b"\n", m),              # a CR alone is a line end as well
-    "no-cr": lambda m: m.replace(b"\r", b""),                       # no CR at all
-    "no-cr-at-end": lambda m: re.sub(rb"\r+\n", b"\n", m),          # CRs before a line end are dropped
-    "cut-at-nul": lambda m: re.sub(rb"\0[^\n]*", b"", m),           # a line goes to its first NUL
-    "cut-at-nul-and-end": lambda m: re.sub(rb"\0[^\n]*\n?", b"", m),  # and goes on with the next line
+    "lf": lambda m: m.replace(b"\r\n", b"\n"),                  # LF as the line end
+    "crlf": lambda m: m.replace(b"\n", b"\r\n"),                # and back
+    "cr-is-lf": lambda m: re.sub(rb"\r\n?", b"\n", m),          # a CR alone is a line end as well
+    "no-cr": lambda m: m.replace(b"\r", b""),                   # no CR at all
+    "no-cr-at-end": lambda m: re.sub(rb"\r+\n", b"\n", m),      # CRs before a line end are dropped
+    "cut-at-nul": lambda m: re.sub(rb"\0[^\n]*", b"", m),       # a line goes to its first NUL
+    # a line goes to its first NUL and on with the next line
+    "cut-at-nul-and-end": lambda m: re.sub(rb"\0[^\n]*\n?", b"", m),
     "split-header": split_header,
     "split-header-after-from": lambda m: split_from(m)[0] + split_header(split_from(m)[1]),
     "end-header": end_header,
     "drop-from": lambda m: split_from(m)[1],
-    "quote-from": lambda m: re.sub(rb"(?m)^From ", b">From ", m),   # as in an mbox
-    "blank-last": lambda m: m if re.search(rb"(\A|\n)\n\Z", m) else m + b"\n",  # ends in a blank line
-    "line-if-empty": lambda m: m or b"\r\n",                        # an empty message is a blank line
+    # "From " is quoted as in an mbox
+    "quote-from": lambda m: re.sub(rb"(?m)^From ", b">From ", m),
+    # a message ends in a blank line
+    "blank-last": lambda m: m if re.search(rb"(\A|\n)\n\Z", m) else m + b"\n",
+    "line-if-empty": lambda m: m or b"\r\n",                    # an empty message is a blank line
 }
 
 
 def drop_field(name, octets):
-    """Returns what a program saved without the header field that it put in front, which must be there."""
+    """Returns what a program saved without the header field that it put in front (it must have)."""
     field = re.compile(rb"%s:.*\n([ \t].*\n)*" % name.encode())
     found = field.match(octets)
     return octets[found.end():] if found else b"(no %s in front) " % name.encode() + octets
 
 
-# ---- Comparing -------------------------------------------------------------------------------------------
+# ---- Comparing -----------------------------------------------------------------------------------
 
 def natural(name):
     """Orders names as the server does: runs of digits by their value."""
@@ -170,14 +177,18 @@ def read_all(directory):
 
 def difference(wanted, got):
     """Says in one line where two texts part."""
-    at = next((i for i, (a, b) in enumerate(zip(wanted, got)) if a != b), min(len(wanted), len(got)))
+    differing = (i for i, (a, b) in enumerate(zip(wanted, got)) if a != b)
+    at = next(differing, min(len(wanted), len(got)))
     return (f"{len(got)} octets instead of {len(wanted)}; at octet {at} "
             f"{got[at:at + 40]!r} instead of {wanted[at:at + 40]!r}")
 
 
 def after(octets, steps):
     """Returns what a file's message is when it was sent and the steps are done."""
-    octets = with_end(octets.replace(b"\n", b"\r\n")) if "lf-for-itself" in steps else on_the_wire(octets)
+    if "lf-for-itself" in steps:
+        octets = with_end(octets.replace(b"\n", b"\r\n"))
+    else:
+        octets = on_the_wire(octets)
     for step in steps:
         if step in STEPS:
             octets = STEPS[step](octets)
@@ -185,10 +196,11 @@ def after(octets, steps):
 
 
 def in_order_of(wanted, arrived):
-    """Returns what arrived with what is as wanted in its place, and the rest where there is room."""
+    """Returns what arrived: what is as wanted in its place, and the rest where there is room."""
     rest = list(arrived)
     places = [rest.pop(rest.index(octets)) if octets in rest else None for octets in wanted]
-    return [(rest.pop(0) if rest else b"") if octets is None else octets for octets in places] + rest
+    return [octets if octets is not None else rest.pop(0) if rest else b""
+            for octets in places] + rest
 
 
 def compare(wanted, got, *steps):
@@ -222,13 +234,14 @@ def sizes(wanted, listing):
     return 1 if bad else 0
 
 
-# ---- Delivery --------------------------------------------------------------------------------------------
+# ---- Delivery ------------------------------------------------------------------------------------
 
 def numbered(n):
-    """Returns the header and the body of a message that is known by its number, now and then a large one."""
+    """Returns the header and the body of the message of that number, now and then a large one."""
     lines = (n * 7919 % 40) if n % 10 else 4000
     header = f"From: Ann Example <ann@example.org>\nSubject: {n}\n"
-    return header.encode(), b"".join(b"%d %d %s\n" % (n, line, b"." * (line % 80)) for line in range(lines)) + b".\n"
+    body = b"".join(b"%d %d %s\n" % (n, line, b"." * (line % 80)) for line in range(lines))
+    return header.encode(), body + b".\n"
 
 
 def deliver(first, last, *command):
@@ -237,7 +250,7 @@ def deliver(first, last, *command):
 
 
 def bad_ones(got):
-    """Returns the numbers of the whole messages there, and says of each of the others what it is."""
+    """Returns the numbers of the whole messages there, and a line for each of the others."""
     numbers, bad = [], []
     for octets in read_all(got):
         found = re.search(rb"(?m)^Subject: ([0-9]+)$", octets)
@@ -246,7 +259,7 @@ def bad_ones(got):
         if found and octets.endswith(b"\n\n" + body) and octets.count(b"Subject:") == 1:
             numbers.append(n)
         else:
-            bad.append(f"message {n} is not whole: {len(octets)} octets, its end is {octets[-40:]!r}")
+            bad.append(f"message {n} is not whole: {len(octets)} octets, end {octets[-40:]!r}")
     return numbers, bad
 
 
@@ -267,7 +280,7 @@ def delivered(count, got):
     return 1 if bad else 0
 
 
-# ---- Small help for the shell ----------------------------------------------------------------------------
+# ---- Small help for the shell --------------------------------------------------------------------
 
 def terminal(prompt, answer, *command):
     shown, answered = b"", prompt == ""
@@ -344,6 +357,6 @@ def wire(mail, to):
 
 
 if __name__ == "__main__":
-    sys.exit({"make": make, "compare": compare, "sizes": sizes, "wire": wire, "terminal": terminal, "port": port,
-              "greets": greets, "breaks_off": breaks_off, "ended": ended, "deliver": deliver,
-              "delivered": delivered, "whole": whole}[sys.argv[1]](*sys.argv[2:]))
+    commands = make, compare, sizes, wire, terminal, port, greets, \
+        breaks_off, ended, deliver, delivered, whole
+    sys.exit({command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:]))

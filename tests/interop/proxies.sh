@@ -26,6 +26,29 @@ marks_and_goes() {
     diff -r mail store >/dev/null || echo 'the store is not what it was'
 }
 
+# A server that offers only STLS: openssl reads its greeting, so the command prints one itself.
+by_stls() {
+    all_removed -x "printf '+OK STLS\\r\\n'; exec $(s_client $tls_port "$@" -starttls pop3)"
+}
+trusted_stls() { by_stls $trusted; }
+
+# Without a trusted certificate, our client ends with 1 and nothing has changed.
+refused_stls() {
+    by_stls >refusal
+    grep -q '^the client ended with status 1' refusal || echo "not refused: $(cat refusal)"
+    diff -r mail store >/dev/null || echo 'the store is not what it was'
+}
+
+nginx_by_stls() {
+    deleted=yes
+    check nginx 'our client gets and removes all by STLS' 'openssl version' 'behind trusted_stls' ||
+        deleted=FAILED
+    check nginx 'no mail by STLS without a trusted certificate' 'openssl version' \
+        'behind refused_stls' || deleted=FAILED
+    row proxies "$program, STLS" "$version" "$listed" "$fetched" $deleted \
+        'by openssl s_client -starttls pop3'
+}
+
 # proxy NAME PROGRAM REMARK PACKAGE...: unpacks a proxy, and tries it; NAME_start prints how to
 # start it.
 proxy() {
@@ -42,6 +65,7 @@ proxy() {
         check $proxy 'a client that goes away removes nothing' true 'behind marks_and_goes' ||
             deleted=FAILED
         row proxies "$program" "$version" "$listed" "$fetched" $deleted "$remark"
+        [ $proxy != nginx ] || nginx_by_stls
     else
         skip $proxy "$why_not"
         row proxies "$program" '' '' '' '' "$why_not"
@@ -76,6 +100,14 @@ mail {
         listen 127.0.0.1:$port;
         protocol pop3;
         proxy on;
+    }
+    server {
+        listen 127.0.0.1:$tls_port;
+        protocol pop3;
+        proxy on;
+        starttls only;
+        ssl_certificate $work/cert.pem;
+        ssl_certificate_key $work/key.pem;
     }
 }
 END

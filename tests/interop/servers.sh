@@ -119,8 +119,8 @@ against() {
     server=$1 program=$2 version=$3 test=$4 remark=$5 without=${altered:+, without $altered}
     wanted $server || return
     if ! there "$test"; then
-        skip $server "not there ($test)"
-        row servers "$program" '' '' '' '' 'not there'
+        skip $server "not installed ($test)"
+        row servers "$program" '' '' '' '' 'not installed'
         return
     fi
     all=$(ls "$work/messages" | wc -l)

@@ -71,8 +71,8 @@ under() {
     under=$1
     wanted $under || return
     if ! there "$4"; then
-        skip $under "not there ($4)"
-        row under "$2" '' '' '' '' 'not there'
+        skip $under "not installed ($4)"
+        row under "$2" '' '' '' '' 'not installed'
         return
     fi
     count=$(ls "$work/messages" | wc -l)
@@ -236,7 +236,7 @@ if wanted stunnel; then
         row under stunnel "$(version_in 'stunnel -version')" $listed "$fetched" $deleted \
             'a certificate of an authority, checked'
     else
-        row under stunnel '' '' '' '' 'not there'
+        row under stunnel '' '' '' '' 'not installed'
     fi
 fi
 
@@ -276,8 +276,8 @@ by_ssh() {
 
 if wanted ssh; then
     if ! there 'ssh -V && ssh-keygen -?; command -v ssh-keygen'; then
-        skip ssh 'not there (ssh)'
-        row under ssh '' '' '' '' 'not there'
+        skip ssh 'not installed (ssh)'
+        row under ssh '' '' '' '' 'not installed'
     elif ! guest ssh openssh-server; then
         skip ssh "$why_not"
         row under ssh '' '' '' '' "$why_not"
