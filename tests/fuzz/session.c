@@ -539,6 +539,7 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     sys.stop_after = head[HEAD_STOP];
     sys.stop_signal = 1;
     stop_asked = 0;
+    stop_deferred = false;
     in->in = octets;
     in->have = size;
     in->end = (head[HEAD_FLAGS] & CLIENT_END) == 32   ? STREAM_BREAKS
