@@ -16,7 +16,6 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -154,15 +153,13 @@ unfinished(const char *text, size_t length)
 static void
 take(int milliseconds)
 {
-    struct pollfd ready[4] = {
-        {.fd = now.unread ? -1 : now.master, .events = POLLIN}, {.fd = now.server, .events = POLLIN},
-        {.fd = now.listener, .events = POLLIN}, {.fd = now.reports, .events = POLLIN},
-    };
+    const int fds[] = {now.unread ? -1 : now.master, now.server, now.listener, now.reports};
+    const int ready = wait_ready(fds, 4, false, milliseconds, NULL);
     ssize_t count;
 
-    if (poll(ready, 4, milliseconds) <= 0)
+    if (ready <= 0)
         return;
-    if (ready[0].revents != 0) {
+    if ((ready & 1 << 0) != 0) {
         count = read(now.master, now.stream + now.length, sizeof now.stream - 1 - now.length);
         if (count <= 0) {
             close(now.master);
@@ -179,7 +176,7 @@ take(int milliseconds)
             now.painted = end;
         }
     }
-    if (ready[1].revents != 0) {
+    if ((ready & 1 << 1) != 0) {
         count = read(now.server, now.commands + now.commands_length, sizeof now.commands - 1 - now.commands_length);
         now.commands_length += count > 0 ? (size_t)count : 0;
         now.commands[now.commands_length] = '\0';
@@ -189,12 +186,12 @@ take(int milliseconds)
             now.server = -1;
         }
     }
-    if (ready[2].revents != 0) {
+    if ((ready & 1 << 2) != 0) {
         now.server = accept(now.listener, NULL, NULL);
         close(now.listener);
         now.listener = -1;
     }
-    if (ready[3].revents != 0) {
+    if ((ready & 1 << 3) != 0) {
         struct report report;
 
         if (read(now.reports, &report, sizeof report) != sizeof report) {
@@ -215,12 +212,8 @@ take(int milliseconds)
 static void
 take_all(void)
 {
-    struct pollfd ready = {.fd = now.master, .events = POLLIN};
-
-    while (now.master >= 0 && !now.unread && poll(&ready, 1, 0) > 0) {
+    while (now.master >= 0 && !now.unread && wait_ready(&now.master, 1, false, 0, NULL) > 0)
         take(0);
-        ready.fd = now.master;
-    }
 }
 
 /* Waits until it is so, for as long as patience lasts. */
@@ -1154,9 +1147,7 @@ test_other_terminal(void)
 static bool
 is_full(void)
 {
-    struct pollfd room = {.fd = now.slave, .events = POLLOUT};
-
-    return poll(&room, 1, 100) == 0;
+    return wait_ready(&now.slave, 1, true, 100, NULL) == 0;
 }
 
 /* A terminal that takes no output, as one behind a line that is stuck: nothing is lost, and ^C is still heard. */

@@ -22,7 +22,7 @@ units='server unit live/confined_server'
 most='server client unit live/confined_server'
 # The fuzzers put a system of their own in the place of the headers'.
 bsd='server client unit live'
-emulated='server client unit live/confined_server'
+emulated='server client unit/header unit/wire unit/store unit/server'
 
 skip() {
     skipped=$((skipped + 1))
@@ -85,13 +85,13 @@ register() {
         2>/dev/null >$formats/register
 }
 
-# foreign NAME CC EMULATOR ROOT: a machine of another kind.
+# foreign NAME CC EMULATOR ROOT TESTS: a machine of another kind.
 foreign() {
     QEMU_LD_PREFIX=$4
     export QEMU_LD_PREFIX
     runs "$2" || { command -v "$3" >/dev/null 2>&1 && register "$3"; }
     if runs "$2"; then
-        try "$1" "$2" -O1 "$emulated"
+        try "$1" "$2" -O1 "$5"
     else
         skip "$1" "no $2, no $3, or no way to run what it makes"
     fi
@@ -121,12 +121,18 @@ if runs i686-linux-gnu-gcc; then
 else
     skip '32-bit x86' 'no i686-linux-gnu-gcc, or it cannot be run here'
 fi
-foreign 'arm64, emulated' aarch64-linux-gnu-gcc qemu-aarch64 /usr/aarch64-linux-gnu
-foreign 'armhf, emulated' arm-linux-gnueabihf-gcc qemu-arm /usr/arm-linux-gnueabihf
-foreign 'riscv64, emulated' riscv64-linux-gnu-gcc qemu-riscv64 /usr/riscv64-linux-gnu
-foreign 'ppc64le, emulated' powerpc64le-linux-gnu-gcc qemu-ppc64le /usr/powerpc64le-linux-gnu
-foreign 's390x, big-endian, emulated' s390x-linux-gnu-gcc qemu-s390x /usr/s390x-linux-gnu
-foreign 'mips, big-endian, 32-bit, emulated' mips-linux-gnu-gcc qemu-mips /usr/mips-linux-gnu
+# An emulator is slow: the first and the last two run most, mips all messages that are shown.
+foreign 'arm64, emulated' aarch64-linux-gnu-gcc qemu-aarch64 /usr/aarch64-linux-gnu "$emulated"
+foreign 'armhf, emulated' arm-linux-gnueabihf-gcc qemu-arm /usr/arm-linux-gnueabihf \
+    'server unit/store'
+foreign 'riscv64, emulated' riscv64-linux-gnu-gcc qemu-riscv64 /usr/riscv64-linux-gnu \
+    'server client unit/store'
+foreign 'ppc64le, emulated' powerpc64le-linux-gnu-gcc qemu-ppc64le /usr/powerpc64le-linux-gnu \
+    'server client unit/store'
+foreign 's390x, big-endian, emulated' s390x-linux-gnu-gcc qemu-s390x /usr/s390x-linux-gnu \
+    "$emulated"
+foreign 'mips, big-endian, 32-bit, emulated' mips-linux-gnu-gcc qemu-mips /usr/mips-linux-gnu \
+    "$emulated unit/show"
 
 # The Makefile by another make, the tests by other shells.
 if command -v bmake >/dev/null 2>&1; then
