@@ -1342,6 +1342,8 @@ session_open_once(struct session *s, const struct message *m, const char **name)
         for (n = first; n < names->list + names->count && n->inode == m->inode && file < 0; n++) {
             const struct message *other = index_named(&s->store->index, n->text);
 
+            if (other == m && error == ENOENT)
+                error = EAGAIN; /* the scan saw it under its own name */
             if (same_unflagged(n->text, message_name(s, m)) != flagged ||
                 (other != NULL && other->inode == m->inode))
                 continue;
@@ -1681,6 +1683,8 @@ remove_marked(struct session *s)
                 continue;
             file = session_open_once(s, &x->messages[i], &name);
             removed = file >= 0 && unlinkat(s->store->directory, name, 0) == 0;
+            if (file >= 0 && !removed && errno == ENOENT)
+                errno = EAGAIN; /* renamed since it was opened */
             if (file >= 0)
                 close_quietly(file);
             if (!removed && (errno == EAGAIN || errno == ENOENT || errno == ESTALE) &&

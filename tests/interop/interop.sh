@@ -1,25 +1,30 @@
 #!/bin/sh
-# interop.sh - the pair against programs that others wrote; the last line is "N passed, N failed, N skipped"
+# interop.sh - the two programs against programs that others wrote
 #
-#   sh tests/interop/interop.sh              all of them, and before the last line a table of what each of them did
+#   sh tests/interop/interop.sh              all of them, and a table of what each of them did
 #   sh tests/interop/interop.sh curl mutt    some
 #
-# Each foreign mail program fetches a store of messages that are hard to carry from our server, once without
-# a login and once with one, deleting what it fetched. Our client does the same with other people's servers, by
-# TCP and by TLS (servers.sh), and other programs listen in our server's place, or deliver into its
-# store (under.sh). What arrives is compared octet for octet: the octets are the business of
-# mail.py, which knows as STEPS what a program may do to a message; what each of them does, and which
+# The last line is "N passed, N failed, N skipped".
+#
+# Each foreign mail program fetches a store of messages that are hard to carry from our server, once
+# without a login and once with one, deleting what it fetched (libraries.sh has the libraries for
+# programmers). Our client does the same with other people's servers, by TCP and by TLS
+# (servers.sh). Other programs listen in our server's place, or deliver into its store (under.sh),
+# or pass connections on to it (proxies.sh); and others use a Maildir while our server serves it
+# (maildir.sh). What arrives is compared octet for octet: the octets are the business of mail.py,
+# which knows as STEPS what a program may do to a message; what each of them does, and which
 # messages it cannot take, stands here beside the commands for it.
 #
-# From the environment it takes SERVER and CLIENT (./server and ./client). It needs python3; any other
-# program that is not there is skipped. Nothing is written outside of a temporary directory. Some programs
-# cannot be installed beside each other, or would start at once: root downloads these from Debian as they are
-# needed, and unpacks them where nobody else sees them.
+# From the environment it takes SERVER and CLIENT (./server and ./client). It needs python3; any
+# other program that is not there is skipped. Nothing is written outside of a temporary directory.
+# Some programs cannot be installed beside each other, or would start at once: root downloads these
+# from Debian as they are needed, and unpacks them where nobody else sees them.
 
 LC_ALL=C
 PATH=$PATH:/usr/sbin:/usr/bin/mh        # where Debian keeps Dovecot, and nmh
 export LC_ALL PATH
-unset CDPATH DISPLAY ALL_PROXY all_proxy FETCHMAILHOME MAIL MAILDIR MAILRC MBOX NETRC    # others' settings
+# The settings of whoever runs this.
+unset CDPATH DISPLAY ALL_PROXY all_proxy FETCHMAILHOME MAIL MAILDIR MAILRC MBOX NETRC
 umask 077
 
 top=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
@@ -43,7 +48,7 @@ export HOME TMPDIR python
 
 user=ann password='s3cret word'         # a blank is part of a password
 
-# ---- Verdicts -------------------------------------------------------------------------------------------
+# ---- Verdicts ------------------------------------------------------------------------------------
 
 passed=0 failed=0 skipped=0
 
@@ -55,11 +60,13 @@ not_ok() {
     failed=$((failed + 1))
     printf '%s\n' "not ok - interop/$1: $2" | cut -c 1-300
     for said in said log errors; do
-        [ ! -s $said ] || tail -n 5 $said | tr -cd '\12\40-\176' | cut -c 1-200 | sed "s/^/    $said: /"
+        [ ! -s $said ] ||
+            tail -n 5 $said | tr -cd '\12\40-\176' | cut -c 1-200 | sed "s/^/    $said: /"
     done
 }
 
-# row TABLE PROGRAM VERSION LISTED FETCHED DELETED REMARKS: one line of a table, which is clients or servers.
+# row TABLE PROGRAM VERSION LISTED FETCHED DELETED REMARKS: one line of a table, which is clients or
+# servers.
 row() {
     table=$1
     shift
@@ -74,7 +81,13 @@ show_table() {
         printf 'program\tversion\tlisted\tfetched\tdeleted\tremarks\n'
         cat "$work/$1"
     } | awk -F '\t' '
-        { for (i = 1; i <= 6; i++) { cell[NR, i] = $i; if (length($i) > width[i]) width[i] = length($i) } }
+        {
+            for (i = 1; i <= 6; i++) {
+                cell[NR, i] = $i
+                if (length($i) > width[i])
+                    width[i] = length($i)
+            }
+        }
         END {
             width[6] = 0
             for (line = 1; line <= NR; line++) {
@@ -89,14 +102,15 @@ show_table() {
 
 # version_in COMMAND: prints the first version number that a command of the shell says.
 version_in() {
-    sh -c "$1" 2>&1 </dev/null | awk 'match($0, /[0-9]+([.][0-9]+)+[0-9A-Za-z~]*|[0-9][0-9][0-9][0-9]+/) {
-        print substr($0, RSTART, RLENGTH); exit }'
+    sh -c "$1" 2>&1 </dev/null |
+        awk 'match($0, /[0-9]+([.][0-9]+)+[0-9A-Za-z~]*|[0-9][0-9][0-9][0-9]+/) {
+            print substr($0, RSTART, RLENGTH); exit }'
 }
 
 wanted() { case $asked in '  ' | *" $1 "*) ;; *) return 1 ;; esac; }
 
-# What stands before a command, and before a server, so that it ends one day. (In the foreground, timeout passes
-# a signal on once, and to the program alone.)
+# What stands before a command, and before a server, so that it ends one day. (In the foreground,
+# timeout passes a signal on once, and to the program alone.)
 limit= server_limit=
 if timeout --foreground -k 9 9 true >/dev/null 2>&1; then
     limit='timeout --foreground -k 9 30' server_limit='timeout --foreground -k 9 200'
@@ -133,7 +147,7 @@ fresh() {
     cp -R mail store
 }
 
-# ---- Our server -----------------------------------------------------------------------------------------
+# ---- Our server ----------------------------------------------------------------------------------
 
 # start_server OPTION...: on the store, at $port. It is there once it has said so.
 start_server() {
@@ -157,11 +171,12 @@ stop_server() {
     [ $ended -eq 0 ] && ! grep -q -e 'killed by signal' -e Sanitizer -e 'runtime error' log
 }
 
-# fetch NAME FUNCTION TEST VERSION STEPS REMARK [OMITTED]: lets a program fetch the store, twice. The function
-# gets $host, $port, $user, $password, and $delete, which is yes or no, and is to put the messages into the
-# directory got, in files whose names are in the order of the messages; and where the program shows sizes, a
-# line "n octets" for each into the file listing. The program is there if TEST succeeds; the command VERSION
-# says its version. Without the messages OMITTED, for which the remark has the reason.
+# fetch NAME FUNCTION TEST VERSION STEPS REMARK [OMITTED]: lets a program fetch the store, twice.
+# The function gets $host, $port, $user, $password, and $delete, which is yes or no, and is to put
+# the messages into the directory got, in files whose names are in the order of the messages; and
+# where the program shows sizes, a line "n octets" for each into the file listing. The program is
+# there if TEST succeeds; the command VERSION says its version. Without the messages OMITTED, for
+# which the remark has the reason.
 fetch() {
     name=$1 function=$2 test=$3 version=$4 steps=$5 remark=$6 omitted=$7 without=${7:+, without $7}
     wanted "$name" || return
@@ -186,13 +201,15 @@ fetch() {
         judge $?
         [ $delete = yes ] || fetched=$cell
     done
-    case $fetched in FAILED) listed=FAILED ;; *) listed=$([ -s listing ] && echo sizes || echo count) ;; esac
+    listed=count
+    [ ! -s listing ] || listed=sizes
+    [ "$fetched" != FAILED ] || listed=FAILED
     [ "$cell" = FAILED ] || cell=yes
     row clients "$name" "$version" "$listed" "$fetched" "$cell" "$remark"
 }
 
-# judge STATUS: says how the program did, the server having ended with that status, and leaves in $cell how
-# many messages arrived, of how many.
+# judge STATUS: says how the program did, the server having ended with that status, and leaves in
+# $cell how many messages arrived, of how many.
 judge() {
     what=$without cell=FAILED
     [ $delete = no ] || what=", with a login, then removed$without"
@@ -214,18 +231,19 @@ judge() {
     fi
 }
 
-# ---- Programs that Debian would not install here ---------------------------------------------------------
+# ---- Programs that Debian would not install here -------------------------------------------------
 
-# POP3 servers shut each other out there, and a server that is installed is started, and listens to everybody. So
-# each of these is unpacked into directories of its own, which then lie above those of the machine, but only
-# for the processes that are started there (overlayfs, in a mount namespace). These have process numbers of
-# their own as well: when the first one ends, all end.
+# POP3 servers shut each other out there, and a server that is installed is started, and listens to
+# everybody. So each of these is unpacked into directories of its own, which then lie above those of
+# the machine, but only for the processes that are started there (overlayfs, in a mount namespace).
+# These have process numbers of their own as well: when the first one ends, all end.
 
 above='usr etc var run'
 guest_uid=60001                 # of $user there; the next one is that of the server itself
 
-# guest NAME PACKAGE...: unpacks what apt would install for the first package, the others standing in for what
-# it wants, and says who is known there. Leaves in $version what it is, or in $why_not why it is not there.
+# guest NAME PACKAGE...: unpacks what apt would install for the first package, the others standing
+# in for what it wants, and says who is known there. Leaves in $version what it is, or in $why_not
+# why it is not there.
 guest() {
     guest=$work/guests/$1 why_not= version=
     shift
@@ -234,7 +252,8 @@ guest() {
     elif ! there 'apt-get --version && dpkg --version && unshare --version'; then
         why_not='needs apt, dpkg and unshare'
     elif ! (umask 022; unpack "$@") >"$work/guest.log" 2>&1; then
-        why_not="cannot be downloaded here ($(grep -v '^W:' "$work/guest.log" | tail -n 1 | cut -c 1-100))"
+        last_line=$(grep -v '^W:' "$work/guest.log" | tail -n 1 | cut -c 1-100)
+        why_not="cannot be downloaded here ($last_line)"
     elif ! (in_guest true) >"$work/guest.log" 2>&1; then
         why_not="cannot be mounted here ($(tail -n 1 "$work/guest.log"))"
     else
@@ -253,7 +272,8 @@ empty_guest() {
 unpack() {
     empty_guest && mkdir -p "$guest/debs/partial" "$guest/all/lib" "$guest/usr/lib" || return
     DEBIAN_FRONTEND=noninteractive ${limit:+timeout --foreground -k 9 120} apt-get install -qq -y \
-        --no-install-recommends --download-only -o Dir::Cache::archives="$guest/debs" -o Debug::NoLocking=1 \
+        --no-install-recommends --reinstall --download-only \
+        -o Dir::Cache::archives="$guest/debs" -o Debug::NoLocking=1 \
         -o Acquire::Retries=0 -o Acquire::http::Timeout=20 "$@" || return
     dpkg-deb -f "$guest/debs/$1"_*.deb Version >"$guest/version" || return
     sed -i 's/^[0-9]*://; s/-[^-]*$//' "$guest/version"
@@ -262,7 +282,8 @@ unpack() {
     done
     cp -a "$guest/all/lib/." "$guest/usr/lib"
     for directory in $above; do
-        [ ! -d "$guest/all/$directory" ] || cp -a "$guest/all/$directory/." "$guest/$directory" || return
+        [ ! -d "$guest/all/$directory" ] ||
+            cp -a "$guest/all/$directory/." "$guest/$directory" || return
     done
     rm -rf "$guest/debs" "$guest/all"
     next=$guest_uid
@@ -282,21 +303,23 @@ in_guest() {
     exec unshare --mount --pid --fork --kill-child --mount-proc sh -c '
         guest=$1
         for directory in '"$above"'; do
-            mount -t overlay -o "lowerdir=/$directory,upperdir=$guest/$directory,workdir=$guest/.$directory" \
+            upper=$guest/$directory work=$guest/.$directory
+            mount -t overlay -o "lowerdir=/$directory,upperdir=$upper,workdir=$work" \
                 overlay "/$directory" || exit
         done
         shift
         exec "$@"' in_guest "$guest" "$@"
 }
 
-# start_guest FUNCTION: chooses $port and $tls_port, runs there the commands of the shell that the function
-# prints, and returns whether somebody answers.
+# start_guest FUNCTION: chooses $port and $tls_port, runs there the commands of the shell that the
+# function prints, and returns whether somebody answers. What they print goes to the file
+# $guest_log, or log.
 start_guest() {
     chmod 755 .
     for attempt in 1 2 3; do
         port=$(mail port) tls_port=$(mail port)
         (umask 022; $1 >start)
-        in_guest ${limit:+timeout 200} sh start >log 2>&1 &
+        in_guest ${limit:+timeout 200} sh start >"${guest_log:-log}" 2>&1 &
         guest_pid=$!
         mail greets $port && return
         ! kill -0 $guest_pid 2>/dev/null || break
@@ -321,23 +344,24 @@ chmod +x "$work/sink"
 # yes_or_no FOR_YES FOR_NO: prints what fits $delete.
 yes_or_no() { if [ $delete = yes ]; then echo "$1"; else echo "$2"; fi; }
 
-# ---- The programs ---------------------------------------------------------------------------------------
+# ---- The programs --------------------------------------------------------------------------------
 
-# curl writes what it gets, but an empty message as a blank line. It lists them in one session, takes all of
-# them in another, and then needs a third to delete them, for which it asks with a command of ours in place of
-# RETR.
+# curl writes what it gets, but an empty message as a blank line. It lists them in one session,
+# takes all of them in another, and then needs a third to delete them, for which it asks with a
+# command of ours in place of RETR.
 get_curl() {
     address="pop3://$host:$port"
     $limit curl -sS --user "$user:$password" -o listing "$address/" || return
     count=$(wc -l <listing)
     $limit curl -sS --user "$user:$password" -o 'got/#1' "$address/[1-$count]" || return
-    [ $delete = no ] || $limit curl -sS --user "$user:$password" -X DELE --head "$address/[1-$count]"
+    [ $delete = no ] ||
+        $limit curl -sS --user "$user:$password" -X DELE --head "$address/[1-$count]"
 }
 fetch curl get_curl 'curl --version | grep pop3' 'curl --version' line-if-empty \
     'an empty message arrives as a blank line'
 
-# Python's poplib hands out lines without their ends, and refuses those of more than 2,048 octets. This is
-# also where the other commands are tried: what they say must agree with what was fetched.
+# Python's poplib hands out lines without their ends, and refuses those of more than 2,048 octets.
+# This is also where the other commands are tried: what they say must agree with what was fetched.
 get_poplib() {
     $limit "$python" - "$host" "$port" "$user" "$password" $delete <<'EOF'
 import poplib, sys
@@ -373,7 +397,8 @@ pop.noop()
 pop.quit()
 EOF
 }
-fetch 'Python poplib' get_poplib true "$python --version" '' 'refuses long-line (over 2,048 octets)' long-line
+fetch 'Python poplib' get_poplib true "$python --version" '' \
+    'refuses long-line (over 2,048 octets)' long-line
 
 # mpop delivers lines that end in LF, behind a Received field of its own.
 get_mpop() {
@@ -395,10 +420,10 @@ EOF
 }
 fetch mpop get_mpop 'mpop --version' 'mpop --version' 'drop=Received lf' 'adds Received; LF'
 
-# fetchmail hands messages to a command as they came (by default it would take out each CR), without a first
-# line as in an mbox. For it a header goes to the first blank line, which is added if there is none. A dot at
-# the start of a header field stays doubled, a long line is garbled at its buffer's edge, and in place of an
-# empty message it delivers one of its own.
+# fetchmail hands messages to a command as they came (by default it would take out each CR), without
+# a first line as in an mbox. For it a header goes to the first blank line, which is added if there
+# is none. A dot at the start of a header field stays doubled, a long line is garbled at its
+# buffer's edge, and in place of an empty message it delivers one of its own.
 get_fetchmail() {
     cat >config <<EOF
 set no bouncemail
@@ -415,9 +440,10 @@ fetch fetchmail get_fetchmail 'fetchmail --version' 'fetchmail --version' 'drop-
     'alters dot-first, empty and long-line; ends each header, drops a first line as in an mbox' \
     'dot-first empty long-line'
 
-# getmail is written with poplib, so it refuses long lines as well, and with Python's email, for which a CR
-# alone ends a line too, and a first line as in an mbox goes. It puts a Return-Path in front, and a blank line
-# between the header and what follows. As root it delivers to nothing but a command.
+# getmail is written with poplib, so it refuses long lines as well, and with Python's email, for
+# which a CR alone ends a line too, and a first line as in an mbox goes. It puts a Return-Path in
+# front, and a blank line between the header and what follows. As root it delivers to nothing but a
+# command.
 get_getmail() {
     cat >getmailrc <<EOF
 [retriever]
@@ -441,7 +467,7 @@ EOF
 }
 fetch getmail6 get_getmail 'getmail --version' 'getmail --version' \
     'drop=Return-Path lf cr-is-lf drop-from split-header' \
-    'refuses long-line; adds Return-Path, ends each header, drops a first line as in an mbox; LF, for CR too' \
+    'refuses long-line; adds Return-Path, ends each header, drops a first "From " line; CR as LF' \
     long-line
 
 # Perl's Net::POP3 hands out lines that end in LF.
@@ -466,7 +492,8 @@ for my $n (1 .. $count) {
 $pop->quit or die;
 EOF
 }
-fetch 'Perl Net::POP3' get_net_pop3 'perl -MNet::POP3 -e 1' 'perl -MNet::POP3 -e "print Net::POP3->VERSION"' lf LF
+fetch 'Perl Net::POP3' get_net_pop3 'perl -MNet::POP3 -e 1' \
+    'perl -MNet::POP3 -e "print Net::POP3->VERSION"' lf LF
 
 # Perl's Mail::POP3Client writes to a file what it gets.
 get_mail_pop3client() {
@@ -507,11 +534,12 @@ Net::POP3.start(host, port.to_i, user, password) do |pop|
 end
 EOF
 }
-fetch 'Ruby net/pop' get_net_pop 'ruby -r net/pop -e 1' 'ruby -r net/pop -e "puts Net::POP3::VERSION"' '' ''
+fetch 'Ruby net/pop' get_net_pop 'ruby -r net/pop -e 1' \
+    'ruby -r net/pop -e "puts Net::POP3::VERSION"' '' ''
 
-# mutt and neomutt, on a terminal that nobody sees, pipe each message to a command. They read lines to a NUL,
-# write them with LF, and have a blank line between the header, a first line as in an mbox included, and what
-# follows.
+# mutt and neomutt, on a terminal that nobody sees, pipe each message to a command. They read lines
+# to a NUL, write them with LF, and have a blank line between the header, a first line as in an mbox
+# included, and what follows.
 get_mutt() {
     cat >config <<EOF
 set pop_user="$user" pop_pass="$password" pop_authenticators=user pop_reconnect=no
@@ -530,8 +558,8 @@ fetch mutt get_mutt 'mutt -v | grep +USE_POP' 'mutt -v' 'lf cut-at-nul split-hea
 fetch neomutt get_neomutt 'neomutt -v' 'neomutt -v' 'lf cut-at-nul split-header-after-from' \
     'cuts a line at a NUL, ends each header; LF'
 
-# alpine does as well, but leaves the header as it is. It asks for the password before it takes the keys that
-# it was given.
+# alpine does as well, but leaves the header as it is. It asks for the password before it takes the
+# keys that it was given.
 get_alpine() {
     cat >pinerc <<EOF
 last-version-used=99.99
@@ -541,8 +569,9 @@ feature-list=enable-aggregate-command-set,enable-unix-pipe-cmd,quit-without-conf
     expunge-without-confirm-everywhere,disable-password-caching,disable-password-file-saving
 EOF
     cp ../sink s
-    SHELL=/bin/sh $limit "$python" "$top/tests/interop/mail.py" terminal 'ENTER PASSWORD:' "$password" \
-        alpine -p pinerc -I "i,;,a,a,|,^W,^T,.,/,s,CR$(yes_or_no ,a,d ''),q" \
+    SHELL=/bin/sh $limit "$python" "$top/tests/interop/mail.py" \
+        terminal 'ENTER PASSWORD:' "$password" alpine -p pinerc \
+        -I "i,;,a,a,|,^W,^T,.,/,s,CR$(yes_or_no ,a,d ''),q" \
         -f "{$host:$port/pop3/user=$user/notls}inbox"
 }
 fetch alpine get_alpine 'alpine -v' 'alpine -v' 'lf cut-at-nul' 'cuts a line at a NUL; LF'
@@ -559,8 +588,8 @@ fetch 'nmh inc' get_inc 'command -v inc' \
     'echo "Path: mh" >"$HOME/profile" && MH=$HOME/profile inc -version' 'lf cut-at-nul' \
     'refuses long-line (over 65,371 octets); cuts a line at a NUL; LF' long-line
 
-# s-nail copies into a Maildir what it would write to an mbox: with LF, no CR before it, a blank line between
-# header and body and at the end, and lines quoted that begin with "From ".
+# s-nail copies into a Maildir what it would write to an mbox: with LF, no CR before it, a blank
+# line between header and body and at the end, and lines quoted that begin with "From ".
 get_s_nail() {
     {
         echo "copy * maildir://$PWD/got/box"
@@ -570,10 +599,11 @@ get_s_nail() {
     $limit s-nail -:/ -# -S v15-compat -S noheader -S pop3-auth=plain -S pop3-no-apop \
         -f "pop3://$user:s3cret%20word@$host:$port" <commands
 }
-fetch s-nail get_s_nail 's-nail --version' 's-nail --version' 'lf no-cr-at-end split-header quote-from blank-last' \
-    'writes as into an mbox: "From " quoted, each header ended, a blank line at the end, no CR before it; LF'
+fetch s-nail get_s_nail 's-nail --version' 's-nail --version' \
+    'lf no-cr-at-end split-header quote-from blank-last' \
+    'writes as into an mbox: quotes "From ", ends each header, a blank line at the end; LF'
 
-# ---- Those with windows, on a screen that nobody sees ---------------------------------------------------
+# ---- Those with windows, on a screen that nobody sees --------------------------------------------
 
 # with_screen COMMAND...: runs it with DISPLAY set.
 with_screen() {
@@ -591,7 +621,8 @@ with_screen() {
     return $ended
 }
 
-# descent NAME: the files of sylpheed and claws-mail, of one descent, which read them alike, in that directory.
+# descent NAME: the files of sylpheed and claws-mail, of one descent, which read them alike, in that
+# directory.
 descent() {
     mkdir -p "$1" Mail/inbox Mail/sent Mail/draft Mail/queue Mail/trash
     cat >"$1/accountrc" <<EOF
@@ -663,12 +694,16 @@ get_claws_mail() {
     with_screen receive claws-mail
 }
 
-# Thunderbird runs without a screen. It has no command to fetch mail: a script of ours that lies in its directory,
-# for nobody but itself, gives it the password and asks it to. It delivers into a Maildir, behind fields of its
-# own. No other address than ours is asked for anything.
+# Thunderbird runs without a screen. It has no command to fetch mail: a script of ours that lies in
+# its directory, for nobody but itself, gives it the password and asks it to. It delivers into a
+# Maildir, behind fields of its own. No other address than ours is asked for anything.
 get_thunderbird() {
     guest=$work/guests/thunderbird
-    (umask 022; empty_guest; mkdir -p "$guest/usr/lib/thunderbird" "$guest/usr/share/thunderbird/defaults/pref")
+    (
+        umask 022
+        empty_guest
+        mkdir -p "$guest/usr/lib/thunderbird" "$guest/usr/share/thunderbird/defaults/pref"
+    )
     cat >"$guest/usr/share/thunderbird/defaults/pref/autoconfig.js" <<'EOF'
 // The first line is passed over.
 pref("general.config.filename", "ours.cfg");
@@ -721,8 +756,8 @@ user_pref("network.proxy.http_port", 1);
 user_pref("network.proxy.ssl", "127.0.0.1");
 user_pref("network.proxy.ssl_port", 1);
 EOF
-    (in_guest env MOZ_HEADLESS=1 OUR_USER="$user" OUR_PASSWORD="$password" HOME="$PWD" ${limit:+timeout 150} \
-        /usr/lib/thunderbird/thunderbird-bin -profile "$PWD/profile")
+    (in_guest env MOZ_HEADLESS=1 OUR_USER="$user" OUR_PASSWORD="$password" HOME="$PWD" \
+        ${limit:+timeout 150} /usr/lib/thunderbird/thunderbird-bin -profile "$PWD/profile")
     ended=$?
     for message in profile/Mail/127.0.0.1/Inbox/cur/*; do
         number=${message##*Q}   # the number of the file follows a Q
@@ -732,17 +767,22 @@ EOF
     return $ended
 }
 
-fetch sylpheed get_sylpheed 'command -v sylpheed && command -v Xvfb' 'sylpheed --version' 'lf cut-at-nul-and-end' \
+fetch sylpheed get_sylpheed 'command -v sylpheed && command -v Xvfb' 'sylpheed --version' \
+    'lf cut-at-nul-and-end' \
     'takes no empty message; loses what follows a NUL in a line, and the line end; LF' empty
-fetch claws-mail get_claws_mail 'command -v claws-mail && command -v Xvfb' 'claws-mail --version' 'any-order lf' \
-    'takes no empty message; leaves the dots at the start of dot-first doubled; LF' 'dot-first empty'
+fetch claws-mail get_claws_mail 'command -v claws-mail && command -v Xvfb' 'claws-mail --version' \
+    'any-order lf' 'takes no empty message; leaves the dots at the start of dot-first doubled; LF' \
+    'dot-first empty'
 
 fetch Thunderbird get_thunderbird \
-    'test -x /usr/lib/thunderbird/thunderbird-bin && test $(id -u) = 0 && unshare --mount --pid --fork true' \
-    'thunderbird --version' 'drop=X-Account-Key drop=X-UIDL drop=X-Mozilla-Status drop=X-Mozilla-Status2
+    'test -x /usr/lib/thunderbird/thunderbird-bin && test $(id -u) = 0 &&
+        unshare --mount --pid --fork true' 'thunderbird --version' \
+    'drop=X-Account-Key drop=X-UIDL drop=X-Mozilla-Status drop=X-Mozilla-Status2
     drop=X-Mozilla-Keys lf' 'adds five X- fields; LF'
 
-# ---- What else a mail program relies on -----------------------------------------------------------------
+. "$top/tests/interop/libraries.sh"
+
+# ---- What else a mail program relies on ----------------------------------------------------------
 
 # arrived STEP...: prints what is wrong unless all messages are there, after the steps.
 arrived() { right mail compare mail got "$@"; }
@@ -750,8 +790,8 @@ arrived() { right mail compare mail got "$@"; }
 # right COMMAND...: prints what the command says if it fails.
 right() { "$@" >result 2>&1 || { cat result; echo "$1 $2: failed"; }; }
 
-# check NAME WHAT TEST FUNCTION: one thing more, if TEST succeeds. The function prints what is wrong, if
-# anything is. Returns whether it was tried, and all was well.
+# check NAME WHAT TEST FUNCTION: one thing more, if TEST succeeds. The function prints what is
+# wrong, if anything is. Returns whether it was tried, and all was well.
 check() {
     wanted "$1" || return
     if ! there "$3"; then
@@ -785,9 +825,11 @@ ipv6() {
     stop_server || echo 'the server did not end well'
     arrived line-if-empty
 }
-check curl 'all messages over IPv6' 'curl --version | grep pop3 && grep " lo$" /proc/net/if_inet6' ipv6
+check curl 'all messages over IPv6' \
+    'curl --version | grep pop3 && grep " lo$" /proc/net/if_inet6' ipv6
 
-# mpop remembers the unique-ids of what it has: the second time it must want nothing but what is new.
+# mpop remembers the unique-ids of what it has: the second time it must want nothing but what is
+# new.
 unique_ids() {
     host=127.0.0.1 delete=no
     rm store/cr
@@ -809,12 +851,16 @@ check mpop 'after a restart it fetches what is new, no more' 'mpop --version' un
 
 . "$top/tests/interop/servers.sh"
 . "$top/tests/interop/under.sh"
+. "$top/tests/interop/proxies.sh"
+. "$top/tests/interop/maildir.sh"
 
-show_table clients 'Mail programs, with our server. Listed: the sizes that it shows, all right, or, where it shows none, how
-many messages there are. Fetched: octet for octet, but for what the remarks say (LF: that as the line end), and
-without the messages that they name.'
-show_table servers 'Mail servers, with our client. Listed: so many sizes are those of what is sent. Fetched: as above.'
+show_table clients 'Mail programs, with our server. Listed: the sizes that it shows, all right, or,
+where it shows none, how many messages there are. Fetched: octet for octet, but for what the remarks
+say (LF: that as the line end), and without the messages that they name.'
+show_table servers 'Mail servers, with our client. Listed: so many sizes are those of what is sent.
+Fetched: as above.'
 show_table under 'Programs that start our server for each connection, with curl and our client.'
+show_table proxies 'Proxies in front of our server, with curl and our client.'
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]

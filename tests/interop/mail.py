@@ -124,7 +124,9 @@ def end_header(octets):
 # whether there is one or not.
 STEPS = {
     "lf": lambda m: m.replace(b"\r\n", b"\n"),                      # LF as the line end
+    "crlf": lambda m: m.replace(b"\n", b"\r\n"),                    # and back
     "cr-is-lf": lambda m: re.sub(rb"\r\n?", b"\n", m),              # a CR alone is a line end as well
+    "no-cr": lambda m: m.replace(b"\r", b""),                       # no CR at all
     "no-cr-at-end": lambda m: re.sub(rb"\r+\n", b"\n", m),          # CRs before a line end are dropped
     "cut-at-nul": lambda m: re.sub(rb"\0[^\n]*", b"", m),           # a line goes to its first NUL
     "cut-at-nul-and-end": lambda m: re.sub(rb"\0[^\n]*\n?", b"", m),  # and goes on with the next line

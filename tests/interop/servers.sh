@@ -1,12 +1,14 @@
 # servers.sh - our client and the servers of others: a part of interop.sh, and read by it
 #
-# Each server gets the messages that are hard to carry, in the way in which it keeps mail. Our client lists and
-# fetches all of them, and removes some; where the server has TLS, it fetches and removes them all by that.
-# What a server does to a message that ours does not stands beside the commands for it.
+# Each server gets the messages that are hard to carry, in the way in which it keeps mail. Our
+# client lists and fetches all of them, and removes some; where the server has TLS, it fetches and
+# removes them all by that. What a server does to a message that ours does not stands beside the
+# commands for it.
 
-# ---- What our client does -------------------------------------------------------------------------------
+# ---- What our client does ------------------------------------------------------------------------
 
-# talk COMMANDS ARGUMENT...: lets our client say these lines. Prints what is wrong when it is not content.
+# talk COMMANDS ARGUMENT...: lets our client say these lines. Prints what is wrong when it is not
+# content.
 talk() {
     printf "$1" >commands
     shift
@@ -28,11 +30,12 @@ if openssl version >/dev/null 2>&1; then
     (
         cd "$work" || exit
         new_key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
-        openssl req -x509 $new_key -days 2 -subj '/CN=an authority of ours' -keyout authority.key -out authority.pem
+        openssl req -x509 $new_key -days 2 -subj '/CN=an authority of ours' \
+            -keyout authority.key -out authority.pem
         openssl req -new $new_key -subj /CN=localhost -keyout key.pem -out request.pem
         echo 'subjectAltName = DNS:localhost, IP:127.0.0.1' >names
-        openssl x509 -req -in request.pem -CA authority.pem -CAkey authority.key -set_serial 1 -days 2 \
-            -extfile names -out cert.pem
+        openssl x509 -req -in request.pem -CA authority.pem -CAkey authority.key -set_serial 1 \
+            -days 2 -extfile names -out cert.pem
     ) >/dev/null 2>&1
 fi
 trusted="-CAfile $work/authority.pem -verify_ip 127.0.0.1"
@@ -46,7 +49,8 @@ only_left() {
     [ "$(echo $names)" = "$*" ] || echo "left on the server:" $names
 }
 
-# sizes_differ COUNT: prints what is wrong unless the client said so often that a size was not what it got.
+# sizes_differ COUNT: prints what is wrong unless the client said so often that a size was not what
+# it got.
 sizes_differ() {
     said_so=$(grep -c 'the server [a-z]* .*message [0-9]* .*[0-9] octets' errors)
     [ "$said_so" -eq "$1" ] || echo "the client noticed $said_so sizes that differ, not $1"
@@ -77,7 +81,8 @@ all_removed_by_tls() {
     only_left
 }
 
-# refused PASSWORD ARGUMENT...: prints what is wrong unless the client ends with 1 and nothing has changed.
+# refused PASSWORD ARGUMENT...: prints what is wrong unless the client ends with 1 and nothing has
+# changed.
 refused() {
     said_password=$1
     shift
@@ -89,7 +94,9 @@ refused() {
 
 refused_password() { refused wrong 127.0.0.1 $port; }
 refused_certificate() { refused secret -x "$(s_client $tls_port)"; }
-refused_name() { refused secret -x "$(s_client $tls_port $trusted -verify_hostname other.example)"; }
+refused_name() {
+    refused secret -x "$(s_client $tls_port $trusted -verify_hostname other.example)"
+}
 
 # beside FUNCTION: runs it while the server runs.
 beside() {
@@ -104,10 +111,10 @@ beside() {
     stop_$server
 }
 
-# against NAME PROGRAM VERSION TEST REMARK: our client and a server, which has the functions start_NAME, that
-# sets $port and $tls_port, stop_NAME, and left_NAME, that prints the names of the messages it has. Of these it
-# alters $altered, in the others it does $steps, and $differ sizes are not what it sends. Without $tls it has none;
-# to openssl s_client $s_client_too is said.
+# against NAME PROGRAM VERSION TEST REMARK: our client and a server, which has the functions
+# start_NAME, that sets $port and $tls_port, stop_NAME, and left_NAME, that prints the names of the
+# messages it has. Of these it alters $altered, in the others it does $steps, and $differ sizes are
+# not what it sends. Without $tls it has none; to openssl s_client $s_client_too is said.
 against() {
     server=$1 program=$2 version=$3 test=$4 remark=$5 without=${altered:+, without $altered}
     wanted $server || return
@@ -119,7 +126,8 @@ against() {
     all=$(ls "$work/messages" | wc -l)
     count=$((all - $(echo $altered | wc -w)))
     fetched="$count of $all" listed="$((count - differ)) of $all" deleted=yes
-    check $server "our client gets all messages$without" true 'beside whole_session' || fetched=FAILED listed=FAILED
+    check $server "our client gets all messages$without" true 'beside whole_session' ||
+        fetched=FAILED listed=FAILED
     check $server 'our client removes some' true 'beside some_removed' || deleted=FAILED
     check $server 'a wrong password loses nothing' true 'beside refused_password' || deleted=FAILED
     row servers "$program" "$version" "$listed" "$fetched" $deleted "$remark"
@@ -127,13 +135,15 @@ against() {
         row servers "$program, TLS" "$version" '' '' '' 'it has no TLS'
     elif check $server "our client gets and removes all by TLS$without" 'openssl version' \
         'beside all_removed_by_tls'; then
-        row servers "$program, TLS" "$version" "$listed" "$fetched" yes "by openssl s_client$tls_remark"
+        row servers "$program, TLS" "$version" "$listed" "$fetched" yes \
+            "by openssl s_client$tls_remark"
     else
         row servers "$program, TLS" "$version" FAILED FAILED FAILED ''
     fi
 }
 
-# maildir OWNER: makes one of the messages; left_in_maildir prints the names of those that are there.
+# maildir OWNER: makes one of the messages; left_in_maildir prints the names of those that are
+# there.
 maildir() {
     mkdir Maildir Maildir/cur Maildir/new Maildir/tmp
     number=1000
@@ -146,9 +156,10 @@ maildir() {
 
 left_in_maildir() { ls Maildir/cur | sed 's/^[0-9]*\.//; s/[:,].*//'; }
 
-# ---- Dovecot --------------------------------------------------------------------------------------------
+# ---- Dovecot -------------------------------------------------------------------------------------
 
-# start_dovecot: a normal user can run all of it; root runs it as nobody, because it serves no mail of root's.
+# start_dovecot: a normal user can run all of it; root runs it as nobody, because it serves no mail
+# of root's.
 start_dovecot() {
     mkdir run
     cp "$work/cert.pem" "$work/key.pem" .
@@ -234,19 +245,20 @@ EOF
     only_left
 }
 
-# From 2.4 on its settings have other names. It does not double a dot with which a message begins. An empty
-# message it sends as a blank line; out of its sizes it leaves the line end that it adds to a last line without
-# one, and to nothing at all.
+# From 2.4 on its settings have other names. It does not double a dot with which a message begins.
+# An empty message it sends as a blank line; out of its sizes it leaves the line end that it adds to
+# a last line without one, and to nothing at all.
 dovecot='dovecot --version | grep "^2[.]3" && openssl version'
 s_client_too= tls_remark=
 altered=dot-first steps=line-if-empty differ=4 tls=yes capa='capa\n'
 against dovecot Dovecot "$(version_in 'dovecot --version')" "$dovecot" \
     'does not stuff the first line of a message; 4 sizes lack the line end that it adds'
-check dovecot 'our client gets and removes all through stunnel' "$dovecot && stunnel -version" 'beside by_stunnel'
+check dovecot 'our client gets and removes all through stunnel' "$dovecot && stunnel -version" \
+    'beside by_stunnel'
 check dovecot 'no mail by TLS without a trusted certificate' "$dovecot" 'beside refused_certificate'
 check dovecot 'no mail by TLS under another name' "$dovecot" 'beside refused_name'
 
-# ---- Those that Debian would not install here -----------------------------------------------------------
+# ---- Those that Debian would not install here ----------------------------------------------------
 
 # guest_server NAME PROGRAM REMARK PACKAGE...: unpacks it and lets our client talk to it.
 guest_server() {
@@ -262,7 +274,7 @@ guest_server() {
     rm -rf "$guest"
 }
 
-# ---- Courier --------------------------------------------------------------------------------------------
+# ---- Courier -------------------------------------------------------------------------------------
 
 # Its own start scripts go to the background; this is what they start.
 start_courier() {
@@ -292,13 +304,13 @@ left_courier() { left_in_maildir; }
 
 altered=dot-first steps='lf-for-itself line-if-empty' differ=4 tls=yes capa='capa\n'
 guest_server courier Courier \
-    'does not stuff the first line of a message; 4 sizes lack the line end that it adds; puts a CR before each LF' \
+    'does not stuff a first line; 4 sizes lack the line end it adds; puts a CR before each LF' \
     courier-pop courier-authdaemon msmtp-mta
 
-# ---- Cyrus ----------------------------------------------------------------------------------------------
+# ---- Cyrus ---------------------------------------------------------------------------------------
 
-# Mail lies in a spool of its own, with CRLF; what is put there by hand is taken in by "reconstruct". The
-# mailbox is made at the first login.
+# Mail lies in a spool of its own, with CRLF; what is put there by hand is taken in by
+# "reconstruct". The mailbox is made at the first login.
 start_cyrus() {
     start_guest cyrus_start || return
     talk "${login}quit\n" 127.0.0.1 $port
@@ -364,7 +376,8 @@ left_cyrus() {
     done
 }
 
-# At the end it closes the connection without a word of TLS, for which openssl has an option, or ends with 1.
+# At the end it closes the connection without a word of TLS, for which openssl has an option, or
+# ends with 1.
 s_client_too=-ignore_unexpected_eof tls_remark=' -ignore_unexpected_eof'
 altered='empty nul octets' steps= differ=0 tls=yes capa='capa\n'
 guest_server cyrus Cyrus 'loses what follows a NUL in a line, and passes over an empty file' \
@@ -372,7 +385,7 @@ guest_server cyrus Cyrus 'loses what follows a NUL in a line, and passes over an
 
 s_client_too= tls_remark=
 
-# ---- solid-pop3d ----------------------------------------------------------------------------------------
+# ---- solid-pop3d ---------------------------------------------------------------------------------
 
 # It is started for each connection, and wants to be given the socket itself.
 start_solid() {
@@ -382,7 +395,8 @@ start_solid() {
 
 solid_start() {
     printf '<Global>\nMailDropName "Maildir"\nMailDropType maildir\n</Global>\n' >spop3d.conf
-    echo "exec systemd-socket-activate --inetd -a -l 127.0.0.1:$port /usr/sbin/solid-pop3d -f $PWD/spop3d.conf"
+    echo "exec systemd-socket-activate --inetd -a -l 127.0.0.1:$port \\
+        /usr/sbin/solid-pop3d -f $PWD/spop3d.conf"
 }
 
 stop_solid() { stop_guest; }
@@ -393,7 +407,7 @@ guest_server solid solid-pop3d \
     'no maildrop in which a last line has no line end; puts a CR before each LF' \
     solid-pop3d
 
-# ---- GNU Mailutils --------------------------------------------------------------------------------------
+# ---- GNU Mailutils -------------------------------------------------------------------------------
 
 start_mailutils() {
     maildir $guest_uid
@@ -424,7 +438,53 @@ EOF
 stop_mailutils() { stop_guest; }
 left_mailutils() { left_in_maildir; }
 
-altered='crlf dot-first empty from-first header-only no-blank' steps=lf-for-itself differ=3 tls=yes capa='capa\n'
+altered='crlf dot-first empty from-first header-only no-blank' steps=lf-for-itself differ=3 tls=yes
+capa='capa\n'
 guest_server mailutils 'GNU Mailutils' \
-    'changes a header that is not as it should be, does not stuff a first line, 3 sizes lack the line end it adds' \
+    'changes odd headers, does not stuff a first line, 3 sizes lack the line end that it adds' \
     mailutils-pop3d
+
+# ---- WildDuck ------------------------------------------------------------------------------------
+
+# Only its POP3 class, of Node.js, which sends asynchronously; the mail comes from a script of ours.
+# npm brings the package without what it needs, and then the five of these that the class loads.
+wildduck=$work/wildduck
+bring_wildduck() {
+    mkdir -p "$wildduck" && cd "$wildduck" &&
+        $wildduck_limit npm pack --silent wildduck@1.46.1 && tar xzf wildduck-*.tgz && cd package &&
+        node -e 'const { dependencies } = require("./package.json");
+            const used = ["base32.js", "gelf", "nodemailer", "punycode.js", "wild-config"];
+            const needed = Object.fromEntries(used.map(name => [name, dependencies[name]]));
+            require("fs").writeFileSync("package.json",
+                JSON.stringify({ name: "wildduck", version: "1.46.1", dependencies: needed }))' &&
+        $wildduck_limit npm install --silent --no-audit --no-fund --ignore-scripts --no-package-lock
+}
+
+start_wildduck() {
+    port=$(mail port) tls_port=$(mail port)
+    cp -R mail served
+    $server_limit node "$top/tests/interop/wildduck.js" "$wildduck/package" served \
+        "$work/cert.pem" "$work/key.pem" $port $tls_port >log 2>&1 &
+    tunnel_pid=$!
+    mail greets $port
+}
+
+stop_wildduck() {
+    kill $tunnel_pid 2>/dev/null
+    wait $tunnel_pid 2>/dev/null
+    tunnel_pid=
+}
+
+left_wildduck() { ls served; }
+
+wildduck_limit=${limit:+timeout --foreground -k 9 60}
+if wanted wildduck; then
+    if there 'node --version && npm --version && openssl version'; then
+        (bring_wildduck) >"$work/wildduck.log" 2>&1
+    fi
+    altered= steps='any-order line-if-empty' differ=1 tls=yes capa='capa\n'
+    against wildduck "WildDuck's POP3 class" 1.46.1 \
+        "npm --version && test -d $wildduck/package/node_modules/nodemailer" \
+        'sends asynchronously; one size lacks the line end that it adds'
+    rm -rf "$wildduck"
+fi

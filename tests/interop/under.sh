@@ -1,16 +1,16 @@
 # under.sh - our server under the programs of others: a part of interop.sh, and read by it
 #
-# Somebody else listens, and starts a "server -i" for each connection. Through each of them curl fetches all
-# messages, our client removes them, and a client that goes away in the middle removes nothing. After that,
-# mail is delivered by others into a store that is being emptied.
+# Somebody else listens, and starts a "server -i" for each connection. Through each of them curl
+# fetches all messages, our client removes them, and a client that goes away in the middle removes
+# nothing. After that, mail is delivered by others into a store that is being emptied.
 
-# ---- Who listens ----------------------------------------------------------------------------------------
+# ---- Who listens ---------------------------------------------------------------------------------
 
 # ours: prints the command that serves one session.
 ours() { echo "$SERVER -i -d $PWD/store -p $PWD/passfile"; }
 
-# listen FUNCTION: chooses $port, runs the function, which becomes the program that listens there, and returns
-# whether our server answers.
+# listen FUNCTION: chooses $port, runs the function, which becomes the program that listens there,
+# and returns whether our server answers.
 listen() {
     for attempt in 1 2 3; do
         port=$(mail port)
@@ -65,8 +65,8 @@ gone_away() {
     diff -r mail store >/dev/null || echo 'the store is not what it was'
 }
 
-# under NAME PROGRAM VERSION TEST REMARK: our server, started by a program that has the functions start_NAME,
-# which sets $port, and stop_NAME. What our server says may be in the file log.
+# under NAME PROGRAM VERSION TEST REMARK: our server, started by a program that has the functions
+# start_NAME, which sets $port, and stop_NAME. What our server says may be in the file log.
 under() {
     under=$1
     wanted $under || return
@@ -77,16 +77,20 @@ under() {
     fi
     count=$(ls "$work/messages" | wc -l)
     listed=sizes fetched="$count of $count" deleted=yes
-    check $under 'curl lists and gets all messages' 'curl --version | grep pop3' 'through by_curl' ||
+    check $under 'curl lists and gets all messages' 'curl --version | grep pop3' \
+        'through by_curl' ||
         listed=FAILED fetched=FAILED
     check $under 'our client removes all' true 'through by_client' || deleted=FAILED
-    check $under 'a client that goes away removes nothing' true 'through gone_away' || deleted=FAILED
+    check $under 'a client that goes away removes nothing' true 'through gone_away' ||
+        deleted=FAILED
     row under "$2" "$3" "$listed" "$fetched" $deleted "$5"
 }
 
-# socat hands over a socket of its own for both ways, two pipes, or, with nofork, the connection itself.
+# socat hands over a socket of its own for both ways, two pipes, or, with nofork, the connection
+# itself.
 socat_listens() {
-    exec $server_limit socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" "EXEC:$(ours)$handed_over"
+    exec $server_limit socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" \
+        "EXEC:$(ours)$handed_over"
 }
 
 start_socat() { listen socat_listens; }
@@ -97,11 +101,13 @@ for handed_over in '' ,pipes ,nofork; do
 done
 
 # As a unit with Accept=yes would: the connection is standard input and output.
-systemd_listens() { exec $server_limit systemd-socket-activate --inetd -a -l "127.0.0.1:$port" $(ours); }
+systemd_listens() {
+    exec $server_limit systemd-socket-activate --inetd -a -l "127.0.0.1:$port" $(ours)
+}
 start_systemd() { listen systemd_listens; }
 stop_systemd() { stop_listening; }
-under systemd systemd-socket-activate "$(version_in 'systemctl --version')" 'systemd-socket-activate --version' \
-    '--inetd -a'
+under systemd systemd-socket-activate "$(version_in 'systemctl --version')" \
+    'systemd-socket-activate --version' '--inetd -a'
 
 # Both inetds hand over the connection as standard error as well.
 start_openbsd_inetd() { start_guest openbsd_inetd_start; }
@@ -149,7 +155,7 @@ guest_under() {
 guest_under openbsd_inetd 'OpenBSD inetd' openbsd-inetd
 guest_under xinetd xinetd xinetd
 
-# ---- TLS and ssh ----------------------------------------------------------------------------------------
+# ---- TLS and ssh ---------------------------------------------------------------------------------
 
 # stunnel says in its log which port it got.
 start_tunnel() {
@@ -182,7 +188,8 @@ stop_tunnel() {
 curl_by_tls() {
     start_tunnel || echo 'stunnel does not start'
     $limit curl -sS --cacert "$work/authority.pem" --user "$user:$password" -o 'got/#1' \
-        "pop3s://localhost:$tls_port/[1-$(ls mail | wc -l)]" >said 2>&1 || echo "curl ended with status $?"
+        "pop3s://localhost:$tls_port/[1-$(ls mail | wc -l)]" >said 2>&1 ||
+        echo "curl ended with status $?"
     stop_tunnel
     arrived line-if-empty
 }
@@ -193,7 +200,8 @@ client_by_tls() {
     stop_tunnel
 }
 
-# broken_off ARGUMENT...: our client marks all messages, and is ended by a signal. Prints what is wrong.
+# broken_off ARGUMENT...: our client marks all messages, and is ended by a signal. Prints what is
+# wrong.
 broken_off() {
     mkfifo typed
     $limit "$CLIENT" -d got "$@" <typed >said 2>errors &
@@ -218,9 +226,12 @@ stunnel='stunnel -version && openssl version'
 if wanted stunnel; then
     listed=sizes fetched="$(ls "$work/messages" | wc -l)" deleted=yes
     fetched="$fetched of $fetched"
-    check stunnel 'curl gets all messages' "$stunnel && curl --version | grep pop3s" curl_by_tls || fetched=FAILED
-    check stunnel 'our client gets and removes all' "$stunnel" client_by_tls || listed=FAILED deleted=FAILED
-    check stunnel 'a client that is ended removes nothing' "$stunnel" broken_off_by_tls || deleted=FAILED
+    check stunnel 'curl gets all messages' "$stunnel && curl --version | grep pop3s" curl_by_tls ||
+        fetched=FAILED
+    check stunnel 'our client gets and removes all' "$stunnel" client_by_tls ||
+        listed=FAILED deleted=FAILED
+    check stunnel 'a client that is ended removes nothing' "$stunnel" broken_off_by_tls ||
+        deleted=FAILED
     if there "$stunnel"; then
         row under stunnel "$(version_in 'stunnel -version')" $listed "$fetched" $deleted \
             'a certificate of an authority, checked'
@@ -257,8 +268,9 @@ EOF
 
 by_ssh() {
     start_sshd || echo 'sshd does not start'
-    $1 -x "ssh -F none -i $PWD/user_key -o IdentitiesOnly=yes -o UserKnownHostsFile=$PWD/known_hosts \
-        -o BatchMode=yes -p $port $user@127.0.0.1 ./server -i -d store"
+    $1 -x "ssh -F none -i $PWD/user_key -o IdentitiesOnly=yes \
+        -o UserKnownHostsFile=$PWD/known_hosts -o BatchMode=yes -p $port \
+        $user@127.0.0.1 ./server -i -d store"
     stop_guest
 }
 
@@ -274,17 +286,20 @@ if wanted ssh; then
         fetched="$fetched of $fetched"
         check ssh 'our client gets and removes all' true 'by_ssh all_removed' ||
             listed=FAILED fetched=FAILED deleted=FAILED
-        check ssh 'a client that is ended removes nothing' true 'by_ssh broken_off' || deleted=FAILED
-        row under ssh "$version" $listed "$fetched" $deleted "client -x 'ssh host ./server -i -d store'"
+        check ssh 'a client that is ended removes nothing' true 'by_ssh broken_off' ||
+            deleted=FAILED
+        row under ssh "$version" $listed "$fetched" $deleted \
+            "client -x 'ssh host ./server -i -d store'"
     fi
     rm -rf "$guest"
 fi
 
-# ---- Delivery -------------------------------------------------------------------------------------------
+# ---- Delivery ------------------------------------------------------------------------------------
 
-# delivered COUNT COMMAND...: lets two at once deliver messages by that command, each numbered and of a content
-# that is known, while our client fetches and removes what it finds, session after session, and another one only
-# looks. Prints what is wrong unless each message arrived once, whole, and nothing else did.
+# delivered COUNT COMMAND...: lets two at once deliver messages by that command, each numbered and
+# of a content that is known, while our client fetches and removes what it finds, session after
+# session, and another one only looks. Prints what is wrong unless each message arrived once, whole,
+# and nothing else did.
 delivered() {
     count=$1
     shift
@@ -297,7 +312,8 @@ delivered() {
         session=0
         while [ ! -e over ]; do
             session=$((session + 1))
-            printf 'retr *\nquit\n' | $limit "$CLIENT" -d "looked/$session" 127.0.0.1 $port >/dev/null 2>&1
+            printf 'retr *\nquit\n' |
+                $limit "$CLIENT" -d "looked/$session" 127.0.0.1 $port >/dev/null 2>&1
         done
     ) &
     looking=$!
@@ -319,15 +335,17 @@ delivered() {
     [ $some -gt 2 ] || echo "only $some sessions found anything"
     right mail delivered $count got
     [ ! -d looked ] || right mail whole looked
-    [ ! "$(ls store/)" ] || echo 'left in the store:' $(ls store/)
+    left=$(find $kept -type f ! -name '.*')
+    [ ! "$left" ] || echo 'left in the store:' $left
 }
 
-# into_maildir COUNT COMMAND...: the same, into a Maildir, whose "new" our server serves.
+# into_maildir COUNT COMMAND...: the same, into a Maildir.
 into_maildir() {
     mkdir Maildir Maildir/cur Maildir/new Maildir/tmp
     [ ! "$as" ] || chown -R nobody .
     rm -rf store
-    ln -s Maildir/new store
+    ln -s Maildir store
+    kept='store/new store/cur'
     delivered "$@"
 }
 
@@ -357,7 +375,8 @@ EOF
         as="setpriv --reuid=nobody --regid=$(id -g nobody) --clear-groups"
         chmod 755 .
     fi
-    into_maildir 100 $as env HOME="$PWD" USER="$(${as:-command} id -un)" $dovecot_lda -c "$PWD/lda.conf"
+    into_maildir 100 $as env HOME="$PWD" USER="$(${as:-command} id -un)" \
+        $dovecot_lda -c "$PWD/lda.conf"
 }
 
 by_rcvstore() {
@@ -365,6 +384,7 @@ by_rcvstore() {
     mkdir mh mh/inbox
     rm -rf store
     ln -s mh/inbox store
+    kept=store/
     MH=$PWD/profile MHCONTEXT=$PWD/context
     export MH MHCONTEXT
     delivered 300 "$rcvstore" +inbox

@@ -117,6 +117,12 @@ try_kill(void)
 }
 
 static bool
+try_kill_hard(void)
+{
+    return kill(victim != 0 ? victim : getppid(), SIGKILL) == 0;
+}
+
+static bool
 try_own_signal(void)
 {
     return fcntl(STDERR_FILENO, F_SETOWN, getppid()) == 0;
@@ -206,6 +212,40 @@ try_make_runnable(void)
     return page != MAP_FAILED && mprotect(page, 4096, PROT_READ | PROT_EXEC) == 0;
 }
 
+static bool
+try_rmdir(void)
+{
+    return unlinkat(AT_FDCWD, "elsewhere/empty", AT_REMOVEDIR) == 0;
+}
+
+/* To limit another process. */
+static bool
+try_limit(void)
+{
+#if defined __linux__ && !defined POSIX_ONLY
+    const struct rlimit none = {0, 0};
+
+    return prlimit(victim != 0 ? victim : getppid(), RLIMIT_NOFILE, &none, NULL) == 0;
+#else
+    return false;
+#endif
+}
+
+/* To be root in a user namespace of its own. */
+static bool
+try_new_user(void)
+{
+#if defined __linux__ && !defined POSIX_ONLY
+    long pid = syscall(SYS_clone, 0x10000000L | SIGCHLD, 0L, 0L, 0L, 0L);      /* CLONE_NEWUSER */
+
+    if (pid == 0)
+        _exit(0);
+    return pid > 0;
+#else
+    return false;
+#endif
+}
+
 /* To read and write in the memory of another process. */
 static bool
 try_trace(void)
@@ -253,7 +293,11 @@ static const struct attempt {
     {"chmod", try_chmod, CALLS, 0},
     {"execute", try_execute, CALLS | FILES, 1},
     {"kill", try_kill, FILES, 6},
+    {"kill-hard", try_kill_hard, CALLS | FILES, 6},
     {"own-signal", try_own_signal, CALLS, 0},
+    {"rmdir", try_rmdir, CALLS | FILES, 1},
+    {"limit", try_limit, CALLS, 0},
+    {"new-user", try_new_user, CALLS, 0},
     {"connect", try_connect, CALLS | FILES, 4},
     {"bind", try_bind, CALLS | FILES, 4},
     {"send", try_send, CALLS | FILES, 10},
@@ -353,6 +397,7 @@ make_place(void)
     put_file("store/2", "two\n");
     CHECK(mkdir("elsewhere", 0755) == 0);
     put_file("elsewhere/file", "secret\n");
+    CHECK(mkdir("elsewhere/empty", 0755) == 0);
     if (CHECK(getcwd(here, sizeof here) != NULL)) {
         snprintf(outside_directory, sizeof outside_directory, "%s/elsewhere", here);
         snprintf(outside, sizeof outside, "%s/elsewhere/file", here);
@@ -583,6 +628,7 @@ end_spare_process(void)
 static void
 restore_place(void)
 {
+    mkdir("elsewhere/empty", 0755);
     unlink("store/new");
     if (unlink("store/9") != 0)
         rmdir("store/9");
@@ -601,7 +647,8 @@ test_unconfined(void)
         int status = -1;
         pid_t pid;
 
-        if (attempts[i].layers == 0 || attempts[i].run == try_log || attempts[i].run == try_trace)
+        if (attempts[i].layers == 0 || attempts[i].run == try_log ||
+            attempts[i].run == try_trace || attempts[i].run == try_new_user)
             continue; /* this program's own errors; containers forbid to trace */
         victim = fork();
         while (victim == 0)

@@ -950,6 +950,21 @@ memory(pid_t pid, const char *field)
     return kilobytes;
 }
 
+/* Returns the processor time of a process in milliseconds. */
+static long
+processor_time(pid_t pid)
+{
+    char path[64], *text;
+    long user = 0, kernel = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    text = slurp(path);
+    check(sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld",
+                 &user, &kernel) == 2);
+    free(text);
+    return (user + kernel) * 1000 / sysconf(_SC_CLK_TCK);
+}
+
 /* ---- Running the tests ----------------------------------------------------------------------- */
 
 struct test {

@@ -345,6 +345,83 @@ test_linked(void)
     stop_server(&s);
 }
 
+/* Another program changes flags all the time: QUIT says "removed" only of what is gone. */
+static void
+test_renamed_during_quit(void)
+{
+    enum { MESSAGES = 30, ROUNDS = 30 };
+    struct server s;
+    int removed = 0;
+
+    check(mkdir("store", 0755) == 0);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    for (int round = 0; round < ROUNDS; round++) {
+        struct client c;
+        char from[64], to[64];
+        const char *line;
+        pid_t renamer;
+        int there = 0;
+
+        for (int i = 0; i < MESSAGES; i++) {
+            snprintf(from, sizeof from, "%d-%d:2,", round, i);
+            deliver(from, from);
+        }
+        c = greeted(&s);
+        renamer = fork();
+        while (renamer == 0)
+            for (int i = 0; i < MESSAGES; i++) {
+                snprintf(from, sizeof from, "store/%d-%d:2,", round, i);
+                snprintf(to, sizeof to, "store/%d-%d:2,S", round, i);
+                if (rename(from, to) != 0)
+                    rename(to, from);
+            }
+        check(renamer > 0);
+        for (int i = 1; i <= MESSAGES; i++) {
+            char command[32];
+
+            snprintf(command, sizeof command, "DELE %d", i);
+            ask(&c, command, "+OK*");
+        }
+        send_text(&c, "QUIT\r\n");
+        line = next_line(&c);
+        check(line != NULL);
+        kill(renamer, SIGKILL);
+        wait_for(renamer);
+        for (int i = 0; i < MESSAGES; i++) {
+            snprintf(from, sizeof from, "store/%d-%d:2,", round, i);
+            snprintf(to, sizeof to, "store/%d-%d:2,S", round, i);
+            there += exists(from) || exists(to);
+        }
+        if (there > 0 && matches(line, "+OK*"))
+            fail("%d messages are there after: %s", there, line);
+        removed += MESSAGES - there;
+        hang_up(&c);
+        check(system("rm -f store/*") == 0);
+    }
+    check(removed > 0);
+    stop_server(&s);
+}
+
+/* A touch, or new permissions, do not change a message: RETR sends it and QUIT removes it. */
+static void
+test_touched(void)
+{
+    struct client c;
+    struct server s = start_session(&c);
+
+    check(utimensat(AT_FDCWD, "store/1", NULL, 0) == 0);
+    check(chmod("store/2", 0600) == 0);
+    expect_retrieved(&c, 1, 1);
+    expect_retrieved(&c, 2, 2);
+    ask(&c, "DELE 1", "+OK*");
+    ask(&c, "DELE 2", "+OK*");
+    check(utimensat(AT_FDCWD, "store/1", NULL, 0) == 0);
+    ask(&c, "QUIT", "+OK 2 messages*");
+    expect_end(&c);
+    check(!exists("store/1") && !exists("store/2") && exists("store/3"));
+    stop_server(&s);
+}
+
 /* A message that was renamed and written to has changed: it is refused and kept. */
 static void
 test_renamed_and_changed(void)
@@ -559,6 +636,43 @@ test_stop_flooded(void)
     check(wait_for(flood) == 0);
 }
 
+/* So is one whose client has sent thousands of commands already, and reads all answers. */
+static void
+test_stop_pipelined(void)
+{
+    char *commands = repeat("UIDL\r\n", 10000);
+    struct server s;
+    struct client c;
+    pid_t reader, writer;
+    int64_t began;
+
+    make_store(2000);
+    s = start_server("-d store 0");
+    c = greeted(&s);
+    reader = fork();
+    if (reader == 0) {
+        while (take(&c, 64 * 1024))
+            c.start = c.end = 0;
+        _exit(0);
+    }
+    writer = fork();
+    if (writer == 0) {
+        send_text(&c, commands);
+        _exit(0);
+    }
+    check(reader > 0 && writer > 0);
+    await(!has_proc() || processor_time(only_session(&s)) > 50);
+    began = clock_ms();
+    stop_server(&s);
+    check(clock_ms() - began < 3000);
+    kill(writer, SIGKILL);
+    kill(reader, SIGKILL);
+    wait_for(writer);
+    wait_for(reader);
+    hang_up(&c);
+    free(commands);
+}
+
 /* A session inside QUIT completes it and answers. The signal comes after the first removal. */
 static void
 test_stop_in_quit(void)
@@ -676,20 +790,19 @@ test_inetd_socket(void)
     close(pair[1]);
 }
 
-/* inetd gives a connection as standard error, too. It gets no log, also where no socket has an inode. */
-static void
-test_inetd_connection(void)
+/* Starts the server with one connection as standard input, output and error, as inetd does. */
+static pid_t
+start_on_connection(const char *options, struct client *c)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t size = sizeof address;
-    struct client c = {.fd = socket(AF_INET, SOCK_STREAM, 0)};
     int listener = socket(AF_INET, SOCK_STREAM, 0), accepted;
     pid_t pid;
 
-    make_store(2);
+    *c = (struct client){.fd = socket(AF_INET, SOCK_STREAM, 0)};
     check(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 1) == 0);
     check(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
-    check(connect(c.fd, (struct sockaddr *)&address, size) == 0);
+    check(connect(c->fd, (struct sockaddr *)&address, size) == 0);
     accepted = accept(listener, NULL, NULL);
     check(accepted >= 0);
     pid = fork();
@@ -697,14 +810,36 @@ test_inetd_connection(void)
         for (int fd = 0; fd < 3; fd++)
             if (dup2(accepted, fd) != fd)
                 _exit(127);
-        exec_server("-i -v -d store");
+        exec_server(options);
     }
+    check(pid > 0);
     close(accepted);
     close(listener);
+    return pid;
+}
+
+/* inetd's connection gets answers, and neither log lines nor messages about the command line. */
+static void
+test_inetd_connection(void)
+{
+    struct client c;
+    pid_t pid;
+
+    make_store(2);
+    pid = start_on_connection("-i -v -d store", &c);
     expect(&c, "+OK*");
     ask(&c, "STAT", "+OK 2 60");
     quit(&c);
-    check(pid > 0 && wait_for(pid) == 0);
+    check(wait_for(pid) == 0);
+
+    pid = start_on_connection("-i -d nowhere", &c);
+    expect(&c, "-ERR [SYS/TEMP]*");
+    expect_end(&c);
+    check(wait_for(pid) == 1);
+
+    pid = start_on_connection("-i -t x", &c);
+    expect_end(&c);
+    check(wait_for(pid) == 2);
 }
 
 /*
@@ -1271,6 +1406,8 @@ static const struct test tests[] = {
     {"messages that take each other's names", test_swapped, 0},
     {"a message with two names", test_linked, 0},
     {"a message that is renamed and changed", test_renamed_and_changed, 0},
+    {"a message that is renamed during QUIT", test_renamed_during_quit, 0},
+    {"a message that is touched", test_touched, 0},
     {"a FIFO in a message's place", test_fifo_in_place, 0},
     {"-i: a line that is too long, in pieces", test_long_line_in_pieces, 0},
     {"-i: a pipe that is full", test_full_pipe, 0},
@@ -1282,6 +1419,7 @@ static const struct test tests[] = {
     {"a message that is removed while it is sent", test_gone_on_its_way, 0},
     {"SIGTERM and SIGINT", test_stop, 0},
     {"SIGTERM and a client that reads nothing", test_stop_busy, 0},
+    {"SIGTERM and thousands of commands", test_stop_pipelined, 0},
     {"SIGTERM and a line that does not end", test_stop_flooded, 0},
     {"-i leaves the options of its socket", test_inetd_socket, 0},
     {"-i: standard error is the connection", test_inetd_connection, 0},

@@ -212,6 +212,47 @@ test_noticed(void)
     }
 }
 
+/* A message with two names in the store is written through one of them: both change at once. */
+static void
+test_linked(void)
+{
+    struct server s;
+
+    for (int count = FEW; count <= MANY; count += MANY - FEW) {
+        make_store_for_changes(count);
+        check(link("store/1", "store/999") == 0);
+        s = start_server("-a 127.0.0.1 -d store 0");
+        free(in_step(&s));
+        change_in_place("store/999");
+        free(in_step(&s));
+        check(system("echo more >>store/1") == 0);
+        free(in_step(&s));
+        check(unlink("store/1") == 0);
+        change_in_place("store/999");
+        free(in_step(&s));
+        stop_server(&s);
+    }
+}
+
+/* A session that met a hidden change need not end before the next one sees it. */
+static void
+test_noticed_at_once(void)
+{
+    struct server s;
+    struct client c;
+
+    make_store_for_changes(MANY);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    free(in_step(&s));
+    change_in_place("other");
+    c = greeted(&s);
+    send_text(&c, "RETR 4\r\n");
+    check(next_line(&c) != NULL);
+    free(in_step(&s));
+    hang_up(&c);
+    stop_server(&s);
+}
+
 /*
  * The same message has the same unique-id after a touch, a restart and a restore; another one has
  * another.
@@ -445,6 +486,8 @@ static const struct test tests[] = {
     {"more changes than inotify's queue holds", test_too_many_changes, 0},
     {"a message that is written to all the time", test_while_written, 0},
     {"unique-ids stay what they are", test_unique_ids, 0},
+    {"a message with two names in the store", test_linked, 0},
+    {"a change that a session notices", test_noticed_at_once, 0},
     {"a message that gets a hard link", test_names_of_few, 0},
     {"one of many messages gets a hard link", test_names_of_many, 0},
     {"a message that becomes unreadable", test_unreadable, 0},
