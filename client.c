@@ -58,6 +58,9 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <wchar.h>
+#ifdef __APPLE__
+#include <xlocale.h>
+#endif
 
 #if defined __linux__ && !defined POSIX_ONLY
 #include <sys/syscall.h>        /* elsewhere there are no SYS_ numbers, and what uses them goes */
@@ -3344,15 +3347,6 @@ next_field(struct span *header, struct field *f)
     return true;
 }
 
-/* Returns true for a line that may stand before a message: blanks, or a mailbox's From line. */
-static bool
-is_before_header(struct span line)
-{
-    struct span words = trim(line);
-
-    return words.at == words.end || (begins(line, "from |>from ") && field_name(line) == 0);
-}
-
 /*
  * Splits a message or part into header and body. In front of a message's header a byte order
  * mark and lines of a mailbox file are skipped if a field follows; within a header so is a line
@@ -3366,8 +3360,13 @@ split_header(struct span whole, bool message, struct span *header, struct span *
 
     if (message && begins(rest, "\xef\xbb\xbf"))
         rest.at += 3;
-    for (next = rest; message && next_line(&next, &line) && is_before_header(line); rest = next)
-        mailbox = trim(line).at < line.end;
+    for (next = rest; message && next_line(&next, &line); rest = next) {
+        bool from = begins(line, "from |>from ") && field_name(line) == 0;
+
+        if (!from && trim(line).at < line.end)
+            break;
+        mailbox = from;
+    }
     is_field = is_known_field(rest) || (mailbox && field_name(rest) > 0);
     rest.at = is_field ? rest.at : whole.at;
     header->at = rest.at;
@@ -5093,18 +5092,16 @@ enum {
 static void
 sandbox_files(void)
 {
-    struct { uint64_t files, network; } all;
+    struct { uint64_t files, network; } all = {0, 0};
     int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L,
                                (long)LANDLOCK_CREATE_RULESET_VERSION), rules;
 
-    if (version < 1)
-        return;
     all.files = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;         /* all of the first version */
     all.files &= ~(uint64_t)(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR);
     all.files |= (version >= 2 ? 1 << 13 : 0) | (version >= 3 ? 1 << 14 : 0); /* move, truncate */
     all.network = version >= 4 ? 3 : 0; /* bind and connect */
-    rules = (int)syscall(SYS_landlock_create_ruleset, &all,
-                         version >= 4 ? sizeof all : sizeof all.files, 0L);
+    rules = version < 1 ? -1 : (int)syscall(SYS_landlock_create_ruleset, &all,
+        version >= 4 ? sizeof all : sizeof all.files, 0L);
     if (rules >= 0) {
         syscall(SYS_landlock_restrict_self, (long)rules, 0L);
         close(rules);

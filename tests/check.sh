@@ -174,7 +174,8 @@ fuzz_all() {
     for fuzzer in answers show passfile visible client_options; do fuzz $fuzzer; done
     wait
     good=true
-    for fuzzer in session editor stuff server_options answers show passfile visible client_options; do
+    for fuzzer in session editor stuff server_options answers show passfile visible \
+        client_options; do
         if [ "$(cat "$build/fuzz_$fuzzer.status")" -ne 0 ]; then
             good=false
             echo "fuzz_$fuzzer:"
