@@ -6947,7 +6947,8 @@ initialize(struct client *c, const struct settings *settings, struct editor *edi
     setlocale(LC_CTYPE, "");
     codeset = nl_langinfo(CODESET);     /* the C locale tells nothing; UTF-8 is likely */
     c->utf8 = strcasecmp(codeset, "UTF-8") == 0 || strcasecmp(codeset, "ANSI_X3.4-1968") == 0
-        || strcasecmp(codeset, "US-ASCII") == 0 || strcasecmp(codeset, "ASCII") == 0;
+        || strcasecmp(codeset, "US-ASCII") == 0 || strcasecmp(codeset, "ASCII") == 0
+        || strcmp(codeset, "646") == 0;     /* NetBSD's name for ASCII */
     c->settings = settings;
     c->editor = editor;
     c->savings.directory = -1;

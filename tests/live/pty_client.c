@@ -182,7 +182,8 @@ take(int milliseconds)
         }
     }
     if ((ready & 1 << 1) != 0) {
-        count = read(now.server, now.commands + now.commands_length, sizeof now.commands - 1 - now.commands_length);
+        count = read(now.server, now.commands + now.commands_length,
+                     sizeof now.commands - 1 - now.commands_length);
         now.commands_length += count > 0 ? (size_t)count : 0;
         now.commands[now.commands_length] = '\0';
         if (count <= 0) {

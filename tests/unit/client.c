@@ -8,7 +8,9 @@
 #include <iconv.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#if defined __linux__ && !defined POSIX_ONLY
 #include <sys/syscall.h>
+#endif
 
 /*
  * What saving does to the disk, in order: f an fsync() of a file, d of a directory, l a name given.
@@ -46,6 +48,7 @@ noted_linkat(int from_directory, const char *from, int to_directory, const char 
                         linkat(from_directory, from, to_directory, to, flags));
 }
 
+#ifdef SYS_renameat2
 /* Returns true, with errno set, if the rename that cannot overwrite is refused. */
 static bool
 refuses_rename(void)
@@ -53,6 +56,7 @@ refuses_rename(void)
     errno = no_links != 0 ? EINVAL : disk_error;
     return no_links != 0 || disk_refuses == 'l';
 }
+#endif
 
 static int
 noted_renameat(int from_directory, const char *from, int to_directory, const char *to)
