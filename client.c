@@ -1,40 +1,47 @@
 /*
- * client.c - an interactive POP3 client: type commands, read the answers, keep the messages
+ * client.c - an interactive POP3 client
  *
- * Read it from the bottom for the plan, from the top for the parts: main() connects, then takes one command
- * after the other from a person or a script, until QUIT.
- *
- * Three wires carry everything: the server's, the keys (standard input) and the screen (standard output).
- * Signals are blocked but for the moments when one of them waits, so a ^C is noticed at once in a wait and
- * never in the middle of saving a message.
- *
- * The sections, and how much one must know of the others to read it:
+ * It connects, then takes one command after the other from a person or a script until QUIT. Read
+ * main(), converse() and run() first: they are the last page.
  *
  *      1  settings
- *      2  visible text         alone; all that comes from the network passes it
- *      3  the line editor      alone, but for the width of characters: octets in, a verdict out
- *      4  reading a message    alone, but for visible text: MIME, HTML, charsets, from a file to a page
- *      5  giving things up     alone: what a process that reads from strangers cannot do any more
- *      6  state                what the rest works with
- *      7  the terminal         its modes, what is shown on it, progress
- *      8  numbers              of messages, as lists and as sets
- *      9  saving messages      complete under a free name, or not at all
- *     10  the server           connecting, status lines, the lines behind them
- *     11  commands             one function each
- *     12  the loop, main
+ *      2  text                  growing texts, UTF-8, visible text, columns
+ *      3  messages and state    what is known of the mailbox; struct client
+ *      4  the terminal          its modes, the lines on it, progress
+ *      5  the line editor       bytes in, a verdict out; it knows no descriptor
+ *      6  the server            connecting, status lines, what follows them, keep-alive
+ *      7  saving                a message gets its name when it is complete and on disk
+ *      8  reading a message     SHOW: sandbox, decodings, parts, HTML, layout, pager
+ *      9  commands              one function each
+ *     10  the loop, main
  *
- * What keeps mail safe:
- *   - What the server sends reaches the screen through visible_text() alone: it cannot drive the terminal.
- *   - A message is decoded for SHOW by a process that can do nothing else.
- *   - A message is saved under its name by save_end() when it is complete and on disk, or not at all.
- *   - QUIT, which removes what was marked, is sent for a typed QUIT and the end of the input, never for a
- *     signal; and a script's DELE is not sent for a message whose RETR failed.
+ * What a message passes on its way to the screen:
+ *
+ *      wire -> unstuff -> file -> decode (in a sandbox) -> visible() -> screen
+ *
+ * The rules that keep mail and terminal safe:
+ *   - Text from the network reaches the screen only through visible().
+ *   - SHOW and HEADERS decode messages in a process of their own that can do nothing else. What
+ *     that process writes passes visible() again.
+ *   - A file of a message gets its name when the message is complete and on disk.
+ *   - Only QUIT removes mail. It is sent when it is typed and at the end of the input, never
+ *     because of a signal. A script's DELE is not sent for a message whose RETR failed.
+ *
+ * What may fail, and who notices:
+ *   - The connection: the wire keeps its first error, and every function that needs it returns
+ *     false from then on. connection_lost(), which converse() calls after each command, says why,
+ *     once. The same holds for signals that end the session, and for output that nobody takes.
+ *   - A refused command, a message that cannot be saved, a display that cannot be made: fail()
+ *     says so at once, the exit status becomes 1, and the session continues.
+ *   - Memory: the program ends with a message. Nothing was removed then.
+ *
+ * Signals are blocked except while the program waits. Their handlers set a flag, so a signal
+ * interrupts a wait and never the saving of a message.
  */
 #include "pop3.h"
 
 #include <fcntl.h>
 #include <getopt.h>
-#include <iconv.h>
 #include <inttypes.h>
 #include <langinfo.h>
 #include <locale.h>
@@ -45,21 +52,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <wchar.h>
+
+#if defined __linux__ && !defined POSIX_ONLY
+#include <sys/syscall.h>        /* elsewhere there are no SYS_ numbers, and what uses them goes */
+#endif
+
+/* OpenBSD has no iconv in its base system, and macOS has it in a library of its own. */
+#ifdef __has_include
+#if __has_include(<iconv.h>)
+#include <iconv.h>
+#define HAS_ICONV 1
+#ifdef __APPLE__
+__asm__(".linker_option \"-liconv\"");
+#endif
+#endif
+#endif
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 #define SANITIZED 1
 #elif defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) \
+    || __has_feature(thread_sanitizer)
 #define SANITIZED 1
 #endif
 #endif
 
-/* Giving things up takes the kernel's own headers, and the numbers of its calls on this machine. */
+/* The sandbox needs the kernel's headers and the numbers of its calls on this machine. */
 #if defined __linux__ && defined __has_include && !defined POSIX_ONLY
 #if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
 #include <linux/audit.h>
@@ -80,56 +104,166 @@
 #endif
 #endif
 
-/* ---- 1. Settings ------------------------------------------------------------------------------------- */
+/* ---- 1. Settings ----------------------------------------------------------------------------- */
 
 enum {
     CONNECT_SECONDS = 30,       /* for each address of the host */
+    GREETING_SECONDS = 3,       /* without a greeting the client says that it waits */
     ANSWER_SECONDS = 180,
     QUIT_SECONDS = 30,
-    CHILD_SECONDS = 5,          /* for the command of -x to end after its wire */
-    TYPED_MAX = 4096,           /* octets of a typed line; what is sent is shorter, but a list may be long */
-    MESSAGES_MAX = 2000000,     /* that a LIST is believed to have */
-    AHEAD_MAX = 100,            /* commands sent ahead: 2,000 octets, which fit into any pipe or socket */
-    NOOP_SECONDS = 240,         /* at the prompt: a server waits ten minutes at least, some routers five */
-    ESCAPE_MS = 60,             /* an ESC with nothing behind it for so long is the key of that name */
-    PROGRESS_MS = 500,          /* what takes longer shows how far it is */
-    NAME_ROOM = 64,             /* of a saved message, with its NUL */
-    SAVE_TOGETHER = 100,        /* messages that are brought to disk at once, at most; */
-    SAVE_OCTETS = 16 * 1024 * 1024,      /* fewer when they have so many octets, */
-    SAVE_MS = 200,              /* or when the first of them has waited for so long */
-    SYNCFS_LEAST = 3,           /* from so many files on, syncfs() costs less than an fsync() for each */
-    SYNCFS_MS = 1000            /* a disk on which it takes longer is busy with what is not ours */
+    CHILD_SECONDS = 5,          /* for the -x command to end after the connection */
+    NOOP_SECONDS = 240,         /* a server waits 600 at least, some routers 300 */
+    TYPED_MAX = 4096,           /* bytes of a typed line; a list of messages may be long */
+    CANONICAL_MAX = 4095,       /* a terminal without line editing cuts a line here */
+    LIST_LINE_MAX = 16 * 1024,  /* octets of a line of LIST, UIDL or CAPA */
+    MESSAGES_MAX = 2000000,     /* in a mailbox; a longer LIST is an error */
+    PIPELINE_MAX = 100,         /* commands in flight; */
+    PIPELINE_SHORT = 250,       /* with short answers: 4,000 octets fit into any pipe or socket */
+    HEADER_MAX = 64 * 1024,     /* octets of a header that HEADERS looks at */
+    NAME_ROOM = 64,             /* bytes of the name of a saved message, with its NUL */
+    SAVE_TOGETHER = 100         /* messages that are written to disk at once */
 };
 
 struct settings {
     const char *host, *port;
     const char *directory;
     const char *command;        /* of -x, or NULL */
+    bool verbose;
 };
 
-/* ---- 2. Visible text: nothing from the network drives the terminal ----------------------------------- */
+static const char *program = "client";      /* the name it was started with, without directories */
 
-enum {
-    VISIBLE_WORST = 4,          /* an octet becomes at most this many: \xHH */
-    VISIBLE_HELD = 3            /* octets of a character whose end has not come */
-};
-
-/* What visible_text needs as room for that many octets. */
-#define VISIBLE_ROOM(octets) (VISIBLE_WORST * ((octets) + VISIBLE_HELD))
-
-/* Where a text stands on its way to the screen; all zero at its start. */
-struct visible {
-    unsigned char held[VISIBLE_HELD + 1];
-    size_t count;
-};
+/* ---- 2. Text --------------------------------------------------------------------------------- */
 
 /*
- * Reads the first character of a text in UTF-8. Returns its octets, 1 to 4, and the character in *c; 0 when
- * no character begins with these octets; -1 when more octets are needed to tell.
+ * A text grows as needed and has a NUL behind its last byte, once something was added. It may
+ * hold NULs itself: its length counts. A span is part of a text that somebody else owns.
+ */
+struct text { char *bytes; size_t length, room; };
+struct span { const char *at, *end; };
+
+/*
+ * Without memory the program ends at once: no deletion is sent, and the server keeps everything.
+ * (exit() runs what restores the terminal.)
+ */
+_Noreturn static void
+out_of_memory(void)
+{
+    static const char message[] = "client: out of memory; no message was removed\n";
+
+    if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
+        exit(EXIT_FAILURE);
+    exit(EXIT_FAILURE);
+}
+
+/* Makes room for so many bytes more and a NUL. Returns where they go. */
+static char *
+text_room(struct text *t, size_t length)
+{
+    size_t room = t->room > 0 ? t->room : 64;
+
+    while (room - t->length <= length && room <= SIZE_MAX / 2)
+        room *= 2;
+    if (room - t->length <= length)
+        out_of_memory();
+    if (room > t->room) {
+        char *bytes = realloc(t->bytes, room);
+
+        if (bytes == NULL)
+            out_of_memory();
+        t->bytes = bytes;
+        t->room = room;
+    }
+    return t->bytes + t->length;
+}
+
+/* Appends bytes, which must not be of the text itself. */
+static void
+text_add(struct text *t, const char *bytes, size_t length)
+{
+    char *to = text_room(t, length);
+
+    if (length > 0)
+        memcpy(to, bytes, length);
+    t->length += length;
+    t->bytes[t->length] = '\0';
+}
+
+static void
+text_puts(struct text *t, const char *string)
+{
+    text_add(t, string, strlen(string));
+}
+
+static void __attribute__((format(printf, 2, 0)))
+text_vprintf(struct text *t, const char *format, va_list arguments)
+{
+    va_list again;
+
+    va_copy(again, arguments);
+
+    int length = vsnprintf(NULL, 0, format, arguments);
+    if (length > 0) {
+        vsnprintf(text_room(t, (size_t)length), (size_t)length + 1, format, again);
+        t->length += (size_t)length;
+    }
+    va_end(again);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+text_printf(struct text *t, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    text_vprintf(t, format, arguments);
+    va_end(arguments);
+}
+
+/* Empties a text and keeps its memory. Afterwards it is a string: "". */
+static void
+text_clear(struct text *t)
+{
+    t->length = 0;
+    text_add(t, "", 0);
+}
+
+static void
+text_free(struct text *t)
+{
+    free(t->bytes);
+    *t = (struct text){NULL, 0, 0};
+}
+
+static struct span
+text_span(const struct text *t)
+{
+    const char *bytes = t->bytes != NULL ? t->bytes : "";
+
+    return (struct span){bytes, bytes + t->length};
+}
+
+static struct span
+string_span(const char *string)
+{
+    return (struct span){string, string + strlen(string)};
+}
+
+static size_t
+span_length(struct span s)
+{
+    return (size_t)(s.end - s.at);
+}
+
+/*
+ * Reads the first character of a text in UTF-8. Returns its bytes, 1 to 4, and the character in
+ * *c; 0 if no character begins with these bytes; -1 if more bytes are needed to tell.
  */
 static int
 utf8_read(const unsigned char *s, size_t length, uint32_t *c)
 {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};   /* less is an overlong form */
+
     if (length == 0)
         return -1;
     if (s[0] < 0x80) {
@@ -148,15 +282,13 @@ utf8_read(const unsigned char *s, size_t length, uint32_t *c)
             return 0;
         value = value << 6 | (s[i] & 0x3fU);
     }
-
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};   /* less is an overlong form */
     if (value < least[size] || (value >= 0xd800 && value <= 0xdfff) || value > 0x10ffff)
         return 0;
     *c = value;
     return size;
 }
 
-/* Writes a character as UTF-8, and as U+FFFD what is none. Returns its octets, 1 to 4. */
+/* Writes a character as UTF-8, U+FFFD instead of a number that is none. Returns its bytes, 1-4. */
 static size_t
 utf8_write(uint32_t c, char *out)
 {
@@ -174,289 +306,175 @@ utf8_write(uint32_t c, char *out)
     return size;
 }
 
-/* Characters of text that move, hide or reorder other characters, or that are none. */
+/* Takes the first character off a span that is not empty. An invalid byte gives U+FFFD. */
+static uint32_t
+span_next(struct span *s)
+{
+    uint32_t c = 0xfffd;
+    int size = utf8_read((const unsigned char *)s->at, span_length(*s), &c);
+
+    s->at += size > 0 ? size : 1;
+    return c;
+}
+
+/*
+ * Returns true for a character that nobody sees although it takes part in a comparison: a soft
+ * hyphen, a zero-width space, a Hangul filler and the like.
+ */
 static bool
-deceives(uint32_t c)
+is_invisible(uint32_t c)
 {
-    return (c >= 0x80 && c <= 0x9f) || c == 0x61c || c == 0x200e || c == 0x200f
-        || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x206f)
-        || (c >= 0xfdd0 && c <= 0xfdef) || (c >= 0xfff9 && c <= 0xfffb) || (c & 0xfffe) == 0xfffe
-        || (c >= 0xe0000 && c <= 0xe007f);
-}
-
-/* Writes one character in a form that can be seen. Returns the octets written. */
-static size_t
-visible_character(uint32_t c, char *out)
-{
-    static const char hex[] = "0123456789abcdef";
-    size_t made = 0;
-
-    if (c == '\t' || c == '\n' || (c >= ' ' && c != 0x7f && !deceives(c)))
-        return utf8_write(c, out);
-    if (c < 0x80) {
-        out[made++] = '^';
-        out[made++] = (char)(c ^ 0x40);
-        return made;
-    }
-    out[made++] = '\\';
-    out[made++] = 'u';
-    if (c > 0xffff)
-        out[made++] = '{';
-    for (int shift = c > 0xfffff ? 20 : c > 0xffff ? 16 : 12; shift >= 0; shift -= 4)
-        out[made++] = hex[c >> shift & 0xf];
-    if (c > 0xffff)
-        out[made++] = '}';
-    return made;
-}
-
-static size_t
-visible_octet(unsigned char octet, char *out)
-{
-    static const char hex[] = "0123456789abcdef";
-
-    out[0] = '\\';
-    out[1] = 'x';
-    out[2] = hex[octet >> 4];
-    out[3] = hex[octet & 0xf];
-    return 4;
+    return c == 0xad || c == 0x34f || c == 0x115f || c == 0x1160 || c == 0x17b4 || c == 0x17b5
+        || (c >= 0x180b && c <= 0x180f) || c == 0x200b || (c >= 0x2060 && c <= 0x2065)
+        || c == 0x3164 || c == 0xfeff || c == 0xffa0 || (c >= 0x1bca0 && c <= 0x1bca3)
+        || (c >= 0x1d173 && c <= 0x1d17a);
 }
 
 /*
- * Takes the first character, or the first octet that is none, from the held octets and writes it. Returns
- * the octets written; 0, with all kept, when its end has not come and last does not say that none will.
+ * Returns true for a character that must not reach the screen as it is: a control, one that
+ * moves, hides or reorders others, one that is invisible, or a code that is no character.
+ * Joiners and variation selectors are part of the character before them in emoji and several
+ * scripts; behind an ASCII letter they only hide a difference.
  */
-static size_t
-visible_held(struct visible *v, bool last, char *out)
+static bool
+must_escape(uint32_t c, uint32_t before)
 {
-    uint32_t c = 0;
-    int size = utf8_read(v->held, v->count, &c);
-    size_t made = 0;
-
-    if (!last && (size < 0 || (v->held[0] == '\r' && v->count == 1)))
-        return 0;
-    if (size <= 0)
-        made = visible_octet(v->held[0], out);
-    else if (c != '\r' || v->count == 1 || v->held[1] != '\n')
-        made = visible_character(c, out);
-
-    size_t used = size <= 0 ? 1 : (size_t)size;
-    v->count -= used;
-    memmove(v->held, v->held + used, v->count);
-    if (made == 0)              /* the CR of a line end is dropped; the LF goes out now */
-        made = visible_held(v, last, out);
-    return made;
+    if (c < 0xa0)
+        return (c < ' ' && c != '\t' && c != '\n') || c >= 0x7f;
+    if (c == 0x200c || c == 0x200d || (c >= 0xe0100 && c <= 0xe01ef))
+        return before < 0x80;
+    if (c >= 0xfe00 && c <= 0xfe0f)
+        return before < 0x80 && (before < '0' || before > '9') && before != '#' && before != '*';
+    return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e)
+        || (c >= 0x2066 && c <= 0x206f) || (c >= 0xfdd0 && c <= 0xfdef)
+        || (c >= 0xfff9 && c <= 0xfffb) || (c & 0xfffe) == 0xfffe
+        || (c >= 0xe0000 && c <= 0xe0fff) || is_invisible(c);
 }
 
 /*
- * Turns octets that are meant as UTF-8 into text that can do nothing but be read. TAB and LF pass, and so
- * does every character that only shows itself. A control character becomes ^X, DEL ^?, an octet that is not
- * UTF-8 \xHH, an encoded C1 control, a bidirectional control and the like \uXXXX or \u{XXXXX}. CRLF becomes
- * LF, a CR alone ^M. out needs VISIBLE_ROOM(length) octets; returns how many were written.
+ * The one function between the network and the screen. It appends bytes that are meant as UTF-8
+ * in a form that can do nothing but be read: a control character as ^X, DEL as ^?, an invalid
+ * byte as \xHH, any other character that must_escape() names as \uXXXX or \u{XXXXX}. TAB and LF
+ * pass; CRLF becomes LF. What it made comes through it a second time unchanged.
  */
-static size_t
-visible_text(struct visible *v, const void *in, size_t length, char *out)
+static void
+visible(struct text *to, struct span from)
 {
-    const unsigned char *from = in, *end = from + length;
-    size_t made = 0;
+    uint32_t c, before = 0;
+    const char *run;
 
-    while (from < end) {
-        if (v->count == 0 && *from >= ' ' && *from < 0x7f) {
-            out[made++] = (char)*from++;
+    while (from.at < from.end) {
+        for (run = from.at; run < from.end && *run >= ' ' && *run < 0x7f; run++)
+            ;
+        if (run > from.at) {            /* plain ASCII */
+            text_add(to, from.at, (size_t)(run - from.at));
+            before = (unsigned char)run[-1];
+            from.at = run;
             continue;
         }
-        v->held[v->count++] = *from++;
-        for (size_t more = 1; more > 0 && v->count > 0; made += more)
-            more = visible_held(v, false, out + made);
+
+        int size = utf8_read((const unsigned char *)from.at, span_length(from), &c);
+        bool escape = size <= 0 || must_escape(c, before);
+        if (size <= 0)
+            text_printf(to, "\\x%02x", (unsigned char)*from.at);
+        else if (!escape)
+            text_add(to, from.at, (size_t)size);
+        else if (c >= 0x80)
+            text_printf(to, c > 0xffff ? "\\u{%x}" : "\\u%04x", (unsigned)c);
+        else if (c != '\r' || span_length(from) == 1 || from.at[1] != '\n')
+            text_add(to, (char[]){'^', (char)(c ^ 0x40)}, 2);
+        before = escape ? 0 : c;
+        from.at += size > 0 ? size : 1;
     }
-    return made;
 }
 
-/* Writes what is still held at the end of a text: a CR, or a character cut off. Returns the octets written. */
+/*
+ * Returns where to cut bytes that arrive in pieces, so that visible() sees whole lines: behind
+ * the last LF, or in a longer line behind the last whole character.
+ */
+static const char *
+whole_end(struct span s)
+{
+    uint32_t c;
+
+    for (const char *at = s.end; at > s.at; at--)
+        if (at[-1] == '\n')
+            return at;
+    for (size_t tail = 1; tail < 4 && tail <= span_length(s); tail++)
+        if (utf8_read((const unsigned char *)s.end - tail, tail, &c) < 0)
+            return s.end - tail;
+    return s.end > s.at && s.end[-1] == '\r' ? s.end - 1 : s.end;
+}
+
+/*
+ * Returns the columns that a character takes on the screen, 0 for one that joins the character
+ * before it. wcwidth() knows only the characters of the locale, so this takes one with all of
+ * them; where there is none, a Chinese character counts as one column instead of two.
+ */
 static size_t
-visible_end(struct visible *v, char *out)
+character_columns(uint32_t c)
 {
-    size_t made = 0;
+    static bool asked;
 
-    while (v->count > 0)
-        made += visible_held(v, true, out + made);
-    return made;
-}
-
-struct range {
-    uint32_t first, last;
-};
-
-/* Marks that stand on the character before them, and characters without a shape (Unicode 14: Mn, Me, Cf). */
-static const struct range zero_width[] = {
-    {0x300, 0x36f}, {0x483, 0x489}, {0x591, 0x5bd}, {0x5bf, 0x5bf}, {0x5c1, 0x5c2}, {0x5c4, 0x5c5},
-    {0x5c7, 0x5c7}, {0x610, 0x61a}, {0x61c, 0x61c}, {0x64b, 0x65f}, {0x670, 0x670}, {0x6d6, 0x6dc},
-    {0x6df, 0x6e4}, {0x6e7, 0x6e8}, {0x6ea, 0x6ed}, {0x711, 0x711}, {0x730, 0x74a}, {0x7a6, 0x7b0},
-    {0x7eb, 0x7f3}, {0x7fd, 0x7fd}, {0x816, 0x819}, {0x81b, 0x823}, {0x825, 0x827}, {0x829, 0x82d},
-    {0x859, 0x85b}, {0x898, 0x89f}, {0x8ca, 0x8e1}, {0x8e3, 0x902}, {0x93a, 0x93a}, {0x93c, 0x93c},
-    {0x941, 0x948}, {0x94d, 0x94d}, {0x951, 0x957}, {0x962, 0x963}, {0x981, 0x981}, {0x9bc, 0x9bc},
-    {0x9c1, 0x9c4}, {0x9cd, 0x9cd}, {0x9e2, 0x9e3}, {0x9fe, 0xa02}, {0xa3c, 0xa3c}, {0xa41, 0xa51},
-    {0xa70, 0xa71}, {0xa75, 0xa75}, {0xa81, 0xa82}, {0xabc, 0xabc}, {0xac1, 0xac8}, {0xacd, 0xacd},
-    {0xae2, 0xae3}, {0xafa, 0xb01}, {0xb3c, 0xb3c}, {0xb3f, 0xb3f}, {0xb41, 0xb44}, {0xb4d, 0xb56},
-    {0xb62, 0xb63}, {0xb82, 0xb82}, {0xbc0, 0xbc0}, {0xbcd, 0xbcd}, {0xc00, 0xc00}, {0xc04, 0xc04},
-    {0xc3c, 0xc3c}, {0xc3e, 0xc40}, {0xc46, 0xc56}, {0xc62, 0xc63}, {0xc81, 0xc81}, {0xcbc, 0xcbc},
-    {0xcbf, 0xcbf}, {0xcc6, 0xcc6}, {0xccc, 0xccd}, {0xce2, 0xce3}, {0xd00, 0xd01}, {0xd3b, 0xd3c},
-    {0xd41, 0xd44}, {0xd4d, 0xd4d}, {0xd62, 0xd63}, {0xd81, 0xd81}, {0xdca, 0xdca}, {0xdd2, 0xdd6},
-    {0xe31, 0xe31}, {0xe34, 0xe3a}, {0xe47, 0xe4e}, {0xeb1, 0xeb1}, {0xeb4, 0xebc}, {0xec8, 0xecd},
-    {0xf18, 0xf19}, {0xf35, 0xf35}, {0xf37, 0xf37}, {0xf39, 0xf39}, {0xf71, 0xf7e}, {0xf80, 0xf84},
-    {0xf86, 0xf87}, {0xf8d, 0xfbc}, {0xfc6, 0xfc6}, {0x102d, 0x1030}, {0x1032, 0x1037}, {0x1039, 0x103a},
-    {0x103d, 0x103e}, {0x1058, 0x1059}, {0x105e, 0x1060}, {0x1071, 0x1074}, {0x1082, 0x1082},
-    {0x1085, 0x1086}, {0x108d, 0x108d}, {0x109d, 0x109d}, {0x1160, 0x11ff}, {0x135d, 0x135f},
-    {0x1712, 0x1714}, {0x1732, 0x1733}, {0x1752, 0x1753}, {0x1772, 0x1773}, {0x17b4, 0x17b5},
-    {0x17b7, 0x17bd}, {0x17c6, 0x17c6}, {0x17c9, 0x17d3}, {0x17dd, 0x17dd}, {0x180b, 0x180f},
-    {0x1885, 0x1886}, {0x18a9, 0x18a9}, {0x1920, 0x1922}, {0x1927, 0x1928}, {0x1932, 0x1932},
-    {0x1939, 0x193b}, {0x1a17, 0x1a18}, {0x1a1b, 0x1a1b}, {0x1a56, 0x1a56}, {0x1a58, 0x1a60},
-    {0x1a62, 0x1a62}, {0x1a65, 0x1a6c}, {0x1a73, 0x1a7f}, {0x1ab0, 0x1b03}, {0x1b34, 0x1b34},
-    {0x1b36, 0x1b3a}, {0x1b3c, 0x1b3c}, {0x1b42, 0x1b42}, {0x1b6b, 0x1b73}, {0x1b80, 0x1b81},
-    {0x1ba2, 0x1ba5}, {0x1ba8, 0x1ba9}, {0x1bab, 0x1bad}, {0x1be6, 0x1be6}, {0x1be8, 0x1be9},
-    {0x1bed, 0x1bed}, {0x1bef, 0x1bf1}, {0x1c2c, 0x1c33}, {0x1c36, 0x1c37}, {0x1cd0, 0x1cd2},
-    {0x1cd4, 0x1ce0}, {0x1ce2, 0x1ce8}, {0x1ced, 0x1ced}, {0x1cf4, 0x1cf4}, {0x1cf8, 0x1cf9},
-    {0x1dc0, 0x1dff}, {0x200b, 0x200f}, {0x202a, 0x202e}, {0x2060, 0x206f}, {0x20d0, 0x20f0},
-    {0x2cef, 0x2cf1}, {0x2d7f, 0x2d7f}, {0x2de0, 0x2dff}, {0x302a, 0x302d}, {0x3099, 0x309a},
-    {0xa66f, 0xa672}, {0xa674, 0xa67d}, {0xa69e, 0xa69f}, {0xa6f0, 0xa6f1}, {0xa802, 0xa802},
-    {0xa806, 0xa806}, {0xa80b, 0xa80b}, {0xa825, 0xa826}, {0xa82c, 0xa82c}, {0xa8c4, 0xa8c5},
-    {0xa8e0, 0xa8f1}, {0xa8ff, 0xa8ff}, {0xa926, 0xa92d}, {0xa947, 0xa951}, {0xa980, 0xa982},
-    {0xa9b3, 0xa9b3}, {0xa9b6, 0xa9b9}, {0xa9bc, 0xa9bd}, {0xa9e5, 0xa9e5}, {0xaa29, 0xaa2e},
-    {0xaa31, 0xaa32}, {0xaa35, 0xaa36}, {0xaa43, 0xaa43}, {0xaa4c, 0xaa4c}, {0xaa7c, 0xaa7c},
-    {0xaab0, 0xaab0}, {0xaab2, 0xaab4}, {0xaab7, 0xaab8}, {0xaabe, 0xaabf}, {0xaac1, 0xaac1},
-    {0xaaec, 0xaaed}, {0xaaf6, 0xaaf6}, {0xabe5, 0xabe5}, {0xabe8, 0xabe8}, {0xabed, 0xabed},
-    {0xfb1e, 0xfb1e}, {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb},
-    {0x1d167, 0x1d169}, {0x1d173, 0x1d182}, {0x1d185, 0x1d18b}, {0x1d1aa, 0x1d1ad}, {0xe0001, 0xe01ef},
-};
-
-/* Two columns: East Asian wide and full width, emoji (Unicode 14, East_Asian_Width W and F). */
-static const struct range double_width[] = {
-    {0x1100, 0x115f}, {0x231a, 0x231b}, {0x2329, 0x232a}, {0x23e9, 0x23ec}, {0x23f0, 0x23f0},
-    {0x23f3, 0x23f3}, {0x25fd, 0x25fe}, {0x2614, 0x2615}, {0x2648, 0x2653}, {0x267f, 0x267f},
-    {0x2693, 0x2693}, {0x26a1, 0x26a1}, {0x26aa, 0x26ab}, {0x26bd, 0x26be}, {0x26c4, 0x26c5},
-    {0x26ce, 0x26ce}, {0x26d4, 0x26d4}, {0x26ea, 0x26ea}, {0x26f2, 0x26f3}, {0x26f5, 0x26f5},
-    {0x26fa, 0x26fa}, {0x26fd, 0x26fd}, {0x2705, 0x2705}, {0x270a, 0x270b}, {0x2728, 0x2728},
-    {0x274c, 0x274c}, {0x274e, 0x274e}, {0x2753, 0x2755}, {0x2757, 0x2757}, {0x2795, 0x2797},
-    {0x27b0, 0x27b0}, {0x27bf, 0x27bf}, {0x2b1b, 0x2b1c}, {0x2b50, 0x2b50}, {0x2b55, 0x2b55},
-    {0x2e80, 0x3029}, {0x302e, 0x303e}, {0x3041, 0x3096}, {0x309b, 0x3247}, {0x3250, 0x4dbf},
-    {0x4e00, 0xa4c6}, {0xa960, 0xa97c}, {0xac00, 0xd7a3}, {0xf900, 0xfad9}, {0xfe10, 0xfe19},
-    {0xfe30, 0xfe6b}, {0xff01, 0xff60}, {0xffe0, 0xffe6}, {0x16fe0, 0x16fe3}, {0x16ff0, 0x1b2fb},
-    {0x1f004, 0x1f004}, {0x1f0cf, 0x1f0cf}, {0x1f18e, 0x1f18e}, {0x1f191, 0x1f19a}, {0x1f200, 0x1f320},
-    {0x1f32d, 0x1f335}, {0x1f337, 0x1f37c}, {0x1f37e, 0x1f393}, {0x1f3a0, 0x1f3ca}, {0x1f3cf, 0x1f3d3},
-    {0x1f3e0, 0x1f3f0}, {0x1f3f4, 0x1f3f4}, {0x1f3f8, 0x1f43e}, {0x1f440, 0x1f440}, {0x1f442, 0x1f4fc},
-    {0x1f4ff, 0x1f53d}, {0x1f54b, 0x1f54e}, {0x1f550, 0x1f567}, {0x1f57a, 0x1f57a}, {0x1f595, 0x1f596},
-    {0x1f5a4, 0x1f5a4}, {0x1f5fb, 0x1f64f}, {0x1f680, 0x1f6c5}, {0x1f6cc, 0x1f6cc}, {0x1f6d0, 0x1f6d2},
-    {0x1f6d5, 0x1f6df}, {0x1f6eb, 0x1f6ec}, {0x1f6f4, 0x1f6fc}, {0x1f7e0, 0x1f7f0}, {0x1f90c, 0x1f93a},
-    {0x1f93c, 0x1f945}, {0x1f947, 0x1f9ff}, {0x1fa70, 0x1faf6}, {0x20000, 0x3134a},
-};
-
-static bool
-in_ranges(uint32_t c, const struct range *ranges, size_t count)
-{
-    size_t low = 0, high = count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (c < ranges[middle].first)
-            high = middle;
-        else if (c > ranges[middle].last)
-            low = middle + 1;
-        else
-            return true;
-    }
-    return false;
-}
-
-/* Returns the columns that a visible character takes, 0 to 2. A TAB is the caller's to count. */
-static unsigned
-columns_of(uint32_t c)
-{
     if (c < 0x300)
         return 1;
-    if (in_ranges(c, zero_width, sizeof zero_width / sizeof *zero_width))
-        return 0;
-    return in_ranges(c, double_width, sizeof double_width / sizeof *double_width) ? 2 : 1;
-}
+    if (!asked) {
+        locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 
-/*
- * Returns the columns of a character: 0 for one that joins the character before it, and -1 for what must not
- * reach a terminal as it is.
- */
-static int
-character_width(uint32_t c)
-{
-    return c < ' ' || c == 0x7f || deceives(c) ? -1 : (int)columns_of(c);
-}
-
-/* Reads the character at the start of a text, which a NUL ends. Returns its octets, 0 when it is not UTF-8. */
-static size_t
-utf8_decode(const char *text, uint32_t *c)
-{
-    int octets = utf8_read((const unsigned char *)text, strnlen(text, 4), c);
-
-    return octets > 0 ? (size_t)octets : 0;
-}
-
-/*
- * What a person calls a character is one that takes columns, with those behind it that take none. These
- * walk a text by such characters; at and the results are always where one of them begins, or the end.
- */
-static size_t
-text_next(const char *text, size_t at)
-{
-    uint32_t code;
-    size_t octets = utf8_decode(text + at, &code);
-
-    if (text[at] == '\0')
-        return at;
-    do
-        at += octets > 0 ? octets : 1;
-    while (text[at] != '\0' && (octets = utf8_decode(text + at, &code)) > 0 && character_width(code) == 0);
-    return at;
-}
-
-static size_t
-text_previous(const char *text, size_t at)
-{
-    uint32_t code;
-
-    while (at > 0) {
-        do
-            at--;
-        while (at > 0 && ((unsigned char)text[at] & 0xC0) == 0x80);
-        if (utf8_decode(text + at, &code) == 0 || character_width(code) != 0)
-            break;
+        if (locale == (locale_t)0)
+            locale = newlocale(LC_CTYPE_MASK, "en_US.UTF-8", (locale_t)0);
+        if (locale != (locale_t)0)
+            uselocale(locale);
+        asked = true;
     }
-    return at;
+
+    int columns = wcwidth((wchar_t)c);
+    return columns < 0 ? 1 : (size_t)columns;
 }
 
-/* Returns the end of the character that a place is in the middle of, or the place itself. */
+/* Returns the column at which a visible text ends that begins at a column. */
 static size_t
-text_snap(const char *text, size_t at)
+columns_from(size_t column, struct span s)
 {
-    return at > 0 ? text_next(text, text_previous(text, at)) : 0;
+    while (s.at < s.end) {
+        uint32_t c = span_next(&s);
+
+        column = c == '\t' ? (column | 7) + 1 : column + character_columns(c);
+    }
+    return column;
 }
 
-/* The columns of the character at a place, 0 at the end of the text. */
 static size_t
-text_width(const char *text, size_t at)
+span_columns(struct span s)
 {
-    uint32_t code;
-
-    if (text[at] == '\0')
-        return 0;
-    return utf8_decode(text + at, &code) > 0 && character_width(code) == 2 ? 2 : 1;
+    return columns_from(0, s);
 }
 
-/* The columns from the start of the text to a place in it. */
-static size_t
-text_columns(const char *text, size_t to)
+/*
+ * Appends visible text for a terminal that does not read UTF-8: each character that is not ASCII
+ * becomes one that looks alike, or a question mark for each of its columns. So no byte of a
+ * character can be taken for a control of the upper half (0x80 to 0x9f).
+ */
+static void
+visible_ascii(struct text *to, struct span from)
 {
-    size_t columns = 0;
+    static const char *const looks[] = {        /* the last byte looks like those before it */
+        "\u00a0 ", "\u2010\u2011\u2012\u2013\u2014\u2212-", "\u2018\u2019'", "\u201a,",
+        "\u201c\u201d\u201e\u00ab\u00bb\"", "\u2039<", "\u203a>", "\u2022*", "\u2026\u00b7.",
+    };
 
-    for (size_t at = 0; at < to; at = text_next(text, at))
-        columns += text_width(text, at);
-    return columns;
+    while (from.at < from.end) {
+        const char *at = from.at;
+        uint32_t c = span_next(&from);
+        char character[5] = "", look = c < 0x80 ? *at : '?';
+
+        memcpy(character, at, (size_t)(from.at - at));
+        for (size_t i = 0; c >= 0x80 && i < sizeof looks / sizeof *looks; i++)
+            if (strstr(looks[i], character) != NULL)
+                look = looks[i][strlen(looks[i]) - 1];
+        for (size_t i = c < 0x80 ? 1 : character_columns(c); i > 0; i--)
+            text_add(to, &look, 1);
+    }
 }
 
 /* Writes a number of octets as people read it, rounded: 999 B, 3.4 kB, 12 MB. */
@@ -477,3612 +495,198 @@ size_text(int64_t octets, char *out, size_t room)
         snprintf(out, room, "%d %cB", (int)((octets + 500) / 1000), "kMGTPE"[unit]);
 }
 
-/* -- The terminal's charset, where it is not UTF-8 -- */
+/* ---- 3. Messages and state ------------------------------------------------------------------- */
 
-/* What stands for a character the terminal lacks: its plain look if it has one, or a question mark. */
-static char
-plain_look(uint32_t c)
-{
-    static const struct { uint32_t c; char look; } looks[] = {
-        {0xa0, ' '}, {0x2010, '-'}, {0x2011, '-'}, {0x2012, '-'}, {0x2013, '-'}, {0x2014, '-'}, {0x2018, '\''},
-        {0x2019, '\''}, {0x201a, ','}, {0x201c, '"'}, {0x201d, '"'}, {0x201e, '"'}, {0x2022, '*'},
-        {0x2026, '.'}, {0x2039, '<'}, {0x203a, '>'}, {0x2212, '-'}, {0xb7, '.'}, {0xab, '"'}, {0xbb, '"'},
-    };
-
-    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
-        if (looks[i].c == c)
-            return looks[i].look;
-    return '?';
-}
-
-/*
- * Converts visible text, whole characters of UTF-8, by an iconv from UTF-8 to the terminal's charset, or to
- * ASCII if that is (iconv_t)-1. A character it lacks becomes one that looks alike, or ? for each of its
- * columns. No control octet leaves, C1 included, whatever the charset makes of a character. out needs room
- * for LOCAL_WORST times length; returns how many octets were written.
- */
-enum { LOCAL_WORST = 8 };
-
-static size_t
-local_text(iconv_t to_local, const char *in, size_t length, char *out)
-{
-    size_t made = 0;
-
-    for (size_t i = 0; i < length; ) {
-        uint32_t c = 0;
-        int size = utf8_read((const unsigned char *)in + i, length - i, &c);
-        char *from = (char *)(uintptr_t)(in + i), *to = out + made;
-        size_t left = size > 0 ? (size_t)size : 1, room = LOCAL_WORST;
-
-        i += left;
-        if (c < 0x80 && size == 1) {
-            *to = *from;
-            made++;
-            continue;
-        }
-
-        bool lacked = to_local == (iconv_t)-1 || iconv(to_local, &from, &left, &to, &room) != 0;
-        size_t octets = LOCAL_WORST - room;
-        bool control = octets == 1 && ((out[made] & 0x60) == 0 || out[made] == 0x7f);
-        if (!lacked && octets > 0 && !control && memchr(out + made, '\033', octets) == NULL) {
-            made += octets;
-        } else {
-            if (lacked && to_local != (iconv_t)-1)
-                iconv(to_local, NULL, NULL, NULL, NULL);
-            for (unsigned columns = columns_of(c); columns > 0; columns--)
-                out[made++] = plain_look(c);
-        }
-    }
-    return made;
-}
-
-/* ---- 3. The line editor: octets from the keyboard in, a verdict out ---------------------------------- */
-
-/*
- * It owns no descriptor, knows no terminal and allocates nothing, so a test types keys from a string. Its
- * painter fills a buffer for one write.
- */
-
-
-enum {
-    EDITOR_LINE = 4096,         /* octets of a line: room for a long list of messages */
-    EDITOR_QUERY = 128,         /* octets of what is searched for */
-    EDITOR_HISTORY = 200,       /* lines remembered, if they fit a shelf */
-    EDITOR_SHELF = 64 * 1024,
-    EDITOR_COLUMNS = 512,       /* of a wider terminal, only these are used */
-    EDITOR_LIST_ROWS = 16,      /* of completions */
-    EDITOR_CANDIDATE = 24,      /* octets of a completion: a command or a number */
-    EDITOR_PAINT = 16 * 1024,   /* octets that any painting fits in */
-    FIELD_PLEASANT = 12,        /* columns of the line that a prompt leaves, or it is cut */
-    FIELD_LEAST = 4,            /* that a cut prompt leaves, or there is none */
-    FIELD_MARKED = 6            /* from here on < and > show that there is more */
+/* What is known of one message. */
+struct message {
+    uint64_t number;
+    int64_t octets;             /* by LIST; -1: unknown */
+    bool listed;                /* the last LIST contained it */
+    bool marked;                /* by DELE; QUIT removes it */
+    bool unsaved;               /* its RETR failed or is not complete */
+    bool named;                 /* in the list of the command that is being read */
 };
 
-/* Keys: a character of Unicode, control characters included, or what stands behind the last of these. */
-enum key {
-    CTRL_A = 1, CTRL_B, CTRL_C, CTRL_D, CTRL_E, CTRL_F, CTRL_G, BACKSPACE, TAB, LINE_FEED, CTRL_K, CTRL_L,
-    CARRIAGE_RETURN, CTRL_N, CTRL_P = 16, CTRL_R = 18, CTRL_T = 20, CTRL_U, CTRL_W = 23, CTRL_Y = 25, CTRL_Z,
-    ESCAPE, CTRL_UNDERSCORE = 31, RUBOUT = 127, LAST_CHARACTER = 0x10FFFF,
-    WORD_LEFT, WORD_RIGHT, KILL_WORD_LEFT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
-};
-
-/* What the keyboard said so far. */
-enum verdict {
-    MORE,                       /* nothing to do but paint */
-    LINE,                       /* a line is complete; it stays in text until editor_start */
-    END,                        /* ^D on an empty line */
-    INTERRUPT,                  /* ^C */
-    SUSPEND                     /* ^Z: the line stays as it is */
-};
-
-/* What Tab can complete beyond the commands of POP3. */
-struct completer {
-    const struct completer_command {
-        const char *name;
-        unsigned messages;      /* how many of its arguments may be message numbers; UINT_MAX: all */
-    } *extra;                   /* a command without a name ends them */
-    /* Returns the lowest message number above one, 0 if there is none. *octets gets its size, -1: unknown. */
-    size_t (*next_message)(void *context, size_t above, int64_t *octets);
-    void *context;
-};
-
-/* Lines one behind the other, each with its NUL, the oldest first; the oldest fall off when it is full. */
-struct shelf {
-    size_t end, lines;
-    char octets[EDITOR_SHELF];
-};
-
-/* The last thing done to the line: doing more of it is undone in one step. */
-enum deed { NOTHING, TYPED, PASTED, RUBBED, DELETED, KILLED, RECALLED, COMPLETED, OTHER };
-
-/* Where an escape sequence stands. */
-enum escape { NO_ESCAPE, AFTER_ESC, IN_SEQUENCE, IN_CONSOLE_KEY, IN_STRING };
-
-struct editor {
-    const char *prompt;
-    const struct completer *completer;
-    size_t columns;             /* of the terminal */
-
-    char text[EDITOR_LINE + 1]; /* UTF-8, none of its characters of width -1, the first not of width 0 */
-    size_t length, cursor;      /* the cursor is where a character begins, or at the end */
-    char killed[EDITOR_LINE + 1];
-    enum deed did, doing;       /* with the key before and with this one */
-    struct shelf undo;
-
-    struct shelf history;
-    size_t recalled;            /* where in the history the line came from; its end: it is a new one */
-    char unfinished[EDITOR_LINE + 1];   /* the new one while another is recalled */
-
-    bool searching, missed;     /* missed: nothing holds the query */
-    char query[EDITOR_QUERY + 1];
-    size_t found;               /* where in the history, its end: nowhere yet */
-
-    char part[5];               /* the octets of a character, as they come */
-    size_t parts;
-    bool after_cr;              /* a LF that follows belongs to it */
-    enum escape escape;
-    bool meta, strange;         /* a second ESC came; the sequence is of no kind that keys send */
-    unsigned char lead;         /* [ or O */
-    unsigned number[2], numbers;    /* numbers: semicolons so far */
-    bool pasting;
-    size_t paste_end;           /* how much of the mark that ends a paste has come */
-
-    size_t view;                /* the column of the text at the left edge of the screen */
-    size_t painted, rows_above; /* the cursor's column; rows of the line above it since a resize */
-    bool resized;               /* since it was painted: the line may have wrapped, above and below */
-    bool bell, clear, list;     /* to be painted next: a bell, a clear screen, the completions */
-};
-
-/* -- Changing the line -- */
-
-/* Returns where the line before a place begins on a shelf, or the place itself if it is the first. */
-static size_t
-shelf_before(const struct shelf *s, size_t at)
-{
-    if (at > 0)
-        at--;
-    while (at > 0 && s->octets[at - 1] != '\0')
-        at--;
-    return at;
-}
-
-static size_t
-shelf_after(const struct shelf *s, size_t at)
-{
-    return at < s->end ? at + strlen(s->octets + at) + 1 : at;
-}
-
-/* The newest line, "" on an empty shelf. */
-static const char *
-shelf_last(const struct shelf *s)
-{
-    return s->lines > 0 ? s->octets + shelf_before(s, s->end) : "";
-}
-
-/* Takes the newest line away. It stays readable until the next one is put. */
-static const char *
-shelf_take(struct shelf *s)
-{
-    s->end = shelf_before(s, s->end);
-    s->lines--;
-    return s->octets + s->end;
-}
-
-/* Puts a line at the end of a shelf that holds at most so many. */
-static void
-shelf_put(struct shelf *s, const char *line, size_t most)
-{
-    size_t size = strlen(line) + 1;
-
-    while (s->lines == most || s->end + size > sizeof s->octets) {
-        size_t oldest = shelf_after(s, 0);
-
-        s->end -= oldest;
-        s->lines--;
-        memmove(s->octets, s->octets + oldest, s->end);
-    }
-    memcpy(s->octets + s->end, line, size);
-    s->end += size;
-    s->lines++;
-}
-
-/* Makes the line something else, with the cursor at its end. */
-static void
-editor_set(struct editor *e, const char *line)
-{
-    e->length = e->cursor = strlen(line);
-    memcpy(e->text, line, e->length + 1);
-}
-
-/* Comes before each change: keeps the line for undo, unless the change goes on with the one before. */
-static void
-editor_keep(struct editor *e, enum deed deed)
-{
-    char kept[EDITOR_LINE + 2];
-
-    if (deed != e->did || deed == OTHER) {
-        memcpy(kept, e->text, e->cursor);
-        kept[e->cursor] = '\n';             /* in no line, so it can mark the cursor */
-        memcpy(kept + e->cursor + 1, e->text + e->cursor, e->length - e->cursor + 1);
-        shelf_put(&e->undo, kept, SIZE_MAX);
-    }
-    e->did = e->doing = deed;
-}
-
-/* Makes the line what was kept. */
-static void
-editor_restore(struct editor *e, const char *kept)
-{
-    e->cursor = strcspn(kept, "\n");
-    e->length = strlen(kept) - 1;
-    memcpy(e->text, kept, e->cursor);
-    memcpy(e->text + e->cursor, kept + e->cursor + 1, e->length - e->cursor + 1);
-}
-
-/* Takes back the last change. */
-static void
-editor_undo(struct editor *e)
-{
-    if (e->undo.lines == 0) {
-        e->bell = true;
-        return;
-    }
-    editor_restore(e, shelf_take(&e->undo));
-    e->recalled = e->history.end;
-}
-
-/* Removes what stands between two places; a key that finds nothing there is refused. */
-static void
-editor_delete(struct editor *e, size_t from, size_t to, enum deed deed)
-{
-    if (from == to) {
-        e->bell = true;
-        return;
-    }
-    editor_keep(e, deed);
-    memmove(e->text + from, e->text + to, e->length - to + 1);
-    e->length -= to - from;
-    e->cursor = from;
-}
-
-/* The same, kept for ^Y. Kills in a row are kept together, on the side of the cursor where they were. */
-static void
-editor_kill(struct editor *e, size_t from, size_t to)
-{
-    size_t length = to - from, had = e->did == KILLED ? strlen(e->killed) : 0;
-    size_t at = from < e->cursor ? 0 : had;
-
-    if (length > 0 && had + length <= EDITOR_LINE) {
-        memmove(e->killed + at + length, e->killed + at, had - at);
-        memcpy(e->killed + at, e->text + from, length);
-        e->killed[had + length] = '\0';
-    }
-    editor_delete(e, from, to, KILLED);
-}
-
-/* Puts octets of whole characters at the cursor, all or, where they do not fit, none. */
-static void
-editor_insert(struct editor *e, const char *octets, size_t length, enum deed deed)
-{
-    if (length == 0 || length > EDITOR_LINE - e->length) {
-        e->bell = true;
-        return;
-    }
-    editor_keep(e, deed);
-    memmove(e->text + e->cursor + length, e->text + e->cursor, e->length - e->cursor + 1);
-    memcpy(e->text + e->cursor, octets, length);
-    e->length += length;
-    e->cursor += length;
-}
-
-/* Puts the character that just came, if it may be shown. What is typed is undone word by word. */
-static void
-editor_type(struct editor *e, uint32_t code, enum deed deed)
-{
-    int width = character_width(code);
-
-    if (width < 0 || (width == 0 && e->cursor == 0)) {
-        e->bell = deed == TYPED;
-        return;
-    }
-    if (deed == TYPED && e->cursor > 0 && code != ' ' && e->text[e->cursor - 1] == ' ')
-        e->did = NOTHING;
-    editor_insert(e, e->part, strlen(e->part), deed);
-}
-
-/* ^T: changes the two characters around the cursor, or before it at the end of the line. */
-static void
-editor_swap(struct editor *e)
-{
-    size_t middle = e->cursor == e->length ? text_previous(e->text, e->cursor) : e->cursor;
-    size_t from = text_previous(e->text, middle), to = text_next(e->text, middle);
-    char first[EDITOR_LINE];
-
-    if (from == middle || middle == to) {
-        e->bell = true;
-        return;
-    }
-    editor_keep(e, OTHER);
-    memcpy(first, e->text + from, middle - from);
-    memmove(e->text + from, e->text + middle, to - middle);
-    memcpy(e->text + from + (to - middle), first, middle - from);
-    e->cursor = to;
-}
-
-/* Words are letters, digits and all that is not ASCII; ^W alone takes whatever stands between blanks. */
-static bool
-is_word(const char *text, size_t at, bool between_blanks)
-{
-    char c = text[at];
-
-    if (between_blanks)
-        return !pop3_is_blank(c);
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c & 0x80) != 0;
-}
-
-static size_t
-word_left(const struct editor *e, bool between_blanks)
-{
-    size_t at = e->cursor, before;
-    bool inside = false;
-
-    for (; at > 0; at = before) {
-        before = text_previous(e->text, at);
-        if (is_word(e->text, before, between_blanks))
-            inside = true;
-        else if (inside)
-            break;
-    }
-    return at;
-}
-
-static size_t
-word_right(const struct editor *e)
-{
-    size_t at = e->cursor;
-
-    while (at < e->length && !is_word(e->text, at, false))
-        at = text_next(e->text, at);
-    while (at < e->length && is_word(e->text, at, false))
-        at = text_next(e->text, at);
-    return at;
-}
-
-/* -- History and search -- */
-
-/* Says whether a line may hold a password. */
-static bool
-is_secret(const char *line)
-{
-    char word[5] = "";
-
-    while (pop3_is_blank(*line))
-        line++;
-    for (size_t i = 0; i < 4 && line[i] != '\0'; i++)
-        word[i] = line[i];
-    return pop3_same_word(word, "PASS");
-}
-
-/* Remembers the line that was accepted, unless it is blank, the last one again, or holds a password. */
-static void
-history_add(struct editor *e)
-{
-    const char *line = e->text;
-
-    while (pop3_is_blank(*line))
-        line++;
-    if (*line != '\0' && !is_secret(line) && strcmp(e->text, shelf_last(&e->history)) != 0)
-        shelf_put(&e->history, e->text, EDITOR_HISTORY);
-}
-
-/* Shows a line of the history or, at its end, the unfinished one. */
-static void
-history_show(struct editor *e, size_t at)
-{
-    if (at == e->recalled) {
-        e->bell = true;
-        return;
-    }
-    editor_keep(e, RECALLED);
-    if (e->recalled == e->history.end)
-        memcpy(e->unfinished, e->text, e->length + 1);
-    e->recalled = at;
-    editor_set(e, at == e->history.end ? e->unfinished : e->history.octets + at);
-}
-
-/* ^R: begins a search. What the line was is the last thing kept, until the search is left or accepted. */
-static void
-search_start(struct editor *e)
-{
-    editor_keep(e, OTHER);
-    e->searching = true;
-    e->missed = false;
-    e->query[0] = '\0';
-    e->found = e->history.end;
-    if (e->recalled == e->history.end)
-        memcpy(e->unfinished, e->text, e->length + 1);
-}
-
-/* Shows the newest line that holds the query, of those before a place in the history or, inclusive, at it. */
-static void
-search_from(struct editor *e, size_t at, bool inclusive)
-{
-    while (e->query[0] != '\0' && (inclusive || at > 0)) {
-        if (!inclusive)
-            at = shelf_before(&e->history, at);
-        inclusive = false;
-        if (at == e->history.end)
-            continue;
-
-        const char *line = e->history.octets + at, *match = strcasestr(line, e->query);
-        if (match != NULL) {
-            editor_set(e, line);
-            e->cursor = text_snap(line, (size_t)(match - line));
-            e->found = at;
-            e->missed = false;
-            return;
-        }
-    }
-    e->missed = e->query[0] != '\0';
-    e->bell = true;
-}
-
-/* Leaves the search with the line that was found. */
-static void
-search_accept(struct editor *e)
-{
-    e->searching = false;
-    if (e->found == e->history.end)
-        shelf_take(&e->undo);
-    else
-        e->recalled = e->found;
-}
-
-/* Leaves the search with the line that was there before. */
-static void
-search_leave(struct editor *e)
-{
-    e->searching = false;
-    editor_restore(e, shelf_take(&e->undo));
-}
-
-/* Obeys a key while searching. Returns false when that ended the search and the line is to obey the key. */
-static bool
-search_key(struct editor *e, uint32_t key)
-{
-    size_t length = strlen(e->query);
-
-    switch (key) {
-    case CTRL_G:
-    case ESCAPE:
-        search_leave(e);
-        return true;
-    case CTRL_R:
-        search_from(e, e->found, false);
-        return true;
-    case BACKSPACE:
-    case RUBOUT:
-        e->query[text_previous(e->query, length)] = '\0';
-        e->found = e->history.end;
-        editor_restore(e, shelf_last(&e->undo));
-        search_from(e, e->found, true);
-        return true;
-    case PASTE:                 /* what is pasted shall not run together with a line that was only looked at */
-        search_leave(e);
-        return false;
-    default:
-        if (key > LAST_CHARACTER || character_width(key) < 0) {
-            search_accept(e);
-            return false;
-        }
-        if (length + strlen(e->part) > EDITOR_QUERY) {
-            e->bell = true;
-            return true;
-        }
-        memcpy(e->query + length, e->part, strlen(e->part) + 1);
-        search_from(e, e->found, true);
-        return true;
-    }
-}
-
-/* -- Completion -- */
-
-/* A walk through the completions of the word before the cursor. */
-struct candidates {
-    char prefix[EDITOR_CANDIDATE];  /* what there is of it */
-    bool numbers, lower;        /* message numbers, or commands; in which case */
-    size_t place;               /* in the table, or the message */
-    char text[EDITOR_CANDIDATE];
-    int64_t octets;             /* of the message, or -1 */
-};
-
-/* Returns the command at a place in the tables, without a name behind the last one. */
-static struct completer_command
-command_at(const struct editor *e, size_t place)
-{
-    struct completer_command command = {.name = NULL, .messages = 0};
-
-    if (place < POP3_VERBS) {
-        const struct pop3_command *c = &pop3_commands[place];
-        bool needs_one = c->min == 1 && c->max == 1;    /* RETR and DELE, which the prompt lets have more */
-
-        command.name = c->name;
-        command.messages = !c->on_message ? 0 : needs_one ? UINT_MAX : 1;
-    } else if (e->completer != NULL && e->completer->extra != NULL) {
-        command = e->completer->extra[place - POP3_VERBS];
-    }
-    return command;
-}
-
-/* Says whether the argument that begins at a place is a message number. */
-static bool
-is_message_argument(const struct editor *e, size_t start)
-{
-    const char *text = e->text;
-    char word[EDITOR_CANDIDATE];
-    size_t at = 0, length = 0, before = 0;
-    struct completer_command command;
-
-    while (pop3_is_blank(text[at]))
-        at++;
-    for (; length < sizeof word - 1 && text[at] != '\0' && !pop3_is_blank(text[at]); at++)
-        word[length++] = text[at];
-    word[length] = '\0';
-    for (; at + 1 < start; at++)
-        if (pop3_is_blank(text[at]) && !pop3_is_blank(text[at + 1]))
-            before++;
-
-    for (size_t place = 0; (command = command_at(e, place)).name != NULL; place++)
-        if (pop3_same_word(word, command.name))
-            return before < command.messages;
-    return false;
-}
-
-/* Begins the walk. Returns false when nothing can stand here that we know. */
-static bool
-candidates_start(const struct editor *e, struct candidates *c)
-{
-    size_t start = e->cursor, first = 0, length;
-
-    while (start > 0 && !pop3_is_blank(e->text[start - 1]))
-        start--;
-    while (pop3_is_blank(e->text[first]))
-        first++;
-    c->place = 0;
-    c->octets = -1;
-    c->numbers = start > first;
-    if (c->numbers) {
-        if (e->completer == NULL || !is_message_argument(e, start))
-            return false;
-        for (size_t i = start; i < e->cursor; i++)
-            if (e->text[i] == '-')
-                start = i + 1;
-    }
-    length = e->cursor - start;
-    if (length >= sizeof c->prefix)
-        return false;
-    memcpy(c->prefix, e->text + start, length);
-    c->prefix[length] = '\0';
-    c->lower = length > 0 && c->prefix[length - 1] >= 'a' && c->prefix[length - 1] <= 'z';
-    return true;
-}
-
-/* Goes to the next completion, which is in text then. Returns false when there is none. */
-static bool
-candidates_next(const struct editor *e, struct candidates *c)
-{
-    for (;;) {
-        if (c->numbers) {
-            c->place = e->completer->next_message(e->completer->context, c->place, &c->octets);
-            if (c->place == 0)
-                return false;
-            snprintf(c->text, sizeof c->text, "%zu", c->place);
-        } else {
-            const char *name = command_at(e, c->place++).name;
-
-            if (name == NULL)
-                return false;
-            snprintf(c->text, sizeof c->text, "%s", name);
-            for (char *s = c->text; c->lower && *s != '\0'; s++)
-                if (*s >= 'A' && *s <= 'Z')
-                    *s = (char)(*s - 'A' + 'a');
-        }
-
-        char begun[EDITOR_CANDIDATE];
-        snprintf(begun, sizeof begun, "%.*s", (int)strlen(c->prefix), c->text);
-        if (pop3_same_word(begun, c->prefix))
-            return true;
-    }
-}
-
-/* Tab: adds what all completions have in common, and a blank behind the only one; a second Tab lists them. */
-static void
-editor_complete(struct editor *e)
-{
-    struct candidates c;
-    char common[EDITOR_CANDIDATE] = "";
-    size_t count = 0, same = 0, had;
-    bool blank;                 /* follows the cursor; one with an accent on it is none */
-
-    if (!candidates_start(e, &c)) {
-        e->bell = true;
-        return;
-    }
-    had = strlen(c.prefix);
-    blank = pop3_is_blank(e->text[e->cursor]) && text_next(e->text, e->cursor) == e->cursor + 1;
-    while (candidates_next(e, &c)) {
-        if (count++ == 0) {
-            memcpy(common, c.text, sizeof common);
-            same = strlen(common);
-        }
-        while (strncmp(common, c.text, same) != 0)
-            same--;
-    }
-    e->list = count > 1 && e->did == COMPLETED;
-    e->bell = count != 1 && same <= had;
-    if (count == 1 && !blank)
-        common[same++] = ' ';
-    if (same > had)
-        editor_insert(e, common + had, same - had, COMPLETED);
-    if (count == 1 && blank)
-        e->cursor++;
-    e->doing = COMPLETED;
-}
-
-/* -- Painting -- */
-
-/*
- * The line has one row of the screen, whatever its length; the part around the cursor is shown, with < or >
- * where more follows. So there is nothing to count and nothing to clean up when lines come and go. The
- * last column stays free, because terminals disagree about what comes after it. All that is ever sent,
- * besides text, CR, LF and BEL:
- *
- *     ESC [ K     erase from the cursor to the end of the row
- *     ESC [ J     erase from the cursor to the end of the screen
- *     ESC [ n C   move n columns to the right
- *     ESC [ n A   move n rows up
- *     ESC [ H ESC [ 2 J       go to the first row, erase the screen
- */
-
-/* What a painting is written on. A piece that does not fit is left out whole. */
-struct paper {
-    char *out;
-    size_t room, length;
-};
-
-static void
-paint_octets(struct paper *p, const char *octets, size_t length)
-{
-    if (length <= p->room - p->length) {
-        memcpy(p->out + p->length, octets, length);
-        p->length += length;
-    }
-}
-
-static void
-paint_text(struct paper *p, const char *text)
-{
-    paint_octets(p, text, strlen(text));
-}
-
-/* Puts an escape sequence with a number, or nothing for 0. */
-static void
-paint_move(struct paper *p, size_t count, char direction)
-{
-    char text[32];
-
-    if (count > 0) {
-        snprintf(text, sizeof text, "\033[%zu%c", count, direction);
-        paint_text(p, text);
-    }
-}
-
-/* Puts blanks from one column to another. */
-static void
-paint_blanks(struct paper *p, size_t from, size_t to)
-{
-    for (; from < to; from++)
-        paint_octets(p, " ", 1);
-}
-
-/* Goes to where the line begins, also when the terminal wrapped it as it became narrower. */
-static void
-paint_start(struct editor *e, struct paper *p)
-{
-    paint_text(p, "\r");
-    paint_move(p, e->rows_above, 'A');
-    if (e->resized)
-        paint_text(p, "\033[J");
-    e->rows_above = e->painted = 0;
-    e->resized = false;
-}
-
-/* Writes a completion as the list shows it. Returns its columns. */
-static size_t
-candidate_cell(const struct candidates *c, char *out, size_t room)
-{
-    char size[16];
-    int length;
-
-    if (c->octets < 0)
-        length = snprintf(out, room, "%s", c->text);
-    else {
-        size_text(c->octets, size, sizeof size);
-        length = snprintf(out, room, "%s (%s)", c->text, size);
-    }
-    return (size_t)length;
-}
-
-/* Lists the completions in columns, above the line, and says how many more there are. */
-static void
-paint_list(struct editor *e, struct paper *p)
-{
-    struct candidates c;
-    char cell[2 * EDITOR_CANDIDATE], more[48];
-    size_t width = e->columns - 1, most = EDITOR_LIST_ROWS * ((width + 2) / 3), widest = 1, count = 0;
-
-    if (!candidates_start(e, &c))
-        return;
-    while (count < most && candidates_next(e, &c)) {
-        size_t columns = candidate_cell(&c, cell, sizeof cell);
-
-        widest = columns > widest ? columns : widest;
-        count++;
-    }
-    if (widest > width)
-        widest = width;
-
-    size_t across = (width + 2) / (widest + 2) > 0 ? (width + 2) / (widest + 2) : 1;
-    count = 0;
-    candidates_start(e, &c);
-    while (candidates_next(e, &c)) {
-        if (count < across * EDITOR_LIST_ROWS) {
-            size_t columns = candidate_cell(&c, cell, sizeof cell);
-
-            if (count > 0)
-                paint_text(p, count % across == 0 ? "\r\n" : "  ");
-            paint_octets(p, cell, columns < width ? columns : width);
-            if ((count + 1) % across != 0)
-                paint_blanks(p, columns, widest);
-        }
-        count++;
-    }
-    paint_text(p, "\r\n");
-    if (count > across * EDITOR_LIST_ROWS) {
-        snprintf(more, sizeof more, "%zu more", count - across * EDITOR_LIST_ROWS);
-        paint_octets(p, more, strlen(more) < width ? strlen(more) : width);
-        paint_text(p, "\r\n");
-    }
-}
-
-/* Moves the view so that the cursor, and the character under it, are in a field of so many columns. */
-static void
-editor_scroll(struct editor *e, size_t field)
-{
-    size_t total = text_columns(e->text, e->length), cursor = text_columns(e->text, e->cursor);
-    size_t under = text_width(e->text, e->cursor), edge = field >= FIELD_MARKED ? 1 : 0;
-    size_t left = e->view + (e->view > 0 ? edge : 0);
-    size_t right = e->view + field - (total > e->view + field ? edge : 0);
-
-    if (total <= field)
-        e->view = 0;
-    else if (cursor < left || cursor + under > right) {
-        size_t before = under > 0 ? (field - 1) / 2 : field - field / 4;
-
-        e->view = cursor > before ? cursor - before : 0;
-    }
-}
-
-/* Puts the part of the line that is in view, in a field of so many columns. Returns the columns put. */
-static size_t
-paint_field(const struct editor *e, struct paper *p, size_t field)
-{
-    size_t total = text_columns(e->text, e->length), edge = field >= FIELD_MARKED ? 1 : 0;
-    bool more_left = edge > 0 && e->view > 0, more_right = edge > 0 && total > e->view + field;
-    size_t left = e->view + (more_left ? 1 : 0), right = e->view + field - (more_right ? 1 : 0);
-    size_t column = 0, done = left, next;
-
-    if (more_left)
-        paint_text(p, "<");
-    for (size_t at = 0; at < e->length; at = next) {
-        size_t width = text_width(e->text, at);
-
-        next = text_next(e->text, at);
-        if (column >= left && column + width <= right) {
-            paint_blanks(p, done, column);      /* half of a wide character is cut off */
-            paint_octets(p, e->text + at, next - at);
-            done = column + width;
-        }
-        column += width;
-    }
-    if (more_right) {
-        paint_blanks(p, done, right);
-        paint_text(p, ">");
-        done = right + 1;
-    }
-    return done - e->view;
-}
-
-/* Writes the prompt that fits the screen with some of the line: whole, its end, or none. */
-static void
-editor_prompt(const struct editor *e, char *out, size_t room)
-{
-    const char *end = e->searching ? "? " : "> ";
-    size_t width = e->columns - 1;
-
-    if (e->searching)
-        snprintf(out, room, "%s '%s': ", e->missed ? "no" : "search", e->query);
-    else
-        snprintf(out, room, "%s", e->prompt);
-    if (width < text_columns(out, strlen(out)) + FIELD_PLEASANT)
-        snprintf(out, room, "%s", width < 2 + FIELD_LEAST ? "" : end);
-}
-
-/* Paints the line as it is, on the row of the cursor. Returns how many octets it put into out. */
-static size_t
-editor_paint(struct editor *e, char *out, size_t room)
-{
-    struct paper p = {.out = out, .room = room, .length = 0};
-    char prompt[EDITOR_QUERY + 64];
-
-    paint_start(e, &p);
-    if (e->clear)
-        paint_text(&p, "\033[H\033[2J");
-    if (e->list) {
-        paint_text(&p, "\033[J");
-        paint_list(e, &p);
-    }
-
-    editor_prompt(e, prompt, sizeof prompt);
-    size_t start = text_columns(prompt, strlen(prompt)), field = e->columns - 1 - start;
-    editor_scroll(e, field);
-    paint_text(&p, prompt);
-    size_t end = start + paint_field(e, &p, field);
-    paint_text(&p, "\033[K");
-    e->painted = start + text_columns(e->text, e->cursor) - e->view;
-    if (e->painted != end) {
-        paint_text(&p, "\r");
-        paint_move(&p, e->painted, 'C');
-    }
-    if (e->bell)
-        paint_text(&p, "\a");
-    e->bell = e->clear = e->list = false;
-    return p.length;
-}
-
-/* Takes the line off the screen, for something else to be written there; editor_paint brings it back. */
-static size_t
-editor_hide(struct editor *e, char *out, size_t room)
-{
-    struct paper p = {.out = out, .room = room, .length = 0};
-
-    paint_start(e, &p);
-    paint_text(&p, "\033[J");
-    return p.length;
-}
-
-/* Leaves the line on the screen for good, whole, with something behind it, and goes to the next row. */
-static size_t
-editor_finish(struct editor *e, const char *behind, char *out, size_t room)
-{
-    size_t length = editor_hide(e, out, room);
-    struct paper p = {.out = out, .room = room, .length = length};
-    char prompt[EDITOR_QUERY + 64];
-
-    editor_prompt(e, prompt, sizeof prompt);
-    paint_text(&p, prompt);
-    paint_text(&p, e->text);
-    paint_text(&p, behind);
-    paint_text(&p, "\r\n");
-    return p.length;
-}
-
-/* The terminal has so many columns now, 0 if that is not known. The line is to be painted again. */
-static void
-editor_resize(struct editor *e, size_t columns)
-{
-    e->columns = columns == 0 ? 80 : columns < 2 ? 2 : columns > EDITOR_COLUMNS ? EDITOR_COLUMNS : columns;
-    e->rows_above = e->painted / e->columns;
-    e->resized = true;
-    e->view = 0;
-}
-
-/* -- Keys -- */
-
-/* Begins a new line. Nothing of the last one stays but, unless it held a password, what it left for ^Y. */
-static void
-editor_start(struct editor *e)
-{
-    if (is_secret(e->text) || is_secret(e->killed))
-        memset(e->killed, 0, sizeof e->killed);
-    memset(e->text, 0, sizeof e->text);
-    memset(e->unfinished, 0, sizeof e->unfinished);
-    memset(e->query, 0, sizeof e->query);
-    memset(&e->undo, 0, sizeof e->undo);
-    e->length = e->cursor = e->view = e->painted = e->rows_above = 0;
-    e->did = NOTHING;
-    e->searching = e->bell = e->list = false;
-    e->recalled = e->history.end;
-}
-
-/* Readies an editor of any content. The prompt and the completer, which may be NULL, are kept by reference. */
-static void
-editor_init(struct editor *e, const char *prompt, const struct completer *completer, size_t columns)
-{
-    memset(e, 0, sizeof *e);
-    e->prompt = prompt;
-    e->completer = completer;
-    editor_resize(e, columns);
-    editor_start(e);
-}
-
-/* Returns the key that Alt with a character stands for. */
-static uint32_t
-alt_key(uint32_t code)
-{
-    switch (code) {
-    case 'b': case 'B':             return WORD_LEFT;
-    case 'f': case 'F':             return WORD_RIGHT;
-    case 'd': case 'D':             return KILL_WORD_RIGHT;
-    case BACKSPACE: case RUBOUT:    return KILL_WORD_LEFT;
-    default:                        return NO_KEY;
-    }
-}
-
-/*
- * Returns the key that a whole sequence stands for, ESC [ or ESC O, numbers and a last character:
- *
- *     xterm           ESC [ A   ESC O A   ESC [ H   ESC O H   ESC [ 3 ~    ESC [ 1 ; 5 C   ESC [ 3 ; 5 ~
- *     rxvt            ESC [ A   ESC O A   ESC [ 7 ~           ESC [ 3 ~    ESC O c         ESC [ 3 ^
- *     Linux console   ESC [ A             ESC [ 1 ~           ESC [ 3 ~
- *
- * The number behind the semicolon is one more than a sum of 1 for Shift, 2 for Alt and 4 for Ctrl.
- */
-static uint32_t
-sequence_key(const struct editor *e, uint32_t last)
-{
-    unsigned modifiers = e->numbers > 0 ? e->number[1] : last != '~' ? e->number[0] : 0;
-    bool by_word = e->meta || (modifiers > 1 && ((modifiers - 1) & 6) != 0) || last == '^'
-        || (e->lead == 'O' && last >= 'a');
-
-    if (e->strange)
-        return NO_KEY;
-    switch (last) {
-    case 'A': case 'a':     return CTRL_P;
-    case 'B': case 'b':     return CTRL_N;
-    case 'C': case 'c':     return by_word ? WORD_RIGHT : CTRL_F;
-    case 'D': case 'd':     return by_word ? WORD_LEFT : CTRL_B;
-    case 'H':               return CTRL_A;
-    case 'F':               return CTRL_E;
-    case 'M':               return e->lead == 'O' ? CARRIAGE_RETURN : NO_KEY;   /* Enter of a keypad */
-    case '~': case '^': case '$': case '@':     break;
-    default:                return NO_KEY;
-    }
-    switch (e->number[0]) {
-    case 1: case 7:         return CTRL_A;
-    case 4: case 8:         return CTRL_E;
-    case 3:                 return by_word ? KILL_WORD_RIGHT : DELETE;
-    case 200:               return PASTE;
-    default:                return NO_KEY;
-    }
-}
-
-/*
- * Takes a character that may belong to an escape sequence. Returns the key it stands for or completes, or
- * NO_KEY. A control character ends any sequence and stands for itself.
- */
-static uint32_t
-escape_key(struct editor *e, uint32_t code)
-{
-    enum escape was = e->escape;
-
-    if (code == ESCAPE) {
-        e->meta = was == AFTER_ESC;
-        e->escape = AFTER_ESC;
-        return NO_KEY;
-    }
-    if (was == IN_STRING && code >= 0x20)
-        return NO_KEY;
-    e->escape = NO_ESCAPE;
-    switch (was) {
-    case AFTER_ESC:
-        if (code == '[' || code == 'O') {
-            e->escape = IN_SEQUENCE;
-            e->lead = (unsigned char)code;
-            e->number[0] = e->number[1] = e->numbers = 0;
-            e->strange = false;
-            return NO_KEY;
-        }
-        if (code == 'P' || code == ']' || code == 'X' || code == '^' || code == '_')
-            e->escape = IN_STRING;
-        return code < 0x20 && code != BACKSPACE ? code : alt_key(code);
-    case IN_SEQUENCE:
-        if (code < 0x20 || code >= RUBOUT)
-            return code;
-        if (code == '[' && e->lead == '[' && e->number[0] == 0 && e->numbers == 0) {
-            e->escape = IN_CONSOLE_KEY;
-            return NO_KEY;
-        }
-        if (code >= 0x40 || (code == '$' && !e->strange))
-            return sequence_key(e, code);
-        e->escape = IN_SEQUENCE;
-        if (code == ';')
-            e->numbers++;
-        else if (code < '0' || code > '9')
-            e->strange = true;
-        else if (e->numbers < 2 && e->number[e->numbers] < 1000)
-            e->number[e->numbers] = e->number[e->numbers] * 10 + (unsigned)(code - '0');
-        return NO_KEY;
-    case IN_CONSOLE_KEY:
-        return code < 0x20 ? code : NO_KEY;
-    case IN_STRING:
-        return code == CTRL_G ? NO_KEY : code;
-    case NO_ESCAPE:
-        break;
-    }
-    return code;
-}
-
-/* The line is complete. */
-static enum verdict
-editor_accept(struct editor *e)
-{
-    history_add(e);
-    e->cursor = e->length;
-    return LINE;
-}
-
-/* Obeys a key. */
-static enum verdict
-editor_key(struct editor *e, uint32_t key)
-{
-    const char *text = e->text;
-    size_t at = e->cursor, end = e->length;
-
-    switch (key) {
-    case CTRL_A:            e->cursor = 0; break;
-    case CTRL_E:            e->cursor = end; break;
-    case CTRL_B:            e->cursor = text_previous(text, at); break;
-    case CTRL_F:            e->cursor = text_next(text, at); break;
-    case WORD_LEFT:         e->cursor = word_left(e, false); break;
-    case WORD_RIGHT:        e->cursor = word_right(e); break;
-
-    case BACKSPACE:
-    case RUBOUT:            editor_delete(e, text_previous(text, at), at, RUBBED); break;
-    case DELETE:            editor_delete(e, at, text_next(text, at), DELETED); break;
-    case CTRL_K:            editor_kill(e, at, end); break;
-    case CTRL_U:            editor_kill(e, 0, at); break;
-    case CTRL_W:            editor_kill(e, word_left(e, true), at); break;
-    case KILL_WORD_LEFT:    editor_kill(e, word_left(e, false), at); break;
-    case KILL_WORD_RIGHT:   editor_kill(e, at, word_right(e)); break;
-    case CTRL_Y:            editor_insert(e, e->killed, strlen(e->killed), OTHER); break;
-    case CTRL_T:            editor_swap(e); break;
-    case CTRL_UNDERSCORE:   editor_undo(e); break;
-
-    case CTRL_P:            history_show(e, shelf_before(&e->history, e->recalled)); break;
-    case CTRL_N:            history_show(e, shelf_after(&e->history, e->recalled)); break;
-    case CTRL_R:            search_start(e); break;
-    case TAB:               editor_complete(e); break;
-    case CTRL_L:            e->clear = true; break;
-    case PASTE:             e->pasting = true; break;
-
-    case LINE_FEED:
-    case CARRIAGE_RETURN:   return editor_accept(e);
-    case CTRL_C:            return INTERRUPT;
-    case CTRL_Z:            return SUSPEND;
-    case CTRL_D:
-        if (end == 0)
-            return END;
-        editor_delete(e, at, text_next(text, at), DELETED);
-        break;
-    default:
-        if (key >= ' ' && key <= LAST_CHARACTER)
-            editor_type(e, key, TYPED);
-    }
-    return MORE;
-}
-
-/* One key, for the line or the search. */
-static enum verdict
-editor_press(struct editor *e, uint32_t key)
-{
-    enum verdict verdict = MORE;
-
-    e->doing = NOTHING;
-    e->list = false;
-    if (!e->searching || !search_key(e, key))
-        verdict = editor_key(e, key);
-    e->did = e->doing;
-    return verdict;
-}
-
-/* One character of what is pasted: text, a blank, the end of a line or of the paste; nothing else counts. */
-static enum verdict
-editor_paste(struct editor *e, uint32_t code)
-{
-    static const char end[] = "\033[201~";
-    size_t came = e->paste_end;
-
-    if (code == (unsigned char)end[came]) {
-        e->paste_end++;
-        if (end[e->paste_end] == '\0') {
-            e->pasting = false;
-            e->paste_end = 0;
-        }
-        return MORE;
-    }
-    e->paste_end = code == ESCAPE ? 1 : 0;
-    if (came > 1)               /* it was text after all, but for the ESC */
-        editor_insert(e, end + 1, came - 1, PASTED);
-    if (code == CARRIAGE_RETURN || code == LINE_FEED)
-        return editor_accept(e);
-    if (code == TAB)
-        editor_insert(e, " ", 1, PASTED);
-    else
-        editor_type(e, code, PASTED);
-    return MORE;
-}
-
-/* Takes an octet. Returns true, with *code set, when it completes a character; part holds its octets. */
-static bool
-editor_assemble(struct editor *e, unsigned char octet, uint32_t *code)
-{
-    if (e->parts > 0 && (octet & 0xC0) != 0x80) {
-        e->bell = true;
-        e->parts = 0;
-    }
-    e->part[e->parts++] = (char)octet;
-    e->part[e->parts] = '\0';
-
-    int octets = utf8_read((unsigned char *)e->part, e->parts, code);
-    if (octets < 0)             /* there is more to come */
-        return false;
-    e->parts = 0;
-    e->bell = e->bell || octets == 0;
-    return octets > 0 && *code != 0;
-}
-
-/* Takes one octet from the keyboard. */
-static enum verdict
-editor_feed(struct editor *e, unsigned char octet)
-{
-    uint32_t code, key;
-
-    if (!editor_assemble(e, octet, &code))
-        return MORE;
-    bool second_half = code == LINE_FEED && e->after_cr;
-    e->after_cr = code == CARRIAGE_RETURN;
-    if (second_half)
-        return MORE;
-    if (e->pasting)
-        return editor_paste(e, code);
-    key = escape_key(e, code);
-    return key == NO_KEY ? MORE : editor_press(e, key);
-}
-
-/* Says whether the keyboard may be in the middle of a sequence, or someone pressed ESC and nothing else. */
-static bool
-editor_wants_timeout(const struct editor *e)
-{
-    return e->escape != NO_ESCAPE;
-}
-
-/* Nothing came for a while: what was begun is no sequence. */
-static void
-editor_escape_timeout(struct editor *e)
-{
-    bool alone = e->escape == AFTER_ESC;
-
-    e->escape = NO_ESCAPE;
-    if (alone)
-        editor_press(e, ESCAPE);
-}
-
-/* ---- 4. Reading a message ---------------------------------------------------------------------------- */
-
-/*
- * A message lies in a file and may have any size and any content; what it says about itself may be wrong or
- * a trap. So it is read twice. The first time only finds out where its parts begin and end, and keeps a
- * short list of them. Then it is settled which of them a person wants to see, and these are read again, from
- * the file to the page in small blocks:
- *
- *     octets -> transfer decoding -> charset -> (HTML) -> visible text -> lines that fit -> the terminal
- *
- * Told from the end to the beginning: a stage calls only what stands above it. Memory does not depend on
- * the message. Where a limit cuts something short, the page says so.
- */
-enum {
-    SHOW_BLOCK = 32 * 1024,     /* octets read at once; a longer line comes in pieces */
-    SHOW_FIELD = 8 * 1024,      /* octets of a header field that are looked at */
-    SHOW_PARTS = 250,           /* parts of a message that are told apart */
-    SHOW_DEPTH = 20,            /* how deep they may lie in each other */
-    SHOW_BARS = 4,              /* at most so many bars mark a message that lies in others */
-    SHOW_COLUMNS = 500          /* the widest page */
-};
-
-/* Says whether two texts begin with the same so many letters in either case, whatever the locale. */
-static bool
-same_start(const char *a, const char *b, size_t length)
-{
-    for (; length > 0; a++, b++, length--) {
-        char x = *a >= 'A' && *a <= 'Z' ? (char)(*a - 'A' + 'a') : *a;
-        char y = *b >= 'A' && *b <= 'Z' ? (char)(*b - 'A' + 'a') : *b;
-
-        if (x != y)
-            return false;
-        if (x == '\0')
-            return true;
-    }
-    return true;
-}
-
-/* -- The page: lines that fit -- */
-
-enum page_text_kind { TEXT_FIXED, TEXT_FLOWED, TEXT_FLOWED_DELSP };     /* RFC 3676 */
-
-/*
- * Text arrives in any pieces and leaves as words, put on lines that fit. A line begins with what marks its
- * kind, quote signs, blanks, a list's dash: so much of it is collected first, and the lines it wraps to
- * begin likewise. A word wider than the page, an address most often, is never broken: it can be copied.
- */
-struct page {
-    FILE *out;
-    size_t columns;             /* 0: lines are as long as they are */
-    unsigned bars;              /* before each line: how deep this message lies in others */
-    enum page_text_kind kind;
-
-    struct visible visible;
-    char head[256];             /* how the line from the message begins */
-    size_t head_length;
-    bool in_line;               /* the head was looked at; what follows are words */
-    size_t quotes;              /* flowed: its quote signs */
-    bool flowing;               /* flowed: the line before goes on in this one */
-    bool signature;             /* flowed: this line is the "-- " before a signature, which does not */
-
-    bool started;               /* something stands on the line of the page, */
-    size_t column;              /* up to here, */
-    size_t indent;              /* words from here on, */
-    bool glued;                 /* and its last word goes on */
-    bool after_wide;            /* the word to come ends in a character that a line may break behind */
-    bool begun;                 /* the page has a line */
-    uint64_t empty;             /* empty lines to write before the next text, if one follows */
-    unsigned empty_bars;        /* and the bars before them */
-    char prefix[SHOW_COLUMNS];  /* what a continuation line begins with */
-    size_t prefix_length;
-    char blanks[SHOW_COLUMNS];  /* between the last word and the next */
-    size_t blanks_length;
-    char word[4 * SHOW_COLUMNS];
-    size_t word_length, word_columns;
-};
-
-/* Says whether going on makes sense: the page can be written. */
-static bool
-page_open(const struct page *p)
-{
-    return !ferror(p->out);
-}
-
-/* Writes visible text, whole characters, to the page. Everything that gets there comes this way. */
-static void
-page_write(struct page *p, const char *text, size_t length)
-{
-    fwrite(text, 1, length, p->out);
-}
-
-/* Returns the column at which a visible text ends that begins at another one. */
-static size_t
-columns_after(size_t column, const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; ) {
-        uint32_t c = 0;
-        int size = utf8_read((const unsigned char *)text + i, length - i, &c);
-
-        column = c == '\t' ? (column | 7) + 1 : column + columns_of(c);
-        i += size > 0 ? (size_t)size : 1;
-    }
-    return column;
-}
-
-/* Begins a line: the empty ones before it, and bars. No page begins or ends with an empty line. */
-static void
-page_begin(struct page *p)
-{
-    static const char bars[] = "| | | | ";
-    unsigned before = p->empty_bars < p->bars ? p->empty_bars : p->bars;
-
-    for (; p->empty > 0 && page_open(p); p->empty--) {
-        page_write(p, bars, before > 0 ? 2 * before - 1 : 0);
-        page_write(p, "\n", 1);
-    }
-    page_write(p, bars, 2 * p->bars);
-    p->column = p->indent = 2 * p->bars;
-    p->started = p->begun = true;
-}
-
-/* Adds to the line, without looking for its end. */
-static void
-page_add(struct page *p, const char *text, size_t length)
-{
-    if (!p->started && length > 0)
-        page_begin(p);
-    page_write(p, text, length);
-    p->column = columns_after(p->column, text, length);
-}
-
-static void
-page_newline(struct page *p)
-{
-    if (p->started)
-        page_write(p, "\n", 1);
-    else if (p->begun)
-        p->empty++;
-    p->empty_bars = p->bars;
-    p->started = p->glued = false;
-    p->blanks_length = 0;
-}
-
-/* Puts the word that was collected, and the blanks before it, on this line or on the next. */
-static void
-page_word(struct page *p)
-{
-    if (p->word_length == 0)
-        return;
-
-    size_t start = p->started ? p->column : 2 * p->bars;
-    size_t after = columns_after(start, p->blanks, p->blanks_length) + p->word_columns;
-    if (p->columns == 0 || p->glued || after <= p->columns) {
-        page_add(p, p->blanks, p->blanks_length);
-    } else if (p->started && p->column > p->indent) {
-        page_newline(p);
-        page_add(p, p->prefix, p->prefix_length);
-        p->indent = p->column;
-    }
-    if (!p->started)
-        page_begin(p);
-    page_write(p, p->word, p->word_length);
-    p->column += p->word_columns;
-    p->word_length = p->word_columns = p->blanks_length = 0;
-    p->glued = false;
-}
-
-/* Characters that do not begin a line where lines break between characters: Japanese and Chinese. */
-static bool
-stays_behind(uint32_t c)
-{
-    static const uint32_t closing[] = {0x3001, 0x3002, 0x3009, 0x300b, 0x300d, 0x300f, 0x3011, 0x30fc,
-        0xff01, 0xff09, 0xff0c, 0xff0e, 0xff1a, 0xff1b, 0xff1f, ')', ']', '.', ',', ';', ':', '!', '?'};
-
-    for (size_t i = 0; i < sizeof closing / sizeof *closing; i++)
-        if (c == closing[i])
-            return true;
-    return columns_of(c) == 0;
-}
-
-/* Takes one visible character of a line behind its head. */
-static void
-page_character(struct page *p, uint32_t c, const char *text, size_t size)
-{
-    if (c == ' ' || c == '\t') {
-        page_word(p);
-        p->glued = p->after_wide = false;
-        if (p->blanks_length == sizeof p->blanks && p->columns == 0) {
-            page_add(p, p->blanks, p->blanks_length);
-            p->blanks_length = 0;
-        }
-        if (p->blanks_length < sizeof p->blanks)    /* more are wider than any page */
-            p->blanks[p->blanks_length++] = (char)c;
-        return;
-    }
-
-    unsigned wide = columns_of(c);
-    if ((wide == 2 || p->after_wide) && !stays_behind(c)) {
-        page_word(p);
-        p->glued = false;
-    }
-    p->after_wide = wide == 2 || (p->after_wide && stays_behind(c));
-    if (p->word_length + size > sizeof p->word || (p->columns > 0 && p->word_columns > p->columns)) {
-        page_word(p);
-        p->glued = true;
-    }
-    memcpy(p->word + p->word_length, text, size);
-    p->word_length += size;
-    p->word_columns += wide;
-}
-
-/* Returns the octets of a quote at the start of a line: "> > ", ">>"; and of the blanks behind it. */
-static size_t
-quote_length(const char *line, size_t length)
-{
-    size_t i = 0, quote = 0;
-
-    for (; i < length && (line[i] == '>' || (line[i] == ' ' && (i == 0 || line[i - 1] == '>'))); i++)
-        if (line[i] == '>')
-            quote = i + 1;
-    if (quote == 0)
-        i = 0;
-    while (i < length && pop3_is_blank(line[i]))
-        i++;
-    return i;
-}
-
-/* Returns the octets of a list's sign: "* ", "- ", "12. "; 0 when there is none. */
-static size_t
-list_length(const char *line, size_t length)
-{
-    size_t sign = 0;
-
-    while (sign < length && sign < 3 && line[sign] >= '0' && line[sign] <= '9')
-        sign++;
-    if (sign < length && (sign > 0 ? line[sign] == '.' : line[sign] == '*' || line[sign] == '-'))
-        return sign + 1 < length && line[sign + 1] == ' ' ? sign + 2 : 0;
-    return 0;
-}
-
-/* Begins the lines of the page as a line of the message begins, if that leaves room for its words. */
-static size_t
-page_prefix(struct page *p, const char *line, size_t length)
-{
-    size_t quote = quote_length(line, length), list = list_length(line + quote, length - quote);
-    size_t room = p->columns > 0 ? p->columns / 2 : SHOW_COLUMNS;
-
-    p->prefix_length = 0;
-    if (quote + list > sizeof p->prefix || columns_after(0, line, quote + list) > room)
-        return 0;
-    memcpy(p->prefix, line, quote);
-    memset(p->prefix + quote, ' ', list);
-    p->prefix_length = quote + list;
-    if (quote < length) {
-        page_add(p, line, quote + list);
-        p->indent = p->column;
-        return quote + list;
-    }
-    return 0;
-}
-
-/*
- * Flowed text: settles at the beginning of a line whether it goes on where the last one ended. Returns what
- * of the line is text of its own; *joined says that the line of the page is to go on with it.
- */
-static const char *
-page_flow(struct page *p, const char *line, size_t length, bool *joined)
-{
-    size_t quotes = 0;
-
-    while (quotes < length && line[quotes] == '>')
-        quotes++;
-
-    size_t stuffing = quotes < length && line[quotes] == ' ' ? 1 : 0;
-    const char *text = line + quotes + stuffing;
-    size_t text_length = length - quotes - stuffing;
-    p->signature = text_length == 3 && memcmp(text, "-- ", 3) == 0;
-    *joined = p->flowing && quotes == p->quotes && !p->signature && text_length > 0;
-    if (*joined)
-        p->blanks_length -= p->kind == TEXT_FLOWED_DELSP;
-    else if (p->flowing)
-        page_newline(p);
-    p->flowing = false;
-    p->quotes = quotes;
-    return *joined || quotes == 0 ? text : line;
-}
-
-/* Takes the collected beginning of a line: what it is, and what it makes of the line before. */
-static void
-page_head(struct page *p)
-{
-    const char *line = p->head, *end = p->head + p->head_length;
-    bool joined = false;
-
-    p->in_line = true;
-    p->after_wide = false;
-    p->head_length = 0;
-    if (p->kind != TEXT_FIXED)
-        line = page_flow(p, line, (size_t)(end - line), &joined);
-    if (!joined)
-        line += page_prefix(p, line, (size_t)(end - line));
-    while (line < end) {
-        uint32_t c = 0;
-        int size = utf8_read((const unsigned char *)line, (size_t)(end - line), &c);
-
-        page_character(p, c, line, (size_t)size);
-        line += size;
-    }
-}
-
-/* Takes a LF. */
-static void
-page_line_end(struct page *p)
-{
-    if (!p->in_line)
-        page_head(p);
-    page_word(p);
-    p->in_line = false;
-    p->flowing = p->kind != TEXT_FIXED && !p->signature && p->blanks_length > 0
-        && p->blanks[p->blanks_length - 1] == ' ';
-    if (p->columns == 0 && !p->flowing && p->blanks_length > 0)
-        page_add(p, p->blanks, p->blanks_length);
-    if (!p->flowing)
-        page_newline(p);
-}
-
-/* Takes text that visible_text made. */
-static void
-page_visible(struct page *p, const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; ) {
-        uint32_t c = 0;
-        size_t size = (size_t)utf8_read((const unsigned char *)text + i, length - i, &c);
-
-        if (c == '\n') {
-            page_line_end(p);
-        } else if (p->in_line) {
-            page_character(p, c, text + i, size);
-        } else {
-            memcpy(p->head + p->head_length, text + i, size);
-            p->head_length += size;
-            if (p->head_length + 4 > sizeof p->head)
-                page_head(p);
-        }
-        i += size;
-    }
-}
-
-/* Takes text in UTF-8, from whatever source. */
-static void
-page_text(struct page *p, const char *text, size_t length)
-{
-    char out[VISIBLE_ROOM(1024)];
-
-    for (size_t part; length > 0; text += part, length -= part) {
-        part = length < 1024 ? length : 1024;
-        page_visible(p, out, visible_text(&p->visible, text, part, out));
-    }
-}
-
-static void
-page_string(struct page *p, const char *text)
-{
-    page_text(p, text, strlen(text));
-}
-
-/* Ends a text, and its last line if that has no end. */
-static void
-page_text_end(struct page *p)
-{
-    char out[VISIBLE_ROOM(0)];
-
-    page_visible(p, out, visible_end(&p->visible, out));
-    if (p->in_line || p->head_length > 0)
-        page_line_end(p);
-    if (p->flowing || p->started)
-        page_newline(p);
-    p->flowing = false;
-    p->kind = TEXT_FIXED;
-}
-
-/* Leaves one line empty before the next text, and no more. */
-static void
-page_gap(struct page *p)
-{
-    p->empty = p->begun;
-}
-
-/* Begins a field, whose lines stand below each other behind its name. */
-static void
-page_field(struct page *p, const char *name)
-{
-    enum { INDENT = 10 };
-
-    memset(p->prefix, ' ', INDENT);
-    p->prefix_length = INDENT;
-    page_add(p, name, strlen(name));
-    page_add(p, ":", 1);
-    page_add(p, p->prefix, INDENT - strlen(name) - 1);
-    p->indent = p->column;
-    p->in_line = true;
-}
-
-/* Takes text for a field: on one line, however it came. */
-static void
-page_field_text(struct page *p, const char *text)
-{
-    while (*text != '\0') {
-        size_t blanks = strspn(text, " \t\r\n"), plain = strcspn(text + blanks, " \t\r\n");
-
-        if (blanks > 0 && plain > 0)
-            page_string(p, " ");
-        page_text(p, text + blanks, plain);
-        text += blanks + plain;
-    }
-}
-
-/* Says something of our own, in brackets. */
-__attribute__((format(printf, 2, 3)))
-static void
-page_note(struct page *p, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    page_gap(p);
-    page_string(p, "[");
-    page_field_text(p, text);
-    page_string(p, "]");
-    page_text_end(p);
-}
-
-/* -- HTML as text -- */
-
-/*
- * Not a browser: tags become line ends, signs and addresses, and all else is dropped. It gets visible text,
- * so characters come whole, and what it makes goes to the page as any other text does.
- */
-enum { HTML_TAG_MAX = 4000, HTML_LISTS = 8, HTML_LINK = 2000 };
-
-struct html {
-    struct page *page;
-    enum { HTML_TEXT, HTML_ENTITY, HTML_TAG, HTML_COMMENT, HTML_HIDDEN } state;
-    char tag[HTML_TAG_MAX + 1]; /* what stood between < and > so far */
-    size_t tag_length;
-    char quote;                 /* the quote that is open in the tag */
-    bool value;                 /* a quote now would be one */
-    char hidden[12];            /* the element whose content is dropped until its end tag */
-    unsigned dashes;            /* in a row, in a comment */
-    char entity[12];
-    size_t entity_length;
-
-    unsigned lists, quotes, preformatted;   /* how many are open */
-    unsigned number[HTML_LISTS];    /* of the next item, 0 in a list without numbers */
-    char marker[8];             /* the sign of an item that has no text yet */
-    bool begun;                 /* there was a text */
-    unsigned newlines;          /* to write before the next text */
-    bool in_line, blank, cell;  /* text stands on this line; a blank or the end of a cell came behind it */
-    char link[HTML_LINK];       /* the address of the link that is open */
-    char linked[HTML_LINK];     /* its text without blanks */
-    size_t linked_length;
-
-    char out[1024];
-    size_t out_length;
-};
-
-static const struct { char name[8]; uint16_t c; } html_entities[] = {
-    {"amp", '&'}, {"lt", '<'}, {"gt", '>'}, {"quot", '"'}, {"apos", '\''}, {"OElig", 338}, {"oelig", 339},
-    {"Scaron", 352}, {"scaron", 353}, {"Yuml", 376}, {"ensp", ' '}, {"emsp", ' '}, {"thinsp", ' '},
-    {"zwnj", 0x200c}, {"zwj", 0x200d}, {"ndash", 0x2013}, {"mdash", 0x2014}, {"lsquo", 0x2018},
-    {"rsquo", 0x2019}, {"sbquo", 0x201a}, {"ldquo", 0x201c}, {"rdquo", 0x201d}, {"bdquo", 0x201e},
-    {"bull", 0x2022}, {"hellip", 0x2026}, {"prime", 0x2032}, {"lsaquo", 0x2039}, {"rsaquo", 0x203a},
-    {"euro", 0x20ac}, {"trade", 0x2122}, {"larr", 0x2190}, {"uarr", 0x2191}, {"rarr", 0x2192},
-    {"darr", 0x2193}, {"minus", 0x2212}, {"ne", 0x2260}, {"le", 0x2264}, {"ge", 0x2265}, {"check", 0x2713},
-};
-
-/* The names of U+00A0 to U+00FF. */
-static const char html_latin[][7] = {
-    "nbsp", "iexcl", "cent", "pound", "curren", "yen", "brvbar", "sect", "uml", "copy", "ordf", "laquo",
-    "not", "shy", "reg", "macr", "deg", "plusmn", "sup2", "sup3", "acute", "micro", "para", "middot",
-    "cedil", "sup1", "ordm", "raquo", "frac14", "frac12", "frac34", "iquest", "Agrave", "Aacute", "Acirc",
-    "Atilde", "Auml", "Aring", "AElig", "Ccedil", "Egrave", "Eacute", "Ecirc", "Euml", "Igrave", "Iacute",
-    "Icirc", "Iuml", "ETH", "Ntilde", "Ograve", "Oacute", "Ocirc", "Otilde", "Ouml", "times", "Oslash",
-    "Ugrave", "Uacute", "Ucirc", "Uuml", "Yacute", "THORN", "szlig", "agrave", "aacute", "acirc", "atilde",
-    "auml", "aring", "aelig", "ccedil", "egrave", "eacute", "ecirc", "euml", "igrave", "iacute", "icirc",
-    "iuml", "eth", "ntilde", "ograve", "oacute", "ocirc", "otilde", "ouml", "divide", "oslash", "ugrave",
-    "uacute", "ucirc", "uuml", "yacute", "thorn", "yuml",
-};
-
-/* What &#128; to &#159; mean in practice: the octets of windows-1252. */
-static const uint16_t html_windows[32] = {
-    0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d,
-    0x17d, 0x8f, 0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a,
-    0x153, 0x9d, 0x17e, 0x178,
-};
-
-/* Tags that end a line (1), or leave an empty one (2). */
-static const struct { char name[12]; unsigned char newlines; } html_blocks[] = {
-    {"p", 2}, {"h1", 2}, {"h2", 2}, {"h3", 2}, {"h4", 2}, {"h5", 2}, {"h6", 2}, {"blockquote", 2}, {"pre", 2},
-    {"dl", 2}, {"div", 1}, {"tr", 1}, {"table", 1}, {"li", 1}, {"dt", 1}, {"dd", 1}, {"hr", 1},
-    {"center", 1}, {"section", 1}, {"article", 1}, {"header", 1}, {"footer", 1}, {"address", 1},
-    {"caption", 1}, {"form", 1}, {"fieldset", 1}, {"title", 1}, {"body", 1}, {"option", 1},
-};
-
-/* Elements whose content is no text. */
-static const char html_dropped[][12] = {
-    "script", "style", "title", "iframe", "noframes", "noembed", "template",
-};
-
-/* Returns the character that an entity, without & and ;, stands for; 0 when it is none. */
-static uint32_t
-html_entity(const char *name)
-{
-    if (name[0] == '#') {
-        bool hex = name[1] == 'x' || name[1] == 'X';
-        char *end;
-        unsigned long c = strtoul(name + 1 + hex, &end, hex ? 16 : 10);
-
-        if (*end != '\0' || end == name + 1 + hex || strchr("+- \t\n", name[1 + hex]) != NULL)
-            return 0;
-        if (c >= 0x80 && c <= 0x9f)
-            return html_windows[c - 0x80];
-        return c == 0 || c > 0x10ffff ? 0xfffd : (uint32_t)c;
-    }
-    for (size_t i = 0; i < sizeof html_entities / sizeof *html_entities; i++)
-        if (strcmp(name, html_entities[i].name) == 0)
-            return html_entities[i].c;
-    for (uint32_t i = 0; i < sizeof html_latin / sizeof *html_latin; i++)
-        if (strcmp(name, html_latin[i]) == 0)
-            return 0xa0 + i;
-    return 0;
-}
-
-static void
-html_flush(struct html *h)
-{
-    page_text(h->page, h->out, h->out_length);
-    h->out_length = 0;
-}
-
-static void
-html_put(struct html *h, const char *text, size_t length)
-{
-    if (length > sizeof h->out - h->out_length)
-        html_flush(h);
-    memcpy(h->out + h->out_length, text, length);
-    h->out_length += length;
-}
-
-/* Asks for at least so many line ends before the next text. */
-static void
-html_break(struct html *h, unsigned newlines)
-{
-    if (h->newlines < newlines)
-        h->newlines = newlines;
-    h->blank = h->cell = false;
-}
-
-/* Writes what is due before a text: line ends, quote signs, the sign of a list's item, a blank. */
-static void
-html_before_text(struct html *h)
-{
-    for (; h->newlines > 0; h->newlines--)
-        if (h->begun)
-            html_put(h, "\n", 1);
-    h->begun = true;
-    if (!h->in_line) {
-        unsigned quotes = h->quotes < 8 ? h->quotes : 8, lists = h->lists < HTML_LISTS ? h->lists : HTML_LISTS;
-
-        for (unsigned i = 0; i < quotes; i++)
-            html_put(h, "> ", 2);
-        for (unsigned i = 1; i < lists + (h->marker[0] == '\0' && lists > 0); i++)
-            html_put(h, "  ", 2);
-        html_put(h, h->marker, strlen(h->marker));
-        h->marker[0] = '\0';
-    } else if (h->cell) {
-        html_put(h, " | ", 3);
-    } else if (h->blank) {
-        html_put(h, " ", 1);
-    }
-    h->in_line = true;
-    h->blank = h->cell = false;
-}
-
-/* Takes one character of the text. Blanks in a row are one; a shape that none can see needs company. */
-static void
-html_character(struct html *h, uint32_t c)
-{
-    char text[4];
-    size_t size = utf8_write(c, text);
-    bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == 0xa0;
-
-    if (h->newlines > 0)
-        h->in_line = false;
-    if (h->preformatted > 0 && c == '\n') {
-        h->newlines += h->newlines < 2;
-    } else if (blank && h->preformatted > 0) {
-        html_before_text(h);
-        html_put(h, c == '\t' ? "\t" : " ", 1);
-    } else if (blank) {
-        h->blank = true;
-    } else if (columns_of(c) > 0 || deceives(c) || (h->in_line && !h->blank)) {
-        html_before_text(h);
-        html_put(h, text, size);
-        for (size_t i = 0; h->link[0] != '\0' && i < size && h->linked_length + 1 < sizeof h->linked; i++)
-            h->linked[h->linked_length++] = text[i];
-    }
-}
-
-static void
-html_string(struct html *h, const char *text)
-{
-    size_t length = strlen(text);
-
-    for (size_t i = 0; i < length; ) {
-        uint32_t c = 0xfffd;
-        int size = utf8_read((const unsigned char *)text + i, length - i, &c);
-
-        html_character(h, c);
-        i += size > 0 ? (size_t)size : 1;
-    }
-}
-
-/* Copies the value of an attribute, its entities decoded, cut at the room. */
-static void
-html_value(const char *value, size_t length, char *out, size_t room)
-{
-    size_t made = 0;
-
-    for (size_t i = 0; i < length && made + 5 < room; ) {
-        char entity[12] = "";
-        size_t size = value[i] == '&' ? strcspn(value + i, ";") : 0;
-
-        if (size > 1 && size <= sizeof entity && i + size < length)
-            snprintf(entity, sizeof entity, "%.*s", (int)size - 1, value + i + 1);
-
-        uint32_t c = html_entity(entity);
-        if (c != 0) {
-            made += utf8_write(c, out + made);
-            i += size + 1;
-        } else {
-            out[made++] = value[i++];
-        }
-    }
-    out[made] = '\0';
-}
-
-/*
- * Finds an attribute of the tag that was read and copies its value, entities decoded. Returns false, and ""
- * in out, when it has none.
- */
-static bool
-html_attribute(const struct html *h, const char *name, char *out, size_t room)
-{
-    static const char blanks[] = " \t\r\n\f";
-    const char *at = h->tag + strcspn(h->tag, " \t\r\n\f/");
-
-    for (out[0] = '\0'; *(at += strspn(at, " \t\r\n\f/")) != '\0'; ) {
-        size_t length = strcspn(at, " \t\r\n\f/=");
-        bool found = length == strlen(name) && same_start(at, name, length);
-
-        at += length > 0 ? length : 1;
-        at += strspn(at, blanks);
-        if (*at != '=')
-            continue;
-        at++;
-        at += strspn(at, blanks);
-
-        char quote[] = {*at, '\0'};
-        bool quoted = *at == '"' || *at == '\'';
-        at += quoted;
-        length = strcspn(at, quoted ? quote : blanks);
-        if (found) {
-            html_value(at, length, out, room);
-            return true;
-        }
-        at += length;
-        at += quoted && *at != '\0';
-    }
-    return false;
-}
-
-/* Returns an address without what nearly all have, and in *length its octets, to compare it with a text. */
-static const char *
-html_bare_address(const char *address, size_t *length)
-{
-    static const char *const schemes[] = {"http://", "https://", "mailto:"};
-
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        if (same_start(address, schemes[i], strlen(schemes[i]))) {
-            address += strlen(schemes[i]);
-            break;
-        }
-    *length = strlen(address);
-    *length -= *length > 0 && address[*length - 1] == '/';
-    return address;
-}
-
-/* Ends a link that has a text: its address follows, if that is another. */
-static void
-html_link_end(struct html *h)
-{
-    char link[HTML_LINK];
-    size_t length, text_length;
-
-    h->linked[h->linked_length] = '\0';
-    memcpy(link, h->link, sizeof link);
-    h->link[0] = '\0';         /* what follows is not its text */
-
-    const char *address = html_bare_address(link, &length), *text = html_bare_address(h->linked, &text_length);
-    if (length > 0 && h->linked_length > 0 && (length != text_length || memcmp(address, text, length) != 0)) {
-        html_string(h, " <");
-        html_string(h, link);
-        html_string(h, ">");
-    }
-    h->linked_length = 0;
-}
-
-/* Begins a link. Only addresses that lead somewhere are shown: no script, no place in the same page. */
-static void
-html_link(struct html *h)
-{
-    static const char *const schemes[] = {"http:", "https:", "mailto:", "ftp:", "tel:"};
-    char value[HTML_LINK];
-    size_t length = 0;
-
-    html_link_end(h);
-    html_attribute(h, "href", value, sizeof value);
-    for (const char *from = value; *from != '\0'; from++)
-        if ((unsigned char)*from > ' ')
-            value[length++] = *from;
-    value[length] = '\0';
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        if (same_start(value, schemes[i], strlen(schemes[i])))
-            memcpy(h->link, value, sizeof h->link);
-}
-
-static void
-html_list(struct html *h, bool numbered, bool end)
-{
-    html_break(h, h->lists == (end ? 1U : 0U) ? 2 : 1);
-    if (end)
-        h->lists -= h->lists > 0;
-    else if (h->lists++ < HTML_LISTS)
-        h->number[h->lists - 1] = numbered;
-}
-
-static void
-html_item(struct html *h)
-{
-    unsigned *number = h->lists > 0 && h->lists <= HTML_LISTS ? &h->number[h->lists - 1] : NULL;
-
-    if (number != NULL && *number > 0 && *number < 1000)
-        snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++ % 1000);
-    else
-        strcpy(h->marker, "* ");
-}
-
-/* Acts on the tag that was read. */
-static void
-html_tag(struct html *h)
-{
-    char name[12] = "", text[256];
-
-    h->tag[h->tag_length] = '\0';
-
-    bool end = h->tag[0] == '/';
-    const char *tag = h->tag + end;
-    size_t length = strcspn(tag, " \t\r\n\f/");
-    if (length < sizeof name)
-        for (size_t i = 0; i < length; i++)
-            name[i] = tag[i] >= 'A' && tag[i] <= 'Z' ? (char)(tag[i] - 'A' + 'a') : tag[i];
-
-    for (size_t i = 0; i < sizeof html_blocks / sizeof *html_blocks; i++)
-        if (strcmp(name, html_blocks[i].name) == 0)
-            html_break(h, html_blocks[i].newlines);
-    for (size_t i = 0; i < sizeof html_dropped / sizeof *html_dropped && !end; i++)
-        if (strcmp(name, html_dropped[i]) == 0) {
-            snprintf(h->hidden, sizeof h->hidden, "%s", name);
-            h->state = HTML_HIDDEN;
-        }
-
-    if (strcmp(name, "br") == 0) {
-        h->newlines += h->newlines < 2;
-        h->blank = h->cell = false;
-    } else if (strcmp(name, "a") == 0) {
-        if (end)
-            html_link_end(h);
-        else
-            html_link(h);
-    } else if (strcmp(name, "ul") == 0 || strcmp(name, "ol") == 0) {
-        html_list(h, name[0] == 'o', end);
-    } else if (strcmp(name, "li") == 0 && !end) {
-        html_item(h);
-    } else if (strcmp(name, "blockquote") == 0) {
-        h->quotes += end ? (h->quotes > 0 ? UINT_MAX : 0) : 1;
-    } else if (strcmp(name, "pre") == 0) {
-        h->preformatted += end ? (h->preformatted > 0 ? UINT_MAX : 0) : 1;
-    } else if (strcmp(name, "td") == 0 || strcmp(name, "th") == 0) {
-        h->cell = h->in_line && h->newlines == 0;
-    } else if (strcmp(name, "hr") == 0) {
-        html_string(h, "--------");
-        html_break(h, 1);
-    } else if (strcmp(name, "img") == 0 && html_attribute(h, "alt", text, sizeof text) && text[0] != '\0') {
-        html_string(h, "[");
-        html_string(h, text);
-        html_string(h, "]");
-    }
-}
-
-/* Takes a character between < and >. A quote is one only behind a =. */
-static void
-html_in_tag(struct html *h, char c)
-{
-    if (c == '>' && h->quote == '\0') {
-        h->state = HTML_TEXT;
-        html_tag(h);
-        return;
-    }
-    if (h->quote != '\0')
-        h->quote = c == h->quote ? '\0' : h->quote;
-    else if (h->value && (c == '"' || c == '\''))
-        h->quote = c;
-    if (c != ' ' && c != '\t' && c != '\n')
-        h->value = c == '=' && h->quote == '\0';
-    if (h->tag_length < HTML_TAG_MAX)
-        h->tag[h->tag_length++] = c;
-    if (h->tag_length == 3 && memcmp(h->tag, "!--", 3) == 0) {
-        h->state = HTML_COMMENT;
-        h->dashes = 2;
-    }
-}
-
-/* Takes a character of an element that is dropped: only its own end tag ends it. */
-static void
-html_in_hidden(struct html *h, char c)
-{
-    size_t length = strlen(h->hidden);
-
-    if (c == '<')
-        h->tag_length = 0;
-    else if (c != '>' && h->tag_length <= length)
-        h->tag[h->tag_length++] = c;
-    else if (c == '>' && h->tag_length > length
-             && h->tag[0] == '/' && same_start(h->tag + 1, h->hidden, length))
-        h->state = HTML_TEXT;
-}
-
-/* Ends an entity before the character c. */
-static void
-html_entity_end(struct html *h, uint32_t c)
-{
-    h->state = HTML_TEXT;
-    h->entity[h->entity_length] = '\0';
-
-    uint32_t meant = html_entity(h->entity);
-    if (meant != 0 && (c == ';' || h->entity[0] == '#')) {
-        html_character(h, meant);
-    } else {
-        html_character(h, '&');
-        html_string(h, h->entity);
-        if (c == ';')
-            html_character(h, ';');
-    }
-}
-
-/* Takes visible text with HTML in it. */
-static void
-html_text(struct html *h, const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; ) {
-        uint32_t c = 0;
-        size_t size = (size_t)utf8_read((const unsigned char *)text + i, length - i, &c);
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        bool plain = letter || (c >= '0' && c <= '9') || c == '#';
-
-        i += size;
-        if (h->state == HTML_ENTITY) {
-            if (plain && h->entity_length + 1 < sizeof h->entity) {
-                h->entity[h->entity_length++] = (char)c;
-                continue;
-            }
-            html_entity_end(h, c);
-            if (c == ';')
-                continue;
-        }
-        switch (h->state) {
-        case HTML_TEXT:
-        case HTML_ENTITY:
-            if (c == '<') {
-                h->state = HTML_TAG;
-                h->tag_length = 0;
-                h->quote = '\0';
-                h->value = false;
-            } else if (c == '&') {
-                h->state = HTML_ENTITY;
-                h->entity_length = 0;
-            } else {
-                html_character(h, c);
-            }
-            break;
-        case HTML_TAG:
-            if (h->tag_length == 0 && !letter && c != '/' && c != '!' && c != '?') {
-                html_character(h, '<');     /* it was none */
-                h->state = HTML_TEXT;
-                i -= size;
-                break;
-            }
-            for (size_t j = 0; j < size; j++)
-                html_in_tag(h, text[i - size + j]);
-            break;
-        case HTML_COMMENT:
-            if (c == '>' && h->dashes >= 2)
-                h->state = HTML_TEXT;
-            h->dashes = c == '-' ? h->dashes + 1 : 0;
-            break;
-        case HTML_HIDDEN:
-            html_in_hidden(h, c < 0x80 ? (char)c : '?');
-            break;
-        }
-    }
-    html_flush(h);
-}
-
-/* Ends the text, and says so when HTML that was never closed hid some of it. */
-static void
-html_end(struct html *h)
-{
-    static const char *const places[] = {
-        [HTML_TAG] = "a tag", [HTML_COMMENT] = "a comment", [HTML_HIDDEN] = "a part that is no text",
-    };
-
-    if (h->state == HTML_ENTITY)
-        html_entity_end(h, ' ');
-    html_link_end(h);
-    html_flush(h);
-    page_text_end(h->page);
-    if (h->state != HTML_TEXT)
-        page_note(h->page, "the HTML ends inside %s: what stands there is not shown", places[h->state]);
-}
-
-/* -- Charsets -- */
-
-enum { CHARSET_NAME = 40, CHARSET_CHARACTER = 16 /* no character has more octets */ };
-
-/*
- * The charsets that mail is written in, and what the system calls them; a * stands for what follows. Where
- * a larger one is used under the smaller one's name, as is common, it is read as the larger. No message gets
- * at the other converters of the system: hardly anybody tests them.
- */
-static const struct { const char *name, *meant; } charsets[] = {
-    {"utf-8", ""}, {"utf8", ""}, {"us-ascii", ""}, {"ascii", ""},   /* which need no conversion */
-    {"iso-8859-1", "WINDOWS-1252"}, {"latin1", "WINDOWS-1252"}, {"iso-8859-8-i", "ISO-8859-8"},
-    {"iso-8859-9", "WINDOWS-1254"}, {"iso-8859-*", NULL}, {"windows-125*", NULL}, {"cp125*", NULL},
-    {"koi8-r", NULL}, {"koi8-u", NULL}, {"macintosh", NULL}, {"ibm850", NULL}, {"cp850", NULL}, {"cp437", NULL},
-    {"cp866", NULL}, {"tis-620", NULL}, {"windows-874", "CP874"}, {"iso-2022-jp", NULL}, {"euc-jp", NULL},
-    {"shift_jis", "CP932"}, {"shift-jis", "CP932"}, {"windows-31j", "CP932"}, {"cp932", NULL},
-    {"iso-2022-kr", NULL}, {"euc-kr", "CP949"}, {"ks_c_5601-1987", "CP949"}, {"gb2312", "GB18030"},
-    {"gbk", "GB18030"}, {"gb18030", NULL}, {"hz-gb-2312", "HZ"}, {"big5", NULL}, {"utf-7", NULL},
-    {"utf-16", NULL}, {"utf-16le", NULL}, {"utf-16be", NULL},
-};
-
-struct charset {
-    iconv_t iconv;              /* to UTF-8; (iconv_t)-1: it is that already, or taken for it */
-    bool pairs;                 /* a character may be two octets of ASCII */
-};
-
-/* Returns what the system calls a charset, "" for one that needs no conversion, NULL for one not known. */
-static const char *
-charset_find(const char *name)
-{
-    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++) {
-        const char *entry = charsets[i].name, *star = strchr(entry, '*');
-        size_t length = star != NULL ? (size_t)(star - entry) : strlen(entry);
-        bool same = same_start(name, entry, length);
-
-        if (same && (star == NULL ? name[length] == '\0' : strspn(name + length, "0123456789") > 0
-                && name[length + strspn(name + length, "0123456789")] == '\0'))
-            return charsets[i].meant != NULL ? charsets[i].meant : name;
-    }
-    return NULL;
-}
-
-/*
- * Readies a conversion from the charset. Returns false when it cannot be had; the text is then taken for
- * UTF-8: its ASCII can be read, and the rest is right or seen to be wrong.
- */
-static bool
-charset_open(struct charset *c, const char *name)
-{
-    const char *meant = charset_find(name);
-
-    c->iconv = (iconv_t)-1;
-    c->pairs = same_start(name, "iso-2022", 8) || same_start(name, "hz", 2);
-    if (meant == NULL)
-        return name[0] == '\0';
-    if (meant[0] == '\0')
-        return true;
-    c->iconv = iconv_open("UTF-8", meant);
-    if (c->iconv == (iconv_t)-1)
-        c->iconv = iconv_open("UTF-8", name);   /* not every libc knows the larger charset that is meant */
-    return c->iconv != (iconv_t)-1;
-}
-
-static void
-charset_close(struct charset *c)
-{
-    if (c->iconv != (iconv_t)-1)
-        iconv_close(c->iconv);
-    c->iconv = (iconv_t)-1;
-}
-
-/*
- * Converts octets to UTF-8, U+FFFD for what means nothing, until they or the room (at least 64) are used up.
- * Returns the octets written, and in *used those taken. A character without its end is left unless last says
- * that this is all.
- */
-static size_t
-charset_convert(struct charset *c, const unsigned char *in, size_t length, bool last,
-                char *out, size_t room, size_t *used)
-{
-    char *from = (char *)(uintptr_t)in, *to = out;
-    size_t left = length, space = room;
-
-    if (c->iconv == (iconv_t)-1) {
-        *used = length < room ? length : room;
-        memcpy(out, in, *used);
-        return *used;
-    }
-    while (left > 0 && iconv(c->iconv, &from, &left, &to, &space) == (size_t)-1) {
-        if (errno == E2BIG || space < 64 || (errno == EINVAL && !last && left < CHARSET_CHARACTER))
-            break;
-
-        bool pair = c->pairs && left >= 2 && from[0] > ' ' && from[0] < 0x7f && from[1] > ' ' && from[1] < 0x7f;
-        size_t size = utf8_write(0xfffd, to);
-        from += pair ? 2 : 1;
-        left -= pair ? 2 : 1;
-        to += size;
-        space -= size;
-    }
-    if (last && left == 0)      /* some keep a character back, for a mark that could follow */
-        iconv(c->iconv, NULL, NULL, &to, &space);
-    *used = length - left;
-    return room - space;
-}
-
-/* -- Transfer decoding: quoted-printable and base64 (RFC 2045 section 6) -- */
-
-enum encoding { ENCODING_NONE, ENCODING_QUOTED, ENCODING_BASE64, ENCODING_UNKNOWN };
-
-struct transfer {
-    enum encoding encoding;
-    bool header;                /* the Q of encoded words: _ is a blank */
-    unsigned char value[256];   /* base64: of its 64 characters, 1 to 64 */
-    uint32_t bits;              /* base64: read and not yet written, */
-    unsigned have;              /* so many of them */
-    uint64_t garbage;           /* base64: octets that do not belong there */
-    char held[2];               /* quoted-printable: a = and what followed it */
-    unsigned count;
-};
-
-static void
-transfer_open(struct transfer *t, enum encoding encoding, bool header)
-{
-    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    memset(t, 0, sizeof *t);
-    t->encoding = encoding;
-    t->header = header;
-    for (unsigned i = 0; i < 64; i++)
-        t->value[(unsigned char)base64[i]] = (unsigned char)(i + 1);
-}
-
-static size_t
-transfer_base64(struct transfer *t, const unsigned char *in, size_t length, unsigned char *out)
-{
-    size_t made = 0;
-
-    for (size_t i = 0; i < length; i++) {
-        unsigned value = t->value[in[i]];
-
-        if (value > 0) {
-            t->bits = t->bits << 6 | (value - 1);
-            t->have += 6;
-            if (t->have >= 8) {
-                t->have -= 8;
-                out[made++] = (unsigned char)(t->bits >> t->have);
-            }
-        } else if (in[i] == '=') {
-            t->have = 0;
-        } else if (in[i] != '\n' && in[i] != '\r' && in[i] != ' ' && in[i] != '\t') {
-            t->garbage++;
-        }
-    }
-    return made;
-}
-
-static int
-hex_value(unsigned char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* A = that begins neither an octet nor the end of a line stands for itself. */
-static size_t
-transfer_quoted(struct transfer *t, const unsigned char *in, size_t length, unsigned char *out)
-{
-    size_t made = 0;
-
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = in[i];
-        bool blank = c == ' ' || c == '\t' || c == '\r';
-
-        if (t->count == 0 && c != '=') {
-            out[made++] = t->header && c == '_' ? ' ' : c;
-        } else if (t->count == 0) {
-            t->held[t->count++] = '=';
-        } else if (c == '\n' && (t->count == 1 || t->held[1] == ' ')) {
-            t->count = 0;
-        } else if (blank && (t->count == 1 || t->held[1] == ' ')) {
-            t->held[1] = ' ';
-            t->count = 2;
-        } else if (hex_value(c) >= 0 && t->count == 1) {
-            t->held[t->count++] = (char)c;
-        } else if (hex_value(c) >= 0 && t->held[1] != ' ') {
-            out[made++] = (unsigned char)(hex_value((unsigned char)t->held[1]) * 16 + hex_value(c));
-            t->count = 0;
-        } else {
-            memcpy(out + made, t->held, t->count);
-            made += t->count;
-            t->count = 0;
-            i--;                /* c may be a = itself */
-        }
-    }
-    return made;
-}
-
-/*
- * Undoes the transfer encoding of octets that come in pieces of any size. out needs room for two octets more
- * than length. Returns how many were written.
- */
-static size_t
-transfer_decode(struct transfer *t, const void *in, size_t length, unsigned char *out)
-{
-    if (t->encoding == ENCODING_BASE64)
-        return transfer_base64(t, in, length, out);
-    if (t->encoding == ENCODING_QUOTED)
-        return transfer_quoted(t, in, length, out);
-    memcpy(out, in, length);
-    return length;
-}
-
-/* -- Header fields -- */
-
-/* Part of a file, line by line. A line too long for the buffer comes in pieces. */
-struct reader {
-    int fd;
-    off_t at, limit;            /* where the next block begins, where the part ends */
-    bool starts;                /* the next piece begins a line */
-    int error;                  /* why the file could not be read */
-    size_t start, end;          /* what is in the buffer and was not taken */
-    char buffer[SHOW_BLOCK];
-};
-
-struct line {
-    const char *text;           /* until the next read; without the line end */
-    size_t length;
-    off_t offset, next;         /* in the file: of this line, of what follows it */
-    bool starts, ends;          /* it is the beginning, the end of a line */
-};
-
-static void
-reader_open(struct reader *r, int fd, off_t from, off_t to)
-{
-    r->fd = fd;
-    r->at = from;
-    r->limit = to;
-    r->starts = true;
-    r->start = r->end = 0;
-}
-
-/* Reads from the file, at most up to a limit. Returns 0 at the end, -1 with errno set. */
-static ssize_t
-read_at(int fd, void *buffer, size_t room, off_t from, off_t limit)
-{
-    ssize_t count;
-
-    if (limit - from < (off_t)room)
-        room = limit > from ? (size_t)(limit - from) : 0;
-    do
-        count = room > 0 ? pread(fd, buffer, room, from) : 0;
-    while (count < 0 && errno == EINTR);
-    return count;
-}
-
-/* Reads the next line, or a piece of it. Returns false when there is none. */
-static bool
-reader_line(struct reader *r, struct line *line)
-{
-    char *lf = memchr(r->buffer + r->start, '\n', r->end - r->start);
-
-    if (lf == NULL) {
-        memmove(r->buffer, r->buffer + r->start, r->end - r->start);
-        r->end -= r->start;
-        r->start = 0;
-        while (lf == NULL && r->end < sizeof r->buffer) {
-            ssize_t count = read_at(r->fd, r->buffer + r->end, sizeof r->buffer - r->end, r->at, r->limit);
-
-            if (count < 0)
-                r->error = errno;
-            if (count <= 0)
-                break;
-            lf = memchr(r->buffer + r->end, '\n', (size_t)count);
-            r->end += (size_t)count;
-            r->at += count;
-        }
-    }
-
-    line->text = r->buffer + r->start;
-    line->length = lf != NULL ? (size_t)(lf - line->text) : r->end - r->start;
-    line->offset = r->at - (off_t)(r->end - r->start);
-    line->starts = r->starts;
-    line->ends = lf != NULL;
-    if (line->length == 0 && lf == NULL)
-        return false;
-    r->start += line->length + line->ends;
-    line->next = line->offset + (off_t)line->length + line->ends;
-    r->starts = line->ends;
-    if (line->length > 0 && line->text[line->length - 1] == '\r' && line->ends)
-        line->length--;
-    return true;
-}
-
-/* Gives the line that was read last back, to be read again. */
-static void
-reader_back(struct reader *r, const struct line *line)
-{
-    r->start = (size_t)(line->text - r->buffer);
-    r->starts = line->starts;
-}
-
-/* A header field, its lines joined. What is beyond SHOW_FIELD is counted and dropped. */
-struct field {
-    char text[SHOW_FIELD + 1];
-    size_t length;
-    uint64_t octets;
-};
-
-/* Returns the octets of a field's name if the line begins a field, else 0. */
-static size_t
-field_name(const char *line, size_t length)
-{
-    size_t i = 0, name;
-
-    while (i < length && line[i] > ' ' && line[i] < 0x7f && line[i] != ':')
-        i++;
-    name = i;
-    while (i < length && pop3_is_blank(line[i]))
-        i++;
-    return i < length && line[i] == ':' ? name : 0;
-}
-
-/* Reads the next field. Returns false when the header is at its end. */
-static bool
-field_read(struct reader *r, struct field *f)
-{
-    struct line line;
-
-    f->length = 0;
-    f->octets = 0;
-    while (reader_line(r, &line)) {
-        if (line.starts && f->octets > 0 && (line.length == 0 || !pop3_is_blank(line.text[0]))) {
-            reader_back(r, &line);
-            break;
-        }
-        for (size_t i = 0; i < line.length && f->length + 2 <= SHOW_FIELD; i++) {
-            if (line.text[i] == '\0')
-                f->text[f->length++] = '^';
-            f->text[f->length++] = line.text[i] != '\0' ? line.text[i] : '@';
-        }
-        f->octets += line.length + 1;
-    }
-    f->text[f->length] = '\0';
-    return f->octets > 0;
-}
-
-/* Returns the value of the field if that is its name, else NULL. */
-static const char *
-field_value(const struct field *f, const char *name)
-{
-    size_t length = strlen(name);
-
-    if (field_name(f->text, f->length) != length || !same_start(f->text, name, length))
-        return NULL;
-
-    const char *value = strchr(f->text, ':') + 1;
-    return value + strspn(value, " \t");
-}
-
-/* An encoded word, =?charset?B or Q?text?= (RFC 2047). */
-struct word {
-    char charset[CHARSET_NAME];
-    enum encoding encoding;
-    const char *text;
-    size_t length;
-};
-
-/* Returns the octets of the encoded word that a text begins with; 0 when it is none, or in no known charset. */
-static size_t
-word_read(const char *in, struct word *w)
-{
-    if (in[0] != '=' || in[1] != '?')
-        return 0;
-
-    size_t name = strcspn(in + 2, "?* \t"), charset = strcspn(in + 2, "? \t");
-    const char *at = in + 2 + charset;
-    if (at[0] != '?' || at[1] == '\0' || at[2] != '?' || strchr("bBqQ", at[1]) == NULL || name >= CHARSET_NAME)
-        return 0;
-    memcpy(w->charset, in + 2, name);
-    w->charset[name] = '\0';
-    w->encoding = at[1] == 'b' || at[1] == 'B' ? ENCODING_BASE64 : ENCODING_QUOTED;
-    w->text = at + 3;
-
-    /* Some leave blanks and a ? in it as they are; but not the start of another. */
-    const char *end = strstr(w->text, "?="), *other = strstr(w->text, "=?");
-    if (end == NULL || (other != NULL && other + 1 < end) || charset_find(w->charset) == NULL)
-        return 0;
-    w->length = (size_t)(end - w->text);
-    return (size_t)(w->text - in) + w->length + 2;
-}
-
-/*
- * Decodes the encoded words of a text of at most SHOW_FIELD octets to UTF-8; what is none stays. Blanks
- * between two of them are dropped, and words in one charset are put together before it is converted:
- * a character may be split among them. out is cut at its room.
- */
-static void
-words_decode(const char *in, char *out, size_t room)
-{
-    unsigned char octets[SHOW_FIELD + 2];
-    struct transfer transfer;
-    struct charset charset;
-    struct word word;
-    size_t made = 0, used;
-
-    while (*in != '\0' && made + 128 < room) {
-        size_t size = word_read(in, &word), length = 0;
-        char name[CHARSET_NAME];
-
-        if (size == 0) {
-            out[made++] = *in++;
-            continue;
-        }
-        memcpy(name, word.charset, sizeof name);
-        while (size > 0 && pop3_same_word(name, word.charset)) {
-            transfer_open(&transfer, word.encoding, true);
-            length += transfer_decode(&transfer, word.text, word.length, octets + length);
-            in += size;
-            size = word_read(in + strspn(in, " \t"), &word);
-            in += size > 0 ? strspn(in, " \t") : 0;
-        }
-        charset_open(&charset, name);
-        made += charset_convert(&charset, octets, length, true, out + made, room - made - 1, &used);
-        charset_close(&charset);
-    }
-    out[made] = '\0';
-}
-
-/* Skips blanks and comments, which stand in parentheses and in each other. */
-static const char *
-skip_comments(const char *at)
-{
-    size_t depth = 0;
-
-    for (; *at != '\0' && (depth > 0 || *at == '(' || strchr(" \t\r\n", *at) != NULL); at++) {
-        if (*at == '\\' && at[1] != '\0')
-            at++;
-        else if (*at == '(')
-            depth++;
-        else if (*at == ')')
-            depth--;
-    }
-    return at;
-}
-
-/* Copies a word or a quoted string, cut at its room. Returns what stands behind it. */
-static const char *
-copy_value(const char *at, const char *ends, char *out, size_t room)
-{
-    size_t made = 0;
-    bool quoted = *at == '"';
-
-    for (at += quoted; *at != '\0' && (quoted ? *at != '"' : strchr(ends, *at) == NULL); at++) {
-        if (quoted && *at == '\\' && at[1] != '\0')
-            at++;
-        if (made + 1 < room)
-            out[made++] = *at;
-    }
-    out[made] = '\0';
-    return at + (quoted && *at == '"');
-}
-
-/* Finds a parameter by its whole name and copies its value. Returns false if there is none. */
-static bool
-parameter_find(const char *value, const char *name, char *out, size_t room)
-{
-    char found[64], skipped[2];
-    const char *at = value;
-
-    for (;;) {
-        while (*at != '\0' && *at != ';') {     /* the type, or what is left of a broken parameter */
-            if (*at == '(')
-                at = skip_comments(at);
-            else if (*at == '"')
-                at = copy_value(at, "", skipped, sizeof skipped);
-            else
-                at++;
-        }
-        if (*at == '\0')
-            return false;
-        at = skip_comments(at + 1);
-        at = skip_comments(copy_value(at, "=; \t(\"", found, sizeof found));
-        if (*at != '=')
-            continue;
-        at = skip_comments(at + 1);
-        if (pop3_same_word(found, name)) {
-            copy_value(at, "; \t", out, room);
-            return true;
-        }
-        at = copy_value(at, "; \t", skipped, sizeof skipped);
-    }
-}
-
-/* Copies text in UTF-8, cut to whole characters if there is no room for all of it. */
-static void
-text_copy(const char *text, char *out, size_t room)
-{
-    size_t length = strlen(text);
-
-    if (length >= room)
-        for (length = room - 1; length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80; length--)
-            ;
-    memcpy(out, text, length);
-    out[length] = '\0';
-}
-
-/* Undoes %XX in place. Returns the octets left. */
-static size_t
-percent_decode(char *text)
-{
-    size_t made = 0;
-
-    for (const char *from = text; *from != '\0'; from++) {
-        int high = *from == '%' ? hex_value((unsigned char)from[1]) : -1;
-        int low = high >= 0 ? hex_value((unsigned char)from[2]) : -1;
-
-        text[made++] = (char)(low >= 0 ? high << 4 | low : *from);
-        from += low >= 0 ? 2 : 0;
-    }
-    return made;
-}
-
-/*
- * Finds a parameter of a field, in one piece or in many, in a charset or not (RFC 2231), or with encoded
- * words in it, as many programs write them. Returns false, and "" in out, if there is none. out gets UTF-8,
- * cut at its room.
- */
-static bool
-parameter(const char *value, const char *name, char *out, size_t room)
-{
-    enum { SECTIONS = 50 };
-    char key[64], octets[SHOW_FIELD + 1], piece[SHOW_FIELD + 1];
-    char charset_name[CHARSET_NAME] = "";
-    size_t length = 0, used, made;
-    bool found = false;
-
-    for (int section = -1; section < SECTIONS; section++) {
-        bool extended;
-
-        if (section < 0)
-            snprintf(key, sizeof key, "%s*", name);
-        else
-            snprintf(key, sizeof key, "%s*%d*", name, section);
-        extended = parameter_find(value, key, piece, sizeof piece);
-        key[strlen(key) - 1] = '\0';
-        if (!extended && (section < 0 || !parameter_find(value, key, piece, sizeof piece))) {
-            if (section < 0)
-                continue;
-            break;
-        }
-
-        char *text = piece, *language = extended && !found ? strchr(piece, '\'') : NULL;
-        if (language != NULL && strchr(language + 1, '\'') != NULL) {
-            snprintf(charset_name, sizeof charset_name, "%.*s", (int)(language - piece), piece);
-            text = strchr(language + 1, '\'') + 1;
-        }
-        size_t size = extended ? percent_decode(text) : strlen(text);
-        if (size > SHOW_FIELD - length)
-            size = SHOW_FIELD - length;
-        memcpy(octets + length, text, size);
-        length += size;
-        found = true;
-        if (section < 0)
-            break;
-    }
-
-    out[0] = '\0';
-    if (!found) {
-        if (!parameter_find(value, name, piece, sizeof piece))
-            return false;
-        words_decode(piece, octets, sizeof octets);
-        text_copy(octets, out, room);
-        return true;
-    }
-
-    struct charset charset;
-    charset_open(&charset, charset_name);
-    made = charset_convert(&charset, (const unsigned char *)octets, length, true, piece, SHOW_FIELD, &used);
-    charset_close(&charset);
-    piece[made] = '\0';
-    text_copy(piece, out, room);
-    return true;
-}
-
-/* -- The parts of a message (RFC 2046) -- */
-
-enum { PART_TYPE = 64, PART_NAME = 256, PART_BOUNDARY = 200 };
-
-enum part_use { PART_DROP, PART_LIST, PART_SHOW };
-
-struct part {
-    int parent;                 /* -1: the message itself */
-    int root;                   /* the part that is the message this one belongs to */
-    unsigned bars;              /* that mark how deep that message lies in others */
-    off_t head, body, end;      /* in the file; end is -1 as long as it is not known */
-    char type[PART_TYPE];       /* lower case */
-    char charset[CHARSET_NAME];
-    char name[PART_NAME];       /* UTF-8, from the network */
-    enum encoding encoding;
-    enum page_text_kind kind;
-    bool typed, disposed, encoded;  /* it has said so; said again, it does not count */
-    bool attachment, no_blank_line, opened;
-    int score;                  /* how good its text is for reading; 0: it has none */
-    int best;                   /* multipart/alternative: the part to show, -1: none */
-    enum part_use use;
-    bool says;                  /* there is more than blanks in it */
-};
-
-/* What stands between the parts of a multipart. */
-struct boundary {
-    int part;
-    size_t length;
-    char text[PART_BOUNDARY + 1];
-};
-
-struct show {
-    int fd;
-    struct page page;
-    struct html html;
-    struct reader reader, header;
-    struct field field;
-    char text[4 * SHOW_FIELD];  /* a field decoded */
-
-    struct part parts[SHOW_PARTS];
-    int count;
-    struct boundary boundaries[SHOW_DEPTH + 1];
-    unsigned depth;             /* of the boundaries that are waited for */
-    unsigned nested;            /* of the parts that are open, messages in messages included */
-    bool too_many, too_deep, cut_off;
-};
-
-/* Says whether a text begins with another, in lower case. */
-static bool
-begins(const char *text, const char *with)
-{
-    return strncmp(text, with, strlen(with)) == 0;
-}
-
-static bool
-is_message(const struct part *p)
-{
-    return (strcmp(p->type, "message/rfc822") == 0 || strcmp(p->type, "message/global") == 0
-            || strcmp(p->type, "text/rfc822-headers") == 0) && p->encoding == ENCODING_NONE;
-}
-
-/* Takes what a part says about itself from one of its fields. */
-static void
-part_field(struct part *p, const struct field *f)
-{
-    static const struct { const char *name; enum encoding encoding; } encodings[] = {
-        {"7bit", ENCODING_NONE}, {"8bit", ENCODING_NONE}, {"binary", ENCODING_NONE},
-        {"7-bit", ENCODING_NONE}, {"8-bit", ENCODING_NONE}, {"none", ENCODING_NONE},
-        {"quoted-printable", ENCODING_QUOTED}, {"base64", ENCODING_BASE64},
-    };
-    char word[PART_TYPE];
-    const char *value;
-
-    if (!p->typed && (value = field_value(f, "Content-Type")) != NULL) {
-        p->typed = true;
-        copy_value(skip_comments(value), "; \t(", word, sizeof word);
-        for (size_t i = 0; word[i] != '\0'; i++)
-            word[i] = word[i] >= 'A' && word[i] <= 'Z' ? (char)(word[i] - 'A' + 'a') : word[i];
-        if (strchr(word, '/') != NULL)
-            text_copy(word, p->type, sizeof p->type);
-        parameter(value, "charset", p->charset, sizeof p->charset);
-        if (p->name[0] == '\0')
-            parameter(value, "name", p->name, sizeof p->name);
-        if (parameter(value, "format", word, sizeof word) && pop3_same_word(word, "flowed"))
-            p->kind = parameter(value, "delsp", word, sizeof word) && pop3_same_word(word, "yes")
-                ? TEXT_FLOWED_DELSP : TEXT_FLOWED;
-    } else if (!p->disposed && (value = field_value(f, "Content-Disposition")) != NULL) {
-        char name[PART_NAME];
-
-        p->disposed = true;
-        copy_value(skip_comments(value), "; \t(", word, sizeof word);
-        p->attachment = pop3_same_word(word, "attachment");
-        if (parameter(value, "filename", name, sizeof name))
-            text_copy(name, p->name, sizeof p->name);
-    } else if (!p->encoded && (value = field_value(f, "Content-Transfer-Encoding")) != NULL) {
-        p->encoded = true;
-        copy_value(skip_comments(value), "; \t(", word, sizeof word);
-        p->encoding = word[0] == '\0' ? ENCODING_NONE : ENCODING_UNKNOWN;
-        for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++)
-            if (pop3_same_word(word, encodings[i].name))
-                p->encoding = encodings[i].encoding;
-    }
-}
-
-/* Adds a part that begins at a place in the file. Returns it, or NULL when there are too many. */
-static struct part *
-part_begin(struct show *s, int parent, off_t at)
-{
-    if (s->count == SHOW_PARTS) {
-        s->too_many = true;
-        return NULL;
-    }
-
-    struct part *p = &s->parts[s->count], *above = parent >= 0 ? &s->parts[parent] : NULL;
-    memset(p, 0, sizeof *p);
-    p->parent = parent;
-    p->root = above == NULL || is_message(above) ? s->count : above->root;
-    p->bars = above == NULL ? 0 : above->bars + (is_message(above) && above->bars < SHOW_BARS);
-    p->head = p->body = at;
-    p->end = -1;
-    p->best = -1;
-    strcpy(p->type, "text/plain");
-    if (above != NULL && strcmp(above->type, "multipart/digest") == 0)
-        strcpy(p->type, "message/rfc822");
-    s->count++;
-    return p;
-}
-
-/* Ends all parts behind a part that are still open. */
-static void
-parts_end(struct show *s, int behind, off_t at)
-{
-    for (int i = s->count - 1; i > behind; i--)
-        if (s->parts[i].end < 0)
-            s->parts[i].end = at > s->parts[i].body ? at : s->parts[i].body;
-}
-
-/* Reads the header of the last part, which is complete, and opens the part if there are parts in it. */
-static void
-part_header(struct show *s, off_t body)
-{
-    struct part *p = &s->parts[s->count - 1];
-    struct boundary *b = &s->boundaries[s->depth];      /* which has room for one more than is opened */
-
-    p->body = body;
-    b->part = s->count - 1;
-    b->length = 0;
-    reader_open(&s->header, s->fd, p->head, body);
-    while (page_open(&s->page) && field_read(&s->header, &s->field)) {
-        bool typed = p->typed;
-
-        part_field(p, &s->field);
-        if (p->typed && !typed) {
-            parameter(field_value(&s->field, "Content-Type"), "boundary", b->text, sizeof b->text);
-            b->length = strlen(b->text);
-            while (b->length > 0 && pop3_is_blank(b->text[b->length - 1]))
-                b->length--;
-        }
-    }
-
-    bool multipart = begins(p->type, "multipart/");
-    if (!multipart && !is_message(p))
-        return;
-    if (s->nested == SHOW_DEPTH) {
-        s->too_deep = true;
-        strcpy(p->type, "application/octet-stream");
-    } else if (!multipart) {
-        p->opened = true;
-        s->nested++;
-        part_begin(s, s->count - 1, body);
-    } else if (b->length > 0) {
-        p->opened = true;
-        p->encoding = ENCODING_NONE;        /* by RFC 2045 section 6.4 it can be no other */
-        s->nested++;
-        s->depth++;
-    }
-}
-
-/*
- * Looks for a line among the boundaries that are waited for, the innermost first. Returns its level, or -1;
- * *last says whether it is the one behind the last part.
- */
-static int
-boundary_find(const struct show *s, const struct line *line, bool *last)
-{
-    if (!line->starts || line->length < 3 || line->text[0] != '-' || line->text[1] != '-')
-        return -1;
-    for (int level = (int)s->depth - 1; level >= 0; level--) {
-        size_t length = s->boundaries[level].length, end = line->length;
-
-        if (line->length < 2 + length || memcmp(line->text + 2, s->boundaries[level].text, length) != 0)
-            continue;
-        while (end > 2 + length && pop3_is_blank(line->text[end - 1]))
-            end--;
-        *last = end == length + 4 && line->text[end - 1] == '-' && line->text[end - 2] == '-';
-        if (*last || end == length + 2)
-            return level;
-    }
-    return -1;
-}
-
-/*
- * Leaves what was open inside a multipart, at one of its boundaries, and begins its next part. The part
- * that it ends goes up to the end of the line before: that line's LF belongs to the boundary.
- */
-static void
-parts_boundary(struct show *s, off_t before, int level, bool last, off_t next)
-{
-    int part = s->boundaries[level].part;
-
-    parts_end(s, part, before);
-    s->depth = (unsigned)level + !last;
-    s->nested = last ? 0 : 1;
-    for (int i = s->parts[part].parent; i >= 0; i = s->parts[i].parent)
-        s->nested++;
-    if (!last)
-        part_begin(s, part, next);
-}
-
-/* Says whether a line, the first of its header or not, belongs to a header. */
-static bool
-in_header_line(const struct line *line, bool first)
-{
-    if (line->length == 0)
-        return false;
-    if (pop3_is_blank(line->text[0]))
-        return !first;
-    return field_name(line->text, line->length) > 0
-        || (first && line->length > 5 && memcmp(line->text, "From ", 5) == 0);      /* of a mailbox file */
-}
-
-/* Finds the parts of the message, and what each says about itself. */
-static void
-parts_find(struct show *s, off_t size)
-{
-    struct line line;
-    bool in_header = true, last;        /* in the header of the last part found */
-    off_t before = 0;                   /* where the line before ended */
-
-    part_begin(s, -1, 0);
-    reader_open(&s->reader, s->fd, 0, size);
-    while (!s->too_many && page_open(&s->page) && reader_line(&s->reader, &line)) {
-        int level = boundary_find(s, &line, &last), count = s->count;
-        bool first = line.offset == s->parts[count - 1].head;
-
-        if (level >= 0) {
-            if (in_header)
-                part_header(s, line.offset);
-            parts_boundary(s, before, level, last, line.next);
-            in_header = !last;
-        } else if (in_header && line.starts && !in_header_line(&line, first)) {
-            s->parts[count - 1].no_blank_line = line.length > 0;
-            part_header(s, line.length > 0 ? line.offset : line.next);
-            in_header = s->count > count;       /* of the message in this part */
-            if (line.length > 0)
-                reader_back(&s->reader, &line);
-        }
-        for (size_t i = 0; !in_header && level < 0 && i < line.length; i++)
-            s->parts[s->count - 1].says |= !pop3_is_blank(line.text[i]) && line.text[i] != '\r';
-        before = line.offset + (off_t)line.length;
-    }
-    if (in_header && !s->too_many)
-        part_header(s, size);
-    s->cut_off = s->depth > 0 && s->boundaries[s->depth - 1].part + 1 < s->count && !s->too_many;
-    parts_end(s, -1, size);
-}
-
-/* -- What to show of it -- */
-
-/* Returns how well a part can be read here: text before HTML before what programs write; 0: not at all. */
-static int
-part_score(const struct part *p)
-{
-    static const char *const unreadable[] = {
-        "text/rtf", "text/css", "text/xml", "text/vcard", "text/x-vcard", "text/directory", "text/javascript",
-    };
-
-    for (size_t i = 0; i < sizeof unreadable / sizeof *unreadable; i++)
-        if (strcmp(p->type, unreadable[i]) == 0)
-            return 0;
-    if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !begins(p->type, "text/")))
-        return 0;
-    if (strcmp(p->type, "text/calendar") == 0)
-        return 1;
-    if (strcmp(p->type, "text/html") == 0)
-        return 3;
-    if (strcmp(p->type, "text/plain") == 0)
-        return p->says ? 4 : 2;     /* some send an empty one along with their HTML */
-    if (begins(p->type, "text/") || is_message(p))
-        return 2;
-    return strcmp(p->type, "message/delivery-status") == 0
-        || strcmp(p->type, "message/disposition-notification") == 0 ? 2 : 0;
-}
-
-/*
- * Settles which parts are shown, which are only listed, and which are left out, because another part says
- * the same better. Of alternatives plain text is the one to read in a terminal, written for it; the last
- * one if there are several, as RFC 2046 has it.
- */
-static void
-parts_choose(struct show *s)
-{
-    for (int i = s->count - 1; i >= 0; i--) {
-        struct part *p = &s->parts[i], *above = p->parent >= 0 ? &s->parts[p->parent] : NULL;
-
-        if (begins(p->type, "multipart/") && (i + 1 == s->count || s->parts[i + 1].parent != i)) {
-            p->opened = false;          /* no part was found in it */
-            p->score = 1;
-        } else if (!p->opened || is_message(p)) {
-            p->score = part_score(p);
-        }
-        if (above != NULL && !is_message(above) && p->score > above->score) {
-            above->score = p->score;
-            above->best = i;
-        }
-    }
-    for (int i = 0; i < s->count; i++) {
-        struct part *p = &s->parts[i], *above = p->parent >= 0 ? &s->parts[p->parent] : NULL;
-        bool other = above != NULL && strcmp(above->type, "multipart/alternative") == 0 && above->best != i;
-
-        if (above != NULL && (above->use == PART_DROP || other))
-            p->use = p->opened || p->score > 1 ? PART_DROP : PART_LIST;
-        else
-            p->use = p->opened || p->score > 0 ? PART_SHOW : PART_LIST;
-        if (above != NULL && is_message(above) && above->use == PART_DROP)
-            p->use = PART_DROP;
-    }
-}
-
-/* -- Showing it -- */
-
-enum { BODY_BLOCK = SHOW_BLOCK / 4 };
-
-/* The content of a part while it is read. */
-struct body {
-    off_t at, end;
-    struct transfer transfer;
-};
-
-static void
-body_open(struct body *b, const struct part *p)
-{
-    b->at = p->body;
-    b->end = p->end;
-    transfer_open(&b->transfer, p->encoding, false);
-}
-
-/*
- * Reads the next octets of a part and undoes their transfer encoding. out needs room for BODY_BLOCK + 2.
- * Returns how many there are, 0 at the end.
- */
-static size_t
-body_read(struct show *s, struct body *b, unsigned char *out)
-{
-    unsigned char in[BODY_BLOCK];
-
-    while (page_open(&s->page)) {
-        ssize_t count = read_at(s->fd, in, sizeof in, b->at, b->end);
-
-        if (count < 0)
-            s->reader.error = errno;
-        if (count <= 0)
-            return 0;
-        b->at += count;
-
-        size_t made = transfer_decode(&b->transfer, in, (size_t)count, out);
-        if (made > 0)
-            return made;
-    }
-    return 0;
-}
-
-/* Shows text in UTF-8, or HTML, which is made visible first so that its characters come whole. */
-static void
-show_text(struct show *s, struct visible *html, const char *text, size_t length)
-{
-    char seen[VISIBLE_ROOM(BODY_BLOCK)];
-
-    if (html == NULL)
-        page_text(&s->page, text, length);
-    else if (length > 0)
-        html_text(&s->html, seen, visible_text(html, text, length, seen));
-    else
-        html_text(&s->html, seen, visible_end(html, seen));
-}
-
-/* Shows the text of a part, and says what of it could not be read. */
-static void
-part_show(struct show *s, const struct part *p)
-{
-    unsigned char octets[CHARSET_CHARACTER + BODY_BLOCK + 2];
-    char text[BODY_BLOCK];
-    struct visible visible = {.count = 0}, *html = strcmp(p->type, "text/html") == 0 ? &visible : NULL;
-    struct charset charset;
-    struct body body;
-    size_t have = 0, made;
-
-    if (begins(p->type, "multipart/"))
-        page_note(&s->page, "%s, but no part was found in it; this is all of it", p->type);
-    if (!charset_open(&charset, p->charset))
-        page_note(&s->page, "the charset %s is not known here: only its ASCII is shown as it is", p->charset);
-    if (p->encoding == ENCODING_UNKNOWN)
-        page_note(&s->page, "its transfer encoding is not known here: it is shown as it came");
-    page_gap(&s->page);
-
-    s->page.kind = strcmp(p->type, "text/plain") == 0 ? p->kind : TEXT_FIXED;
-    memset(&s->html, 0, sizeof s->html);
-    s->html.page = &s->page;
-    body_open(&body, p);
-    do {
-        size_t used = 0, taken;
-
-        made = body_read(s, &body, octets + have);
-        have += made;
-        do {
-            size_t length = charset_convert(&charset, octets + used, have - used, made == 0,
-                                            text, sizeof text, &taken);
-
-            if (length > 0)
-                show_text(s, html, text, length);
-            used += taken;
-        } while (used < have && taken > 0);     /* or the end of a character is still to come */
-        have -= used;
-        memmove(octets, octets + used, have);
-    } while (made > 0);
-    charset_close(&charset);
-
-    if (html != NULL) {
-        show_text(s, html, NULL, 0);
-        html_end(&s->html);
-    }
-    page_text_end(&s->page);
-    if (body.transfer.garbage > 0)
-        page_note(&s->page, "%llu octets in this part are not base64 and were left out",
-                  (unsigned long long)body.transfer.garbage);
-}
-
-/* Lists the parts of a message that are not shown, or that have a name. */
-static void
-show_attachments(struct show *s, int root)
-{
-    for (int i = root; i < s->count && page_open(&s->page); i++) {
-        const struct part *p = &s->parts[i];
-        unsigned char octets[BODY_BLOCK + 2];
-        char size[32], type[PART_TYPE + 64];
-        struct body body;
-        uint64_t total = 0;
-
-        if (p->root != root || (p->use != PART_LIST && (p->use != PART_SHOW || p->name[0] == '\0')))
-            continue;
-        body_open(&body, p);
-        for (size_t made; (made = body_read(s, &body, octets)) > 0; )
-            total += made;
-        if (total < 1000)
-            snprintf(size, sizeof size, "%u octet%s", (unsigned)total, total == 1 ? "" : "s");
-        else
-            size_text((int64_t)total, size, sizeof size);
-        snprintf(type, sizeof type, " (%s, %s%s)", p->type, size,
-                 p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding" : "");
-        page_field(&s->page, "Attached");
-        page_field_text(&s->page, p->name[0] != '\0' ? p->name : "without a name");
-        page_field_text(&s->page, type);
-        page_text_end(&s->page);
-    }
-}
-
-/* Shows the fields of a message that people read. */
-static void
-show_fields(struct show *s, const struct part *p)
-{
-    static const char *const names[] = {"From", "To", "Cc", "Date", "Subject"};
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *value;
-
-        reader_open(&s->header, s->fd, p->head, p->body);
-        while (page_open(&s->page) && field_read(&s->header, &s->field)) {
-            if ((value = field_value(&s->field, names[i])) == NULL)
-                continue;
-            words_decode(value, s->text, sizeof s->text);
-            page_field(&s->page, names[i]);
-            page_field_text(&s->page, s->text);
-            if (s->field.octets > SHOW_FIELD) {
-                char cut[64];
-
-                snprintf(cut, sizeof cut, " [cut here, of %llu octets]", (unsigned long long)s->field.octets);
-                page_field_text(&s->page, cut);
-            }
-            page_text_end(&s->page);
-        }
-    }
-}
-
-/* Says whether a message has anything to show, and be it another message. */
-static bool
-has_text(const struct show *s, int root)
-{
-    for (int i = root; i < s->count; i++) {
-        const struct part *p = &s->parts[i];
-
-        if (p->root == root && p->use == PART_SHOW && p->end > p->body
-            && (!p->opened || is_message(p) || strcmp(p->type, "multipart/encrypted") == 0))
-            return true;
-    }
-    return false;
-}
-
-/* Begins to show a message, the whole or one that is enclosed in it. */
-static void
-show_root(struct show *s, int root)
-{
-    const struct part *p = &s->parts[root];
-
-    show_fields(s, p);
-    show_attachments(s, root);
-    if (p->no_blank_line)
-        page_note(&s->page, p->body == p->head ? "no header" : "no empty line ends the header");
-    if (!has_text(s, root))
-        page_note(&s->page, p->end == p->head ? "the message is empty" : "no text to read here");
-}
-
-/* Says what a person should know about a part that holds others. */
-static void
-show_notes(struct show *s, const struct part *p)
-{
-    if (strcmp(p->type, "multipart/signed") == 0)
-        page_note(&s->page, "signed; the signature is not checked here");
-    else if (strcmp(p->type, "multipart/encrypted") == 0)
-        page_note(&s->page, "encrypted; it is not decrypted here");
-}
-
-static void
-show_parts(struct show *s)
-{
-    for (int i = 0; i < s->count && page_open(&s->page); i++) {
-        const struct part *p = &s->parts[i];
-
-        page_gap(&s->page);
-        s->page.bars = p->bars;
-        if (p->root == i && p->use != PART_DROP)
-            show_root(s, i);
-        if (p->use == PART_SHOW && p->opened)
-            show_notes(s, p);
-        else if (p->use == PART_SHOW && p->end > p->body)
-            part_show(s, p);
-    }
-    page_gap(&s->page);
-    s->page.bars = 0;
-    if (s->too_many)
-        page_note(&s->page, "more than %d parts; what follows them is not shown", SHOW_PARTS);
-    if (s->too_deep)
-        page_note(&s->page, "parts in parts, more than %d deep; the inner ones are not shown", SHOW_DEPTH);
-    if (s->cut_off)
-        page_note(&s->page, "the message ends before its last part does: something may be missing");
-}
-
-/*
- * Shows the message that a file holds, its line ends LF, as visible text in UTF-8, to a page of so many columns
- * (0: lines are not wrapped). Returns false, with errno set, when that went wrong.
- */
-static bool
-show_message(int fd, FILE *out, unsigned columns)
-{
-    struct show *s = calloc(1, sizeof *s);
-    off_t size = lseek(fd, 0, SEEK_END);
-
-    if (s == NULL || size < 0) {
-        free(s);
-        return false;
-    }
-    s->fd = fd;
-    s->page.out = out;
-    s->page.columns = columns < SHOW_COLUMNS ? columns : SHOW_COLUMNS;
-
-    parts_find(s, size);
-    parts_choose(s);
-    show_parts(s);
-
-    int error = s->reader.error != 0 ? s->reader.error : s->header.error;
-    if (ferror(out))
-        error = EIO;
-    free(s);
-    errno = error;
-    return error == 0;
-}
-
-/* ---- 5. Giving things up ----------------------------------------------------------------------------- */
-
-/*
- * Whoever finds a mistake in what reads from the network has what this program has. So it gives up what it
- * will not need, by means of the system that cannot be taken back. Where a system or a compiler's headers lack
- * some of it, there is less of that, and nothing else changes.
- *
- *   - The process that decodes a message for SHOW reads files, for charsets, and writes to one pipe. It has no
- *     other open file; no files of its own, sockets, programs or processes; bounded memory and time.
- *   - A client that takes its commands from a script gives up programs, new sockets and connections, and all
- *     files but those where messages are saved and where SHOW has its temporary ones.
- *   - One at a terminal keeps all this: the pager is the person's own program, may be any, may be told to save
- *     the page or to run a shell, and has only what its parent has.
- *   - None leaves a core file, with mail and a password in it.
- */
-
-#ifdef CONFINES
-
-/* The kinds of access to files that Landlock knows, by the version that brought them; reading is not among them. */
-enum {
-    TO_RUN = 1 << 0, TO_WRITE = 1 << 1, TO_REMOVE = 1 << 5, TO_MAKE_DIRECTORY = 1 << 7, TO_MAKE = 1 << 8,
-    TO_CHANGE = TO_RUN | TO_WRITE | (0x1ff << 4),       /* any of the first version */
-    TO_MOVE = 1 << 13,          /* 2: between directories */
-    TO_CUT = 1 << 14,           /* 3 */
-    TO_BIND_AND_CONNECT = 3     /* 4: by TCP */
-};
-
-/* What may be done all the same, below a directory. */
-struct granted {
-    const char *path;
-    uint64_t access;
-};
-
-/* Gives up all change of files and all TCP, but for what is granted. The list ends with a path of NULL. */
-static void
-give_up_files(const struct granted *granted)
-{
-    struct { uint64_t files, network; } all = {TO_CHANGE, 0};
-    int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, (long)LANDLOCK_CREATE_RULESET_VERSION), rules;
-
-    if (version < 1)
-        return;
-    all.files |= (version >= 2 ? TO_MOVE : 0) | (version >= 3 ? TO_CUT : 0);
-    all.network = version >= 4 ? TO_BIND_AND_CONNECT : 0;
-    rules = (int)syscall(SYS_landlock_create_ruleset, &all, version >= 4 ? sizeof all : sizeof all.files, 0L);
-    for (; rules >= 0 && granted->path != NULL; granted++) {
-        struct landlock_path_beneath_attr below = {.allowed_access = granted->access & all.files};
-
-        below.parent_fd = open(granted->path, O_PATH | O_CLOEXEC);
-        if (below.parent_fd >= 0) {
-            syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH, &below, 0L);
-            close(below.parent_fd);
-        }
-    }
-    if (rules >= 0) {
-        syscall(SYS_landlock_restrict_self, (long)rules, 0L);
-        close(rules);
-    }
-}
-
-/*
- * Filters of system calls, as the small programs that the kernel runs before each: take the call's number, go
- * through the list, and let it be done or fail as a call that the kernel does not have. With such a one every
- * C library knows how to live; a filter that kills would kill after an innocent update of one, too.
- */
-#define TAKE(what) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, what))
-#define LET BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-#define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)
-#define UNLESS(value, count) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, count)  /* skip so many */
-#define UNLESS_ANY(bits, count) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (uint32_t)(bits), 0, count)
-#define LET_CALL(number) UNLESS(number, 1), LET
-#define REFUSE_CALL(number) UNLESS(number, 1), REFUSE
-#define LET_CALL_WITHOUT(number, n, bits) UNLESS(number, 4), TAKE(args[n]), UNLESS_ANY(bits, 1), REFUSE, LET
-
-/* Of another architecture, or the second one that a 64-bit x86 has, there are no calls. */
-#define TAKE_NUMBER TAKE(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE, \
-    TAKE(nr), UNLESS_ANY(0x40000000, 1), REFUSE
-
-/* Gives up the calls that a filter refuses. */
-static void
-give_up_calls(const struct sock_filter *filter, size_t count)
-{
-    const struct sock_fprog program = {.len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)filter};
-
-    prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &program);
-}
-#endif
-
-/* What a client needs no more when it talks to its server and no person will want a pager. */
-static void
-give_up_for_script(const char *directory)
-{
-#ifdef CONFINES
-    static const struct sock_filter calls[] = {
-        TAKE_NUMBER,
-        REFUSE_CALL(SYS_socket), REFUSE_CALL(SYS_connect), REFUSE_CALL(SYS_execve), REFUSE_CALL(SYS_execveat),
-        REFUSE_CALL(SYS_process_vm_writev),
-#ifdef SYS_io_uring_setup
-        REFUSE_CALL(SYS_io_uring_setup),
-#endif
-        LET
-    };
-    const uint64_t files = TO_WRITE | TO_MAKE | TO_REMOVE | TO_CUT;
-    char parent[PATH_MAX];
-    struct granted granted[] = {{directory, files}, {P_tmpdir, files}, {NULL, 0}};
-
-    if (access(directory, F_OK) != 0) {         /* it will be made: where it will be, all that is one's own */
-        const char *slash = strrchr(directory, '/');
-
-        snprintf(parent, sizeof parent, "%.*s", slash != NULL ? (int)(slash - directory) + 1 : 1,
-                 slash != NULL ? directory : ".");
-        granted[0] = (struct granted){parent, files | TO_MAKE_DIRECTORY};
-    }
-    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-    give_up_files(granted);
-    give_up_calls(calls, sizeof calls / sizeof *calls);
-#else
-    (void)directory;
-#endif
-}
-
-enum {
-    DISPLAY_SECONDS = 120,      /* of a processor's time for one message */
-    DISPLAY_MEMORY = 256 * 1024 * 1024
-};
-
-/* What the process needs no more that reads a message at descriptor 0 and writes a page to 1. */
-static void
-give_up_for_display(void)
-{
-    const struct rlimit none = {0, 0};
-#if defined CONFINES && !defined SANITIZED
-    static const struct sock_filter calls[] = {
-        TAKE_NUMBER,
-        LET_CALL_WITHOUT(SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC),
-#ifdef SYS_open
-        LET_CALL_WITHOUT(SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC),
-#endif
-        LET_CALL(SYS_read), LET_CALL(SYS_readv), LET_CALL(SYS_pread64), LET_CALL(SYS_lseek), LET_CALL(SYS_close),
-        LET_CALL(SYS_write), LET_CALL(SYS_writev),      /* what is open by now may be written to: the page */
-        LET_CALL(SYS_fstat), LET_CALL(SYS_newfstatat), LET_CALL(SYS_statx), LET_CALL(SYS_readlinkat),
-        LET_CALL(SYS_faccessat), LET_CALL(SYS_getdents64),
-        LET_CALL_WITHOUT(SYS_fcntl, 1, ~7u),            /* none behind F_SETLKW: a pipe can have anybody signalled */
-        LET_CALL(SYS_brk), LET_CALL(SYS_mmap), LET_CALL(SYS_munmap), LET_CALL(SYS_mprotect), LET_CALL(SYS_mremap),
-        LET_CALL(SYS_madvise), LET_CALL(SYS_futex), LET_CALL(SYS_sched_yield), LET_CALL(SYS_getrandom),
-        LET_CALL(SYS_getpid), LET_CALL(SYS_gettid), LET_CALL(SYS_clock_gettime), LET_CALL(SYS_sigaltstack),
-        LET_CALL(SYS_rt_sigaction), LET_CALL(SYS_rt_sigprocmask), LET_CALL(SYS_rt_sigreturn),
-        LET_CALL(SYS_exit), LET_CALL(SYS_exit_group),
-        REFUSE
-    };
-#endif
-#ifdef CONFINES
-    static const struct granted nothing = {NULL, 0};
-
-    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-    give_up_files(&nothing);
-#endif
-#ifdef SANITIZED                /* a sanitizer has memory and makes calls of its own, and something to say */
-    const int first = STDERR_FILENO + 1;
-#else
-    const int first = STDERR_FILENO;
-#endif
-    int more = -1;
-#ifdef SYS_close_range
-    more = (int)syscall(SYS_close_range, (long)first, (long)UINT_MAX, 0L);
-#endif
-    for (int fd = first; more != 0 && fd < 1024; fd++)
-        close(fd);
-    setrlimit(RLIMIT_CORE, &none);
-    setrlimit(RLIMIT_FSIZE, &none);
-#ifdef RLIMIT_NPROC
-    setrlimit(RLIMIT_NPROC, &none);
-#endif
-    setrlimit(RLIMIT_CPU, &(struct rlimit){DISPLAY_SECONDS, DISPLAY_SECONDS});
-#ifndef SANITIZED
-    setrlimit(RLIMIT_DATA, &(struct rlimit){DISPLAY_MEMORY, DISPLAY_MEMORY});
-#ifdef CONFINES
-    give_up_calls(calls, sizeof calls / sizeof *calls);
-#endif
-#endif
-}
-
-/* ---- 6. State ---------------------------------------------------------------------------------------- */
-
-/* Message numbers, in the order of a command or sorted, and their sizes where these are known. */
+/* The messages that a command names, in its order. */
 struct numbers {
-    struct number {
-        uint32_t number;
-        int64_t octets;         /* -1: not known */
-    } *list;
+    uint64_t *number;
     size_t count, room;
+    uint64_t octets;            /* of all of them; 0: unknown */
 };
 
-/* What stands in the row of the cursor for the moment, and has to go before anything is written. */
-enum row { ROW_FREE, ROW_PROMPT, ROW_PASSWORD, ROW_LINE, ROW_PROGRESS };
+/* What stands in the row of the cursor and must go before anything else is written. */
+enum row { ROW_FREE, ROW_TEXT, ROW_PROMPT, ROW_PASSWORD, ROW_LINE, ROW_PROGRESS };
 
-/* How far a command for several messages is, or for a large one. */
+/* How far a command is. */
 struct progress {
-    int64_t began, painted;     /* on wire_clock; began 0: nothing is going on */
-    uint64_t octets, expected;  /* expected 0: not known */
+    int64_t began, painted;     /* by wire_clock; began 0: no command is watched */
+    int64_t moved;              /* by wire_clock: when the last bytes arrived */
+    uint64_t octets, expected;  /* expected 0: unknown */
     size_t messages, of;
 };
 
 /* A message on its way to a file. */
 struct saving {
-    uint32_t number;
-    int directory, file;
-    char temporary[NAME_ROOM];  /* its name until it is complete, "" when there is none */
-    char name[NAME_ROOM];       /* the name it got, or had already */
-    bool had_it;                /* it was saved before */
+    uint64_t number;
+    int file;
+    char temporary[NAME_ROOM];  /* its name until it is complete; "": none */
+    char name[NAME_ROOM];       /* its final name */
+    bool already;               /* a file of that name had the same content */
+    struct text status;         /* the server's +OK, if it is not shown yet */
     int error;                  /* the first one, or 0 */
-
-    char *status;               /* what the server said, not shown yet, or NULL */
-    char announced[24];         /* the octets of the message by that, "" when it does not say */
-    uint64_t octets;            /* that came */
+    bool announced;             /* the server's +OK said how many octets will follow: */
+    uint64_t expected;
+    uint64_t octets;            /* received */
 };
 
-/* Messages that came whole. They get their names together, which costs the disk less than one by one. */
+/* The messages that are complete and have no name yet, and what became of those before them. */
 struct savings {
-    int directory;              /* the one for them, -1 when it is not open */
+    bool opened;
+    int directory;              /* -1: not open, */
+    int error;                  /* because of this */
     struct saving list[SAVE_TOGETHER];
-    size_t count, most;         /* fewer than fit where a process may not have many open files */
-    uint64_t octets;
-    int64_t since;              /* on wire_clock: when the first of them was complete */
-    bool busy;                  /* the disk has much to write for others */
-};
-
-/* What became of the messages of one command. */
-struct tally {
-    size_t done, had;
+    size_t count, most;         /* fewer than fit where a process may open few files */
+    size_t saved, already;
     uint64_t octets;            /* of both */
-    bool enough;                /* a person wants no more of them */
 };
 
 struct client {
     const struct settings *settings;
     bool at_terminal;           /* a person types */
     bool editing;               /* with the line editor */
-    sigset_t mask;              /* the signals as they were: let in while waiting */
-    pid_t child;                /* of -x, or 0 */
+    sigset_t mask;              /* the signals to block while waiting: as it was at the start */
+    pid_t child;                /* the -x command, or 0 */
     struct wire server, keys, screen, errors;
-    struct editor editor;
-    const char *codeset;        /* what the terminal reads */
-    iconv_t to_local;           /* makes that from UTF-8; (iconv_t)-1 where it is UTF-8 */
+    struct editor *editor;
+    bool utf8;                  /* the terminal reads UTF-8 */
     enum row row;
     struct progress progress;
-    struct tally tally;
 
-    bool over;                  /* the session is */
-    bool failed;                /* something was not as it was asked to be: exit status 1 */
-    bool quitting;              /* QUIT was sent */
-    int pipelining;             /* the server said that it can; -1: not asked yet */
-    struct numbers there;       /* what the last LIST said */
-    bool listed;                /* and it still holds, but for what was marked since */
-    struct numbers marked;      /* by DELE */
-    struct savings received;    /* not saved yet, but complete */
-    struct numbers unsaved;     /* their RETR failed, or is not over */
-    bool any_unsaved;           /* a RETR failed before it was known of which messages */
-    bool user_given;            /* the last command was USER: PASS comes next, and nothing between */
+    bool over;                  /* the session has ended */
+    bool failed;                /* the exit status will be 1 */
+    bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
+    bool stop_showing;          /* a person wants no more of several messages */
+    bool user_given;            /* the last command was USER: PASS must be the next */
+    bool no_list;               /* LIST was refused: do not ask for it because of a Tab */
+    bool continued;             /* the server answered "+ ": the next line may be a password */
+    bool capable;               /* CAPA was asked */
+    bool pipelining, no_top;    /* its answer */
+
+    struct message *messages;   /* sorted by number */
+    size_t count, room;
+    bool listed;                /* the last LIST still holds, apart from marks */
+    bool unsaved_unknown;       /* a RETR failed before it was known of which messages */
+    struct savings savings;
+    FILE *headers;              /* what HEADERS received: see decode_headers() */
+
     size_t noops;               /* sent by the client itself and not answered yet */
-    int64_t noop_ms;            /* how long after the last command it sends one, at the prompt */
-    int64_t spoke;              /* on wire_clock: when the last command was sent */
-    char status[POP3_STATUS_MAX * 8];   /* the last status line */
+    int64_t noop_ms;            /* after the last command */
+    int64_t spoke;              /* by wire_clock: when the last command was sent */
+    char status[POP3_STATUS_MAX];       /* the last status line, which may contain NULs */
+    size_t status_length;
 };
 
-/* Set by signals, which are blocked but for the moments when somebody waits. */
+/* Signals that arrived: the number of one that ends the session; a change of the window's size. */
 static volatile sig_atomic_t interrupted, resized;
 
-/* ---- 7. The terminal and the screen ------------------------------------------------------------------- */
+/* Returns the memory with another size. Without memory the program ends: nothing was removed. */
+static void *
+grow(void *memory, size_t size)
+{
+    void *more = realloc(memory, size);
+
+    if (more == NULL)
+        out_of_memory();
+    return more;
+}
+
+/* Returns the index of a message in c->messages, or where it should be inserted. */
+static size_t
+message_index(const struct client *c, uint64_t number)
+{
+    size_t begin = 0, end = c->count;
+
+    if (end > 0 && c->messages[end - 1].number < number)
+        return end;             /* LIST comes in order */
+    while (begin < end) {
+        size_t middle = begin + (end - begin) / 2;
+
+        if (c->messages[middle].number < number)
+            begin = middle + 1;
+        else
+            end = middle;
+    }
+    return begin;
+}
+
+/* Returns a message, or NULL if nothing is known of it. */
+static struct message *
+message_find(const struct client *c, uint64_t number)
+{
+    size_t at = message_index(c, number);
+
+    return at < c->count && c->messages[at].number == number ? &c->messages[at] : NULL;
+}
+
+/* Returns a message, which is added if it is new; NULL if there are too many. */
+static struct message *
+message_add(struct client *c, uint64_t number)
+{
+    size_t at = message_index(c, number);
+
+    if (at < c->count && c->messages[at].number == number)
+        return &c->messages[at];
+    if (c->count == MESSAGES_MAX)
+        return NULL;
+    if (c->count == c->room) {
+        c->room = c->room * 2 + 16;
+        c->messages = grow(c->messages, c->room * sizeof *c->messages);
+    }
+    memmove(c->messages + at + 1, c->messages + at, (c->count - at) * sizeof *c->messages);
+    c->count++;
+    c->messages[at] = (struct message){.number = number, .octets = -1};
+    return &c->messages[at];
+}
+
+/* Returns the number of messages that QUIT will remove. */
+static size_t
+marked_count(const struct client *c)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < c->count; i++)
+        count += c->messages[i].marked;
+    return count;
+}
+
+/* ---- 4. The terminal ------------------------------------------------------------------------- */
 
 /*
- * The terminal's modes. At the prompt it is raw, for the line editor; while a command runs it is quiet: what
- * is typed ahead waits unseen for the editor, and ^C and ^Z are signals. All else finds it as it was.
+ * The modes of the terminal. At the prompt it is RAW: the line editor gets every key. While a
+ * command runs it is QUIET: what is typed waits unseen for the editor, and Ctrl-C and Ctrl-Z are
+ * signals. Everybody else finds it as we found it.
  */
 enum mode { AS_FOUND, QUIET, RAW };
 
-static struct {                 /* at file scope for suspend(), which a signal may call */
-    int screen;                 /* where to write to it */
-    bool pastes;                /* it is one that can say what is pasted */
+static struct {                 /* at file scope for the handlers of SIGTSTP and SIGCONT */
+    int screen;                 /* descriptor for output */
+    bool pastes;                /* the terminal can mark what is pasted */
     bool changed;
     struct termios found;
     enum mode mode;
 } terminal;
 
 /*
- * Opens the terminal behind a descriptor anew, not to block: one that stops taking output must not make the
- * client deaf to signals, and the flag of the descriptor itself is others' too. Returns the new descriptor, or
- * the same where there is no terminal or it may not be opened.
+ * SIGINT ends the session, except in RAW mode and while the commands of a paste run. Then the
+ * handler sets line_stopped instead of interrupted, and ends the paste: another one ends the
+ * session.
+ */
+static volatile sig_atomic_t line_stopped, paste_running;
+
+/*
+ * Opens the terminal behind a descriptor a second time, for writing without blocking: a terminal
+ * that takes no output must not make the client deaf to signals, and the flags of the descriptor
+ * itself belong to others, too. Returns the new descriptor or, where that fails, the same one.
  */
 static int
 open_again(int fd)
@@ -4094,23 +698,26 @@ open_again(int fd)
 }
 
 /*
- * Puts the terminal into a mode. What is typed ahead is kept. Nothing waits for the output to go out, which it
- * may never do: no mode changes how that looks.
+ * Sets the mode. Typed-ahead input is kept, except after a Ctrl-C that ends the session: it was
+ * meant for us and not for the shell. Output is not waited for, because a terminal may never take
+ * it and no mode changes how it looks.
  */
 static void
 terminal_mode(enum mode mode)
 {
-    static const char paste_on[] = "\033[?2004h", paste_off[] = "\033[?2004l";
-    struct pollfd screen = {.fd = terminal.screen, .events = POLLOUT, .revents = 0};
+    static const char marks_on[] = "\033[?2004h", marks_off[] = "\033[?2004l";
+    const char *marks = mode == AS_FOUND ? marks_off : marks_on;
     struct termios t;
 
-    if (mode == terminal.mode || (!terminal.changed && tcgetattr(STDIN_FILENO, &terminal.found) != 0))
+    if (mode == terminal.mode)
+        return;
+    if (!terminal.changed && tcgetattr(STDIN_FILENO, &terminal.found) != 0)
         return;
     t = terminal.found;
     if (mode != AS_FOUND) {
         t.c_iflag &= ~(tcflag_t)(ICRNL | INLCR | IGNCR | ISTRIP);
         t.c_lflag &= ~(tcflag_t)(ICANON | ECHO | IEXTEN);
-        t.c_lflag |= NOFLSH;    /* or a ^C takes away what was just written about it */
+        t.c_lflag |= NOFLSH;    /* Ctrl-C must not discard output, such as the message about it */
         t.c_cc[VQUIT] = _POSIX_VDISABLE;
         t.c_cc[VMIN] = 1;
         t.c_cc[VTIME] = 0;
@@ -4120,56 +727,66 @@ terminal_mode(enum mode mode)
         t.c_lflag &= ~(tcflag_t)ISIG;
     }
     if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
-        poll(&screen, 1, 500) > 0 &&
-        write(terminal.screen, mode == AS_FOUND ? paste_off : paste_on, sizeof paste_on - 1) < 0)
-        terminal.pastes = false;        /* the output is lost: no reason to leave the input as it is */
+        wait_ready(&terminal.screen, 1, true, 500, NULL) > 0 &&
+        write(terminal.screen, marks, strlen(marks)) < 0)
+        terminal.pastes = false;        /* without output the input is still set back */
+    if (mode == AS_FOUND && interrupted == SIGINT)
+        tcflush(STDIN_FILENO, TCIFLUSH);
     tcsetattr(STDIN_FILENO, TCSANOW, &t);
     terminal.changed = true;
     terminal.mode = mode;
 }
 
+/* For atexit(). */
+static void
+terminal_restore(void)
+{
+    terminal_mode(AS_FOUND);
+}
+
 /*
- * Stops as ^Z does, with the terminal as it was found, and takes up its mode again afterwards. A signal that
- * was caught stops this process; 0, for a ^Z that was read as a key, all that the shell started with it.
+ * Stops like any program at Ctrl-Z, with the terminal as it was found, and sets the mode again
+ * when it continues. As the handler of SIGTSTP it stops this process. With 0, for a Ctrl-Z that
+ * was read as a key, it stops everything that the shell started together with it.
+ *
+ * This handler does its work itself: signals arrive only while we wait, so nothing is interrupted.
  */
 static void
 suspend(int number)
 {
-    enum mode mode = terminal.mode;
     struct sigaction stop = {.sa_handler = SIG_DFL}, before;
+    enum mode mode = terminal.mode;
     sigset_t only, blocked;
 
-    if (terminal.changed)
-        terminal_mode(AS_FOUND);
+    terminal_mode(AS_FOUND);
     sigemptyset(&stop.sa_mask);
     sigemptyset(&only);
     sigaddset(&only, SIGTSTP);
     sigaction(SIGTSTP, &stop, &before);
     kill(number == 0 ? 0 : getpid(), SIGTSTP);
-    sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* here it stops, and here it goes on */
+    sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* it stops here */
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     sigaction(SIGTSTP, &before, NULL);
-    if (terminal.changed) {
-        terminal.changed = false;       /* it may have been set in another way meanwhile */
-        terminal_mode(mode);
-    }
-    resized = 1;                /* whatever the screen shows now: paint it anew */
+    terminal.changed = false;   /* the terminal may have been set differently meanwhile */
+    terminal_mode(mode);
+    resized = 1;                /* and the screen shows something else */
 }
 
-/* After a stop that nobody can catch: the shell has had the terminal, and left it as it likes. */
+/* The handler of SIGCONT: after SIGSTOP, which nobody can catch, the shell has had the terminal. */
 static void
-go_on(int number)
+on_continue(int number)
 {
     enum mode mode = terminal.mode;
 
+    (void)number;
     if (terminal.changed) {
         terminal.mode = AS_FOUND;
         terminal_mode(mode);
     }
-    resized = number;
+    resized = 1;
 }
 
-/* Returns the columns of the terminal, 0 if that is not known. */
+/* Returns the columns of the terminal, 0 if they are not known. */
 static size_t
 terminal_columns(void)
 {
@@ -4178,79 +795,79 @@ terminal_columns(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-/* Frees the row of the cursor from the prompt, the line or the progress that stands in it. */
+/* -- Lines and messages -- */
+
+/* Removes the prompt, the line or the progress from the row of the cursor, or ends that row. */
 static void
-free_row(struct client *c)
+clear_line(struct client *c)
 {
-    if (c->row == ROW_PROMPT || c->row == ROW_PASSWORD)
-        wire_put(&c->screen, "\n", 1);
-    else if (c->row == ROW_LINE)
-        wire_added(&c->screen, editor_hide(&c->editor, (char *)wire_room(&c->screen, EDITOR_PAINT), EDITOR_PAINT));
-    else if (c->row == ROW_PROGRESS)
-        wire_put(&c->screen, "\r\033[K", 4);
+    static const char *const clear[] = {
+        [ROW_FREE] = "", [ROW_TEXT] = "\n", [ROW_PROMPT] = "\n", [ROW_PASSWORD] = "\n",
+        [ROW_LINE] = "\r\033[J", [ROW_PROGRESS] = "\r\033[K"
+    };
+
+    wire_put(&c->screen, clear[c->row], strlen(clear[c->row]));
     c->row = ROW_FREE;
 }
 
-/* Puts visible text on the screen, in the terminal's charset. */
+/* Appends bytes in a form that this terminal can show. */
 static void
-put_visible(struct client *c, const char *text, size_t length)
+put_visible(const struct client *c, struct text *to, struct span bytes)
 {
-    char local[LOCAL_WORST * VISIBLE_ROOM(1024)];
+    struct text utf8 = {NULL, 0, 0};
 
-    if (c->to_local == (iconv_t)-1)
-        wire_put(&c->screen, text, length);
-    else
-        wire_put(&c->screen, local, local_text(c->to_local, text, length, local));
+    visible(c->utf8 ? to : &utf8, bytes);
+    visible_ascii(to, text_span(&utf8));
+    text_free(&utf8);
 }
 
-/* Shows octets from the network. They may end in the middle of a character: v remembers. */
+/* Prints bytes from the network that end with a line or at least with a whole character. */
 static void
-show(struct client *c, struct visible *v, const void *octets, size_t length)
+print_bytes(struct client *c, struct span bytes)
 {
-    const char *from = octets;
-    char text[VISIBLE_ROOM(1024)];
+    struct text text = {NULL, 0, 0};
 
-    free_row(c);
-    while (length > 0) {
-        size_t part = length < 1024 ? length : 1024;
-
-        put_visible(c, text, visible_text(v, from, part, text));
-        from += part;
-        length -= part;
-    }
+    if (c->row != ROW_TEXT)
+        clear_line(c);
+    put_visible(c, &text, bytes);
+    wire_put(&c->screen, text.bytes, text.length);
+    if (text.length > 0)
+        c->row = text.bytes[text.length - 1] == '\n' ? ROW_FREE : ROW_TEXT;
+    text_free(&text);
 }
 
-/* Shows one line from the network, of that length and without its end. */
+/* Prints a line from the network, of that length and without its end. */
 static void
-show_line(struct client *c, const char *line, size_t length)
+print_status(struct client *c, const char *line, size_t length)
 {
-    struct visible v = {.count = 0};
-    char rest[VISIBLE_ROOM(0)];
-
-    show(c, &v, line, length);
-    put_visible(c, rest, visible_end(&v, rest));
+    clear_line(c);
+    print_bytes(c, (struct span){line, line + length});
     wire_put(&c->screen, "\n", 1);
+    c->row = ROW_FREE;
 }
 
-/* Tells the person at the client something, on the screen. */
+/* Prints a line of our own on standard output. */
 static void __attribute__((format(printf, 2, 3)))
-tell(struct client *c, const char *format, ...)
+print_line(struct client *c, const char *format, ...)
 {
-    char text[PATH_MAX + 256];
+    struct text line = {NULL, 0, 0};
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    text_vprintf(&line, format, arguments);
     va_end(arguments);
-    show_line(c, text, strlen(text));
+    print_status(c, line.bytes, line.length);
+    text_free(&line);
 }
 
-/* After a signal that ends the session, the screen is written to all the same, though not for long. */
+/* Lets output go on after a signal that ends the session, for two seconds at most. */
 static void
-last_words(struct client *c)
+limit_output(struct client *c)
 {
     struct wire *const wires[] = {&c->screen, &c->errors};
 
+    if (c->screen.error == EINTR)
+        c->row = ROW_TEXT;      /* output was lost, so the cursor may be anywhere */
     for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
         wires[i]->stop = NULL;
         wires[i]->error = wires[i]->error == EINTR ? 0 : wires[i]->error;
@@ -4258,39 +875,38 @@ last_words(struct client *c)
     }
 }
 
-/* Writes a complaint to standard error, behind what is on the screen so far. */
+/* Prints a message on standard error, in a line of its own below what is on the screen. */
 static void __attribute__((format(printf, 2, 0)))
-complain_list(struct client *c, const char *format, va_list arguments)
+print_message(struct client *c, const char *format, va_list arguments)
 {
-    char text[PATH_MAX + 256], line[VISIBLE_ROOM(sizeof text)];
-    struct visible v = {.count = 0};
-    size_t length;
+    struct text message = {NULL, 0, 0}, line = {NULL, 0, 0};
 
-    vsnprintf(text, sizeof text, format, arguments);
-    length = visible_text(&v, text, strlen(text), line);
-    length += visible_end(&v, line + length);
+    text_printf(&message, "%s: ", program);
+    text_vprintf(&message, format, arguments);
+    put_visible(c, &line, text_span(&message));
+    text_puts(&line, "\n");
     if (interrupted)
-        last_words(c);
-    free_row(c);
+        limit_output(c);
+    clear_line(c);
     wire_flush(&c->screen);
-    wire_put(&c->errors, "client: ", 8);
-    wire_put(&c->errors, line, length);
-    wire_put(&c->errors, "\n", 1);
+    wire_put(&c->errors, line.bytes, line.length);
     wire_flush(&c->errors);
+    text_free(&message);
+    text_free(&line);
 }
 
-/* Complains of something that a person should know. */
+/* Says something that a person should know. */
 static void __attribute__((format(printf, 2, 3)))
 warn(struct client *c, const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    complain_list(c, format, arguments);
+    print_message(c, format, arguments);
     va_end(arguments);
 }
 
-/* Complains of something that was asked for and did not come to be. */
+/* Says that something failed. The exit status will be 1. */
 static void __attribute__((format(printf, 2, 3)))
 fail(struct client *c, const char *format, ...)
 {
@@ -4298,53 +914,82 @@ fail(struct client *c, const char *format, ...)
 
     c->failed = true;
     va_start(arguments, format);
-    complain_list(c, format, arguments);
+    print_message(c, format, arguments);
     va_end(arguments);
 }
 
-/* Begins to watch how far a command is: so many messages, and octets if that is known. */
+/* -- Progress -- */
+
+enum {
+    PROGRESS_MS = 500,          /* a command that takes longer shows its progress, */
+    PROGRESS_EVERY_MS = 125,    /* not more often than this */
+    STALLED_MS = 2000           /* without a byte */
+};
+
+/* A command for so many messages begins, of so many octets together, 0: not known. */
 static void
 progress_begin(struct client *c, size_t messages, uint64_t octets)
 {
-    c->progress = (struct progress){.began = wire_clock(), .expected = octets, .of = messages};
+    int64_t now = wire_clock();
+
+    c->progress = (struct progress){
+        .began = now, .moved = now, .expected = octets, .of = messages
+    };
+}
+
+/* Appends octets of octets, the rate and the time left, or that nothing arrives. */
+static void
+progress_text(const struct progress *p, int64_t now, struct text *to)
+{
+    uint64_t spent = (uint64_t)(now - p->began);
+    char size[16];
+
+    if (p->of > 1)
+        text_printf(to, "%zu of %zu, ", p->messages, p->of);
+    size_text((int64_t)p->octets, size, sizeof size);
+    text_puts(to, size);
+    if (p->expected > 0) {
+        size_text((int64_t)p->expected, size, sizeof size);
+        text_printf(to, " of %s", size);
+    }
+    if (now - p->moved >= STALLED_MS) {
+        text_puts(to, ", stalled");
+        return;
+    }
+    size_text((int64_t)(p->octets * 1000 / spent), size, sizeof size);
+    text_printf(to, ", %s/s", size);
+    if (p->expected > p->octets && p->octets > 0) {
+        double left = (double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000;
+
+        if (left < 100 * 3600)
+            text_printf(to, ", %d:%02d left", (int)left / 60, (int)left % 60);
+    }
 }
 
 /*
- * Shows how far the command is, at a terminal, when it has taken a while: messages, octets, rate, and the
- * time left. Called often, it paints now and then. The line fits the width, cut at its end if need be.
+ * Shows the progress in the row of the cursor, on a terminal, once the command has taken a while.
+ * Call it often: it paints now and then. What does not fit the row is cut.
  */
 static void
 progress_paint(struct client *c)
 {
     struct progress *p = &c->progress;
-    int64_t now = wire_clock(), spent = now - p->began;
-    char text[160], octets[16], expected[16], rate[16], left[32] = "", messages[64] = "";
-    size_t columns;
-    int length;
+    int64_t now = wire_clock();
+    size_t columns = terminal_columns();
+    struct text text = {NULL, 0, 0};
 
-    if (!c->editing || p->began == 0 || spent < PROGRESS_MS || now - p->painted < PROGRESS_MS / 4)
+    if (!c->editing || p->began == 0 || now - p->began < PROGRESS_MS ||
+        now - p->painted < PROGRESS_EVERY_MS)
         return;
     p->painted = now;
-    columns = terminal_columns();
-    size_text((int64_t)p->octets, octets, sizeof octets);
-    size_text((int64_t)p->expected, expected, sizeof expected);
-    size_text((int64_t)(p->octets * 1000 / (uint64_t)spent), rate, sizeof rate);
-    if (p->of > 1)
-        snprintf(messages, sizeof messages, "%zu of %zu, ", p->messages, p->of);
-    if (p->expected > p->octets && p->octets > 0) {
-        uint64_t seconds = (uint64_t)((double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000);
-
-        if (seconds < 100 * 3600)
-            snprintf(left, sizeof left, ", %" PRIu64 ":%02u left", seconds / 60, (unsigned)(seconds % 60));
-    }
-    length = snprintf(text, sizeof text, "%s%s%s%s, %s/s%s", messages, octets, p->expected > 0 ? " of " : "",
-                      p->expected > 0 ? expected : "", rate, left);
-    if (columns > 0 && (size_t)length >= columns)
-        length = (int)columns - 1;
-    free_row(c);
-    wire_put(&c->screen, text, (size_t)length);
+    progress_text(p, now, &text);
+    if (columns > 0 && text.length >= columns)
+        text.length = columns - 1;
+    clear_line(c);
+    wire_put(&c->screen, text.bytes, text.length);
     wire_flush(&c->screen);
     c->row = ROW_PROGRESS;
+    text_free(&text);
 }
 
 static void
@@ -4352,416 +997,958 @@ progress_end(struct client *c)
 {
     c->progress.began = 0;
     if (c->row == ROW_PROGRESS)
-        free_row(c);
+        clear_line(c);
 }
 
-/* ---- 8. Numbers of messages -------------------------------------------------------------------------- */
+/* ---- 5. The line editor ---------------------------------------------------------------------- */
 
-/* Adds a number to the end. Returns false when there is no memory. */
-static bool
-numbers_append(struct numbers *n, uint32_t number, int64_t octets)
-{
-    if (n->count == n->room) {
-        size_t room = n->room * 2 + 16;
-        struct number *list = realloc(n->list, room * sizeof *list);
+/*
+ * A machine without descriptors: editor_feed() takes one byte from the keyboard and returns a
+ * verdict; editor_paint() appends what makes a terminal show the line. So a test can type keys
+ * from a string and read the screen from a text.
+ *
+ *     byte -> character -> escape sequence or paste -> key -> the line -> the screen
+ *
+ * A line is UTF-8 that may be shown as it is. A hidden one, a password, is any bytes but NUL, CR
+ * and LF: it is never painted, so its bytes need not be characters.
+ */
 
-        if (list == NULL)
-            return false;
-        n->list = list;
-        n->room = room;
-    }
-    n->list[n->count++] = (struct number){.number = number, .octets = octets};
-    return true;
-}
+enum {
+    QUERY_MAX = 128,            /* bytes that a search looks for */
+    HISTORY_MAX = 200,          /* lines that are remembered */
+    LIST_ROWS = 16,             /* rows of completions that are listed */
+    WORD_MAX = 24,              /* bytes of a completion: a command or a number */
+    ESCAPE_MS = 60,             /* then an ESC alone is the key of that name */
+    SEQUENCE_MS = 500           /* then an escape sequence or a paste that has begun is over */
+};
 
-/* Returns where in a sorted list a number stands, or should. */
+/* Keys: a character of Unicode, including the controls, or a number above the last of them. */
+enum key {
+    CTRL_A = 1, CTRL_B, CTRL_C, CTRL_D, CTRL_E, CTRL_F, CTRL_G, CTRL_H, TAB, LINE_FEED, CTRL_K,
+    CTRL_L, ENTER, CTRL_N, CTRL_P = 16, CTRL_R = 18, CTRL_U = 21, CTRL_W = 23, CTRL_Y = 25, CTRL_Z,
+    ESCAPE, BACKSPACE = 127, LAST_CHARACTER = 0x10ffff,
+    WORD_LEFT, WORD_RIGHT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
+};
+
+/* What terminals send for keys, after the ESC. A sequence that is not here does nothing. */
+static const struct sequence {
+    const char *bytes;
+    enum key key;
+} sequences[] = {
+    {"[A", CTRL_P}, {"OA", CTRL_P}, {"[B", CTRL_N}, {"OB", CTRL_N},         /* up, down */
+    {"[C", CTRL_F}, {"OC", CTRL_F}, {"[D", CTRL_B}, {"OD", CTRL_B},         /* right, left */
+    {"[1;2C", CTRL_F}, {"[1;2D", CTRL_B},                                   /* with Shift */
+    {"[H", CTRL_A}, {"OH", CTRL_A}, {"[1~", CTRL_A}, {"[7~", CTRL_A},       /* Home */
+    {"[F", CTRL_E}, {"OF", CTRL_E}, {"[4~", CTRL_E}, {"[8~", CTRL_E},       /* End */
+    {"[1;5C", WORD_RIGHT}, {"[1;3C", WORD_RIGHT}, {"[5C", WORD_RIGHT},      /* Ctrl or Alt right */
+    {"Oc", WORD_RIGHT}, {"f", WORD_RIGHT}, {"F", WORD_RIGHT},
+    {"[1;5D", WORD_LEFT}, {"[1;3D", WORD_LEFT}, {"[5D", WORD_LEFT},         /* Ctrl or Alt left */
+    {"Od", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
+    {"[3~", DELETE}, {"[3;5~", KILL_WORD_RIGHT}, {"[3^", KILL_WORD_RIGHT},
+    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", CTRL_W}, {"\010", CTRL_W},
+    {"OM", ENTER}, {"[200~", PASTE},
+};
+
+/* What the keyboard asks for. */
+enum verdict {
+    MORE,                       /* nothing yet */
+    LINE,                       /* a line is complete; it stays until editor_start() */
+    END,                        /* Ctrl-D in an empty line */
+    INTERRUPT,                  /* Ctrl-C */
+    SUSPEND                     /* Ctrl-Z: the line stays as it is */
+};
+
+/* What Tab can complete beyond the commands of POP3. */
+struct completer {
+    const struct completer_command {
+        const char *name;
+        unsigned messages;      /* how many of its arguments may be message numbers */
+    } *extra;                   /* one without a name ends them */
+    /* Returns the lowest message number above one, 0: none. *octets: its size, -1: unknown. */
+    size_t (*next_message)(void *context, size_t above, int64_t *octets);
+    void *context;
+};
+
+/* What a key did, as far as the next key wants to know. */
+enum edit { OTHER_EDIT, KILL, COMPLETION };
+
+/* All zero at first, except the prompt and the completer, which are not copied. */
+struct editor {
+    const char *prompt;
+    const struct completer *completer;      /* or NULL */
+    bool ascii;                 /* the terminal cannot show more */
+    bool hidden;                /* the line is a password */
+    size_t columns;             /* of the terminal */
+
+    char line[TYPED_MAX + 1];
+    size_t length, cursor;      /* the cursor is in front of a character or at the end */
+    bool too_long;              /* something did not fit: the line is not what was typed */
+    bool dropped;               /* the same: a paste had something that is not text */
+    char killed[TYPED_MAX + 1]; /* for Ctrl-Y */
+    bool secret;                /* part of a password may be in it */
+    enum edit before, now;      /* edit kinds of the last key and of this one */
+
+    char *history[HISTORY_MAX]; /* the oldest first */
+    size_t history_count;
+    size_t recalled;            /* index of the line that is shown; history_count: a new one */
+    char unfinished[TYPED_MAX + 1];     /* the new line while another one is shown */
+
+    bool searching, missed;     /* missed: no line holds the query */
+    char query[QUERY_MAX + 1];
+    size_t found, match;        /* index of a line and offset in it; history_count: none yet */
+
+    char bytes[5];              /* of a character, as they arrive */
+    size_t count;
+    bool after_cr;              /* a LF now belongs to that CR */
+    char sequence[16];          /* what came after an ESC; a longer one is cut here */
+    size_t sequence_length;     /* with the ESC; 0: none has begun */
+    bool esc_alone;             /* nothing came after the ESC for ESCAPE_MS */
+    bool pasting, discarding;   /* in a paste, in the part after a Ctrl-C */
+    size_t paste_end;           /* how much of its end mark has arrived */
+
+    size_t view;                /* the column of the line at the left edge of the screen */
+    size_t painted;             /* the column of the cursor on the screen */
+    bool resized;               /* since then */
+    bool bell, clear;           /* to be painted next */
+    struct text list;           /* the same: the completions */
+};
+
+/* -- Places: where a character begins that takes columns; those that take none belong to it -- */
+
+/* Reads the character at an offset, U+FFFD for an invalid byte. Returns its bytes, 0 at the end. */
 static size_t
-numbers_find(const struct numbers *n, uint32_t number)
+character_at(const char *line, size_t at, uint32_t *c)
 {
-    size_t begin = 0, end = n->count;
+    size_t length = strnlen(line + at, 4);
+    int bytes = utf8_read((const unsigned char *)line + at, length, c);
 
-    if (end > 0 && n->list[end - 1].number < number)
-        return end;             /* the most common case by far */
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-
-        if (n->list[middle].number < number)
-            begin = middle + 1;
-        else
-            end = middle;
-    }
-    return begin;
+    if (bytes > 0 && length > 0)
+        return (size_t)bytes;
+    *c = 0xfffd;
+    return length > 0 ? 1 : 0;
 }
 
-static bool
-numbers_have(const struct numbers *n, uint32_t number)
+static size_t
+next_place(const char *line, size_t at)
 {
-    size_t at = numbers_find(n, number);
+    uint32_t c;
+    size_t bytes = character_at(line, at, &c);
 
-    return at < n->count && n->list[at].number == number;
-}
-
-/* Puts a number into a sorted list, where it is once. Returns false when there is no memory. */
-static bool
-numbers_put(struct numbers *n, uint32_t number, int64_t octets)
-{
-    size_t at = numbers_find(n, number);
-
-    if (at < n->count && n->list[at].number == number)
-        return true;
-    if (!numbers_append(n, number, octets))
-        return false;
-    memmove(n->list + at + 1, n->list + at, (n->count - 1 - at) * sizeof *n->list);
-    n->list[at] = (struct number){.number = number, .octets = octets};
-    return true;
-}
-
-/* Takes a number out of a sorted list, if it is there. */
-static void
-numbers_drop(struct numbers *n, uint32_t number)
-{
-    size_t at = numbers_find(n, number);
-
-    if (at < n->count && n->list[at].number == number) {
-        n->count--;
-        memmove(n->list + at, n->list + at + 1, (n->count - at) * sizeof *n->list);
-    }
-}
-
-/* Returns the octets of the messages in a list, 0 when one's are not known or nobody could have so many. */
-static uint64_t
-numbers_octets(const struct numbers *n)
-{
-    uint64_t octets = 0;
-
-    for (size_t i = 0; i < n->count; i++) {
-        if (n->list[i].octets < 0 || octets > INT64_MAX - (uint64_t)n->list[i].octets)
-            return 0;
-        octets += (uint64_t)n->list[i].octets;
-    }
-    return octets;
-}
-
-static void
-numbers_free(struct numbers *n)
-{
-    free(n->list);
-    *n = (struct numbers){.list = NULL};
-}
-
-/* ---- 9. Saving messages ------------------------------------------------------------------------------ */
-
-static void
-saving_fail(struct saving *s)
-{
-    if (s->error == 0)
-        s->error = errno != 0 ? errno : EIO;
-}
-
-/* Has the name of a directory written to disk, which its parent holds. Returns false with errno set. */
-static bool
-sync_parent(int directory)
-{
-    int parent = openat(directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
-    bool synced;
-
-    if (parent < 0) {           /* it may be written to and not read: then all that there is */
-#ifdef SYS_syncfs
-        return errno == EACCES && syscall(SYS_syncfs, directory) == 0;
-#else
-        return errno == EACCES;
-#endif
-    }
-    synced = fsync(parent) == 0 || errno == EINVAL || errno == ENOTSUP;
-    error = errno;
-    close(parent);
-    errno = error;
-    return synced;
-}
-
-/*
- * Opens the directory for messages, made if it is not there. One that was made is on disk, or made again the
- * next time. Returns -1, with errno set, when it cannot be had.
- */
-static int
-open_directory(const char *path)
-{
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
-
-    if (directory >= 0 || errno != ENOENT || (mkdir(path, S_IRWXU) != 0 && errno != EEXIST))
-        return directory;
-    directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory >= 0 && sync_parent(directory))
-        return directory;
-
-    error = errno;
-    rmdir(path);
-    if (directory >= 0)
-        close(directory);
-    errno = error;
-    return -1;
-}
-
-/*
- * Opens a file under a hidden name in a directory, which open_directory() has just returned or which holds
- * another message already. Failures, the directory's included, wait in s->error.
- */
-static void
-save_begin(struct saving *s, int directory, uint32_t number)
-{
-    *s = (struct saving){.number = number, .directory = directory, .file = -1};
-    for (int i = 0; directory >= 0 && s->file < 0 && i < 100; i++) {
-        snprintf(s->temporary, sizeof s->temporary, ".%" PRIu32 ".%ld-%d", number, (long)getpid(), i);
-        s->file = openat(directory, s->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                         S_IRUSR | S_IWUSR);
-        if (s->file < 0 && errno != EEXIST)
+    while (bytes > 0) {
+        at += bytes;
+        bytes = character_at(line, at, &c);
+        if (character_columns(c) > 0)
             break;
     }
-    if (s->file < 0) {
-        s->temporary[0] = '\0';
-        saving_fail(s);
-    }
+    return at;
 }
 
-/* Writes octets. After an error it does nothing, so that the rest of the message is read all the same. */
-static void
-take_to_file(void *to, const unsigned char *octets, size_t length)
+static size_t
+previous_place(const char *line, size_t at)
 {
-    struct saving *s = to;
+    uint32_t c = 0;
 
-    while (length > 0 && s->error == 0) {
-        ssize_t count = write(s->file, octets, length);
+    while (at > 0) {
+        size_t back = 1;
 
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0) {
-            saving_fail(s);
-            return;
+        while (back < 4 && back < at && ((unsigned char)line[at - back] & 0xc0) == 0x80)
+            back++;
+        if (character_at(line, at - back, &c) != back) {
+            back = 1;
+            c = 0xfffd;
         }
-        octets += count;
-        length -= (size_t)count;
+        at -= back;
+        if (character_columns(c) > 0)
+            break;
     }
+    return at;
 }
 
-/* Says whether a file of the directory holds what this one does. */
+/* Returns the columns between two places of a line. */
+static size_t
+columns_between(const char *line, size_t from, size_t to)
+{
+    return span_columns((struct span){line + from, line + to});
+}
+
+/* -- Changing the line -- */
+
+/* Returns true if a line may hold a password. */
 static bool
-same_content(int directory, const char *name, int file)
+is_secret(const char *line)
 {
-    int other = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    char a[16 * 1024], b[sizeof a];
-    struct stat ours, theirs;
-    off_t offset = 0;
-    bool same = false;
+    char word[5] = "";
 
-    if (other >= 0 && fstat(other, &theirs) == 0 && fstat(file, &ours) == 0)
-        same = S_ISREG(theirs.st_mode) && ours.st_size == theirs.st_size;
-    while (same && offset < ours.st_size) {
-        ssize_t count = pread(file, a, sizeof a, offset);
-
-        same = count > 0 && pread(other, b, (size_t)count, offset) == count && memcmp(a, b, (size_t)count) == 0;
-        offset += count;
-    }
-    same = same && fsync(other) == 0;   /* whoever put it there: it is about to be called saved */
-    if (other >= 0)
-        close(other);
-    return same;
+    strncpy(word, line + strspn(line, " \t"), 4);
+    return pop3_same_word(word, "PASS");
 }
 
-/* Gives a file another name, which must be free. Returns as link() does. */
-static int
-link_as(int directory, const char *from, const char *to)
-{
-    if (linkat(directory, from, directory, to, 0) == 0)
-        return 0;
-#ifdef SYS_renameat2
-    /* FAT and the like have no links, but can rename without overwriting. */
-    if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
-        return (int)syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */);
-#endif
-    return -1;
-}
-
-/* Gives a complete message its name: the first free one of n.eml, n-1.eml ..., unless one before holds the same. */
+/* Makes the line another one, with the cursor at its end. */
 static void
-save_name(struct saving *s)
+editor_set(struct editor *e, const char *line)
 {
-    for (uint32_t i = 0; s->error == 0; i++) {
-        if (i == 0)
-            snprintf(s->name, sizeof s->name, "%" PRIu32 ".eml", s->number);
-        else
-            snprintf(s->name, sizeof s->name, "%" PRIu32 "-%" PRIu32 ".eml", s->number, i);
-        if (link_as(s->directory, s->temporary, s->name) == 0)
-            return;
-        if (errno != EEXIST)
-            saving_fail(s);
-        else if (same_content(s->directory, s->name, s->file)) {
-            s->had_it = true;
-            return;
-        }
-    }
+    e->length = e->cursor = strlen(line);
+    memcpy(e->line, line, e->length + 1);
 }
 
-/*
- * Saves complete messages in one directory: their octets are on disk before any of them has its name, and the
- * names before this returns. One with an error then, in its s->error, is not saved, and nothing is left of it.
- */
+/* Removes what is between two places, or rings the bell if they are the same. */
 static void
-save_end(struct saving *list, size_t count)
+editor_delete(struct editor *e, size_t from, size_t to)
 {
-    struct saving *end = list + count;
-    bool any = false;
-
-    for (struct saving *s = list; s < end; s++)
-        if (s->error == 0 && fsync(s->file) != 0)
-            saving_fail(s);
-    for (struct saving *s = list; s < end; s++) {
-        save_name(s);
-        if (s->temporary[0] != '\0')
-            unlinkat(s->directory, s->temporary, 0);
-        any = any || s->error == 0;
-    }
-    if (any && fsync(list->directory) != 0 && errno != EINVAL && errno != ENOTSUP) {
-        int error = errno;
-
-        for (struct saving *s = list; s < end; s++) {
-            if (s->error == 0 && !s->had_it)
-                unlinkat(s->directory, s->name, 0);
-            errno = error;
-            saving_fail(s);
-        }
-    }
-    for (struct saving *s = list; s < end; s++)
-        if (s->file >= 0 && close(s->file) != 0)
-            saving_fail(s);
+    e->bell = e->bell || from == to;
+    memmove(e->line + from, e->line + to, e->length - to + 1);
+    e->length -= to - from;
+    e->cursor = from;
+    e->too_long = e->too_long && e->length > 0;
 }
 
-/*
- * Tells what became of a message. One with fewer octets than the server said is saved too, but not taken for
- * whole: there are servers that do not stuff a dot at the very start of a message, which ends it there.
- */
+/* The same, kept for Ctrl-Y. Kills in a row are kept together, in the order of the line. */
 static void
-tell_saved(struct client *c, const struct saving *s)
+editor_kill(struct editor *e, size_t from, size_t to)
 {
-    const char *directory = c->settings->directory;
-    size_t known = numbers_find(&c->there, s->number);
-    int64_t listed = c->listed && known < c->there.count && c->there.list[known].number == s->number ?
-                     c->there.list[known].octets : -1;
-    uint64_t said = s->octets;
+    size_t length = to - from, had = e->before == KILL ? strlen(e->killed) : 0;
+    size_t at = from < e->cursor ? 0 : had;
 
-    if (s->status != NULL)
-        show_line(c, s->status, strlen(s->status));
-    if (s->error != 0) {
-        fail(c, "message %" PRIu32 " is not saved: %s: %s; -d names another directory", s->number, directory,
-             strerror(s->error));
+    if (e->too_long) {
+        e->killed[0] = '\0';    /* it would come back as if it were complete */
+    } else if (length > 0 && had + length <= TYPED_MAX) {
+        memmove(e->killed + at + length, e->killed + at, had - at);
+        memcpy(e->killed + at, e->line + from, length);
+        e->killed[had + length] = '\0';
+    }
+    e->secret = e->secret || is_secret(e->line);
+    e->now = KILL;
+    editor_delete(e, from, to);
+}
+
+/* Inserts bytes at the cursor: all of them or, if they do not fit, none. */
+static void
+editor_insert(struct editor *e, const char *bytes, size_t length)
+{
+    if (length > TYPED_MAX - e->length) {
+        e->bell = e->too_long = true;
         return;
     }
-    *(s->had_it ? &c->tally.had : &c->tally.done) += 1;
-    c->tally.octets += s->octets;
-    tell(c, "%s %s/%s (%" PRIu64 " octets)", s->had_it ? "already saved as" : "saved", directory, s->name, s->octets);
-    if (s->announced[0] != '\0' && !pop3_number(s->announced, UINT64_MAX, &said))
-        said = UINT64_MAX;
-    if (said <= s->octets)
-        numbers_drop(&c->unsaved, s->number);
-    if (said > s->octets)
-        fail(c, "the server said that message %" PRIu32 " has %s octets: some may be missing", s->number, s->announced);
-    else if (said < s->octets)
-        warn(c, "the server said that message %" PRIu32 " has %s octets", s->number, s->announced);
-    else if (s->announced[0] == '\0' && listed >= 0 && (uint64_t)listed != s->octets)
-        warn(c, "the server listed message %" PRIu32 " with %" PRId64 " octets", s->number, listed);
+    memmove(e->line + e->cursor + length, e->line + e->cursor, e->length - e->cursor + 1);
+    memcpy(e->line + e->cursor, bytes, length);
+    e->length += length;
+    e->cursor += length;
 }
 
-/* Closes the directory, which is opened again when it is needed. */
-static void
-save_close(struct client *c)
+/* Returns true if a character may follow the first bytes of a line. A blank takes no accent. */
+static bool
+fits_after(const struct editor *e, uint32_t c, const char *line, size_t at)
 {
-    if (c->received.directory >= 0)
-        close(c->received.directory);
-    c->received.directory = -1;
+    uint32_t before = 0;
+
+    if (at > 0)
+        character_at(line, previous_place(line, at), &before);
+    if (c < ' ' || c > LAST_CHARACTER || (e->ascii && c >= 0x80))
+        return false;
+    return !must_escape(c, before) && (before > ' ' || character_columns(c) > 0);
+}
+
+/* Inserts the character that just arrived, if it may be shown. */
+static void
+editor_type(struct editor *e, uint32_t c)
+{
+    if (e->hidden || fits_after(e, c, e->line, e->cursor))
+        editor_insert(e, e->bytes, strlen(e->bytes));
+    else
+        e->bell = e->dropped = true;
+}
+
+/* Returns the start of the word before the cursor. A word is what is between blanks. */
+static size_t
+word_left(const struct editor *e)
+{
+    size_t at = e->cursor;
+
+    while (at > 0 && e->line[at - 1] == ' ')
+        at--;
+    while (at > 0 && e->line[at - 1] != ' ')
+        at--;
+    return at;
+}
+
+/* Returns the end of the word after the cursor. */
+static size_t
+word_right(const struct editor *e)
+{
+    size_t at = e->cursor + strspn(e->line + e->cursor, " ");
+
+    return at + strcspn(e->line + at, " ");
+}
+
+/* -- History and search -- */
+
+/* Remembers the line, unless it is blank, the last one again, or may hold a password. */
+static void
+history_add(struct editor *e)
+{
+    size_t last = e->history_count;
+    char *copy;
+
+    if (e->line[strspn(e->line, " ")] == '\0' || e->hidden || is_secret(e->line)
+        || (last > 0 && strcmp(e->history[last - 1], e->line) == 0)
+        || (copy = strdup(e->line)) == NULL)
+        return;
+    if (last == HISTORY_MAX) {
+        free(e->history[0]);
+        memmove(e->history, e->history + 1, --last * sizeof *e->history);
+    }
+    e->history[last] = copy;
+    e->history_count = last + 1;
+}
+
+/* Shows a line of the history, or after the last one the new line. */
+static void
+history_show(struct editor *e, size_t index)
+{
+    if (index > e->history_count || index == e->recalled) {
+        e->bell = true;
+        return;
+    }
+    if (e->recalled == e->history_count)
+        memcpy(e->unfinished, e->line, e->length + 1);
+    e->recalled = index;
+    editor_set(e, index == e->history_count ? e->unfinished : e->history[index]);
 }
 
 /*
- * Saves the messages that came whole, and tells what became of them.
+ * Finds the newest line with the query among the first count lines of the history. The line that
+ * is being edited stays as it is until the search is accepted: the screen shows the found one.
+ */
+static void
+search(struct editor *e, size_t count)
+{
+    size_t length = strlen(e->query);
+
+    e->missed = false;
+    if (length == 0) {
+        e->found = e->history_count;
+        return;
+    }
+    while (count-- > 0)
+        for (const char *line = e->history[count], *at = line; *at != '\0'; at++)
+            if (strncasecmp(at, e->query, length) == 0) {
+                e->found = count;
+                e->match = previous_place(line, next_place(line, (size_t)(at - line)));
+                return;
+            }
+    e->missed = e->bell = true;
+}
+
+/*
+ * Obeys a key while searching. Returns false if it ends the search and is for the line, which has
+ * become the one that was found.
+ */
+static bool
+search_key(struct editor *e, uint32_t key)
+{
+    size_t length = strlen(e->query), more = strlen(e->bytes);
+
+    if (key == CTRL_G || key == ESCAPE || key == PASTE) {
+        e->searching = false;   /* the line is as it was; a paste must not join a found one */
+        return key != PASTE;
+    }
+    if (key == CTRL_R) {
+        search(e, e->found);
+    } else if (key == BACKSPACE || key == CTRL_H) {
+        e->query[previous_place(e->query, length)] = '\0';
+        e->found = e->history_count;
+        search(e, e->history_count);
+    } else if (!fits_after(e, key, e->query, length)) {
+        e->searching = false;
+        if (e->found < e->history_count) {
+            if (e->found != e->recalled)
+                history_show(e, e->found);
+            editor_set(e, e->history[e->found]);
+            e->cursor = e->match;
+        }
+        return false;
+    } else if (length + more > QUERY_MAX) {
+        e->bell = true;
+    } else {
+        memcpy(e->query + length, e->bytes, more + 1);
+        search(e, e->found < e->history_count ? e->found + 1 : e->found);
+    }
+    return true;
+}
+
+/* -- Completion -- */
+
+/* The word before the cursor and what could complete it. */
+struct completion {
+    const char *prefix;
+    size_t length, count;
+    char common[WORD_MAX];      /* the start that all completions have in common */
+    struct text *list;          /* where they are listed, or NULL */
+    size_t width, column, rows, listed;
+};
+
+/* Lists a completion, unless there are enough. octets -1: it has no size. */
+static void
+completion_list(struct completion *k, const char *word, int64_t octets)
+{
+    char cell[2 * WORD_MAX], size[16];
+
+    size_text(octets, size, sizeof size);
+    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size);
+
+    bool fits = k->column + strlen(cell) <= k->width;
+    k->rows += k->column == 0 || !fits;
+    if (k->rows > LIST_ROWS)
+        return;
+    text_printf(k->list, "%s%.*s", k->column == 0 ? "" : fits ? "  " : "\r\n", (int)k->width, cell);
+    k->column = (fits ? k->column : 0) + strlen(cell) + 2;
+    k->listed++;
+}
+
+/* Takes a word into account if it begins with the prefix, in any case. */
+static void
+completion_offer(struct completion *k, const char *word, int64_t octets)
+{
+    size_t same = 0;
+
+    if (strncasecmp(word, k->prefix, k->length) != 0)
+        return;
+    if (k->count++ == 0)
+        snprintf(k->common, sizeof k->common, "%s", word);
+    while (k->common[same] != '\0' && k->common[same] == word[same])
+        same++;
+    k->common[same] = '\0';
+    if (k->list != NULL)
+        completion_list(k, word, octets);
+}
+
+/* Returns the n-th command, one without a name after the last. RETR and DELE take several. */
+static struct completer_command
+command_at(const struct editor *e, size_t n)
+{
+    if (n < POP3_VERBS) {
+        const struct pop3_command *c = &pop3_commands[n];
+        unsigned several = c->min == 1 && c->max == 1 ? UINT_MAX : 1;
+
+        return (struct completer_command){c->name, c->on_message ? several : 0};
+    }
+    if (e->completer == NULL || e->completer->extra == NULL)
+        return (struct completer_command){NULL, 0};
+    return e->completer->extra[n - POP3_VERBS];
+}
+
+/* Returns true if the argument that begins at an offset may be the number of a message. */
+static bool
+is_message_argument(const struct editor *e, size_t start)
+{
+    size_t first = strspn(e->line, " "), length = strcspn(e->line + first, " "), before = 0;
+    struct completer_command command;
+
+    for (size_t at = first; at + 1 < start; at++)
+        before += e->line[at] == ' ' && e->line[at + 1] != ' ';
+    for (size_t n = 0; (command = command_at(e, n)).name != NULL; n++)
+        if (strlen(command.name) == length
+            && strncasecmp(command.name, e->line + first, length) == 0)
+            return e->completer != NULL && before < command.messages;
+    return false;
+}
+
+/*
+ * Tab: adds what all completions have in common, in small letters after a small letter, and a blank
+ * after the only one. The second Tab lists them. Of a range, what follows the dash is completed.
+ */
+static void
+editor_complete(struct editor *e)
+{
+    struct completion k = {.width = e->columns - 1};
+    size_t start = e->cursor, from = e->cursor, n = 0;
+    int64_t octets = -1;
+    char number[32];
+
+    while (start > 0 && e->line[start - 1] != ' ')
+        start--;
+    bool argument = start > strspn(e->line, " ");
+    while (from > start && !(argument && e->line[from - 1] == '-'))
+        from--;
+    k.prefix = e->line + from;
+    k.length = e->cursor - from;
+    k.list = e->before == COMPLETION ? &e->list : NULL;
+    for (; !argument && command_at(e, n).name != NULL; n++)
+        completion_offer(&k, command_at(e, n).name, -1);
+    if (argument && is_message_argument(e, start))
+        while ((n = e->completer->next_message(e->completer->context, n, &octets)) > 0) {
+            snprintf(number, sizeof number, "%zu", n);
+            completion_offer(&k, number, octets);
+        }
+
+    char *rest = k.common + (k.count > 0 ? k.length : 0);
+    bool small = e->cursor > 0 && e->line[e->cursor - 1] >= 'a';
+    text_puts(&e->list, k.list != NULL ? "\r\n" : "");
+    if (k.count > k.listed && k.list != NULL) {
+        snprintf(number, sizeof number, "%zu more", k.count - k.listed);
+        text_printf(&e->list, "%.*s\r\n", (int)k.width, number);
+    }
+    if (k.count < 2)
+        text_clear(&e->list);
+    e->bell = e->bell || (k.count != 1 && *rest == '\0');
+    for (char *c = rest; small && *c != '\0'; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    editor_insert(e, rest, strlen(rest));
+    if (k.count == 1 && e->line[e->cursor] == ' ')
+        e->cursor++;
+    else if (k.count == 1)
+        editor_insert(e, " ", 1);
+    e->now = COMPLETION;
+}
+
+/* -- Painting -- */
+
+/*
+ * The line has one row of the screen, whatever its length: the part around the cursor is shown,
+ * with < or > where there is more. So nothing has to be counted or cleaned up when lines grow. The
+ * last column stays free, because terminals differ in what they do after it. All that is sent
+ * besides text, CR, LF and BEL:
  *
- * An fsync() waits for the disk, and two for each message wait longer than all else takes. For several files
- * one syncfs() writes everything out at once, and then each fsync() has next to nothing left to do. It stays:
- * not every file system and kernel does with syncfs() what it says, or tells of an error there.
+ *     ESC [ K     erase to the end of the row         ESC [ n C   move n columns to the right
+ *     ESC [ J     erase to the end of the screen      ESC [ n A   move n rows up
+ *     ESC [ H ESC [ 2 J       go to the first row and erase the screen
+ */
+
+/* Appends an escape sequence with a number, or nothing for 0. */
+static void
+paint_move(struct text *to, size_t count, char direction)
+{
+    if (count > 0)
+        text_printf(to, "\033[%zu%c", count, direction);
+}
+
+/*
+ * Appends the part of a line that is in view, in a field of so many columns (at least 1). First
+ * moves the view so that the cursor and the character under it are in it. Returns the columns
+ * painted.
+ */
+static size_t
+paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, size_t field)
+{
+    size_t total = columns_between(line, 0, strlen(line)), edge = field >= 6 ? 1 : 0;
+    size_t at_cursor = columns_between(line, 0, cursor);
+    size_t under = columns_between(line, cursor, next_place(line, cursor));
+
+    if (total <= field)
+        e->view = 0;
+    else if (at_cursor < e->view + (e->view > 0 ? edge : 0) ||
+             at_cursor + under > e->view + field - (total > e->view + field ? edge : 0)) {
+        size_t before = under > 0 ? (field - 1) / 2 : field - field / 4;
+
+        e->view = at_cursor > before ? at_cursor - before : 0;
+    }
+
+    bool less = edge > 0 && e->view > 0, more = edge > 0 && total > e->view + field;
+    size_t left = e->view + less, right = e->view + field - more, column = 0, done = left, next;
+
+    text_puts(to, less ? "<" : "");
+    for (size_t at = 0; line[at] != '\0'; at = next) {
+        next = next_place(line, at);
+
+        size_t end = column + columns_between(line, at, next);
+        if (column >= left && end <= right) {
+            text_printf(to, "%*s", (int)(column - done), "");   /* half of a wide character */
+            text_add(to, line + at, next - at);
+            done = end;
+        }
+        column = end;
+    }
+    if (more) {
+        text_printf(to, "%*s>", (int)(right - done), "");
+        done = right + 1;
+    }
+    return done - e->view;
+}
+
+/* Appends the prompt, shortened or left out on a narrow screen. Returns its columns. */
+static size_t
+paint_prompt(const struct editor *e, struct text *to)
+{
+    const char *end = e->searching ? "? " : "> ";
+    size_t width = e->columns - 1, start = to->length, columns;
+
+    if (e->searching)
+        text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
+    else
+        text_puts(to, e->prompt);
+    columns = columns_between(to->bytes, start, to->length);
+    if (width >= columns + 12)
+        return columns;
+    to->length = start;
+    text_puts(to, width < 6 ? "" : end);
+    return to->length - start;
+}
+
+/* Returns the line that is to be seen, and the place of the cursor in it. */
+static const char *
+editor_shown(const struct editor *e, size_t *cursor)
+{
+    bool found = e->searching && e->found < e->history_count;
+
+    *cursor = found ? e->match : e->cursor;
+    return found ? e->history[e->found] : e->line;
+}
+
+/* Appends what shows the line as it is now, in the row of the cursor. */
+static void
+editor_paint(struct editor *e, struct text *to)
+{
+    size_t cursor;
+    const char *line = editor_shown(e, &cursor);
+
+    text_puts(to, "\r");
+    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');  /* it may have wrapped */
+    if (e->resized || e->list.length > 0)
+        text_puts(to, "\033[J");
+    text_puts(to, e->clear ? "\033[H\033[2J" : "");
+    text_add(to, e->list.length > 0 ? e->list.bytes : "", e->list.length);
+
+    size_t start = paint_prompt(e, to);
+    size_t end = start + paint_field(e, to, line, cursor, e->columns - 1 - start);
+    text_puts(to, "\033[K");
+    e->painted = start + columns_between(line, 0, cursor) - e->view;
+    if (e->painted != end) {
+        text_puts(to, "\r");
+        paint_move(to, e->painted, 'C');
+    }
+    text_puts(to, e->bell ? "\a" : "");
+    e->resized = e->bell = e->clear = false;
+    text_clear(&e->list);
+}
+
+/* Appends what leaves the whole line on the screen, with something behind it, for good. */
+static void
+editor_finish(struct editor *e, const char *behind, struct text *to)
+{
+    text_puts(to, "\r");
+    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');
+    text_puts(to, "\033[J");
+    e->searching = false;
+    paint_prompt(e, to);
+    if (!is_secret(e->line))
+        text_puts(to, e->line);
+    else
+        text_puts(to, e->line[strspn(e->line, " ") + 4] == '\0' ? "PASS" : "PASS ***");
+    text_printf(to, "%s\r\n", behind);
+}
+
+/* The terminal has so many columns now, 0 if that is not known. The line must be painted again. */
+static void
+editor_resize(struct editor *e, size_t columns)
+{
+    e->columns = columns == 0 ? 80 : columns < 2 ? 2 : columns;
+    e->resized = true;
+    e->view = 0;
+}
+
+/* -- Keys -- */
+
+/* Begins a new line. Of a line with a password nothing stays in memory. */
+static void
+editor_start(struct editor *e, bool hidden)
+{
+    if (e->secret || e->hidden || is_secret(e->line))
+        memset(e->killed, 0, sizeof e->killed);
+    memset(e->line, 0, sizeof e->line);
+    memset(e->unfinished, 0, sizeof e->unfinished);
+    memset(e->query, 0, sizeof e->query);
+    memset(e->bytes, 0, sizeof e->bytes);
+    e->length = e->cursor = e->view = e->painted = 0;
+    e->too_long = e->dropped = e->secret = e->searching = e->bell = false;
+    e->before = OTHER_EDIT;
+    e->hidden = hidden;
+    e->recalled = e->history_count;
+    text_clear(&e->list);
+}
+
+/* Obeys a key. */
+static enum verdict
+editor_key(struct editor *e, uint32_t key)
+{
+    const char *line = e->line;
+    size_t at = e->cursor, end = e->length;
+
+    switch (key) {
+    case CTRL_A:            e->cursor = 0; break;
+    case CTRL_E:            e->cursor = end; break;
+    case CTRL_B:            e->cursor = previous_place(line, at); break;
+    case CTRL_F:            e->cursor = next_place(line, at); break;
+    case WORD_LEFT:         e->cursor = word_left(e); break;
+    case WORD_RIGHT:        e->cursor = word_right(e); break;
+
+    case BACKSPACE:
+    case CTRL_H:            editor_delete(e, previous_place(line, at), at); break;
+    case DELETE:            editor_delete(e, at, next_place(line, at)); break;
+    case CTRL_K:            editor_kill(e, at, end); break;
+    case CTRL_U:            editor_kill(e, 0, at); break;
+    case CTRL_W:            editor_kill(e, word_left(e), at); break;
+    case KILL_WORD_RIGHT:   editor_kill(e, at, word_right(e)); break;
+    case CTRL_Y:            editor_insert(e, e->killed, strlen(e->killed)); break;
+
+    case CTRL_P:            history_show(e, e->recalled - 1); break;
+    case CTRL_N:            history_show(e, e->recalled + 1); break;
+    case CTRL_R:
+        e->searching = true;
+        e->missed = false;
+        e->query[0] = '\0';
+        e->found = e->history_count;
+        break;
+    case TAB:               editor_complete(e); break;
+    case CTRL_L:            e->clear = true; break;
+    case PASTE:             e->pasting = true; break;
+
+    case LINE_FEED:
+    case ENTER:
+        if (!e->too_long && !e->dropped)
+            history_add(e);
+        return LINE;
+    case CTRL_C:            return INTERRUPT;
+    case CTRL_Z:            return SUSPEND;
+    case CTRL_D:
+        if (end == 0)
+            return END;
+        editor_delete(e, at, next_place(line, at));
+        break;
+    default:
+        if (key >= ' ' && key <= LAST_CHARACTER)
+            editor_type(e, key);
+    }
+    return MORE;
+}
+
+/* Obeys a key in a password: what does not end or erase it is part of it. */
+static enum verdict
+hidden_key(struct editor *e, uint32_t key)
+{
+    bool byte = key == (unsigned char)e->bytes[0];      /* and not a sequence */
+
+    if (key == PASTE || (byte && strchr("\n\r\003\004\010\025\032\177", (int)key) != NULL))
+        return editor_key(e, key);
+    if (byte)
+        editor_type(e, key);
+    return MORE;
+}
+
+/* Gives one key to the password, the search or the line. */
+static enum verdict
+editor_press(struct editor *e, uint32_t key)
+{
+    enum verdict verdict = MORE;
+
+    e->now = OTHER_EDIT;
+    e->dropped = e->dropped && e->pasting;      /* a person sees what is there */
+    text_clear(&e->list);
+    if (e->hidden)
+        verdict = hidden_key(e, key);
+    else if (e->too_long && (key == CTRL_P || key == CTRL_N || key == CTRL_R))
+        e->bell = true;         /* the line would come back as if it were complete */
+    else if (!e->searching || !search_key(e, key))
+        verdict = editor_key(e, key);
+    e->before = e->now;
+    return verdict;
+}
+
+/*
+ * Takes a character that is an ESC or follows one. Returns the key that it completes, or NO_KEY.
+ * A control character ends every sequence and is a key itself. (ECMA-48, 5.4 and 5.6)
+ */
+static uint32_t
+sequence_key(struct editor *e, uint32_t c)
+{
+    size_t length = e->sequence_length;
+    char kind = length > 1 ? e->sequence[0] : '?';
+    bool string = strchr("]PX^_", kind) != NULL;    /* OSC, DCS and the like */
+
+    e->sequence_length = c == ESCAPE;
+    if (c == ESCAPE) {
+        e->esc_alone = false;
+        return NO_KEY;
+    }
+    if (length == 1 && e->esc_alone && c != '[' && c != 'O')
+        return c;
+    if (c < ' ' && (c != CTRL_H || length > 1))
+        return string && c == CTRL_G ? NO_KEY : c;
+
+    length -= length == sizeof e->sequence;     /* too long for a key: the end does not matter */
+    e->sequence[length - 1] = (char)(c < 0x80 ? c : '?');
+    e->sequence[length] = '\0';
+    bool console = length == 2 && kind == '[' && c == '[';      /* ESC [ [ A is a F1 */
+    if (string || console || (length == 1 ? strchr("[O]PX^_", *e->sequence) != NULL : c < '@')) {
+        e->sequence_length = length + 1;
+        return NO_KEY;
+    }
+    for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
+        if (strcmp(sequences[i].bytes, e->sequence) == 0)
+            return sequences[i].key;
+    return NO_KEY;
+}
+
+/*
+ * Takes a character of a paste: text, a line end, or part of the mark that ends it. TAB becomes a
+ * blank; a line with other control characters is not carried out. Ctrl-C discards the rest.
+ */
+static enum verdict
+editor_paste(struct editor *e, uint32_t c)
+{
+    static const char mark[] = "\033[201~";
+    size_t came = e->paste_end;
+
+    if (c == (unsigned char)mark[came]) {
+        e->paste_end = came + 1;
+        if (mark[came + 1] == '\0') {
+            e->pasting = e->discarding = false;
+            e->paste_end = 0;
+        }
+        return MORE;
+    }
+    e->paste_end = c == ESCAPE ? 1 : 0;
+    if (e->discarding)
+        return MORE;
+    if (c == CTRL_C) {
+        e->discarding = true;
+        return INTERRUPT;
+    }
+    if (came > 0) {             /* what looked like the mark was text, except the ESC */
+        editor_insert(e, mark + 1, came - 1);
+        e->dropped = true;
+    }
+    if (c == ENTER || c == LINE_FEED)
+        return editor_press(e, c);
+    if (c == TAB && !e->hidden)
+        editor_insert(e, " ", 1);
+    else if (c != ESCAPE)
+        editor_type(e, c);
+    return MORE;
+}
+
+/*
+ * Takes a byte. Returns true, with *c set and its bytes in e->bytes, if it completes a character.
+ * In a password each byte is one.
+ */
+static bool
+assemble(struct editor *e, unsigned char byte, uint32_t *c)
+{
+    if (e->count > 0 && (e->hidden || (byte & 0xc0) != 0x80)) {
+        e->bell = e->dropped = true;
+        e->count = 0;
+    }
+    e->bytes[e->count++] = (char)byte;
+    e->bytes[e->count] = '\0';
+    *c = byte;
+
+    int bytes = e->hidden ? 1 : utf8_read((unsigned char *)e->bytes, e->count, c);
+    if (bytes < 0)
+        return false;
+    e->count = 0;
+    if (bytes > 0 && *c != 0)
+        return true;
+    e->bell = e->dropped = true;
+    return false;
+}
+
+/* Takes one byte from the keyboard. */
+static enum verdict
+editor_feed(struct editor *e, unsigned char byte)
+{
+    uint32_t c;
+
+    if (!assemble(e, byte, &c))
+        return MORE;
+    bool second_half = c == LINE_FEED && e->after_cr;
+    e->after_cr = c == ENTER;
+    if (second_half)
+        return MORE;
+    if (e->pasting)
+        return editor_paste(e, c);
+    if (c == ESCAPE || e->sequence_length > 0)
+        c = sequence_key(e, c);
+    return c == NO_KEY ? MORE : editor_press(e, c);
+}
+
+/* Returns how long to wait for the next byte, in milliseconds, before editor_timeout() is due. */
+static int64_t
+editor_patience(const struct editor *e)
+{
+    if (e->sequence_length == 1 && !e->esc_alone)
+        return ESCAPE_MS;
+    return e->sequence_length > 0 || e->pasting ? SEQUENCE_MS : WAIT_FOREVER;
+}
+
+/*
+ * Nothing came for so long. An ESC alone is a key, although what follows may still turn out to be
+ * the rest of a slow sequence. Anything else that has begun is over: marks get lost, too.
  */
 static void
-save_received(struct client *c)
+editor_timeout(struct editor *e)
 {
-    struct savings *r = &c->received;
-
-    if (r->count == 0)
+    if (e->sequence_length == 1 && !e->esc_alone) {
+        e->esc_alone = true;
+        editor_press(e, ESCAPE);
         return;
-#ifdef SYS_syncfs
-    if (r->count >= SYNCFS_LEAST && !r->busy) {
-        int64_t began = wire_clock();
-
-        syscall(SYS_syncfs, (long)r->directory);
-        r->busy = wire_clock() - began > SYNCFS_MS;
     }
-#endif
-    save_end(r->list, r->count);
-    if (interrupted)
-        last_words(c);
-    for (size_t i = 0; i < r->count; i++) {
-        tell_saved(c, &r->list[i]);
-        free(r->list[i].status);
-    }
-    r->count = 0;
-    r->octets = 0;
+    e->sequence_length = e->paste_end = 0;
+    e->pasting = e->discarding = false;
 }
 
-/* Begins to save a message, together with those that wait for it. */
-static void
-save_another(struct client *c, struct saving *s, uint32_t number)
+/* ---- 6. The server --------------------------------------------------------------------------- */
+
+/* Returns true if the session cannot continue: the connection or the output has failed. */
+static bool
+is_broken(const struct client *c)
 {
-    struct savings *r = &c->received;
-
-    if (r->count == 0) {
-        struct rlimit files;
-
-        save_close(c);
-        r->directory = open_directory(c->settings->directory);
-        r->most = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < SAVE_TOGETHER ?
-                  (size_t)files.rlim_cur / 4 : SAVE_TOGETHER;
-    }
-    save_begin(s, r->directory, number);
+    return c->server.error != 0 || c->screen.error != 0;
 }
 
-/* ---- 10. Talking to the server ----------------------------------------------------------------------- */
-
-/* Ends a session that broke, and says why. Only QUIT removes mail: without it the marks are worth nothing. */
-static void
-lost(struct client *c)
+/* Returns what broke the session. */
+static const char *
+reason_of_loss(const struct client *c)
 {
-    const char *why = strerror(c->server.error > 0 ? c->server.error : 0);
-    const char *mail = "nothing was removed";
+    int screen = c->screen.error == EINTR ? 0 : c->screen.error;
+
+    if (screen != 0)
+        return screen == WIRE_CLOSED ? "nobody reads the output" : strerror(screen);
+    switch (c->server.error) {
+    case WIRE_CLOSED: case ECONNRESET:  return "the server closed the connection";
+    case ETIMEDOUT:     return c->quitting ? "the server does not answer QUIT"
+                                           : "the server does not answer";
+    case EILSEQ:        return "the message has no end: the server ends its lines with LF alone, "
+                               "and POP3 needs CRLF";
+    case EPROTO:        return "the server does not speak POP3";
+    case EBADMSG:       return "the server sent an answer that was not asked for";
+    case EINTR: case 0: return "interrupted";
+    default:            return strerror(c->server.error);
+    }
+}
+
+/*
+ * Says, once, why a session ended before the answer to QUIT. Only QUIT removes mail: without it
+ * the marks have no effect.
+ */
+static void
+connection_lost(struct client *c)
+{
+    bool screen = c->screen.error > 0 && c->screen.error != EINTR;
+    bool quote = !screen && c->server.error == EPROTO;
 
     if (c->over)
         return;
     c->over = true;
-    save_received(c);           /* what came whole before is as good as ever */
-    if (c->screen.error == WIRE_CLOSED)
-        why = "nobody reads what is shown";
-    else if (c->screen.error != 0 && c->screen.error != EINTR)
-        why = strerror(c->screen.error);
-    else if (c->server.error == WIRE_CLOSED || c->server.error == ECONNRESET)
-        why = "the server closed the connection";
-    else if (c->server.error == ETIMEDOUT)
-        why = c->quitting ? "the server does not answer QUIT" : "the server does not answer";
-    else if (c->server.error == EINTR)
-        why = "broken off";
-    else if (c->server.error == EPROTO)
-        why = "what answers there does not speak POP3";
-    else if (c->server.error == EBADMSG)
-        why = "the server says what was not asked for";
-    if (c->quitting && c->marked.count > 0)
-        mail = "it did not say whether it removed the marked messages";
-    fail(c, "%s; %s", why, mail);
+    fail(c, "%s%s%s%s; %s", screen ? "cannot write the output: " : "", reason_of_loss(c),
+         quote ? ". It sent: " : "",
+         !quote ? "" : c->status_length > 0 ? c->status : "a line of more than 512 octets",
+         c->quitting && marked_count(c) > 0 ?
+         "it did not say whether it removed the marked messages" : "nothing was removed");
 }
 
-/* Returns a socket that is connected to the host's first address that answers, or -1, having said why. */
+/*
+ * Returns a socket that is connected to the host's first address that answers, or -1 after having
+ * said why.
+ */
 static int
 connect_to(struct client *c, const struct addrinfo *addresses)
 {
@@ -4778,10 +1965,11 @@ connect_to(struct client *c, const struct addrinfo *addresses)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         fcntl(fd, F_SETFL, O_NONBLOCK);
         c->server.error = 0;
+        c->server.idle_until = 0;
+        c->server.idle_ms = CONNECT_SECONDS * 1000;
         error = connect(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
         if (error == EINPROGRESS) {
-            c->server.idle_ms = CONNECT_SECONDS * 1000;
-            if (!wire_wait(&c->server, fd, POLLOUT))
+            if (!wire_wait(&c->server, fd, true))
                 error = c->server.error;
             else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
                 error = errno;
@@ -4793,15 +1981,14 @@ connect_to(struct client *c, const struct addrinfo *addresses)
         close(fd);
     }
     fail(c, "cannot connect to %s port %s: %s%s", c->settings->host, c->settings->port,
-         interrupted ? "broken off" : strerror(error),
-         error == ECONNREFUSED ? "; does the server run, and on this port?" : "");
+         interrupted ? "interrupted" : strerror(error),
+         error == ECONNREFUSED ? "; is the server running, and on this port?" : "");
     return -1;
 }
 
 /*
- * Runs the command of -x with pipes for its standard input and output. ^C is the client's business, so the
- * command does not get that signal; all else is for it as it was for the client. Returns false, having said
- * why, when it cannot be started.
+ * Runs the -x command with pipes as its standard input and output. Ctrl-C is not for it: the
+ * client decides what happens then. Returns false after having said why it cannot be run.
  */
 static bool
 run_command(struct client *c, int *in, int *out)
@@ -4826,7 +2013,7 @@ run_command(struct client *c, int *in, int *out)
         signal(SIGXFSZ, SIG_DFL);
         sigprocmask(SIG_SETMASK, &c->mask, NULL);
         execl("/bin/sh", "sh", "-c", c->settings->command, (char *)NULL);
-        fprintf(stderr, "client: /bin/sh: %s\n", strerror(errno));
+        fprintf(stderr, "%s: /bin/sh: %s\n", program, strerror(errno));
         _exit(127);
     }
     close(to[0]);
@@ -4838,44 +2025,119 @@ run_command(struct client *c, int *in, int *out)
     return true;
 }
 
-/* Waits for the command of -x to end, with more than patience if need be, and reports how it ended. */
-static void
-end_command(struct client *c)
+/*
+ * Waits until a child has ended, for at most ms milliseconds or until a signal arrives. Returns
+ * true with *status set if it has ended. The one place that waits for children: SIGCHLD, which is
+ * blocked outside of waits, ends the wait without a race.
+ */
+static bool
+wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
 {
-    static const int force[] = {0, SIGTERM, SIGKILL};
-    int status = 0;
-    pid_t ended = 0;
+    pid_t ended = waitpid(pid, status, WNOHANG);
 
-    for (size_t i = 0; i < sizeof force / sizeof *force && ended == 0; i++) {
-        int64_t limit = wire_clock() + (interrupted ? 1 : CHILD_SECONDS) * 1000, left;
-
-        if (force[i] != 0) {
-            fail(c, "%s does not end, and is told to", c->settings->command);
-            kill(c->child, force[i]);
-        }
-        while ((ended = waitpid(c->child, &status, WNOHANG)) == 0 && (left = limit - wire_clock()) > 0) {
-            struct timespec time = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000};
-
-            ppoll(NULL, 0, &time, &c->mask);
-        }
+    if (ended == 0 && ms > 0) {
+        wait_ready(NULL, 0, false, ms, &c->mask);
+        ended = waitpid(pid, status, WNOHANG);
     }
-    c->child = 0;
-    if (ended > 0 && WIFSIGNALED(status))
-        fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
-    else if (ended > 0 && WEXITSTATUS(status) != 0)
-        fail(c, "%s ended with status %d", c->settings->command, WEXITSTATUS(status));
+    if (ended < 0)
+        *status = 0;            /* whoever started us made the system reap our children */
+    return ended != 0;
 }
 
-/* Sends one command line, of that length, without its end. */
+/*
+ * Closes the connection and waits for the -x command, which is ended by force if it does not end
+ * itself. Its failure counts unless QUIT was answered with +OK.
+ */
 static void
-send_line(struct client *c, const char *line, size_t length)
+hang_up(struct client *c)
 {
-    wire_put(&c->server, line, length);
+    static const int force[] = {0, SIGTERM, SIGKILL};
+    bool failed = c->failed, ended = false;
+    int status = 0;
+
+    close(c->server.in);
+    if (c->server.out != c->server.in)
+        close(c->server.out);
+    if (c->child <= 0)
+        return;
+    for (size_t i = 0; i < sizeof force / sizeof *force && !ended; i++) {
+        int64_t limit = wire_clock() + (interrupted ? 1 : CHILD_SECONDS) * 1000;
+
+        if (force[i] != 0) {
+            fail(c, "%s does not end and is sent signal %d", c->settings->command, force[i]);
+            kill(c->child, force[i]);
+        }
+        while (!(ended = wait_child(c, c->child, limit - wire_clock(), &status))
+               && wire_clock() < limit)
+            continue;
+    }
+    c->child = 0;
+    if (WIFSIGNALED(status))
+        fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
+    else if (WEXITSTATUS(status) != 0)
+        fail(c, "%s ended with status %d", c->settings->command, WEXITSTATUS(status));
+    if (c->quit_done)
+        c->failed = failed;
+}
+
+/*
+ * Shows a line that is sent, for -v. Passwords are not shown: not that of PASS, not what may be
+ * one in AUTH, and not the line that answers a "+ ".
+ */
+static void
+print_sent(struct client *c, const char *line)
+{
+    size_t shown = strlen(line);
+
+    if (strncasecmp(line, "PASS ", 5) == 0)
+        shown = 5;
+    else if (strncasecmp(line, "AUTH ", 5) == 0 && strchr(line + 5, ' ') != NULL)
+        shown = (size_t)(strchr(line + 5, ' ') - line) + 1;
+    else if (c->continued)
+        shown = 0;
+    print_line(c, "> %.*s%s", (int)shown, line, line[shown] != '\0' ? "***" : "");
+}
+
+/* Sends one command line without its end. */
+static void
+send_line(struct client *c, const char *line)
+{
+    if (c->settings->verbose)
+        print_sent(c, line);
+    c->continued = false;
+    wire_put(&c->server, line, strlen(line));
     wire_put(&c->server, "\r\n", 2);
     c->spoke = wire_clock();
 }
 
-/* Says whether a status line begins with this status, alone or with a blank behind it. */
+/*
+ * Keeps the session open while a person thinks or reads: sends NOOP when it is due. Returns the
+ * milliseconds until the next one. Nothing is sent between USER and PASS. If the last one was not
+ * answered yet and a person waits at the prompt, wait_for_keys() gives the server up.
+ *
+ * A Ctrl-C that is meant for the pager must not break the connection here.
+ */
+static int64_t
+keep_alive(struct client *c)
+{
+    const volatile sig_atomic_t *stop = c->server.stop;
+    int64_t left = c->spoke + c->noop_ms - wire_clock();
+
+    if (left > 0)
+        return left;
+    if (c->user_given || c->row == ROW_PASSWORD) {
+        c->spoke = wire_clock();
+        return c->noop_ms;
+    }
+    c->noops++;
+    send_line(c, "NOOP");
+    c->server.stop = NULL;
+    wire_flush(&c->server);
+    c->server.stop = stop;
+    return c->noop_ms;
+}
+
+/* Returns true if a status line begins with this status, alone or followed by a blank. */
 static bool
 has_status(const char *line, const char *status)
 {
@@ -4884,591 +2146,3303 @@ has_status(const char *line, const char *status)
     return strncmp(line, status, length) == 0 && (line[length] == '\0' || line[length] == ' ');
 }
 
+/* Returns true if a whole line was received. */
+static bool
+has_line(const struct wire *w)
+{
+    return memchr(w->input + w->in_start, '\n', w->in_end - w->in_start) != NULL;
+}
+
 /*
- * Before it is waited for the server: what waits for the screen is written, and messages that wait to be saved
- * are, unless more comes soon.
+ * Sends and shows everything that waits, before the client waits for the server. While a transfer
+ * shows its progress it wakes up every second, to show when nothing arrives. The wire goes on with
+ * the idle time that began here.
  */
 static void
 before_waiting(struct client *c)
 {
-    if (c->received.count > 0) {
-        struct pollfd ready = {.fd = c->server.in, .events = POLLIN, .revents = 0};
-        int64_t left = c->received.since + SAVE_MS - wire_clock();
-        struct timespec time = {.tv_sec = 0, .tv_nsec = left > 0 ? (long)left * 1000000 : 0};
+    struct wire *w = &c->server;
 
-        if (left <= 0 || ppoll(&ready, 1, &time, &c->mask) <= 0)
-            save_received(c);
-    }
     wire_flush(&c->screen);
+    if (wire_stopped(w, wire_clock()))
+        wire_fail(w, EINTR);    /* after a signal nothing is sent, above all no QUIT */
+    if (!wire_flush(w) || !c->editing || c->progress.began == 0)
+        return;
+    if (w->idle_until == 0)
+        w->idle_until = wire_clock() + w->idle_ms;
+    while (wire_clock() < w->idle_until && wait_ready(&w->in, 1, false, 1000, &c->mask) == 0)
+        progress_paint(c);
+    c->progress.moved = wire_clock();
 }
 
-/* Which status lines are shown as they come. */
-enum which { NONE, EVERY, ALL_BUT_OK };
-
 /*
- * Reads the status line that answers a command, keeps it in c->status, and shows it as it came. Returns
- * whether it was +OK. Anything else goes into the exit status. With "+ " a server asks for more (RFC 5034);
- * what is no status line at all ends the session.
+ * Reads the status line that answers a command into c->status. Returns true if it is +OK; anything
+ * else goes into the exit status. "+ " asks for more (RFC 5034). What is no status line at all is
+ * an error of the wire: nobody knows what follows. Answers to the client's own NOOPs are skipped.
  */
 static bool
-get_status(struct client *c, enum which which)
+read_status(struct client *c)
 {
     char *line;
     size_t length;
     enum wire_line got;
 
     do {
-        if (c->server.in_start == c->server.in_end)
+        if (!has_line(&c->server))
             before_waiting(c);
         got = wire_line(&c->server, sizeof c->status, &line, &length);
-    } while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);   /* of its own the client says nothing */
-    if (got == WIRE_NO_LINE) {
-        lost(c);
-        return false;
-    }
+    } while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);
+    c->status[0] = '\0';
+    c->status_length = 0;
     if (got == WIRE_LINE) {
         memcpy(c->status, line, length + 1);
-        bool ok = has_status(line, "+OK");
-
-        if (!ok)
-            save_received(c);   /* it stands behind what is told of those */
-        if (which == EVERY || (which == ALL_BUT_OK && !ok))
-            show_line(c, c->status, length);
-        if (ok)
+        c->status_length = length;
+        if (has_status(line, "+OK"))
             return true;
-        c->failed = true;
-        if (has_status(line, "-ERR") || has_status(line, "+"))
-            return false;
+        c->continued = has_status(line, "+");
     }
-    wire_fail(&c->server, EPROTO);
-    lost(c);
+    c->failed = true;
+    if (got != WIRE_NO_LINE && !c->continued && !has_status(c->status, "-ERR"))
+        wire_fail(&c->server, EPROTO);
     return false;
 }
 
+/* Shows the last status line as it was received. */
+static void
+show_status(struct client *c)
+{
+    if (c->server.error == 0)
+        print_status(c, c->status, c->status_length);
+}
+
+/* Reads the status line that answers a command, and shows it. Returns true if it is +OK. */
+static bool
+show_answer(struct client *c)
+{
+    bool ok = read_status(c);
+
+    show_status(c);
+    return ok;
+}
+
+/* A message that is being received. All zero at its start. */
+struct download {
+    struct pop3_unstuffer unstuffer;
+    bool lone_dot;              /* the last piece ended in a dot between two LFs */
+};
+
 /*
- * Reads the lines behind a status line, to the lone dot, and hands their octets to take in pieces, with LF
- * as the line end. Returns false, having said why, when they do not come whole.
+ * Reads the next piece of a message, of any length, with LF as the line end. It is valid until
+ * the next one. Returns false after the final dot, or if the wire has failed.
  */
 static bool
-get_body(struct client *c, struct pop3_unstuffer *u, void (*take)(void *to, const unsigned char *octets, size_t length),
-         void *to)
+read_piece(struct client *c, struct download *d, struct span *piece)
 {
+    static char text[WIRE_INPUT + 1];
     struct wire *w = &c->server;
-    unsigned char text[WIRE_INPUT + 1];
+    uint64_t before = d->unstuffer.octets;
+    size_t made = 0;
 
-    while (u->at != UNSTUFF_END) {
-        size_t made;
-
-        if (w->in_start == w->in_end) {
-            before_waiting(c);
-            if (!wire_fill(w)) {
-                lost(c);
-                return false;
-            }
+    if (d->unstuffer.at == UNSTUFF_END)
+        return false;
+    if (w->in_start == w->in_end) {
+        before_waiting(c);
+        if (!wire_fill(w)) {
+            if (w->error == ETIMEDOUT && d->lone_dot)
+                w->error = EILSEQ;
+            return false;
         }
-        uint64_t before = u->octets;
-        w->in_start += pop3_unstuff(u, w->input + w->in_start, w->in_end - w->in_start, text, &made);
-        take(to, text, made);
-        c->progress.octets += u->octets - before;
-        progress_paint(c);
     }
+    w->in_start += pop3_unstuff(&d->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
+                                (unsigned char *)text, &made);
+    *piece = (struct span){text, text + made};
+    d->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
+        && (made == 2 || piece->end[-3] == '\n');
+    c->progress.octets += d->unstuffer.octets - before;
+    progress_paint(c);
     return true;
 }
 
-/* What a body is shown with. */
-struct shown {
-    struct client *client;
-    struct visible visible;
-};
-
-static void
-take_to_screen(void *to, const unsigned char *octets, size_t length)
+/* Returns true if the message that was read is complete. */
+static bool
+download_complete(const struct download *d)
 {
-    struct shown *shown = to;
-
-    show(shown->client, &shown->visible, octets, length);
+    return d->unstuffer.at == UNSTUFF_END;
 }
 
-/* Shows the lines behind a status line. */
+/* Shows the message behind a status line as it comes: line by line, a long line in pieces. */
 static void
 show_body(struct client *c)
 {
-    struct pop3_unstuffer u = {.octets = 0};
-    struct shown shown = {.client = c};
+    struct download d = {.lone_dot = false};
+    struct text text = {0};
+    struct span piece;
 
-    get_body(c, &u, take_to_screen, &shown);
+    while (read_piece(c, &d, &piece)) {
+        text_add(&text, piece.at, span_length(piece));
+
+        struct span all = text_span(&text);
+        const char *cut = download_complete(&d) ? all.end : whole_end(all);
+
+        if (c->server.in_start == c->server.in_end)
+            cut = whole_end((struct span){cut, all.end});   /* more may never come */
+
+        size_t shown = (size_t)(cut - all.at);
+        print_bytes(c, (struct span){all.at, cut});
+        text.length -= shown;
+        memmove(text.bytes, text.bytes + shown, text.length);
+    }
+    print_bytes(c, text_span(&text));
+    text_free(&text);
 }
 
 /*
- * Shows what the server says without having been asked, and whether it has gone. Waits for nothing. A person
- * can judge what that was; a script's next command might take it for its answer, so there it is the end, but
- * for the -ERR with which a server takes its leave.
+ * Reads a line of LIST, UIDL or CAPA. Returns false after the final dot, or if the wire has
+ * failed. No message can be cut off here, so LF alone ends a line, too: some test servers send it.
+ */
+static bool
+read_list_line(struct client *c, char **line, size_t *length)
+{
+    for (;;) {
+        if (wire_stopped(&c->server, wire_clock()))
+            return wire_fail(&c->server, EINTR);    /* however fast the lines come */
+        if (!has_line(&c->server))
+            before_waiting(c);
+        switch (wire_line(&c->server, LIST_LINE_MAX, line, length)) {
+        case WIRE_NO_LINE:
+            return false;
+        case WIRE_LINE_TOO_LONG:
+            fail(c, "a line of the list is too long; it is left out");
+            continue;
+        case WIRE_LINE:
+            if (**line != '.')
+                return true;
+            ++*line;            /* byte-stuffing */
+            return --*length > 0;
+        }
+    }
+}
+
+/*
+ * Shows what the server sent unasked, and notices that it has gone. Waits for nothing. A person
+ * can judge what that was. A script's next command might take it for its answer: there it ends the
+ * session, except for the -ERR with which a server announces that it closes.
  */
 static void
 hear_server(struct client *c)
 {
-    struct pollfd ready = {.fd = c->server.in, .events = POLLIN, .revents = 0};
     char *line;
     size_t length;
 
-    for (int i = 0; i < 2 && c->server.error == 0; i++) {       /* one read, or one that talks on is never left */
-        while (memchr(c->server.input + c->server.in_start, '\n', c->server.in_end - c->server.in_start) != NULL) {
-            if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE ||
-                (c->noops > 0 && c->noops-- > 0))
-                continue;
-            show_line(c, line, length);
-            if (!c->at_terminal && !has_status(line, "-ERR"))
-                wire_fail(&c->server, EBADMSG);
-        }
-        if (i == 0 && (poll(&ready, 1, 0) <= 0 || !wire_fill(&c->server)))
-            break;
-    }
-    if (c->server.error != 0)
-        lost(c);
-}
-
-/* Ends the connection, from the client's side or after the server's, and the command of -x with it. */
-static void
-hang_up(struct client *c)
-{
-    close(c->server.in);
-    if (c->server.out != c->server.in)
-        close(c->server.out);
-    if (c->child > 0)
-        end_command(c);
-}
-
-/* ---- 11. Commands ------------------------------------------------------------------------------------- */
-
-/* Reads the lines of a LIST, number and size, and shows them too if they were asked for. */
-struct listing {
-    struct shown shown;
-    bool show, full;
-    char line[64];              /* as much of it as numbers can need */
-    size_t length;
-};
-
-static void
-take_to_listing(void *to, const unsigned char *octets, size_t length)
-{
-    struct listing *l = to;
-    struct client *c = l->shown.client;
-
-    if (l->show)
-        take_to_screen(&l->shown, octets, length);
-    for (size_t i = 0; i < length && !l->full; i++) {
-        if (octets[i] != '\n') {
-            if (l->length < sizeof l->line - 1)
-                l->line[l->length++] = (char)octets[i];
+    if (c->server.error == 0 && wait_ready(&c->server.in, 1, false, 0, NULL) > 0)
+        wire_fill(&c->server);  /* once: a server that sends on and on is heard later */
+    while (has_line(&c->server)) {
+        if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE
+            || (c->noops > 0 && c->noops-- > 0))
             continue;
-        }
-
-        char *rest = NULL, *number, *size;
-        uint64_t value = 0, octets_there = 0;
-
-        l->line[l->length] = '\0';
-        l->length = 0;
-        number = strtok_r(l->line, " \t", &rest);
-        size = strtok_r(NULL, " \t", &rest);
-        if (number != NULL && pop3_number(number, UINT32_MAX, &value) && value > 0) {
-            bool known = size != NULL && pop3_number(size, INT64_MAX, &octets_there);
-
-            l->full = c->there.count == MESSAGES_MAX ||
-                      !numbers_put(&c->there, (uint32_t)value, known ? (int64_t)octets_there : -1);
-        }
+        print_status(c, line, length);
+        if (!c->at_terminal && !has_status(line, "-ERR"))
+            wire_fail(&c->server, EBADMSG);
     }
 }
 
-/* Reads the lines behind LIST's status line into c->there. Returns false, having said why, when that fails. */
-static bool
-read_listing(struct client *c, bool show)
-{
-    struct pop3_unstuffer u = {.octets = 0};
-    struct listing listing = {.shown = {.client = c}, .show = show};
+/* ---- 7. Saving ------------------------------------------------------------------------------- */
 
-    c->there.count = 0;
-    c->listed = get_body(c, &u, take_to_listing, &listing) && !listing.full;
-    if (listing.full)
-        fail(c, "the list of messages is too long");
-    return c->listed;
-}
+/*
+ * A message is written to a file with a hidden name. When it is complete it waits for others of
+ * the same command, because the disk takes far longer for one after the other than for all of
+ * them at once: save_commit() has their content written, then gives each its name, then has the
+ * directory written. Only then are they reported as saved.
+ */
 
-/* Asks which messages there are that are not marked. Returns false when that is not to be known. */
-static bool
-list_messages(struct client *c)
-{
-    send_line(c, "LIST", 4);
-    return get_status(c, NONE) && read_listing(c, false);
-}
-
-/* Returns how many characters must be changed, added, dropped or exchanged to make one word of another; 3: many. */
-static size_t
-distance(const char *a, const char *b)
-{
-    size_t before[3][12] = {{0}}, m = strlen(a), n = strlen(b);
-
-    if (m > 10 || n > 10)
-        return 3;
-    for (size_t i = 0; i <= m; i++) {
-        size_t *row = before[i % 3], *last = before[(i + 2) % 3], *earlier = before[(i + 1) % 3];
-
-        for (size_t j = 0; j <= n; j++) {
-            bool same = i > 0 && j > 0 && a[i - 1] == b[j - 1];
-            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-
-            row[j] = i == 0 ? j : j == 0 ? i : last[j - 1] + !same;
-            if (i > 0 && last[j] + 1 < row[j])
-                row[j] = last[j] + 1;
-            if (j > 0 && row[j - 1] + 1 < row[j])
-                row[j] = row[j - 1] + 1;
-            if (swapped && earlier[j - 2] + 1 < row[j])
-                row[j] = earlier[j - 2] + 1;
-        }
-    }
-    return before[m % 3][n] < 3 ? before[m % 3][n] : 3;
-}
-
-/* Suggests the command that a refused word was probably meant to be. */
+/* Records errno as the error of a message, if it is the first one. */
 static void
-hint(struct client *c, const char *word)
+save_error(struct saving *s)
 {
-    const char *best = NULL;
-    size_t least = 2;
-    char upper[12] = "";
-
-    for (size_t i = 0; i < sizeof upper - 1 && word[i] != '\0'; i++)
-        upper[i] = word[i] >= 'a' && word[i] <= 'z' ? (char)(word[i] - 'a' + 'A') : word[i];
-    for (int verb = 0; verb < POP3_VERBS + 2; verb++) {
-        const char *name = verb < POP3_VERBS ? pop3_commands[verb].name : verb == POP3_VERBS ? "SHOW" : "HELP";
-
-        if (distance(upper, name) < least) {
-            least = distance(upper, name);
-            best = name;
-        }
-    }
-    if (best != NULL)
-        tell(c, "Did you mean %s?", best);
-    else if (c->at_terminal)
-        tell(c, "HELP lists the commands.");
+    if (s->error == 0)
+        s->error = errno != 0 ? errno : EIO;
 }
 
-/* Sends a line as it was typed and shows the answer, with what follows it if the command has that. */
-static void
-do_plain(struct client *c, const char *line, const struct pop3_request *typed)
-{
-    const struct pop3_command *command = &pop3_commands[typed->verb < POP3_VERBS ? typed->verb : POP3_NOOP];
-    bool body = command->body == BODY || (command->body == BODY_IF_ALONE && typed->count == 0);
-    bool failed = c->failed;
-
-    if (strlen(line) > POP3_COMMAND_MAX - 2) {
-        fail(c, "that is too long for POP3: a command has at most %d octets", POP3_COMMAND_MAX - 2);
-        return;
-    }
-    c->user_given = typed->verb == POP3_USER;
-    send_line(c, line, strlen(line));
-    if (!get_status(c, EVERY)) {
-        if (typed->verb == POP3_VERBS && has_status(c->status, "+") && !c->over)
-            c->failed = failed;         /* the next line typed is what it asks for */
-        if (typed->verb == POP3_VERBS && has_status(c->status, "-ERR") && !c->over)
-            hint(c, typed->word);
-        return;
-    }
-    if (typed->verb == POP3_LIST && body)
-        read_listing(c, true);
-    else if (body)
-        show_body(c);
-    if (typed->verb == POP3_RSET) {
-        c->marked.count = 0;
-        c->listed = false;
-    }
-}
-
-/* Adds a number that is not in the list yet. Returns false, having said so, when there is no memory. */
+/* Has a file or directory written to disk. Some file systems cannot do that for directories. */
 static bool
-add_number(struct client *c, struct numbers *list, struct numbers *seen, uint32_t number)
+sync_descriptor(int fd)
 {
-    size_t known = numbers_find(&c->there, number);
-    bool there = c->listed && known < c->there.count && c->there.list[known].number == number;
+    return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
+}
 
-    if (numbers_have(seen, number))
+/*
+ * Has the name of a new directory written to disk, which its parent holds. A parent that may be
+ * written to and not read cannot be synced alone.
+ */
+static bool
+sync_parent(const char *path)
+{
+    char parent[PATH_MAX];
+    int fd, error;
+    bool synced;
+
+    snprintf(parent, sizeof parent, "%s/..", path);
+    fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES) {
+        sync();
         return true;
-    if (numbers_put(seen, number, -1) && numbers_append(list, number, there ? c->there.list[known].octets : -1))
-        return true;
-    fail(c, "no memory for so many messages");
+    }
+    if (fd < 0)
+        return false;
+    synced = sync_descriptor(fd);
+    error = errno;
+    close(fd);
+    errno = error;
+    return synced;
+}
+
+/*
+ * Makes a directory if there is none. One that was made is on disk, or removed again. Returns
+ * false with errno set if that fails.
+ */
+static bool
+make_directory(const char *path)
+{
+    bool made = mkdir(path, S_IRWXU) == 0;
+    int error = errno;
+
+    if (made ? sync_parent(path) : error == EEXIST || access(path, F_OK) == 0)
+        return true;            /* one that exists may also be refused with EROFS and the like */
+    if (made) {
+        error = errno;
+        rmdir(path);
+    }
+    errno = error;
     return false;
 }
 
-/* Adds what there is from first to last, without what is marked. Returns false when there is no memory. */
-static bool
-add_range(struct client *c, struct numbers *list, struct numbers *seen, uint32_t first, uint32_t last)
+/*
+ * Opens the directory for messages, which is made with its parents if it does not exist. Returns
+ * -1 with errno set if that fails.
+ */
+static int
+open_directory(const char *path)
 {
-    for (size_t i = numbers_find(&c->there, first); i < c->there.count && c->there.list[i].number <= last; i++)
-        if (!add_number(c, list, seen, c->there.list[i].number))
-            return false;
+    char part[PATH_MAX - 3], *slash = part;     /* sync_parent() adds three bytes */
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    snprintf(part, sizeof part, "%s", path);
+    while (*slash != '\0' && (slash = strchr(slash + 1, '/')) != NULL) {
+        *slash = '\0';
+        if (!make_directory(part))
+            return -1;
+        *slash = '/';
+    }
+    return make_directory(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+/*
+ * Opens a hidden file for a message in the directory path, which the first message of a command
+ * opens. Errors wait in s->error, those of the directory as well.
+ */
+static void
+save_open(struct savings *all, struct saving *s, const char *path, uint64_t number)
+{
+    if (!all->opened) {
+        all->opened = true;
+        all->directory = open_directory(path);
+        all->error = errno;
+    }
+    *s = (struct saving){.number = number, .file = -1};
+    for (int i = 0; all->directory >= 0 && s->file < 0 && i < 100; i++) {
+        snprintf(s->temporary, sizeof s->temporary, ".%" PRIu64 ".%ld-%d", number,
+                 (long)getpid(), i);
+        s->file = openat(all->directory, s->temporary,
+                         O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+        if (s->file < 0 && errno != EEXIST)
+            break;
+    }
+    if (s->file < 0) {
+        s->temporary[0] = '\0';
+        errno = all->directory < 0 ? all->error : errno;
+        save_error(s);
+    }
+}
+
+/* Writes a piece of a message. After an error the rest of it is only read from the server. */
+static void
+save_piece(struct saving *s, struct span piece)
+{
+    while (piece.at < piece.end && s->error == 0) {
+        ssize_t count = write(s->file, piece.at, span_length(piece));
+
+        if (count > 0)
+            piece.at += count;
+        else if (count == 0 || errno != EINTR)
+            save_error(s);
+    }
+}
+
+/*
+ * Returns true if a file of the directory has the same content as an open one. It is on disk then,
+ * whoever wrote it: it is about to be called saved.
+ */
+static bool
+same_content(int directory, const char *name, int file)
+{
+    int other = openat(directory, name,
+                       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    char a[16 * 1024], b[sizeof a];
+    struct stat ours, theirs;
+    off_t offset = 0;
+    bool same = false;
+
+    if (other >= 0 && fstat(other, &theirs) == 0 && fstat(file, &ours) == 0)
+        same = S_ISREG(theirs.st_mode) && ours.st_size == theirs.st_size;
+    while (same && offset < ours.st_size) {
+        ssize_t count = pread(file, a, sizeof a, offset);
+
+        same = count > 0 && pread(other, b, (size_t)count, offset) == count
+            && memcmp(a, b, (size_t)count) == 0;
+        offset += count;
+    }
+    same = same && fsync(other) == 0;
+    if (other >= 0)
+        close(other);
+    return same;
+}
+
+/*
+ * Renames a file. Returns 0, or -1 with errno set: EEXIST if the name is taken. Nothing is ever
+ * overwritten: a link cannot, and neither can the rename of Linux and macOS for file systems
+ * without links. Where both are missing an empty file reserves the name first.
+ */
+static int
+rename_new(int directory, const char *from, const char *to)
+{
+    int fd;
+
+    if (linkat(directory, from, directory, to, 0) == 0) {
+        unlinkat(directory, from, 0);
+        return 0;
+    }
+    if (errno == EEXIST)
+        return -1;
+#ifdef SYS_renameat2
+    if (syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */) == 0)
+        return 0;
+#elif defined RENAME_EXCL && !defined POSIX_ONLY
+    if (renameatx_np(directory, from, directory, to, RENAME_EXCL) == 0)
+        return 0;
+#endif
+    if (errno == EEXIST)
+        return -1;
+    fd = openat(directory, to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                S_IRUSR | S_IWUSR);
+    if (fd < 0)
+        return -1;
+    close(fd);
+    if (renameat(directory, from, directory, to) == 0)
+        return 0;
+
+    int error = errno;
+    unlinkat(directory, to, 0);
+    errno = error;
+    return -1;
+}
+
+/*
+ * Gives a complete message the first free name of n.eml, n-1.eml, n-2.eml ..., unless a file
+ * before that has the same content.
+ */
+static void
+save_name(struct savings *all, struct saving *s)
+{
+    for (unsigned i = 0; s->error == 0; i++) {
+        snprintf(s->name, sizeof s->name, i == 0 ? "%" PRIu64 ".eml" : "%" PRIu64 "-%u.eml",
+                 s->number, i);
+        if (rename_new(all->directory, s->temporary, s->name) == 0) {
+            s->temporary[0] = '\0';
+            return;
+        }
+        if (errno != EEXIST)
+            save_error(s);
+        else if (same_content(all->directory, s->name, s->file)) {
+            s->already = true;
+            return;
+        }
+    }
+}
+
+/* Removes what is left of a message that was not saved, and closes its file. */
+static void
+save_close(struct savings *all, struct saving *s)
+{
+    if (s->temporary[0] != '\0')
+        unlinkat(all->directory, s->temporary, 0);
+    if (s->file >= 0 && close(s->file) != 0)
+        save_error(s);
+}
+
+/*
+ * Says what became of a message. One that is shorter than the server announced is kept, but counts
+ * as failed: a server that does not stuff a dot at the very start of a message cuts it off there.
+ */
+static void
+save_report(struct client *c, const struct saving *s)
+{
+    struct message *m = message_find(c, s->number);
+    const char *directory = c->settings->directory;
+
+    if (s->status.length > 0)
+        print_status(c, s->status.bytes, s->status.length);
+    if (s->error != 0) {
+        fail(c, "message %" PRIu64 " is not saved: %s: %s; -d names another directory", s->number,
+             directory, strerror(s->error));
+        return;
+    }
+    *(s->already ? &c->savings.already : &c->savings.saved) += 1;
+    c->savings.octets += s->octets;
+    print_line(c, "%s %s/%s (%" PRIu64 " octets)", s->already ? "already saved as" : "saved",
+               directory, s->name, s->octets);
+    if (s->announced && s->expected > s->octets) {
+        fail(c, "the server said that message %" PRIu64 " has %" PRIu64 " octets: some may be "
+             "missing", s->number, s->expected);
+        return;
+    }
+    if (m != NULL)
+        m->unsaved = false;
+    if (s->announced && s->expected < s->octets)
+        warn(c, "the server said that message %" PRIu64 " has %" PRIu64 " octets", s->number,
+             s->expected);
+    else if (!s->announced && m != NULL && m->listed && m->octets >= 0
+             && (uint64_t)m->octets != s->octets)
+        warn(c, "the server listed message %" PRIu64 " with %" PRId64 " octets", s->number,
+             m->octets);
+}
+
+/*
+ * Saves the messages that are complete, and reports each. syncfs() writes everything at once;
+ * then each fsync() has little left to do. It stays: not every file system does with syncfs() what
+ * it says, or reports an error there.
+ */
+static void
+save_commit(struct client *c)
+{
+    struct savings *all = &c->savings;
+    struct saving *end = all->list + all->count;
+    bool named = false;
+
+#ifdef SYS_syncfs
+    if (all->count > 2)
+        syscall(SYS_syncfs, (long)all->directory);
+#endif
+    for (struct saving *s = all->list; s < end; s++)
+        if (s->error == 0 && fsync(s->file) != 0)
+            save_error(s);
+    for (struct saving *s = all->list; s < end; s++) {
+        save_name(all, s);
+        named = named || s->error == 0;
+    }
+    if (named && !sync_descriptor(all->directory)) {
+        int error = errno;
+
+        for (struct saving *s = all->list; s < end; s++) {
+            if (s->error == 0 && !s->already)
+                unlinkat(all->directory, s->name, 0);
+            errno = error;
+            save_error(s);
+        }
+    }
+    for (struct saving *s = all->list; s < end; s++) {
+        save_close(all, s);
+        save_report(c, s);
+        text_free(&s->status);
+    }
+    all->count = 0;
+}
+
+/* Prepares for the messages of one command. */
+static void
+save_begin(struct client *c)
+{
+    struct savings *all = &c->savings;
+    struct rlimit files;
+
+    *all = (struct savings){.directory = -1};
+    all->most = SAVE_TOGETHER;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < SAVE_TOGETHER)
+        all->most = (size_t)files.rlim_cur / 4;
+}
+
+/* Saves what is complete, and closes the directory. */
+static void
+save_end(struct client *c)
+{
+    save_commit(c);
+    if (c->savings.directory >= 0)
+        close(c->savings.directory);
+    c->savings.directory = -1;
+}
+
+/* ---- 8. Reading a message -------------------------------------------------------------------- */
+
+/*
+ * SHOW takes a message whole, mapped from a file, and goes from text to text:
+ *
+ *     message -> header and body -> parts -> the parts to show; then for each of them
+ *     transfer encoding -> UTF-8 -> (HTML) -> visible text -> lines that fit
+ *
+ * A text is truncated before it is decoded, and an attachment is only measured, so memory does
+ * not depend on the message. What it says about itself may be wrong or a trap: malformed input
+ * is shown as well as possible, with a note, and nothing that is text is dropped.
+ */
+enum {
+    SHOW_TEXT = 12 * 1024 * 1024,   /* bytes of a text that are decoded */
+    SHOW_FIELD = 64 * 1024,     /* bytes of a header field that are decoded */
+    SHOW_PARTS = 250,           /* parts of a message */
+    SHOW_DEPTH = 20,            /* how deep they may be nested */
+    SHOW_BARS = 4,              /* at most so many bars mark a message within others */
+    SHOW_COLUMNS = 500          /* the widest page */
+};
+
+static const char blanks[] = " \t\r\n\f";
+static const struct span no_span = {"", ""};
+
+static char
+lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool
+is_alnum(char c)
+{
+    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z');
+}
+
+/* Returns true if c is one of a string's characters. */
+static bool
+is_in(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
+/*
+ * Returns true if a span begins with one of the words in a list, whatever its own case; with
+ * whole, if it is one. The list is in lower case, with | between its words.
+ */
+static bool
+matches(struct span s, const char *list, bool whole)
+{
+    for (size_t size; *list != '\0'; list += size + (list[size] == '|')) {
+        const char *at = s.at;
+
+        size = strcspn(list, "|");
+        while (at < s.end && (size_t)(at - s.at) < size && lower(*at) == list[at - s.at])
+            at++;
+        if ((size_t)(at - s.at) == size && (!whole || at == s.end))
+            return true;
+    }
+    return false;
+}
+
+static bool
+begins(struct span s, const char *list)
+{
+    return matches(s, list, false);
+}
+
+static bool
+is_word(struct span s, const char *list)
+{
+    return matches(s, list, true);
+}
+
+/* Returns where a word in lower case stands first, or NULL. */
+static const char *
+find(struct span s, const char *word)
+{
+    for (; s.at < s.end; s.at++)
+        if (lower(*s.at) == *word && begins(s, word))
+            return s.at;
+    return NULL;
+}
+
+/* Takes the longest start that consists of characters of a set, or of others. */
+static struct span
+take(struct span *s, const char *set, bool others)
+{
+    struct span taken = {s->at, s->at};
+
+    while (s->at < s->end && is_in(*s->at, set) != others)
+        s->at++;
+    taken.end = s->at;
+    return taken;
+}
+
+static struct span
+trim_end(struct span s)
+{
+    while (s.end > s.at && is_in(s.end[-1], blanks))
+        s.end--;
+    return s;
+}
+
+static struct span
+trim(struct span s)
+{
+    take(&s, blanks, false);
+    return trim_end(s);
+}
+
+/* Returns the first bytes of a span, at most so many. */
+static struct span
+limit(struct span s, size_t most)
+{
+    return (struct span){s.at, span_length(s) > most ? s.at + most : s.end};
+}
+
+/* Takes the next line, without its end: LF and any CRs before it. Returns false if none is left. */
+static bool
+next_line(struct span *rest, struct span *line)
+{
+    const char *lf = memchr(rest->at, '\n', span_length(*rest));
+
+    if (rest->at == rest->end)
+        return false;
+    *line = (struct span){rest->at, lf != NULL ? lf : rest->end};
+    rest->at = lf != NULL ? lf + 1 : rest->end;
+    while (line->end > line->at && line->end[-1] == '\r')
+        line->end--;
     return true;
 }
 
-/* Reads a word of a list: n, or n-m. */
-static bool
-read_range(const char *word, uint64_t *first, uint64_t *last)
-{
-    char text[24];
-    const char *dash = strchr(word, '-');
-    size_t length = dash != NULL ? (size_t)(dash - word) : strlen(word);
+/* -- Transfer encodings (RFC 2045 section 6) -- */
 
-    if (length >= sizeof text)
-        return false;
-    memcpy(text, word, length);
-    text[length] = '\0';
-    if (!pop3_number(text, UINT32_MAX, first))
-        return false;
-    *last = *first;
-    return dash == NULL || pop3_number(dash + 1, UINT32_MAX, last);
-}
-
-/*
- * Reads the arguments of a command that takes several messages: numbers, ranges and *. Returns false, having
- * said why, when they name nothing that can be asked for; nothing was sent then but a LIST.
- */
-static bool
-read_numbers(struct client *c, const char *arguments, struct numbers *list)
-{
-    char words[TYPED_MAX + 1], *rest = words, *word;
-    struct numbers seen = {.list = NULL};
-    bool good = true, asked = false;
-
-    snprintf(words, sizeof words, "%s", arguments);
-    while (good && (word = strtok_r(rest, " \t", &rest)) != NULL) {
-        uint64_t first = 0, last = 0;
-        bool all = strcmp(word, "*") == 0;
-
-        if (!all && (!read_range(word, &first, &last) || (first == 0 && strchr(word, '-') != NULL))) {
-            fail(c, "%s is no message number, range such as 2-5, or *; nothing was sent", word);
-            good = false;
-        } else if (first > last) {
-            fail(c, "%s runs backwards; nothing was sent", word);
-            good = false;
-        } else if (!all && strchr(word, '-') == NULL) {
-            good = add_number(c, list, &seen, (uint32_t)first);     /* whether it is there the server knows */
-        } else if (asked || (good = asked = list_messages(c))) {
-            uint32_t top = c->there.count > 0 ? c->there.list[c->there.count - 1].number : 0;
-
-            if (c->marked.count > 0 && c->marked.list[c->marked.count - 1].number > top)
-                top = c->marked.list[c->marked.count - 1].number;
-            if (last > top) {
-                fail(c, "%s goes past the last message, which is %" PRIu32 "; nothing was sent", word, top);
-                good = false;
-            }
-            good = good && add_range(c, list, &seen, (uint32_t)first, all ? UINT32_MAX : (uint32_t)last);
-        } else if (!c->over) {
-            show_line(c, c->status, strlen(c->status));
-        }
-    }
-    if (good && list->count == 0)
-        tell(c, c->marked.count > 0 ? "all of them are marked; RSET unmarks them" : "there is no message");
-    numbers_free(&seen);
-    return good;
-}
-
-/* Looks in the lines of CAPA's answer for PIPELINING (RFC 2449 section 6.8). */
-struct capability {
-    char line[16];
-    size_t length;
-    bool found;
+enum encoding {
+    ENCODING_NONE, ENCODING_QUOTED, ENCODING_BASE64, ENCODING_UU, ENCODING_UNKNOWN
 };
 
-static void
-take_to_capability(void *to, const unsigned char *octets, size_t length)
+static int
+base64_value(char c)
 {
-    struct capability *p = to;
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (is_digit(c))
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
 
-    for (size_t i = 0; i < length; i++) {
-        if (octets[i] != '\n') {
-            if (p->length < sizeof p->line)
-                p->line[p->length++] = (char)octets[i];
+/*
+ * Returns the part of a body that is base64. The first line with any other character ends it,
+ * and after the padding a line that is no whole number of groups: a mailing list's footer.
+ */
+static struct span
+base64_data(struct span body)
+{
+    struct span rest = body, line;
+    const char *end = body.at;
+    bool padded = false;
+
+    while (next_line(&rest, &line)) {
+        struct span data = trim(line);
+        size_t length = span_length(data);
+
+        for (; data.at < data.end && (base64_value(*data.at) >= 0 || *data.at == '='); data.at++)
+            padded = padded || *data.at == '=';
+        if (data.at < data.end || (padded && length % 4 != 0 && data.at[-1] != '='))
+            return (struct span){body.at, end};
+        end = length > 0 ? rest.at : end;
+    }
+    return body;
+}
+
+/*
+ * Decodes base64, ignoring other characters, until at least most bytes were made. Returns where
+ * it stopped. Bits that are left at a = are no byte.
+ */
+static const char *
+decode_base64(struct text *to, struct span from, size_t most)
+{
+    char *out = text_room(to, span_length(limit(from, most + 3)));
+    uint32_t bits = 0;
+    unsigned have = 0;
+    size_t made = 0;
+
+    for (; from.at < from.end && (made < most || have > 0); from.at++) {
+        int value = base64_value(*from.at);
+
+        if (*from.at == '=')
+            have = 0;
+        if (value < 0)
+            continue;
+        bits = bits << 6 | (uint32_t)value;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            out[made++] = (char)(bits >> have & 0xff);
+        }
+    }
+    to->length += made;
+    to->bytes[to->length] = '\0';
+    return from.at;
+}
+
+static int
+hex_value(char c)
+{
+    if (is_digit(c))
+        return c - '0';
+    return lower(c) >= 'a' && lower(c) <= 'f' ? lower(c) - 'a' + 10 : -1;
+}
+
+/*
+ * Decodes quoted-printable, or with % as the sign of an escape what RFC 2231 has, until most
+ * bytes were made. Returns where it stopped. In an encoded word _ is a blank. A sign that begins
+ * neither an escape nor a soft line break stands for itself.
+ */
+static const char *
+decode_escapes(struct text *to, struct span from, size_t most, char sign, bool word)
+{
+    char *start = text_room(to, span_length(limit(from, most))), *out = start;
+
+    while (from.at < from.end && (size_t)(out - start) < most) {
+        struct span rest = {from.at + 1, from.end};
+
+        if (*from.at != sign) {
+            *out++ = word && *from.at == '_' ? ' ' : *from.at;
+        } else if (span_length(rest) >= 2 && hex_value(rest.at[0]) >= 0
+                   && hex_value(rest.at[1]) >= 0) {
+            *out++ = (char)(hex_value(rest.at[0]) * 16 + hex_value(rest.at[1]));
+            rest.at += 2;
+        } else if (take(&rest, " \t\r", false), rest.at < rest.end && *rest.at == '\n') {
+            rest.at++;
+        } else {
+            *out++ = sign;
+            rest.at = from.at + 1;
+        }
+        from = rest;
+    }
+    to->length += (size_t)(out - start);
+    to->bytes[to->length] = '\0';
+    return from.at;
+}
+
+/* Returns the bytes that a line of uuencoded data stands for, -1 if it is none. */
+static int
+uu_length(struct span line)
+{
+    int bytes = line.at < line.end ? (*line.at - ' ') & 0x3f : 0;
+    size_t characters = (size_t)(bytes + 2) / 3 * 4 + 1;
+
+    for (const char *at = line.at; at < line.end; at++)
+        if (*at < ' ' || *at > '`')
+            return -1;
+    return span_length(line) > characters + 1 || span_length(line) + 3 < characters ? -1 : bytes;
+}
+
+/*
+ * Finds the next uuencoded file in a text: "begin MODE NAME", lines of data, "end". Returns false
+ * if there is none. before and what is left of the text are not part of it.
+ */
+static bool
+next_uu(struct span *text, struct span *before, struct span *name, struct span *data)
+{
+    struct span rest = *text, line;
+
+    while (next_line(&rest, &line)) {
+        *before = (struct span){text->at, line.at};
+        if (!begins(line, "begin "))
+            continue;
+        line.at += 6;
+        if (span_length(take(&line, "01234567", false)) < 3)
+            continue;
+        *name = trim(line);
+        *data = (struct span){rest.at, rest.at};
+        while (next_line(&rest, &line) && uu_length(line) > 0 && !is_word(line, "end"))
+            data->end = rest.at;
+        while (uu_length(line) == 0 && next_line(&rest, &line))
+            continue;
+        if (data->end > data->at && name->at < name->end) {
+            text->at = is_word(line, "end") ? rest.at : data->end;
+            return true;
+        }
+        rest.at = data->at;
+    }
+    *before = *text;
+    return false;
+}
+
+/*
+ * Decodes a body until about most bytes were made. Returns where it stopped. From a text with
+ * uuencoded files in it only the text is taken.
+ */
+static const char *
+decode_transfer(struct text *to, struct span from, enum encoding encoding, size_t most)
+{
+    struct span all = from, before, name, data;
+
+    if (encoding == ENCODING_BASE64)
+        return decode_base64(to, from, most);
+    if (encoding == ENCODING_QUOTED)
+        return decode_escapes(to, from, most, '=', false);
+    from = limit(from, most);
+    while (encoding == ENCODING_UU && next_uu(&from, &before, &name, &data))
+        text_add(to, before.at, span_length(before));
+    text_add(to, from.at, span_length(from));
+    return limit(all, most).end;
+}
+
+/* Returns the size of a body without its transfer encoding. Nothing is kept. */
+static uint64_t
+decoded_size(struct span from, enum encoding encoding)
+{
+    struct text block = {NULL, 0, 0};
+    struct span line;
+    uint64_t size = 0;
+
+    while (encoding == ENCODING_UU && next_line(&from, &line))
+        size += uu_length(line) > 0 ? (uint64_t)uu_length(line) : 0;
+    if (encoding == ENCODING_BASE64)
+        from = base64_data(from);
+    for (; from.at < from.end; size += block.length) {
+        text_clear(&block);
+        from.at = decode_transfer(&block, from, encoding, 64 * 1024);
+    }
+    text_free(&block);
+    return size;
+}
+
+/* -- Charsets -- */
+
+/* What the bytes 0x80 to 0x9f mean in windows-1252; 0: nothing. */
+static const uint16_t windows_1252[32] = {
+    0x20ac, 0, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152,
+    0, 0x17d, 0, 0, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161,
+    0x203a, 0x153, 0, 0x17e, 0x178,
+};
+
+/*
+ * The charsets that mail is written in. Names are compared by their letters and digits alone,
+ * "x-" is skipped, windows and ibm are cp; a * stands for digits on both sides. Where a larger
+ * charset is commonly used under a smaller one's name, the larger one is meant; alternatives are
+ * for systems that lack the first. "" needs no conversion, 1252 is converted here. No message
+ * gets at the other converters of the system: hardly anybody tests them.
+ */
+static const struct { const char *names, *meant; } charsets[] = {
+    {"utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown", ""},
+    {"iso88591|isolatin1|latin1|cp1252", "1252"}, {"iso88598i|iso88598e", "ISO-8859-8"},
+    {"iso88599|latin5", "CP1254"}, {"iso885911|tis620|cp874", "CP874|TIS-620"},
+    {"latin2|isolatin2", "ISO-8859-2"}, {"latin9", "ISO-8859-15"}, {"iso8859*", "ISO-8859-*"},
+    {"cp125*", "CP125*"}, {"cp85*", "CP85*"}, {"cp437", "CP437"}, {"cp866", "CP866"},
+    {"koi8r", "KOI8-R"}, {"koi8u", "KOI8-U"}, {"macintosh|macroman", "MACINTOSH"},
+    {"maccyrillic", "MAC-CYRILLIC|MACCYRILLIC"}, {"iso2022jp|iso2022jpms", "ISO-2022-JP"},
+    {"eucjp", "EUC-JP-MS|EUC-JP"}, {"shiftjis|sjis|mskanji|cp31j|cp932", "CP932|SHIFT_JIS"},
+    {"iso2022kr", "ISO-2022-KR"}, {"euckr|ksc56011987|ksc5601|cp949", "CP949|EUC-KR"},
+    {"gb2312|gb2312charset|gbk|cp936|euccn|gb18030", "GB18030|GBK"}, {"hzgb2312", "HZ"},
+    {"big5|chinesebig5", "BIG5"}, {"cp950", "CP950|BIG5"}, {"big5hkscs", "BIG5-HKSCS|BIG5"},
+    {"utf7|unicode11utf7", "UTF-7"}, {"utf16", "UTF-16"}, {"utf16le", "UTF-16LE"},
+    {"utf16be", "UTF-16BE"},
+};
+
+/*
+ * Finds a charset by the name that a message uses. Returns false if it has a name that is not
+ * known. meant becomes what the system calls it, "" if it needs no conversion.
+ */
+static bool
+charset_find(struct span name, char *meant, size_t room)
+{
+    bool none = name.at == name.end;
+    char key[40] = "";
+    size_t length = 0;
+
+    meant[0] = '\0';
+    name.at += begins(name, "x-") ? 2 : 0;
+    if (begins(name, "windows") || begins(name, "ibm")) {
+        name.at += lower(*name.at) == 'w' ? 7 : 3;
+        length = (size_t)snprintf(key, sizeof key, "cp");
+    }
+    for (; name.at < name.end && !is_in(*name.at, ":/") && length + 1 < sizeof key; name.at++)
+        if (is_alnum(*name.at))
+            key[length++] = lower(*name.at);
+    key[length] = '\0';
+    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++) {
+        const char *names = charsets[i].names;
+        size_t same = strcspn(names, "*");
+        bool star = names[same] == '*';
+
+        if (star ? strncmp(key, names, same) != 0 || !is_digit(key[same])
+                || key[same + strspn(key + same, "0123456789")] != '\0'
+            : !is_word(string_span(key), names))
+            continue;
+        snprintf(meant, room, "%.*s%s", (int)strcspn(charsets[i].meant, "*"), charsets[i].meant,
+                 star ? key + same : "");
+        return true;
+    }
+    return none;
+}
+
+/* Counts the characters in UTF-8 that are not ASCII, and the bytes that are no UTF-8. */
+static void
+count_utf8(struct span s, size_t *characters, size_t *invalid)
+{
+    uint32_t c;
+
+    for (*characters = *invalid = 0; s.at < s.end; ) {
+        int size = utf8_read((const unsigned char *)s.at, span_length(s), &c);
+
+        *characters += size > 1;
+        *invalid += size <= 0;
+        s.at += size > 0 ? size : 1;
+    }
+}
+
+/*
+ * Appends bytes as windows-1252; with mixed, only those that are no UTF-8, unless a line has more
+ * of them than characters. Bytes that mean nothing stay as they are.
+ */
+static void
+from_windows_1252(struct text *to, struct span from, bool mixed)
+{
+    size_t characters, invalid;
+    struct span line;
+
+    for (const char *end = from.at; from.at < from.end; from.at = end) {
+        const char *lf = memchr(from.at, '\n', span_length(from));
+
+        line = (struct span){from.at, lf != NULL ? lf + 1 : from.end};
+        end = line.end;
+        count_utf8(line, &characters, &invalid);
+        while (line.at < line.end) {
+            uint32_t c = (unsigned char)*line.at;
+            int size = mixed && invalid <= characters
+                ? utf8_read((const unsigned char *)line.at, span_length(line), &c) : 0;
+
+            if (size <= 0 && c >= 0x80 && c < 0xa0)
+                c = windows_1252[c - 0x80];
+            if (size > 0 || c == 0)
+                text_add(to, line.at, size > 0 ? (size_t)size : 1);
+            else
+                to->length += utf8_write(c, text_room(to, 4));
+            line.at += size > 0 ? size : 1;
+        }
+    }
+    text_add(to, "", 0);
+}
+
+#ifdef HAS_ICONV
+/*
+ * Rewrites ISO-2022-JP as EUC-JP, which is the same with the high bit instead of escape
+ * sequences. The system's converters from EUC-JP know the half-width kana and NEC's additions
+ * that programs write in ISO-2022-JP without telling.
+ */
+static void
+jis_to_euc(struct text *to, struct span from)
+{
+    char set = 'B';             /* B, J: ASCII; @, $: two bytes; D: the additional ones; I: kana */
+
+    while (from.at < from.end) {
+        char *out = text_room(to, 3), *start = out;
+        size_t left = span_length(from);
+
+        if (*from.at == '\033' && left >= 3 && (from.at[1] == '(' || from.at[1] == '$')) {
+            bool more = left >= 4 && from.at[1] == '$' && from.at[2] == '(';
+
+            set = from.at[1] == '(' || more ? from.at[2 + more] : '$';
+            from.at += 3 + more;
             continue;
         }
-        p->found = p->found || (p->length == 10 && memcmp(p->line, "PIPELINING", 10) == 0);
-        p->length = 0;
+        bool high = *from.at > ' ' && *from.at < 0x7f;
+        bool pair = high && (set == '$' || set == '@' || set == 'D') && left >= 2
+            && from.at[1] > ' ' && from.at[1] < 0x7f;
+        if (high && (set == 'D' || set == 'I'))
+            *out++ = set == 'D' ? '\x8f' : '\x8e';
+        high = high && (pair || set == 'I');
+        for (int i = 0; i < 1 + pair; i++, from.at++)
+            *out++ = high ? (char)(*from.at | 0x80)
+                : ((unsigned char)*from.at & 0xe0) == 0x80 ? '\xff' : *from.at;
+        if (out[-1] == '\n')
+            set = 'B';
+        to->length += (size_t)(out - start);
     }
+    text_add(to, "", 0);
 }
 
-/* Finds out, once, whether commands may be sent before the earlier ones are answered. */
+/*
+ * Converts by the system. Returns false if it cannot. What means nothing becomes U+FFFD and is
+ * counted in *bad.
+ */
 static bool
-may_send_ahead(struct client *c)
+system_convert(struct text *to, struct span from, const char *meant, size_t *bad)
 {
-    struct pop3_unstuffer u = {.octets = 0};
-    struct capability pipelining = {.found = false};
-    bool failed = c->failed;
+    struct text euc = {NULL, 0, 0};
+    bool jis = strcmp(meant, "ISO-2022-JP") == 0;
+    iconv_t iconv_to = (iconv_t)-1;
 
-    if (c->pipelining >= 0)
-        return c->pipelining > 0;
-    send_line(c, "CAPA", 4);
-    if (get_status(c, NONE))
-        get_body(c, &u, take_to_capability, &pipelining);
-    else if (!c->over)
-        c->failed = failed;     /* an older server: no fault of anybody's */
-    c->pipelining = pipelining.found;
-    return pipelining.found;
+    for (meant = jis ? "EUC-JP-MS|EUC-JP" : meant; iconv_to == (iconv_t)-1 && *meant != '\0'; ) {
+        char name[40];
+
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(meant, "|"), meant);
+        iconv_to = iconv_open("UTF-8", name);
+        meant += strcspn(meant, "|");
+        meant += *meant == '|';
+    }
+    if (iconv_to == (iconv_t)-1)
+        return false;
+    if (jis) {
+        jis_to_euc(&euc, from);
+        from = text_span(&euc);
+    }
+    for (bool last = false; !last; ) {
+        enum { ROOM = 8192 };
+        char *in = (char *)(uintptr_t)from.at, *out = text_room(to, ROOM), *start = out;
+        size_t left = span_length(from), room = ROOM;
+
+        last = left == 0;       /* some converters keep a character for a mark that may follow */
+        if (iconv(iconv_to, last ? NULL : &in, &left, &out, &room) == (size_t)-1
+            && errno != E2BIG && left > 0 && room >= 4) {
+            out += utf8_write(0xfffd, out);
+            in++;
+            ++*bad;
+        }
+        from.at = last ? from.at : in;
+        to->length += (size_t)(out - start);
+    }
+    text_add(to, "", 0);
+    iconv_close(iconv_to);
+    text_free(&euc);
+    return true;
+}
+#endif
+
+/* Converts from what charset_find() found. Returns false if the system cannot. */
+static bool
+convert(struct text *to, struct span from, const char *meant, size_t *bad)
+{
+    *bad = 0;
+    if (strcmp(meant, "1252") == 0) {
+        from_windows_1252(to, from, false);
+        return true;
+    }
+#ifdef HAS_ICONV
+    return system_convert(to, from, meant, bad);
+#else
+    return false;
+#endif
 }
 
 /*
- * Sends a command for each message and takes the answers with what fits it, in order. As many as most are
- * sent ahead if the server can take that; they are few enough to fit on the way, so nobody waits for the
- * other.
+ * Appends text of a charset as UTF-8. Text whose charset is not usable, or is UTF-8 or ASCII and
+ * wrong, is read in the other charset that the message names, else as windows-1252. Returns false
+ * if the charset has a name and is not known here.
+ */
+static bool
+to_utf8(struct text *to, struct span from, struct span charset, struct span other)
+{
+    char meant[40], second[40];
+    bool known = charset_find(charset, meant, sizeof meant);
+    size_t bad, start = to->length, characters, invalid;
+
+    if (meant[0] != '\0' && convert(to, from, meant, &bad))
+        return true;
+    known = known && meant[0] == '\0';
+    count_utf8(from, &characters, &invalid);
+    if (invalid == 0) {
+        text_add(to, from.at, span_length(from));
+        return known;
+    }
+    charset_find(other, second, sizeof second);
+    if (second[0] != '\0' && convert(to, from, second, &bad)) {
+        if (bad <= span_length(from) / 16)
+            return known;
+        to->length = start;     /* it is not in that charset, either */
+    }
+    from_windows_1252(to, from, true);
+    return known;
+}
+
+/*
+ * Appends text without what is not shown: CRs at the end of a line, soft hyphens, and zero-width
+ * characters that join nothing, with which newsletters fill a line.
  */
 static void
-for_each(struct client *c, enum pop3_verb verb, size_t most, const struct numbers *list,
-         void (*answered)(struct client *c, uint32_t number))
+drop_invisible(struct text *to, struct span from)
 {
-    size_t ahead = most > 1 && list->count > 1 && may_send_ahead(c) ? most : 1, sent = 0;
+    uint32_t c, before = 0;
+    bool drop;
 
-    progress_begin(c, list->count, verb == POP3_RETR ? numbers_octets(list) : 0);
-    for (size_t i = 0; i < list->count && !c->over && !c->tally.enough; i++) {
-        if (sent - i <= ahead / 2)
-            for (; sent < list->count && sent - i < ahead; sent++) {
-                char line[32];
-                int length = snprintf(line, sizeof line, "%s %" PRIu32, pop3_commands[verb].name,
-                                      list->list[sent].number);
+    for (const char *at = from.at; from.at < from.end; at = from.at) {
+        if (*at == '\r') {
+            take(&from, "\r", false);
+            drop = from.at == from.end || *from.at == '\n';
+        } else {
+            c = span_next(&from);
+            drop = is_invisible(c) || (must_escape(c, before) && !must_escape(c, 0xa0));
+            before = drop ? before : c;
+        }
+        if (!drop)
+            text_add(to, at, (size_t)(from.at - at));
+    }
+    text_add(to, "", 0);
+}
 
-                send_line(c, line, (size_t)length);
+/* -- Header fields (RFC 5322, 2045, 2047, 2231) -- */
+
+/* A header field; its value has the line ends of a folded field in it. */
+struct field { struct span name, value; };
+
+/* Returns the length of a field's name if a line begins a field, else 0. */
+static size_t
+field_name(struct span line)
+{
+    const char *start = line.at;
+    size_t length;
+
+    while (line.at < line.end && *line.at > ' ' && *line.at < 0x7f && *line.at != ':')
+        line.at++;
+    length = (size_t)(line.at - start);
+    take(&line, " \t", false);
+    return line.at < line.end && *line.at == ':' ? length : 0;
+}
+
+/* Returns true for a field that stands in real headers: a text may have a colon as well. */
+static bool
+is_known_field(struct span line)
+{
+    struct span name = {line.at, line.at + field_name(line)};
+
+    return begins(name, "content-|x-|list-|dkim-|authentication-|arc-|thread-|resent-")
+        || is_word(name, "from|to|cc|bcc|subject|date|message-id|mime-version|received|return-path|"
+                  "reply-to|sender|in-reply-to|references|delivered-to|user-agent|errors-to|"
+                  "precedence|importance|priority|organization|status");
+}
+
+/* Takes the next field of a header. A line that is none belongs to the field before it. */
+static bool
+next_field(struct span *header, struct field *f)
+{
+    struct span line, rest;
+    size_t length;
+
+    do {
+        if (!next_line(header, &line))
+            return false;
+    } while ((length = field_name(line)) == 0);
+    f->name = (struct span){line.at, line.at + length};
+    f->value = line;
+    take(&f->value, ":", true);
+    f->value.at++;
+    for (rest = *header; next_line(&rest, &line) && field_name(line) == 0; *header = rest)
+        f->value.end = line.end;
+    f->value = trim(f->value);
+    return true;
+}
+
+/* Returns true for a line that may stand before a message: blanks, or a mailbox's From line. */
+static bool
+is_before_header(struct span line)
+{
+    struct span words = trim(line);
+
+    return words.at == words.end || (begins(line, "from |>from ") && field_name(line) == 0);
+}
+
+/*
+ * Splits a message or part into header and body. In front of a message's header a byte order
+ * mark and lines of a mailbox file are skipped if a field follows; within a header so is a line
+ * that is no field, if a known field follows. Returns false if no empty line ends the header.
+ */
+static bool
+split_header(struct span whole, bool message, struct span *header, struct span *body)
+{
+    struct span rest = whole, line = whole, next;
+    bool mailbox = false, is_field;
+
+    if (message && begins(rest, "\xef\xbb\xbf"))
+        rest.at += 3;
+    for (next = rest; message && next_line(&next, &line) && is_before_header(line); rest = next)
+        mailbox = trim(line).at < line.end;
+    is_field = is_known_field(rest) || (mailbox && field_name(rest) > 0);
+    rest.at = is_field ? rest.at : whole.at;
+    header->at = rest.at;
+    for (bool first = true; next_line(&rest, &line); first = false) {
+        bool stray = field_name(line) == 0 && (first || (*line.at != ' ' && *line.at != '\t'));
+
+        header->end = line.at;
+        *body = (struct span){line.at == line.end ? rest.at : line.at, whole.end};
+        next = rest;
+        if (line.at == line.end)
+            return true;
+        if (stray && ((first && !message) || !next_line(&next, &line) || !is_known_field(line)))
+            return false;
+    }
+    *body = (struct span){whole.end, whole.end};
+    header->end = whole.end;
+    return true;
+}
+
+/* Returns what follows blanks and comments, which stand in parentheses and may be nested. */
+static const char *
+skip_comments(struct span s)
+{
+    size_t depth = 0;
+
+    for (; s.at < s.end && (depth > 0 || *s.at == '(' || is_in(*s.at, blanks)); s.at++) {
+        if (*s.at == '\\' && s.at + 1 < s.end)
+            s.at++;
+        else if (*s.at == '(')
+            depth++;
+        else if (*s.at == ')')
+            depth--;
+    }
+    return s.at;
+}
+
+/*
+ * Returns the end of a value without quotes: a semicolon, or blanks before the next parameter
+ * where the semicolon was forgotten. A name may have blanks in it.
+ */
+static const char *
+value_end(struct span s)
+{
+    struct span value = take(&s, ";", true), rest = value;
+
+    while (take(&rest, blanks, true), rest.at < rest.end) {
+        const char *end = rest.at;
+        struct span key;
+
+        take(&rest, blanks, false);
+        key = take(&rest, "= \t\r\n\"", true);
+        if (key.at < key.end && rest.at < rest.end && *rest.at == '=')
+            return end;
+        rest.at = key.at;
+    }
+    return trim_end(value).end;
+}
+
+/* Takes a quoted string or a value without quotes into a text, the quotes and escapes decoded. */
+static void
+take_value(struct span *s, struct text *out)
+{
+    text_clear(out);
+    if (s->at == s->end || *s->at != '"') {
+        struct span value = {s->at, value_end(*s)};
+
+        text_add(out, value.at, span_length(value));
+        s->at = value.end;
+        return;
+    }
+    for (s->at++; s->at < s->end && *s->at != '"'; s->at++) {
+        s->at += *s->at == '\\' && s->at + 1 < s->end;
+        text_add(out, s->at, 1);
+    }
+    s->at += s->at < s->end;
+}
+
+/* Takes the next parameter, from behind the type. Skips what is none. Returns false at the end. */
+static bool
+next_parameter(struct span *s, struct span *key, struct text *value)
+{
+    while (s->at = skip_comments(*s), s->at < s->end) {
+        *key = take(s, "=; \t\r\n(\"", true);
+        s->at = skip_comments(*s);
+        if (s->at < s->end && *s->at == '=') {
+            s->at++;
+            s->at = skip_comments(*s);
+            take_value(s, value);
+            return true;
+        }
+        if (s->at < s->end && *s->at == '"')
+            take_value(s, value);
+        else if (s->at < s->end && (*s->at == ';' || key->at == key->end))
+            s->at++;
+    }
+    return false;
+}
+
+/* An encoded word, =?charset?B or Q?text?=. */
+struct word { struct span charset, text; bool base64; };
+
+/*
+ * Takes an encoded word at the start of a span. Returns false if there is none, or its charset
+ * is not known. Blanks and a ? in it are accepted, but not the start of another word.
+ */
+static bool
+take_word(struct span *from, struct word *w)
+{
+    struct span s = *from;
+    char meant[40];
+
+    if (!begins(s, "=?"))
+        return false;
+    s.at += 2;
+    w->charset = take(&s, "? \t\r\n", true);
+    if (span_length(s) < 4 || s.at[0] != '?' || s.at[2] != '?' || !is_in(lower(s.at[1]), "bq"))
+        return false;
+    w->base64 = lower(s.at[1]) == 'b';
+    s.at += 3;
+    w->text = s;
+    while (!begins(s, "?="))
+        if (s.at == s.end || (begins(s, "=?") && !begins(s, "=?=")) || ++s.at == s.end)
+            return false;
+    w->text.end = s.at;
+    take(&w->charset, "*", true);       /* a language may follow the charset */
+    w->charset = (struct span){from->at + 2, w->charset.at};
+    if (!charset_find(w->charset, meant, sizeof meant))
+        return false;
+    from->at = s.at + 2;
+    return true;
+}
+
+static bool
+same_word(struct span a, struct span b)
+{
+    for (; a.at < a.end && b.at < b.end && lower(*a.at) == lower(*b.at); a.at++, b.at++)
+        ;
+    return a.at == a.end && b.at == b.end;
+}
+
+/*
+ * Appends a header field as UTF-8, its encoded words decoded. Blanks between two of them are
+ * dropped, and words in one charset are put together first: a character may be split among them.
+ * Text that is not encoded is read in the charset of the body if it is not UTF-8.
+ */
+static void
+decode_words(struct text *to, struct span from, struct span body_charset)
+{
+    struct text bytes = {NULL, 0, 0};
+    struct word word, next;
+
+    while (from.at < from.end) {
+        struct span plain = {from.at, from.at};
+        bool found = false;
+
+        while (from.at < from.end && !(found = take_word(&from, &word)))
+            plain.end = ++from.at;
+        to_utf8(to, plain, no_span, body_charset);
+        text_clear(&bytes);
+        while (found) {
+            struct span gap = from, rest;
+
+            if (word.base64)
+                decode_base64(&bytes, word.text, SHOW_FIELD);
+            else
+                decode_escapes(&bytes, word.text, SHOW_FIELD, '=', true);
+            take(&gap, blanks, false);
+            rest = gap;
+            if (!take_word(&rest, &next))
+                break;
+            found = same_word(word.charset, next.charset);
+            from = found ? rest : gap;
+            word = found ? next : word;
+        }
+        if (bytes.length > 0)
+            to_utf8(to, text_span(&bytes), word.charset, body_charset);
+    }
+    text_free(&bytes);
+}
+
+/*
+ * Finds a parameter of a field by its name in lower case: whole, with encoded words in it as many
+ * programs write them; or in pieces, NAME*0=, and in a charset, NAME*=utf-8''x%20y (RFC 2231),
+ * which count more. Appends it as UTF-8. Returns false if there is none.
+ */
+static bool
+parameter(struct span s, const char *name, struct text *out)
+{
+    struct text value = {NULL, 0, 0}, plain = {NULL, 0, 0}, pieces = {NULL, 0, 0};
+    struct text later = {NULL, 0, 0};
+    struct span key, charset, language;
+    char charset_name[40] = "";
+    bool found = false;
+
+    take(&s, "; \t\r\n(\"", true);      /* the type */
+    while (next_parameter(&s, &key, &value)) {
+        struct span text = text_span(&value), rest = text;
+
+        if (!is_word(take(&key, "*", true), name))
+            continue;
+
+        bool first = !begins(key, "*") || span_length(key) == 1 || key.at[1] == '0';
+        if (first && pieces.length > 0) {       /* the first one does not come first */
+            later = pieces;
+            pieces = (struct text){NULL, 0, 0};
+        }
+        if (key.at == key.end && plain.length == 0) {
+            text_add(&plain, text.at, span_length(text));
+        } else if (key.at < key.end && key.end[-1] != '*') {
+            text_add(&pieces, text.at, span_length(text));
+        } else if (key.at < key.end) {
+            charset = take(&rest, "'", true);
+            language = rest;
+            language.at += language.at < language.end;
+            take(&language, "'", true);
+            if (first && language.at < language.end) {
+                snprintf(charset_name, sizeof charset_name, "%.*s", (int)span_length(charset),
+                         charset.at);
+                text.at = language.at + 1;
             }
-        if (!wire_flush(&c->server))
-            lost(c);
-        else
-            answered(c, list->list[i].number);
-        c->progress.messages++;
+            decode_escapes(&pieces, text, SHOW_FIELD, '%', false);
+        }
+        text_add(&pieces, later.bytes, later.length);
+        text_free(&later);
+        found = true;
     }
-    progress_end(c);
+    if (pieces.length > 0)
+        to_utf8(out, text_span(&pieces), string_span(charset_name), no_span);
+    else
+        decode_words(out, text_span(&plain), no_span);
+    text_free(&value);
+    text_free(&plain);
+    text_free(&pieces);
+    return found;
 }
 
-/* RETR n: saves the message, together with others if there are more. */
-static void
-retr_answered(struct client *c, uint32_t number)
-{
-    struct savings *r = &c->received;
-    struct pop3_unstuffer u = {.octets = 0};
-    struct saving saving;
-    bool alone = c->progress.of == 1;
+/* -- HTML as text -- */
 
-    if (!numbers_put(&c->unsaved, number, -1))
-        fail(c, "no memory to remember message %" PRIu32, number);
-    if (!get_status(c, alone ? EVERY : ALL_BUT_OK)) {
-        if (!alone && !c->over)
-            fail(c, "message %" PRIu32 " is not saved", number);
-        return;
+/*
+ * Not a browser: tags become line ends, signs and addresses, and all other tags are dropped. The
+ * text goes from UTF-8 to UTF-8; it is made visible afterwards.
+ */
+enum { HTML_LISTS = 8 };
+
+struct html {
+    struct text *to;
+    struct span rest;           /* what was not read yet */
+    bool enriched;              /* it is text/enriched */
+    unsigned lists, quotes, preformatted;   /* how many are open */
+    unsigned number[HTML_LISTS];    /* of the next item, 0 in a list without numbers */
+    char marker[16];            /* the sign of an item that has no text yet */
+    unsigned newlines;          /* to write before the next text */
+    bool begun;                 /* there was a text */
+    bool in_line, blank, cell;  /* text on this line; a blank or the end of a cell behind it */
+    uint32_t before;            /* the last character */
+    struct text link, linked;   /* the address of the link that is open; its text without blanks */
+    struct text value;          /* of the attribute that was looked at last */
+    size_t letters;             /* characters of text, not counting addresses */
+    const char *last_tag_end;   /* the last > of all */
+    bool quotes_broken;         /* a quote in a tag was never closed: no more of them count */
+    uint32_t unclosed;          /* initials of elements to drop that have no end, as bits */
+};
+
+/*
+ * The entities of HTML 4: a number, then the names of the characters from there on. Those up to
+ * 255 may lack their semicolon.
+ */
+static const char html_entities[] =
+    "160nbsp 38amp 60lt 62gt 34quot 39apos 8211ndash mdash 8216lsquo rsquo sbquo 8220ldquo rdquo "
+    "bdquo 8230hellip 8364euro 8226bull 8482trade 161iexcl cent pound curren yen brvbar sect uml "
+    "copy ordf laquo not shy reg macr deg plusmn sup2 sup3 acute micro para middot cedil sup1 ordm "
+    "raquo frac14 frac12 frac34 iquest Agrave Aacute Acirc Atilde Auml Aring AElig Ccedil Egrave "
+    "Eacute Ecirc Euml Igrave Iacute Icirc Iuml ETH Ntilde Ograve Oacute Ocirc Otilde Ouml times "
+    "Oslash Ugrave Uacute Ucirc Uuml Yacute THORN szlig agrave aacute acirc atilde auml aring "
+    "aelig ccedil egrave eacute ecirc euml igrave iacute icirc iuml eth ntilde ograve oacute ocirc "
+    "otilde ouml divide oslash ugrave uacute ucirc uuml yacute thorn yuml 338OElig oelig "
+    "352Scaron scaron 376Yuml 402fnof 710circ 732tilde 913Alpha Beta Gamma Delta Epsilon Zeta Eta "
+    "Theta Iota Kappa Lambda Mu Nu Xi Omicron Pi Rho 931Sigma Tau Upsilon Phi Chi Psi Omega "
+    "945alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
+    "sigmaf sigma tau upsilon phi chi psi omega 977thetasym upsih 982piv 8194ensp emsp 8201thinsp "
+    "8204zwnj zwj lrm rlm 8224dagger Dagger 8240permil 8242prime Prime 8249lsaquo rsaquo 8254oline "
+    "8260frasl 8465image 8472weierp 8476real 8501alefsym 8592larr uarr rarr darr harr 8629crarr "
+    "8656lArr uArr rArr dArr hArr 8704forall 8706part exist 8709empty 8711nabla isin notin 8715ni "
+    "8719prod 8721sum minus 8727lowast 8730radic 8733prop infin 8736ang 8743and or cap cup int "
+    "8756there4 8764sim 8773cong 8776asymp 8800ne equiv 8804le ge 8834sub sup nsub 8838sube supe "
+    "8853oplus 8855otimes 8869perp 8901sdot 8968lceil rceil lfloor rfloor 9001lang rang 9674loz "
+    "9824spades 9827clubs 9829hearts diams 10003check ";
+
+/*
+ * Finds the entity whose name stands behind a &. Returns its length with & and semicolon, 0 if
+ * there is none. In an address &copy=1 is a parameter.
+ */
+static size_t
+html_named(struct span s, bool address, uint32_t *c)
+{
+    uint32_t code = 0;
+    size_t length = 1, best = 0;
+
+    while (length < span_length(s) && length < 11 && is_alnum(s.at[length]))
+        length++;
+
+    char end = length < span_length(s) ? s.at[length] : ' ';
+    for (const char *at = html_entities; *at != '\0' && length > 1; code++) {
+        code = is_digit(*at) ? (uint32_t)strtoul(at, NULL, 10) : code;
+        at += strspn(at, "0123456789");
+
+        size_t size = strcspn(at, " ") + 1;
+        bool whole = size == length && end == ';';
+        bool bare = code < 0x100 && code != '\'' && size > best
+            && (!address || (size == length && end != '='));
+        if (size <= length && (whole || bare) && memcmp(at, s.at + 1, size - 1) == 0) {
+            *c = code;
+            best = size + whole;
+        }
+        if (whole && best > size)
+            break;
+        at += size;
     }
-    save_another(c, &saving, number);
-    sscanf(c->status, "+OK %20[0-9]", saving.announced);
-    if (alone)
-        pop3_number(saving.announced, INT64_MAX, &c->progress.expected);
-    else if ((saving.status = strdup(c->status)) == NULL)
-        show_line(c, c->status, strlen(c->status));
+    return best;
+}
 
-    if (!get_body(c, &u, take_to_file, &saving)) {
-        fail(c, "message %" PRIu32 " is not saved", number);
-        saving.error = EPROTO;  /* and lost() has said why */
-        save_end(&saving, 1);
-        free(saving.status);
-        return;
+/* Reads an entity at the start of a span, a &. Returns its length, 0 if it is none. */
+static size_t
+html_entity(struct span s, bool address, uint32_t *c)
+{
+    bool hex = span_length(s) > 2 && lower(s.at[2]) == 'x';
+    struct span digits = {s.at + (hex ? 3 : 2), s.end}, rest = digits;
+    uint32_t value = 0;
+    int digit;
+
+    if (span_length(s) < 3 || s.at[1] != '#')
+        return html_named(s, address, c);
+    for (; rest.at < s.end && (digit = hex_value(*rest.at)) >= 0 && (hex || digit < 10); rest.at++)
+        value = value > 0x10ffff ? value : value * (hex ? 16 : 10) + (uint32_t)digit;
+    if (value >= 0x80 && value < 0xa0 && windows_1252[value - 0x80] != 0)
+        value = windows_1252[value - 0x80];
+    *c = value > 0x10ffff ? 0xfffd : value;
+    rest.at += rest.at < s.end && *rest.at == ';' && rest.at > digits.at;
+    return rest.at == digits.at ? 0 : (size_t)(rest.at - s.at);
+}
+
+/* Asks for at least so many line ends before the next text. */
+static void
+html_break(struct html *h, unsigned newlines)
+{
+    if (h->newlines < newlines)
+        h->newlines = newlines;
+    h->blank = h->cell = false;
+}
+
+/* Writes what is due before a text: line ends, quote signs, an item's sign, a blank. */
+static void
+html_before_text(struct html *h)
+{
+    unsigned lists = h->lists < HTML_LISTS ? h->lists : HTML_LISTS;
+
+    h->in_line = h->in_line && h->newlines == 0;
+    for (; h->newlines > 0; h->newlines--)
+        text_add(h->to, "\n", h->begun);
+    for (unsigned i = 0; !h->in_line && i < h->quotes && i < 8; i++)
+        text_add(h->to, "> ", 2);
+    for (unsigned i = 1; !h->in_line && i < lists + (h->marker[0] == '\0' && lists > 0); i++)
+        text_add(h->to, "  ", 2);
+    text_puts(h->to, !h->in_line ? h->marker : h->cell ? " | " : h->blank ? " " : "");
+    if (!h->in_line)
+        h->marker[0] = '\0';
+    h->begun = h->in_line = true;
+    h->blank = h->cell = false;
+}
+
+/* Takes one character of the text. Blanks in a row are one. */
+static void
+html_character(struct html *h, uint32_t c)
+{
+    bool blank = c == 0xa0 || (c < 0x80 && is_in((char)c, blanks));
+    char text[4];
+
+    if (h->preformatted > 0 && c == '\n') {
+        h->newlines++;
+    } else if (blank && h->preformatted > 0 && c != '\r') {
+        html_before_text(h);
+        text_add(h->to, c == '\t' ? "\t" : " ", 1);
+    } else if (blank) {
+        h->blank = true;
+    } else if (!is_invisible(c) && (!must_escape(c, h->before) || must_escape(c, 0xa0))) {
+        size_t size = utf8_write(c, text);
+
+        html_before_text(h);
+        text_add(h->to, text, size);
+        text_add(&h->linked, text, h->link.length > 0 ? size : 0);
+        h->letters++;
+        h->before = c;
     }
-    saving.octets = u.octets;
-    if (r->count == 0)
-        r->since = wire_clock();
-    r->list[r->count++] = saving;
-    r->octets += u.octets;
-    if (r->count >= r->most || r->octets >= SAVE_OCTETS || saving.error != 0)
-        save_received(c);
+    h->before = blank ? ' ' : h->before;
 }
 
-/* DELE n: the server marks the message, and QUIT will remove it. */
+/* Takes plain text. A byte that is not UTF-8 stays for visible() to show. */
 static void
-dele_answered(struct client *c, uint32_t number)
+html_text(struct html *h, struct span s)
 {
-    if (!get_status(c, EVERY)) {
-        if (c->progress.of > 1 && !c->over)
-            fail(c, "message %" PRIu32 " is not marked", number);
-        return;
+    while (s.at < s.end) {
+        const char *at = s.at;
+        uint32_t c = span_next(&s);
+
+        if (c != 0xfffd || s.at > at + 1) {
+            html_character(h, c);
+        } else {
+            html_before_text(h);
+            text_add(h->to, at, 1);
+        }
     }
-    c->tally.done++;
-    numbers_drop(&c->there, number);
-    if (!numbers_put(&c->marked, number, -1))
-        fail(c, "no memory to remember message %" PRIu32, number);
-    tell(c, "marked %" PRIu32, number);
-}
-
-static void
-take_nowhere(void *to, const unsigned char *octets, size_t length)
-{
-    (void)to;
-    (void)octets;
-    (void)length;
-}
-
-static void
-take_to_stream(void *to, const unsigned char *octets, size_t length)
-{
-    fwrite(octets, 1, length, to);
-}
-
-/* Returns a file without a name, which no other program inherits, or NULL with errno set. */
-static FILE *
-private_file(void)
-{
-    FILE *file = tmpfile();
-
-    if (file != NULL)
-        fcntl(fileno(file), F_SETFD, FD_CLOEXEC);
-    return file;
 }
 
 /*
- * Runs a pager with a file as its input and waits for it. A person may read for long: meanwhile the session
- * is kept open. Leaving the pager early is no error; one that cannot be run is.
+ * Finds an attribute in a tag by its name in lower case. Its value, entities decoded, goes to
+ * h->value, which is "" if there is none. Returns true if the value is not empty.
+ */
+static bool
+html_attribute(struct html *h, struct span tag, const char *name)
+{
+    struct span value = no_span;
+
+    take(&tag, " \t\r\n\f/", true);
+    while (take(&tag, " \t\r\n\f/", false), tag.at < tag.end) {
+        struct span key = take(&tag, " \t\r\n\f/=", true);
+
+        tag.at += key.at == key.end;
+        take(&tag, blanks, false);
+        if (key.at == key.end || tag.at == tag.end || *tag.at != '=')
+            continue;
+        tag.at++;
+        take(&tag, blanks, false);
+
+        char quote[2] = {tag.at < tag.end && is_in(*tag.at, "\"'") ? *tag.at++ : '\0', '\0'};
+        value = take(&tag, quote[0] != '\0' ? quote : blanks, true);
+        tag.at += quote[0] != '\0' && tag.at < tag.end;
+        if (is_word(key, name))
+            break;
+        value = no_span;
+    }
+    text_clear(&h->value);
+    while (value.at < value.end) {
+        uint32_t c = 0;
+        size_t size = *value.at == '&' ? html_entity(value, true, &c) : 0;
+
+        if (size > 0)
+            h->value.length += utf8_write(c, text_room(&h->value, 4));
+        text_add(&h->value, value.at, size == 0);
+        value.at += size > 0 ? size : 1;
+    }
+    return h->value.length > 0;
+}
+
+/* Returns an address without what nearly all have, to compare it with a text. */
+static struct span
+html_bare_address(const struct text *t)
+{
+    struct span address = text_span(t);
+
+    address.at += begins(address, "http://|mailto:") ? 7 : begins(address, "https://") ? 8 : 0;
+    address.end -= address.end > address.at && address.end[-1] == '/';
+    return address;
+}
+
+/* Ends a link. Its address follows its text, unless the text is the address. */
+static void
+html_link_end(struct html *h)
+{
+    struct span address = html_bare_address(&h->link), text = html_bare_address(&h->linked);
+    size_t length = span_length(address);
+
+    if (length > 0 && h->linked.length > 0
+        && (length != span_length(text) || memcmp(address.at, text.at, length) != 0)) {
+        h->blank = true;
+        html_before_text(h);
+        text_printf(h->to, "<%s>", h->link.bytes);      /* whatever it is, it is shown */
+        h->before = '>';
+    }
+    text_clear(&h->link);
+    text_clear(&h->linked);
+}
+
+/* Begins a link. Only addresses that lead somewhere are shown: no script, no place in the page. */
+static void
+html_link(struct html *h, struct span tag)
+{
+    html_link_end(h);
+    if (html_attribute(h, tag, "href"))
+        for (size_t i = 0; i < h->value.length; i++)
+            text_add(&h->link, h->value.bytes + i, (unsigned char)h->value.bytes[i] > ' ');
+    if (!begins(text_span(&h->link), "http:|https:|mailto:|ftp:|tel:"))
+        text_clear(&h->link);
+}
+
+/* Returns the number in an attribute, or otherwise. */
+static unsigned
+html_attribute_number(struct html *h, struct span tag, const char *name, unsigned otherwise)
+{
+    bool number = html_attribute(h, tag, name) && is_digit(h->value.bytes[0]);
+
+    return number && h->value.length < 8 ? (unsigned)strtoul(h->value.bytes, NULL, 10) : otherwise;
+}
+
+/* Begins or ends a list or one of its items. */
+static void
+html_list(struct html *h, struct span tag, struct span name, bool end)
+{
+    unsigned *number = &h->number[h->lists > 0 && h->lists <= HTML_LISTS ? h->lists - 1 : 0];
+
+    if (!is_word(name, "li")) {
+        html_break(h, h->lists == (end ? 1U : 0U) ? 2 : 1);
+        h->lists += end ? (h->lists > 0 ? UINT_MAX : 0) : 1;
+        if (!end && h->lists <= HTML_LISTS)
+            h->number[h->lists - 1] =
+                is_word(name, "ol") ? html_attribute_number(h, tag, "start", 1) : 0;
+    } else if (!end && h->lists > 0 && h->lists <= HTML_LISTS && *number > 0) {
+        *number = html_attribute_number(h, tag, "value", *number);
+        snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++);
+    } else if (!end) {
+        strcpy(h->marker, "* ");
+    }
+}
+
+/* Acts on a tag. */
+static void
+html_act(struct html *h, struct span tag, struct span name, bool end)
+{
+    char next = h->rest.at < h->rest.end ? *h->rest.at : ' ';
+
+    if (is_word(name, "p|h1|h2|h3|h4|h5|h6|blockquote|pre|dl"))
+        html_break(h, 2);
+    else if (is_word(name, "div|tr|table|li|dt|dd|hr|center|section|article|header|footer|address|"
+                    "caption|form|fieldset|title|body|option"))
+        html_break(h, 1);
+    if (is_word(name, "br") || (h->enriched && is_word(name, "nl"))) {
+        html_break(h, h->newlines < 2 ? h->newlines + 1 : 2);
+    } else if (h->enriched && is_word(name, "lt")) {
+        html_character(h, '<');
+    } else if (is_word(name, "a")) {
+        if (end)
+            html_link_end(h);
+        else
+            html_link(h, tag);
+    } else if (is_word(name, "ul|ol|li")) {
+        html_list(h, tag, name, end);
+    } else if (is_word(name, "blockquote")) {
+        h->quotes += end ? (h->quotes > 0 ? UINT_MAX : 0) : 1;
+    } else if (is_word(name, "pre")) {
+        h->preformatted += end ? (h->preformatted > 0 ? UINT_MAX : 0) : 1;
+        if (!end && (next == '\r' || next == '\n'))     /* the first line end does not count */
+            h->rest.at += next == '\r' && span_length(h->rest) > 1 && h->rest.at[1] == '\n' ? 2 : 1;
+    } else if (is_word(name, "td|th")) {
+        h->cell = h->in_line && h->newlines == 0;
+    } else if (is_word(name, "hr")) {
+        html_text(h, string_span("--------"));
+        html_break(h, 1);
+    } else if (is_word(name, "sup") && !end && h->in_line && h->newlines == 0 && !h->blank) {
+        if (h->before < 0x80 && is_alnum((char)h->before) && is_in(next, "0123456789+-"))
+            text_add(h->to, "^", 1);    /* 10^6 is not 106 */
+    } else if (is_word(name, "img") && html_attribute(h, tag, "alt")) {
+        html_text(h, string_span("["));
+        html_text(h, text_span(&h->value));
+        html_text(h, string_span("]"));
+    }
+}
+
+/* Returns the end of a tag, behind its >, from behind its <. A > in a quoted value is none. */
+static const char *
+html_tag_end(struct html *h, struct span s)
+{
+    const char *first = memchr(s.at, '>', span_length(s));
+    char quote = '\0';
+    bool value = false;
+
+    for (; s.at < s.end && !h->quotes_broken; s.at++) {
+        if (*s.at == '>' && quote == '\0')
+            return s.at + 1;
+        if (quote != '\0')
+            quote = *s.at == quote ? '\0' : quote;
+        else if (value && is_in(*s.at, "\"'"))
+            quote = *s.at;
+        if (!is_in(*s.at, blanks))
+            value = *s.at == '=' && quote == '\0';
+    }
+    h->quotes_broken = true;
+    return first + 1;
+}
+
+/* Returns where an element ends whose start tag was read: behind its own end tag, or NULL. */
+static const char *
+html_element_end(struct span rest, struct span name, bool nested)
+{
+    size_t depth = 1, length = span_length(name);
+
+    while ((rest.at = memchr(rest.at, '<', span_length(rest))) != NULL) {
+        bool end = span_length(rest) > 1 && rest.at[1] == '/';
+        struct span tag = {rest.at + 1 + end, rest.end};
+
+        rest.at++;
+        if (span_length(tag) <= length || is_alnum(tag.at[length]) || (!end && !nested)
+            || !same_word((struct span){tag.at, tag.at + length}, name))
+            continue;
+        depth += end ? SIZE_MAX : 1;
+        rest.at = tag.at + length;
+        take(&rest, ">", true);
+        if (depth == 0)
+            return rest.at < rest.end ? rest.at + 1 : rest.at;
+    }
+    return NULL;
+}
+
+/*
+ * Skips an element whose content is no text, or that its style hides. Returns true if it did.
+ * One that has no end is not skipped: that would hide the rest of the message.
+ */
+static bool
+html_skip(struct html *h, struct span tag, struct span name)
+{
+    bool dropped = is_word(name, "script|style|title|iframe|noembed|template|select|option|"
+                          "textarea|datalist|param|comment");
+    bool empty = is_word(name, "img|br|hr|input|meta|link|area|col"), hidden = false;
+    uint32_t initial = 1U << (*name.at & 31);
+    struct span style;
+    const char *end;
+
+    if (!dropped && html_attribute(h, tag, "style")) {
+        style = text_span(&h->value);
+        style.at = find(style, "display");
+        if (style.at != NULL) {
+            style.at += 7;
+            take(&style, " \t\r\n:", false);
+            hidden = begins(style, "none");
+        }
+    }
+    if (empty || (!dropped && !hidden) || (h->unclosed & initial) != 0)
+        return hidden && empty;
+    end = html_element_end(h->rest, name, hidden);
+    h->unclosed |= end == NULL ? initial : 0;
+    h->rest.at = end != NULL ? end : h->rest.at;
+    return end != NULL;
+}
+
+/*
+ * Takes what begins with <: a comment, a tag, or neither, as in 1 < 2 and <ann@example.org>.
+ * Returns false inside a comment that never ends.
+ */
+static bool
+html_tag(struct html *h)
+{
+    struct span tag = h->rest, name;
+    char next = span_length(tag) > 1 ? tag.at[1] : ' ';
+
+    if (begins(tag, "<!--")) {
+        tag.at += 2;            /* <!--> is a comment, too */
+        h->rest.at = find(tag, "-->");
+        if (h->rest.at == NULL)
+            return false;
+        h->rest.at += 3;
+        return true;
+    }
+    h->rest.at++;
+    tag.at += next == '/' ? 2 : 1;
+    name = tag;
+    name = take(&name, " \t\r\n\f/>", true);
+    if ((!is_alnum(next) && !is_in(next, "/!?")) || is_digit(next) || h->last_tag_end == NULL
+        || tag.at > h->last_tag_end || memchr(name.at, '@', span_length(name)) != NULL
+        || (name.end > name.at && name.end[-1] == ':')) {
+        h->rest.at += h->enriched && next == '<';       /* << is < */
+        html_character(h, '<');
+        return true;
+    }
+    h->rest.at = html_tag_end(h, h->rest);
+    tag.end = h->rest.at - 1;
+    if (next == '/' || !html_skip(h, tag, name))
+        html_act(h, tag, name, next == '/');
+    return true;
+}
+
+/*
+ * Appends HTML as text; or text/enriched and text/richtext (RFC 1896), whose tags are dropped and
+ * lines are kept. Returns how many letters it has, and in *complete false if it ends inside a
+ * comment.
+ */
+static size_t
+html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
+{
+    struct html h = {.to = to, .rest = from, .preformatted = enriched, .enriched = enriched};
+
+    for (const char *at = from.end; at > from.at && h.last_tag_end == NULL; at--)
+        h.last_tag_end = at[-1] == '>' ? at - 1 : NULL;
+    for (*complete = true; *complete && h.rest.at < h.rest.end; ) {
+        uint32_t c = '&';
+        size_t size;
+
+        html_text(&h, take(&h.rest, enriched ? "<" : "<&", true));
+        if (h.rest.at < h.rest.end && *h.rest.at == '<') {
+            *complete = html_tag(&h);
+        } else if (h.rest.at < h.rest.end) {
+            size = html_entity(h.rest, false, &c);
+            html_character(&h, size > 0 ? c : '&');
+            h.rest.at += size > 0 ? size : 1;
+        }
+    }
+    html_link_end(&h);
+    text_free(&h.link);
+    text_free(&h.linked);
+    text_free(&h.value);
+    return h.letters;
+}
+
+/* Returns the charset that a <meta> at the start of HTML names. */
+static struct span
+html_charset(struct span s)
+{
+    s = limit(s, 16 * 1024);
+    while ((s.at = find(s, "<meta")) != NULL) {
+        struct span tag = s, name;
+
+        tag = take(&tag, ">", true);
+        s.at += 5;
+        if ((tag.at = find(tag, "charset")) == NULL)
+            continue;
+        tag.at += 7;
+        take(&tag, " \t\r\n=\"'", false);
+        name = take(&tag, " \t\r\n\"'/;>", true);
+        if (name.at < name.end)
+            return name;
+    }
+    return no_span;
+}
+
+/* -- The page: lines that fit -- */
+
+enum text_kind { TEXT_FIXED, TEXT_FLOWED, TEXT_FLOWED_DELSP };      /* RFC 3676 */
+
+/* Whatever gets onto a page is visible text. No page begins or ends with an empty line. */
+struct page {
+    FILE *out;
+    size_t columns;             /* 0: lines are as long as they are */
+    unsigned bars;              /* before each line: how deep this message lies in others */
+    bool begun;                 /* the page has a line */
+    uint64_t empty;             /* empty lines to write before the next text, if one follows */
+    unsigned empty_bars;        /* the bars before them */
+    struct text line, row;      /* the line that is laid out; a row of it */
+};
+
+/* Writes a row, with the empty ones before it. An empty one is only counted. */
+static void
+page_row(struct page *p, struct span row)
+{
+    static const char bars[] = "| | | | ";
+    unsigned before = p->empty_bars < p->bars ? p->empty_bars : p->bars;
+
+    if (row.at == row.end) {
+        p->empty += p->begun;
+    } else {
+        for (; p->empty > 0; p->empty--)
+            fprintf(p->out, "%.*s\n", before > 0 ? (int)(2 * before - 1) : 0, bars);
+        fwrite(bars, 1, 2 * p->bars, p->out);
+        fwrite(row.at, 1, span_length(row), p->out);
+        putc('\n', p->out);
+        p->begun = true;
+    }
+    p->empty_bars = p->bars;
+}
+
+/* Returns true for a character that does not begin a line of Japanese or Chinese. */
+static bool
+stays_behind(struct span character, uint32_t c)
+{
+    char text[5] = "";
+
+    memcpy(text, character.at, span_length(character));
+    return character_columns(c) == 0 || strstr("\u3001\u3002\u3009\u300b\u300d\u300f\u3011"
+        "\u30fc\uff01\uff09\uff0c\uff0e\uff1a\uff1b\uff1f)].,;:!?", text) != NULL;
+}
+
+/* Takes what may not be divided: a word, or one character of Japanese or Chinese. */
+static struct span
+take_unit(struct span *rest)
+{
+    struct span unit = {rest->at, rest->at};
+    bool wide = false;
+
+    while (rest->at < rest->end && *rest->at != ' ' && *rest->at != '\t') {
+        uint32_t c = (unsigned char)*rest->at;
+        struct span next = {rest->at + 1, rest->end};
+
+        if (c >= 0x80 || wide) {
+            next.at = rest->at;
+            c = span_next(&next);
+
+            size_t columns = character_columns(c);
+            bool behind = (columns == 2 || wide)
+                && stays_behind((struct span){rest->at, next.at}, c);
+            if (unit.at < rest->at && (columns == 2 || wide) && !behind)
+                break;
+            wide = columns == 2 || (wide && behind);
+        }
+        *rest = next;
+    }
+    unit.end = rest->at;
+    return unit;
+}
+
+/*
+ * Lays visible text out on rows: the first begins with a head, the others with a prefix. A word
+ * wider than the page, an address most often, is not divided: it can be copied.
  */
 static void
+page_wrap(struct page *p, struct span head, struct span prefix, struct span text)
+{
+    size_t left = 2 * p->bars, column = columns_from(left, head), indent = column;
+
+    text_clear(&p->row);
+    text_add(&p->row, head.at, span_length(head));
+    while (text.at < text.end) {
+        struct span gap = take(&text, " \t", false), unit = take_unit(&text);
+        size_t after = columns_from(columns_from(column, gap), unit);
+
+        if (p->columns > 0 && after > p->columns) {
+            if (column > indent) {
+                page_row(p, text_span(&p->row));
+                text_clear(&p->row);
+                text_add(&p->row, prefix.at, span_length(prefix));
+                column = indent = columns_from(left, prefix);
+            }
+            gap.end = gap.at;
+            after = columns_from(column, unit);
+        }
+        text_add(&p->row, gap.at, span_length(gap));
+        text_add(&p->row, unit.at, span_length(unit));
+        column = after;
+    }
+    page_row(p, text_span(&p->row));
+}
+
+/* Returns the bytes of a quote at the start of a line, "> > " or ">>", and the blanks behind it. */
+static size_t
+quote_length(struct span line)
+{
+    const char *start = line.at, *quote = start;
+
+    for (; line.at < line.end; line.at++)
+        if (*line.at == '>')
+            quote = line.at + 1;
+        else if (*line.at != ' ' || (line.at > start && line.at[-1] != '>'))
+            break;
+    line.at = quote;
+    take(&line, " \t", false);
+    return (size_t)(line.at - start);
+}
+
+/* Returns the bytes of a list's sign, "* ", "- " or "12. ", 0 if there is none. */
+static size_t
+list_length(struct span line)
+{
+    const char *start = line.at;
+    size_t digits;
+
+    while (line.at < line.end && line.at < start + 3 && is_digit(*line.at))
+        line.at++;
+    digits = (size_t)(line.at - start);
+    if (span_length(line) < 2 || line.at[1] != ' ')
+        return 0;
+    return *line.at == '.' ? (digits > 0 ? digits + 2 : 0)
+        : digits == 0 && (*line.at == '*' || *line.at == '-') ? 2 : 0;
+}
+
+/* Lays out one line of a message. The rows that it wraps to begin as it does. */
+static void
+page_line(struct page *p, struct span line)
+{
+    size_t quote, list, left = 2 * p->bars;
+    char prefix[SHOW_COLUMNS];
+
+    line = p->columns > 0 ? trim_end(line) : line;
+    if (p->columns == 0 || (span_length(line) + left <= p->columns
+        && memchr(line.at, '\t', span_length(line)) == NULL)) {
+        page_row(p, line);      /* it fits: no character has more columns than bytes */
+        return;
+    }
+    quote = quote_length(line);
+    list = list_length((struct span){line.at + quote, line.end});
+
+    struct span head = {line.at, line.at + quote + list};
+    if (span_length(head) > sizeof prefix || head.at + quote == line.end
+        || span_columns(head) > p->columns / 2) {
+        page_wrap(p, no_span, no_span, line);
+        return;
+    }
+    memcpy(prefix, line.at, quote);
+    memset(prefix + quote, ' ', list);
+    line.at = head.end;
+    page_wrap(p, head, (struct span){prefix, prefix + quote + list}, line);
+}
+
+/*
+ * Adds a line of flowed text to the paragraph in p->line, or ends that and begins another.
+ * *quotes is the depth of the paragraph, *flows is true if it goes on in the next line.
+ */
+static void
+page_flow(struct page *p, struct span line, bool delsp, size_t *quotes, bool *flows)
+{
+    struct span text = line;
+    size_t depth = span_length(take(&text, ">", false));
+
+    text.at += text.at < text.end && *text.at == ' ';       /* stuffing */
+
+    bool signature = is_word(text, "-- ");
+    if (*flows && depth == *quotes && !signature && text.at < text.end) {
+        p->line.length -= delsp;
+        line = text;
+    } else {
+        if (*flows)
+            page_line(p, trim_end(text_span(&p->line)));
+        text_clear(&p->line);
+        line = depth == 0 ? text : line;
+    }
+    visible(&p->line, line);
+    *quotes = depth;
+    *flows = !signature && p->line.length > 0 && p->line.bytes[p->line.length - 1] == ' ';
+    if (!*flows)
+        page_line(p, text_span(&p->line));
+}
+
+/* Lays out text in UTF-8, from whatever source. */
+static void
+page_text(struct page *p, struct span text, enum text_kind kind)
+{
+    struct span line;
+    size_t quotes = 0;
+    bool flows = false;
+
+    while (next_line(&text, &line)) {
+        if (kind != TEXT_FIXED) {
+            page_flow(p, line, kind == TEXT_FLOWED_DELSP, &quotes, &flows);
+            continue;
+        }
+        text_clear(&p->line);
+        visible(&p->line, line);
+        page_line(p, text_span(&p->line));
+    }
+    if (flows)
+        page_line(p, trim_end(text_span(&p->line)));
+}
+
+/* Appends text on one line, each run of blanks and line ends as one blank. */
+static void
+one_line(struct text *to, struct span from)
+{
+    for (from = trim(from); from.at < from.end; take(&from, blanks, false)) {
+        struct span word = take(&from, blanks, true);
+
+        text_add(to, word.at, span_length(word));
+        text_add(to, " ", from.at < from.end);
+    }
+}
+
+/* Lays out a field: its rows stand below each other behind its name. */
+static void
+page_field(struct page *p, const char *name, struct span value)
+{
+    static const char prefix[] = "          ";
+    struct text text = {NULL, 0, 0};
+    char head[sizeof prefix + 64];
+
+    snprintf(head, sizeof head, "%s:%*s", name, (int)(sizeof prefix - 2 - strlen(name)), "");
+    text_clear(&p->line);
+    one_line(&text, value);
+    visible(&p->line, text_span(&text));
+    page_wrap(p, string_span(head), string_span(prefix), text_span(&p->line));
+    text_free(&text);
+}
+
+/* Says something of our own, in brackets. */
+static void __attribute__((format(printf, 2, 3)))
+page_note(struct page *p, const char *format, ...)
+{
+    char note[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(note, sizeof note, format, arguments);
+    va_end(arguments);
+    p->empty = p->begun;        /* one line, and no more */
+    text_clear(&p->row);
+    text_clear(&p->line);
+    text_add(&p->line, "[", 1);
+    visible(&p->line, string_span(note));
+    text_add(&p->line, "]", 1);
+    page_wrap(p, no_span, no_span, text_span(&p->line));
+}
+
+/* -- The parts of a message (RFC 2046) -- */
+
+enum part_use { PART_DROP, PART_LIST, PART_SHOW };
+
+struct part {
+    int parent;                 /* -1: the message itself */
+    int root;                   /* the part that is the message this one belongs to */
+    unsigned bars;              /* that mark how deep that message lies in others */
+    struct span header, body;
+    char type[64], charset[40]; /* the type in lower case */
+    struct text name;           /* UTF-8, from the network */
+    struct text decoded;        /* the body of a message that was encoded */
+    enum encoding encoding;
+    enum text_kind kind;
+    bool attachment, no_blank_line, opened;
+    int score;                  /* how good its text is for reading; 0: it has none */
+    int best;                   /* the part with that text: itself or one in it */
+    enum part_use use;
+};
+
+struct show {
+    struct page page;
+    struct part parts[SHOW_PARTS];
+    int count;
+    const char *end;            /* of the whole message */
+    size_t decoded;             /* bytes of encoded messages that were decoded */
+    bool too_many, too_deep, cut_off;
+};
+
+static bool
+is_type(const struct part *p, const char *type)
+{
+    return strcmp(p->type, type) == 0;
+}
+
+static bool
+is_multipart(const struct part *p)
+{
+    return strncmp(p->type, "multipart/", 10) == 0;
+}
+
+static bool
+is_text(const struct part *p)
+{
+    return strncmp(p->type, "text/", 5) == 0;
+}
+
+static bool
+is_message(const struct part *p)
+{
+    return is_word(string_span(p->type), "message/rfc822|message/global|text/rfc822-headers");
+}
+
+/* Copies the word at the start of a field's value, in lower case. */
+static void
+value_word(struct span value, char *out, size_t room)
+{
+    struct span word;
+    size_t length = 0;
+
+    value.at = skip_comments(value);
+    value.at += value.at < value.end && *value.at == '"';
+    word = take(&value, "; \t\r\n(\"", true);
+    for (; word.at < word.end && length + 1 < room; word.at++)
+        if (*word.at != '\0')
+            out[length++] = lower(*word.at);
+    out[length] = '\0';
+}
+
+static enum encoding
+encoding_find(struct span name)
+{
+    if (name.at == name.end || is_word(name, "7bit|8bit|binary|7-bit|8-bit|none"))
+        return ENCODING_NONE;
+    return is_word(name, "quoted-printable") ? ENCODING_QUOTED
+        : is_word(name, "base64") ? ENCODING_BASE64
+        : is_word(name, "x-uuencode|uuencode|x-uue|x-uu") ? ENCODING_UU : ENCODING_UNKNOWN;
+}
+
+/* Takes what a Content-Type field says. The boundary goes to a text. */
+static void
+part_type(struct part *p, struct span value, struct text *boundary)
+{
+    struct text word = {NULL, 0, 0};
+    char type[sizeof p->type];
+
+    value_word(value, type, sizeof type);
+    if (strchr(type, '/') != NULL)
+        memcpy(p->type, type, sizeof type);
+    text_clear(&word);
+    if (parameter(value, "charset", &word))
+        snprintf(p->charset, sizeof p->charset, "%.*s", (int)strcspn(word.bytes, blanks),
+                 word.bytes);
+    if (p->name.length == 0)
+        parameter(value, "name", &p->name);
+    parameter(value, "boundary", boundary);
+    text_clear(&word);
+    if (parameter(value, "format", &word) && begins(text_span(&word), "flowed")) {
+        text_clear(&word);
+        p->kind = parameter(value, "delsp", &word) && begins(text_span(&word), "yes")
+            ? TEXT_FLOWED_DELSP : TEXT_FLOWED;
+    }
+    text_free(&word);
+}
+
+/* Takes what the header of a part says about it. A field that is repeated does not count. */
+static void
+part_header(struct part *p, struct text *boundary)
+{
+    bool typed = false, disposed = false, encoded = false;
+    struct span header = p->header;
+    struct field f;
+    char word[64];
+
+    while (next_field(&header, &f)) {
+        f.value = limit(f.value, SHOW_FIELD);
+        value_word(f.value, word, sizeof word);
+        if (is_word(f.name, "content-type") && !typed) {
+            part_type(p, f.value, boundary);
+            typed = true;
+        } else if (is_word(f.name, "content-disposition") && !disposed) {
+            struct text name = {NULL, 0, 0};
+
+            p->attachment = strcmp(word, "attachment") == 0;
+            if (parameter(f.value, "filename", &name)) {
+                text_free(&p->name);
+                p->name = name;
+            } else {
+                text_free(&name);
+            }
+            disposed = true;
+        } else if (is_word(f.name, "content-transfer-encoding") && !encoded) {
+            p->encoding = encoding_find(string_span(word));
+            encoded = true;
+        }
+    }
+}
+
+/* Adds a part. Returns it, or NULL if there are too many. */
+static struct part *
+part_add(struct show *s, int parent)
+{
+    if (s->count == SHOW_PARTS) {
+        s->too_many = true;
+        return NULL;
+    }
+
+    struct part *p = &s->parts[s->count], *above = parent >= 0 ? &s->parts[parent] : NULL;
+    bool root = above == NULL || is_message(above);
+    memset(p, 0, sizeof *p);
+    p->parent = parent;
+    p->root = root ? s->count : above->root;
+    p->bars = above == NULL ? 0 : above->bars + (is_message(above) && above->bars < SHOW_BARS);
+    p->best = s->count;
+    p->use = PART_LIST;
+    strcpy(p->type, above != NULL && is_type(above, "multipart/digest")
+        ? "message/rfc822" : "text/plain");
+    s->count++;
+    return p;
+}
+
+/*
+ * Returns 1 for a line that is the boundary between two parts, 2 for the one behind the last, 0
+ * for any other. Blanks do not count: programs fold and pad the field that announces it.
+ */
+static int
+is_boundary(struct span line, struct span boundary)
+{
+    if (span_length(line) < 3 || line.at[0] != '-' || line.at[1] != '-')
+        return 0;
+    for (line.at += 2; take(&boundary, blanks, false), boundary.at < boundary.end; boundary.at++) {
+        take(&line, blanks, false);
+        if (line.at == line.end || *line.at++ != *boundary.at)
+            return 0;
+    }
+    line = trim(line);
+    return line.at == line.end ? 1 : is_word(line, "--") ? 2 : 0;
+}
+
+/*
+ * Takes the next part of a multipart: up to the end of the line before the next boundary, whose
+ * line end belongs to the boundary. Returns what is_boundary() says about the line that ended
+ * it, 0 at the end of the body.
+ */
+static int
+next_part(struct span *rest, struct span boundary, struct span *part)
+{
+    struct span line;
+    int ended;
+
+    *part = (struct span){rest->at, rest->at};
+    while (next_line(rest, &line)) {
+        if ((ended = is_boundary(line, boundary)) != 0)
+            return ended;
+        part->end = rest->at - (rest->at[-1] == '\n');
+    }
+    return 0;
+}
+
+/*
+ * Looks for uuencoded files in a part's body. In a text each becomes an attachment; in any other
+ * part the file is its content.
+ */
+static void
+part_uu(struct show *s, struct part *p)
+{
+    struct span rest = p->body, before, name, data;
+    struct part *file = p;
+    bool empty = true;
+
+    p->encoding = ENCODING_NONE;
+    while (file != NULL && next_uu(&rest, &before, &name, &data)) {
+        empty = empty && trim(before).at == before.end;
+        p->encoding = ENCODING_UU;
+        if (is_text(p) && (file = part_add(s, p->parent)) != NULL) {
+            file->root = p->root;
+            file->bars = p->bars;
+            file->encoding = ENCODING_UU;
+            strcpy(file->type, "application/octet-stream");
+        }
+        if (file != NULL) {
+            file->body = data;
+            text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
+        }
+    }
+    if (is_text(p) && p->encoding == ENCODING_UU && empty && trim(rest).at == rest.end)
+        p->body.end = p->body.at;
+}
+
+/* -- What to show of it -- */
+
+/* The text of a part, and what a person should know about it. */
+struct content {
+    struct text text;           /* UTF-8 */
+    size_t letters;             /* characters that are no blanks, addresses of links not counted */
+    bool known, complete;       /* its charset is; the HTML does not end inside a comment */
+    uint64_t left;              /* bytes that were not decoded any more */
+};
+
+/* Appends text in UTF-8 to the content, without what is not shown. */
+static void
+content_add(struct content *c, struct span utf8)
+{
+    size_t start = c->text.length;
+
+    drop_invisible(&c->text, utf8);
+    for (size_t i = start; i < c->text.length; i++)
+        c->letters += !is_in(c->text.bytes[i], blanks) && (c->text.bytes[i] & 0xc0) != 0x80;
+}
+
+/*
+ * Reads the text of a part, of which at most so many bytes are decoded. What follows base64 data
+ * is plain text. The caller frees the text.
+ */
+static struct content
+part_content(const struct part *p, size_t most)
+{
+    struct content c = {.complete = true};
+    struct text decoded = {NULL, 0, 0}, utf8 = {NULL, 0, 0};
+    struct span data = p->encoding == ENCODING_BASE64 ? base64_data(p->body) : p->body;
+    struct span footer = {data.end, p->body.end}, other = no_span;
+    bool enriched = is_word(string_span(p->type), "text/enriched|text/richtext");
+    bool html = enriched || is_type(p, "text/html");
+
+    data.at = decode_transfer(&decoded, data, p->encoding, most);
+    c.left = span_length(data);
+    if (html)
+        other = html_charset(text_span(&decoded));
+    c.known = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
+    text_free(&decoded);
+    if (html)
+        c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
+    else
+        content_add(&c, text_span(&utf8));
+    if (trim(footer).at < footer.end) {
+        if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
+            text_add(&c.text, "\n", 1);
+        text_clear(&utf8);
+        to_utf8(&utf8, limit(footer, most), no_span, string_span(p->charset));
+        content_add(&c, text_span(&utf8));
+    }
+    text_free(&utf8);
+    return c;
+}
+
+/* Returns how well a part can be read here: text before HTML before data; 0: not at all. */
+static int
+part_score(const struct part *p)
+{
+    struct span type = string_span(p->type);
+
+    if (is_word(type, "message/delivery-status|message/disposition-notification"))
+        return 2;               /* even as an attachment */
+    if (is_word(type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
+               "text/javascript"))
+        return 0;
+    if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !is_text(p)))
+        return 0;
+    if (is_type(p, "text/calendar"))
+        return 1;
+    if (is_type(p, "text/html"))
+        return 3;
+    if (is_type(p, "text/plain"))
+        return 4;
+    return is_text(p) || is_message(p) ? 2 : 0;
+}
+
+/*
+ * Returns true if a plain text only stands in for the HTML beside it: it is empty, far shorter,
+ * or short and says that the program cannot show HTML.
+ */
+static bool
+is_stub(const struct part *plain, const struct part *html)
+{
+    enum { SHORT = 400, COMPARED = 1024 * 1024 };
+    struct content text = part_content(plain, COMPARED), other = part_content(html, COMPARED);
+    bool stub = text.letters == 0
+        || (text.letters < 5 * SHORT && text.letters * 4 < other.letters)
+        || (text.letters < SHORT && other.letters > 0
+            && find(text_span(&text.text), "html") != NULL);
+
+    text_free(&text.text);
+    text_free(&other.text);
+    return stub;
+}
+
+/*
+ * Decides about a multipart whose parts were read. Of alternatives one is shown, plain text if
+ * possible, else the last of the best (RFC 2046); those that say the same worse are left out,
+ * and what cannot be read is only listed.
+ */
+static void
+choose(struct show *s, int index)
+{
+    struct part *p = &s->parts[index];
+    bool alternative = is_type(p, "multipart/alternative");
+    int best = -1, html = -1;
+
+    for (int i = index + 1; i < s->count; i++) {
+        struct part *below = &s->parts[i];
+
+        if (below->parent == index && below->score == 3)
+            html = i;
+        if (below->parent == index && below->score >= p->score) {
+            best = i;
+            p->score = below->score;
+            p->best = below->best;
+        }
+    }
+    if (alternative && html >= 0 && is_type(&s->parts[p->best], "text/plain")
+        && is_stub(&s->parts[p->best], &s->parts[s->parts[html].best])) {
+        best = html;
+        p->score = s->parts[html].score;
+        p->best = s->parts[html].best;
+    }
+    p->use = PART_SHOW;
+    for (int i = index + 1, child = i; alternative && i < s->count; i++) {
+        struct part *below = &s->parts[i];
+
+        child = below->parent == index ? i : child;
+        if (child == best || below->use == PART_DROP)
+            continue;
+        below->use = below->opened || below->score > 1 || is_message(&s->parts[below->parent])
+            ? PART_DROP : PART_LIST;
+    }
+}
+
+/* Reads a part and those in it. depth is how many are around it. */
+static void
+part_read(struct show *s, struct span whole, int parent, int depth)
+{
+    struct text boundary = {NULL, 0, 0};
+    struct span rest, inner;
+    struct part *p = part_add(s, parent);
+    int index = s->count - 1, ended;
+
+    if (p == NULL)
+        return;
+    p->no_blank_line = !split_header(whole, p->root == index, &p->header, &p->body);
+    part_header(p, &boundary);
+    if (is_multipart(p))
+        p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
+    if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
+        && s->decoded < SHOW_TEXT) {
+        decode_transfer(&p->decoded, p->body, p->encoding, SHOW_TEXT - s->decoded);
+        s->decoded += p->decoded.length;
+        p->body = text_span(&p->decoded);
+        p->encoding = ENCODING_NONE;
+    }
+    p->opened = (is_multipart(p) && boundary.length > 0)
+        || (is_message(p) && p->encoding == ENCODING_NONE);
+    if (p->opened && depth == SHOW_DEPTH) {
+        s->too_deep = true;
+        p->opened = false;
+        strcpy(p->type, "application/octet-stream");
+    } else if (p->opened && is_message(p)) {
+        part_read(s, p->body, index, depth + 1);
+        p->score = part_score(p);
+        p->use = PART_SHOW;
+    } else if (p->opened) {
+        rest = p->body;
+        ended = next_part(&rest, text_span(&boundary), &inner);
+        while (ended == 1 && !s->too_many) {
+            ended = next_part(&rest, text_span(&boundary), &inner);
+            part_read(s, inner, index, depth + 1);
+            s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
+        }
+        p->opened = s->count > index + 1;
+        choose(s, index);
+    } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE && is_text(p)
+                                              && !is_type(p, "text/html"))) {
+        part_uu(s, p);
+    }
+    if (!p->opened) {
+        p->score = is_multipart(p) ? 1 : part_score(p);
+        p->use = p->score > 0 ? PART_SHOW : PART_LIST;
+    }
+    text_free(&boundary);
+}
+
+/* -- Showing it -- */
+
+/* Shows the text of a part, and says what of it could not be read. */
+static void
+part_show(struct page *page, const struct part *p)
+{
+    struct content c = part_content(p, SHOW_TEXT);
+
+    if (is_multipart(p))
+        page_note(page, "%s, but no part was found in it; this is all of it", p->type);
+    if (!c.known)
+        page_note(page, "the charset %s is not known here: only its ASCII is shown as it is",
+                  p->charset);
+    if (p->encoding == ENCODING_UNKNOWN)
+        page_note(page, "its transfer encoding is not known here: it is shown as it came");
+    page->empty = page->begun;
+    page_text(page, text_span(&c.text), is_type(p, "text/plain") ? p->kind : TEXT_FIXED);
+    if (!c.complete)
+        page_note(page, "the HTML ends inside a comment: what stands there is not shown");
+    if (c.left > 0)
+        page_note(page, "truncated: %llu more octets of this text are not shown; RETR saves them",
+                  (unsigned long long)c.left);
+    text_free(&c.text);
+}
+
+/* Lists the parts of a message that are not shown, or that have a name. */
+static void
+show_attachments(struct show *s, int root)
+{
+    for (int i = root; i < s->count; i++) {
+        const struct part *p = &s->parts[i];
+        struct text line = {NULL, 0, 0};
+        uint64_t size;
+        char about[32];
+
+        if (p->root != root
+            || (p->use != PART_LIST && (p->use != PART_SHOW || p->name.length == 0)))
+            continue;
+        size = decoded_size(p->body, p->encoding);
+        if (size < 1000)
+            snprintf(about, sizeof about, "%u octet%s", (unsigned)size, size == 1 ? "" : "s");
+        else
+            size_text((int64_t)size, about, sizeof about);
+        if (p->name.length > 0)
+            text_add(&line, p->name.bytes, p->name.length);
+        else
+            text_puts(&line, "without a name");
+        text_printf(&line, " (%s, %s%s)", p->type, about,
+                    p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding" : "");
+        page_field(&s->page, "Attached", text_span(&line));
+        text_free(&line);
+    }
+}
+
+/* Returns the charset of the first text in a message, for fields that name none. */
+static struct span
+root_charset(const struct show *s, int root)
+{
+    for (int i = root; i < s->count; i++)
+        if (s->parts[i].root == root && s->parts[i].charset[0] != '\0')
+            return string_span(s->parts[i].charset);
+    return no_span;
+}
+
+/* Shows the fields of a message that people read. Only a Subject may have invisible characters. */
+static void
+show_fields(struct show *s, int root)
+{
+    static const char *const names[] = {"From", "To", "Cc", "Date", "Subject"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct span header = s->parts[root].header;
+        struct field f;
+
+        while (next_field(&header, &f)) {
+            struct text value = {NULL, 0, 0}, seen = {NULL, 0, 0};
+
+            if (!same_word(f.name, string_span(names[i])))
+                continue;
+            decode_words(&value, limit(f.value, SHOW_FIELD), root_charset(s, root));
+            if (span_length(f.value) > SHOW_FIELD)
+                text_printf(&value, " [truncated, of %zu octets]", span_length(f.value));
+            if (is_word(f.name, "subject"))
+                drop_invisible(&seen, text_span(&value));
+            page_field(&s->page, names[i], text_span(seen.length > 0 ? &seen : &value));
+            text_free(&value);
+            text_free(&seen);
+        }
+    }
+}
+
+/* Returns true if a message has anything to show, even if it is another message. */
+static bool
+has_text(const struct show *s, int root)
+{
+    for (int i = root; i < s->count; i++) {
+        const struct part *p = &s->parts[i];
+
+        if (p->root == root && p->use == PART_SHOW && p->body.end > p->body.at
+            && (!p->opened || is_message(p) || is_type(p, "multipart/encrypted")))
+            return true;
+    }
+    return false;
+}
+
+/* Shows what stands above the text of a message, the whole or one that is enclosed in it. */
+static void
+show_root(struct show *s, int root)
+{
+    const struct part *p = &s->parts[root];
+    bool no_header = p->header.at == p->header.end;
+
+    show_fields(s, root);
+    show_attachments(s, root);
+    if (p->no_blank_line)
+        page_note(&s->page, no_header ? "no header" : "no empty line ends the header");
+    if (!has_text(s, root))
+        page_note(&s->page, no_header && p->body.at == p->body.end
+            ? "the message is empty" : "no text to read here");
+}
+
+static void
+show_parts(struct show *s)
+{
+    for (int i = 0; i < s->count; i++) {
+        const struct part *p = &s->parts[i];
+
+        s->page.empty = s->page.begun;
+        s->page.bars = p->bars;
+        if (p->root == i && p->use != PART_DROP)
+            show_root(s, i);
+        if (p->use == PART_SHOW && p->opened && is_type(p, "multipart/signed"))
+            page_note(&s->page, "signed; the signature is not checked here");
+        else if (p->use == PART_SHOW && p->opened && is_type(p, "multipart/encrypted"))
+            page_note(&s->page, "encrypted; it is not decrypted here");
+        else if (p->use == PART_SHOW && !p->opened && p->body.end > p->body.at)
+            part_show(&s->page, p);
+    }
+    s->page.empty = s->page.begun;
+    s->page.bars = 0;
+    if (s->too_many)
+        page_note(&s->page, "more than %d parts; what follows them is not shown", SHOW_PARTS);
+    if (s->too_deep)
+        page_note(&s->page, "parts in parts, more than %d deep; the inner ones are not shown",
+                  SHOW_DEPTH);
+    if (s->cut_off)
+        page_note(&s->page, "the message ends before its last part does: something may be missing");
+}
+
+/*
+ * Shows a message, its line ends LF, as visible text in UTF-8, on a page of so many columns (0:
+ * lines are not wrapped).
+ */
+static void
+show_message(struct span message, FILE *out, unsigned columns)
+{
+    struct show *s = calloc(1, sizeof *s);
+
+    if (s == NULL)
+        out_of_memory();
+    s->end = message.end;
+    s->page.out = out;
+    s->page.columns = columns < SHOW_COLUMNS ? columns : SHOW_COLUMNS;
+    part_read(s, message, -1, 0);
+    show_parts(s);
+    for (int i = 0; i < s->count; i++) {
+        text_free(&s->parts[i].name);
+        text_free(&s->parts[i].decoded);
+    }
+    text_free(&s->page.line);
+    text_free(&s->page.row);
+    free(s);
+}
+
+/* -- One line for a message (HEADERS) -- */
+
+/* Appends the date of a Date field as 2024-04-01 10:00, as the sender wrote it; or all of it. */
+static void
+short_date(struct text *to, struct span value)
+{
+    static const char months[] = "janfebmaraprmayjunjulaugsepoctnovdec";
+    struct span rest = value;
+    unsigned long number[4] = {0, 0, 0, 0};     /* day, year, hour, minute */
+    int month = 0, count = 0;
+
+    rest.at = skip_comments(rest);
+    while (rest.at < rest.end && count < 4) {
+        struct span word = take(&rest, " \t\r\n,:-", true);
+        char key[5] = "";
+
+        take(&rest, " \t\r\n,:-", false);
+        memcpy(key, word.at, span_length(word) < 4 ? span_length(word) : 4);
+        for (int i = 0; i < 12 && month == 0; i++)
+            if (begins(word, (char[]){months[3 * i], months[3 * i + 1], months[3 * i + 2], '\0'}))
+                month = i + 1;
+        if (is_digit(key[0]))
+            number[count++] = strtoul(key, NULL, 10);
+    }
+    if (count == 4 && month > 0 && number[0] <= 31 && number[2] < 25 && number[3] < 60) {
+        unsigned long year = number[1];
+
+        year += year < 50 ? 2000 : year < 1000 ? 1900 : 0;      /* RFC 5322 section 4.3 */
+        text_printf(to, "%04lu-%02d-%02lu %02lu:%02lu", year, month, number[0], number[2],
+                    number[3]);
+    } else {
+        decode_words(to, value, no_span);
+    }
+}
+
+/* Appends the name in a From field as it is written there, or the address if it has none. */
+static void
+sender_name(struct text *to, struct span value, struct span charset)
+{
+    struct text quoted = {NULL, 0, 0};
+    struct span rest = value, name, inner;
+
+    if (rest.at < rest.end && *rest.at == '"') {
+        take_value(&rest, &quoted);
+        name = trim(text_span(&quoted));
+    } else {
+        name = trim(take(&rest, "<,(", true));
+    }
+    inner = rest;
+    if (inner.at < inner.end && (*inner.at == '(' || (*inner.at == '<' && name.at == name.end))) {
+        inner.at++;             /* ann@example.org (Ann), or <ann@example.org> */
+        inner = trim(take(&inner, ")>", true));
+        name = inner.at < inner.end ? inner : name;
+    }
+    decode_words(to, name, charset);
+    text_free(&quoted);
+}
+
+/* Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field that it lacks is empty. */
+static void
+summarize(struct span header, FILE *out)
+{
+    enum { DATE, SENDER, SUBJECT, FIELDS };
+    struct text values[FIELDS] = {{NULL, 0, 0}}, decoded = {NULL, 0, 0};
+    struct part p = {.parent = -1};
+    struct span charset = {p.charset, p.charset};
+    struct field f;
+
+    split_header(header, true, &p.header, &p.body);
+    part_header(&p, &decoded);
+    charset.end += strlen(p.charset);
+    header = p.header;
+    while (next_field(&header, &f)) {
+        f.value = limit(f.value, SHOW_FIELD);
+        if (is_word(f.name, "date") && values[DATE].length == 0) {
+            short_date(&values[DATE], f.value);
+        } else if (is_word(f.name, "from") && values[SENDER].length == 0) {
+            sender_name(&values[SENDER], f.value, charset);
+        } else if (is_word(f.name, "subject") && values[SUBJECT].length == 0) {
+            text_clear(&decoded);
+            decode_words(&decoded, f.value, charset);
+            drop_invisible(&values[SUBJECT], text_span(&decoded));
+        }
+    }
+    for (int i = 0; i < FIELDS; i++) {
+        struct text seen = {NULL, 0, 0};
+
+        text_clear(&decoded);
+        one_line(&decoded, text_span(&values[i]));
+        visible(&seen, text_span(&decoded));
+        fprintf(out, "%s%c", seen.length > 0 ? seen.bytes : "", i == SUBJECT ? '\n' : '\t');
+        text_free(&seen);
+        text_free(&values[i]);
+    }
+    text_free(&decoded);
+    text_free(&p.name);
+}
+
+/*
+ * Summarizes the headers of many messages, each behind a line with its length in digits. There
+ * is always one line for a header; columns is not used.
+ */
+static void
+show_headers(struct span all, FILE *out, unsigned columns)
+{
+    struct span line;
+
+    (void)columns;
+    while (next_line(&all, &line)) {
+        size_t length = 0;
+
+        for (; line.at < line.end && is_digit(*line.at) && length < SIZE_MAX / 16; line.at++)
+            length = length * 10 + (size_t)(*line.at - '0');
+        summarize(limit(all, length), out);
+        all.at = limit(all, length).end;
+    }
+}
+
+/* -- The sandbox -- */
+
+/*
+ * Whoever finds a mistake in the code that decodes messages can do what its process can. So that
+ * gives up what it does not need, in ways that cannot be undone: it reads files, for charsets, and
+ * writes to one pipe; it has no other open file, no sockets, programs or processes, and bounded
+ * memory and time. Where the system or a compiler's headers lack one way, the others remain.
+ */
+enum {
+    DECODER_SECONDS = 60,       /* of processor time for one message */
+    DECODER_MEMORY = 256 * 1024 * 1024
+};
+
+#ifdef CONFINES
+
+/* Gives up all changes of files and all TCP, as far as the kernel's version of Landlock can. */
+static void
+sandbox_files(void)
+{
+    struct { uint64_t files, network; } all;
+    int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L,
+                               (long)LANDLOCK_CREATE_RULESET_VERSION), rules;
+
+    if (version < 1)
+        return;
+    all.files = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;         /* all of the first version */
+    all.files &= ~(uint64_t)(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR);
+    all.files |= (version >= 2 ? 1 << 13 : 0) | (version >= 3 ? 1 << 14 : 0); /* move, truncate */
+    all.network = version >= 4 ? 3 : 0; /* bind and connect */
+    rules = (int)syscall(SYS_landlock_create_ruleset, &all,
+                         version >= 4 ? sizeof all : sizeof all.files, 0L);
+    if (rules >= 0) {
+        syscall(SYS_landlock_restrict_self, (long)rules, 0L);
+        close(rules);
+    }
+}
+
+/*
+ * A filter of system calls is a small program that the kernel runs before each call: it loads
+ * the call's number, goes down the list, and allows the call or makes it fail with ENOSYS. Every
+ * C library can live with that; a filter that kills would kill after a library's update, too.
+ */
+#define LOAD(what) \
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, what))
+#define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)
+#define UNLESS(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, skip)
+#define UNLESS_ANY(bits, skip) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (uint32_t)(bits), 0, skip)
+#define ALLOW_CALL(number) UNLESS(number, 1), ALLOW
+#define ALLOW_WITHOUT(number, n, bits) \
+    UNLESS(number, 4), LOAD(args[n]), UNLESS_ANY(bits, 1), REFUSE, ALLOW
+
+/* Calls of another architecture, or of the second one that a 64-bit x86 has, are refused. */
+#define LOAD_NUMBER \
+    LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE, \
+    LOAD(nr), UNLESS_ANY(0x40000000, 1), REFUSE
+
+#endif
+
+/* Gives up what a decoder does not need: it reads at descriptor 0 and writes a page to 1. */
+static void
+sandbox_decoder(void)
+{
+    const struct rlimit none = {0, 0};
+#if defined CONFINES && !defined SANITIZED
+    static const struct sock_filter calls[] = {
+        LOAD_NUMBER,
+        ALLOW_WITHOUT(SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC),
+#ifdef SYS_open
+        ALLOW_WITHOUT(SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC),
+#endif
+        ALLOW_WITHOUT(SYS_fcntl, 1, ~7u),   /* nothing above F_SETLKW: signals for a pipe */
+        ALLOW_CALL(SYS_read), ALLOW_CALL(SYS_readv), ALLOW_CALL(SYS_pread64),
+        ALLOW_CALL(SYS_lseek), ALLOW_CALL(SYS_close),
+        ALLOW_CALL(SYS_write), ALLOW_CALL(SYS_writev),      /* only the page is open by now */
+        ALLOW_CALL(SYS_fstat), ALLOW_CALL(SYS_newfstatat), ALLOW_CALL(SYS_statx),
+        ALLOW_CALL(SYS_readlinkat), ALLOW_CALL(SYS_faccessat), ALLOW_CALL(SYS_getdents64),
+        ALLOW_CALL(SYS_brk), ALLOW_CALL(SYS_mmap), ALLOW_CALL(SYS_munmap),
+        ALLOW_CALL(SYS_mprotect), ALLOW_CALL(SYS_mremap), ALLOW_CALL(SYS_madvise),
+        ALLOW_CALL(SYS_futex), ALLOW_CALL(SYS_sched_yield), ALLOW_CALL(SYS_getrandom),
+        ALLOW_CALL(SYS_getpid), ALLOW_CALL(SYS_gettid), ALLOW_CALL(SYS_clock_gettime),
+        ALLOW_CALL(SYS_sigaltstack), ALLOW_CALL(SYS_rt_sigaction),
+        ALLOW_CALL(SYS_rt_sigprocmask), ALLOW_CALL(SYS_rt_sigreturn),
+        ALLOW_CALL(SYS_exit), ALLOW_CALL(SYS_exit_group),
+        REFUSE
+    };
+#endif
+#ifdef CONFINES
+    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
+    sandbox_files();
+#endif
+#ifdef SANITIZED                /* a sanitizer needs memory and calls, and has something to say */
+    const int first = STDERR_FILENO + 1;
+#else
+    const int first = STDERR_FILENO;
+#endif
+    int more = -1;
+#ifdef SYS_close_range
+    more = (int)syscall(SYS_close_range, (long)first, (long)UINT_MAX, 0L);
+#endif
+    for (int fd = first; more != 0 && fd < 1024; fd++)
+        close(fd);
+    setrlimit(RLIMIT_CORE, &none);
+    setrlimit(RLIMIT_FSIZE, &none);
+#ifdef RLIMIT_NPROC
+    setrlimit(RLIMIT_NPROC, &none);
+#endif
+    setrlimit(RLIMIT_CPU, &(struct rlimit){DECODER_SECONDS, DECODER_SECONDS});
+#ifndef SANITIZED
+    setrlimit(RLIMIT_DATA, &(struct rlimit){DECODER_MEMORY, DECODER_MEMORY});
+#ifdef CONFINES
+    prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &(struct sock_fprog){
+        sizeof calls / sizeof *calls, (struct sock_filter *)(uintptr_t)calls
+    });
+#endif
+#endif
+}
+
+/* -- The decoder process, the page and the pager -- */
+
+/*
+ * Returns a temporary file without a name, which no other program inherits, or NULL with errno
+ * set. It is in TMPDIR, /tmp, the directory of the messages, or in memory.
+ */
+static FILE *
+private_file(const struct client *c)
+{
+    const char *places[] = {getenv("TMPDIR"), P_tmpdir, c->settings->directory};
+    char path[PATH_MAX];
+    int fd = -1, error;
+
+    for (size_t i = 0; fd < 0 && i < sizeof places / sizeof *places; i++) {
+        if (places[i] == NULL || *places[i] == '\0'
+            || (size_t)snprintf(path, sizeof path, "%s/pop3-XXXXXX", places[i]) >= sizeof path)
+            continue;
+        fd = mkstemp(path);     /* 0600, O_EXCL */
+        if (fd >= 0)
+            unlink(path);
+    }
+    error = errno;
+#if defined MFD_CLOEXEC && !defined POSIX_ONLY
+    if (fd < 0)
+        fd = memfd_create("pop3", MFD_CLOEXEC);
+#endif
+    errno = error;
+    if (fd >= 0)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return fd >= 0 ? fdopen(fd, "w+") : NULL;
+}
+
+/* A decoder shows what it got on a page of so many columns. */
+typedef void decoder(struct span input, FILE *page, unsigned columns);
+
+/* The decoder process. Its exit status is 0, EXIT_FAILURE without memory, or another errno. */
+_Noreturn static void
+run_decoder(decoder *decode, int input, int output, unsigned columns)
+{
+    struct span all = no_span;
+    struct stat about;
+    FILE *out;
+
+    if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0)
+        _exit(EBADF);
+    sandbox_decoder();
+    if (fstat(STDIN_FILENO, &about) != 0 || (out = fdopen(STDOUT_FILENO, "w")) == NULL)
+        _exit(EIO);
+    if (about.st_size > 0) {
+        all.at = (uintmax_t)about.st_size > SIZE_MAX ? MAP_FAILED
+            : mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, STDIN_FILENO, 0);
+        if (all.at == MAP_FAILED)
+            _exit(EFBIG);
+        all.end = all.at + about.st_size;
+    }
+    decode(all, out, columns);
+    _exit(fflush(out) == 0 ? 0 : EIO);
+}
+
+/*
+ * Adds what a decoder wrote to a page. A message may have taken the decoder over, so here, too,
+ * nothing but visible text passes. Returns how many bytes were taken: with last all of them.
+ */
+static size_t
+page_put(FILE *page, bool utf8, struct span from, bool last)
+{
+    struct text seen = {NULL, 0, 0}, ascii = {NULL, 0, 0};
+    struct span taken = {from.at, last ? from.end : whole_end(from)};
+
+    visible(&seen, taken);
+    if (!utf8)
+        visible_ascii(&ascii, text_span(&seen));
+    if (seen.length > 0)
+        fwrite(utf8 ? seen.bytes : ascii.bytes, 1, utf8 ? seen.length : ascii.length, page);
+    text_free(&seen);
+    text_free(&ascii);
+    return span_length(taken);
+}
+
+/* Copies what arrives from a decoder to a page. Returns 0 or an errno. */
+static int
+receive_page(struct client *c, int from, FILE *page)
+{
+    static char block[64 * 1024];
+    size_t have = 0;
+    int error = 0;
+
+    while (error == 0 && !interrupted) {
+        ssize_t count = wait_ready(&from, 1, false, WAIT_FOREVER, &c->mask) > 0
+            ? read(from, block + have, sizeof block - have) : -1;
+
+        if (count < 0) {
+            error = errno != EINTR && errno != EAGAIN ? errno : 0;
+            continue;
+        }
+        have += (size_t)count;
+
+        size_t taken = page_put(page, c->utf8, (struct span){block, block + have}, count == 0);
+        have -= taken;
+        memmove(block, block + taken, have);
+        if (count == 0)
+            break;
+    }
+    return error;
+}
+
+/*
+ * Decodes a file to a page, in a process that has nothing but these two: MIME, HTML and charsets
+ * are where a mistake is most likely. Returns false after saying why; a Ctrl-C needs no reason.
+ */
+static bool
+decode(struct client *c, decoder *how, FILE *input, FILE *page, unsigned columns)
+{
+    int pipes[2], status = 0, error;
+    pid_t pid, ended;
+
+    if (fflush(input) != 0 || ferror(input) || pipe(pipes) != 0) {
+        fail(c, "cannot decode: %s", strerror(errno));
+        return false;
+    }
+    pid = fork();               /* the signals that the client catches stay blocked in the child */
+    if (pid == 0)
+        run_decoder(how, fileno(input), pipes[1], columns);
+    error = pid < 0 ? errno : 0;
+    close(pipes[1]);
+    if (error == 0)
+        error = receive_page(c, pipes[0], page);
+    close(pipes[0]);
+    if (pid > 0 && (error != 0 || interrupted))
+        kill(pid, SIGKILL);
+    while (pid > 0 && (ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+        continue;
+    if (interrupted)
+        return false;
+    if (error == 0 && (fflush(page) != 0 || ferror(page)))
+        error = errno;
+    if (error == 0 && WIFSIGNALED(status))
+        fail(c, "the display was ended by signal %d; the session continues, RETR saves the message",
+             WTERMSIG(status));
+    else if (error == 0 && status != 0)
+        fail(c, "the display is not complete: %s", strerror(WEXITSTATUS(status) == EXIT_FAILURE
+             ? ENOMEM : WEXITSTATUS(status)));
+    else if (error != 0)
+        fail(c, "the display is not complete: %s", strerror(error));
+    return error == 0 && status == 0;
+}
+
+/* Gives the keys of the terminal that are signals, and the right to read it, to a process group. */
+static void
+terminal_give(pid_t group)
+{
+    sigset_t only, before;
+
+    sigemptyset(&only);
+    sigaddset(&only, SIGTTOU);  /* which would stop who does not have it */
+    sigprocmask(SIG_BLOCK, &only, &before);
+    tcsetpgrp(STDIN_FILENO, group);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Becomes the pager, with own_group in a process group of its own that has the terminal. */
+_Noreturn static void
+exec_pager(const struct client *c, const char *pager, int file, bool own_group)
+{
+    if (own_group) {
+        setpgid(0, 0);
+        terminal_give(getpid());
+    }
+    lseek(file, 0, SEEK_SET);
+    dup2(file, STDIN_FILENO);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &c->mask, NULL);
+    if (c->utf8)
+        setenv("LESSCHARSET", "utf-8", 0);      /* for less in the C locale */
+    execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
+    _exit(127);
+}
+
+/*
+ * Waits for the pager to end and keeps the session open, because a person may read for long. While
+ * it is stopped, so are we. A signal that ends the client ends the pager first, so that it leaves
+ * the screen as it was. Ctrl-C is not for us. Returns its wait status.
+ */
+static int
+wait_pager(struct client *c, pid_t pid, bool own_group)
+{
+    pid_t target = own_group ? -pid : pid;
+    int64_t kill_at = 0;
+    int status = 0;
+
+    for (pid_t ended; (ended = waitpid(pid, &status, WNOHANG | WUNTRACED)) >= 0;) {
+        int64_t now = wire_clock(), left = keep_alive(c);
+
+        if (ended > 0 && !WIFSTOPPED(status))
+            break;
+        if (ended > 0) {
+            terminal_give(getpgrp());
+            suspend(0);
+            terminal_give(pid);
+            kill(target, SIGCONT);
+        }
+        if (interrupted == SIGINT)
+            interrupted = 0;
+        if (interrupted && now >= kill_at) {
+            kill(target, kill_at == 0 ? SIGTERM : SIGKILL);
+            kill_at = now + 2000;
+        }
+        wait_ready(NULL, 0, false, interrupted ? 100 : left, &c->mask);
+    }
+    while (interrupted && own_group && kill(target, 0) == 0 && wire_clock() < kill_at)
+        wait_ready(NULL, 0, false, 20, NULL);   /* what a shell started for us */
+    return status;
+}
+
+/*
+ * Shows a file with the pager. Returns false, after a message, if the pager could not be run or
+ * failed, so that the text has to be shown without it. If Ctrl-C ended it, interrupted is SIGINT.
+ */
+static bool
 run_pager(struct client *c, int file)
 {
-    const char *wish = getenv("PAGER");
-    const char *pager = wish != NULL && *wish != '\0' ? wish : "if command -v less >/dev/null; then less; else more; fi";
+    const char *wish = getenv("PAGER"), *pager = wish;
+    bool own_group = tcgetpgrp(STDIN_FILENO) == getpgrp();
     enum mode before = terminal.mode;
-    int status = 0;
+    int status;
     pid_t pid;
 
+    if (pager == NULL || *pager == '\0')
+        pager = "if command -v less >/dev/null; then exec less; fi; exec more";
     wire_flush(&c->screen);
     terminal_mode(AS_FOUND);
     pid = fork();
-    if (pid == 0) {
-        lseek(file, 0, SEEK_SET);
-        dup2(file, STDIN_FILENO);
-        signal(SIGPIPE, SIG_DFL);
-        signal(SIGXFSZ, SIG_DFL);
-        sigprocmask(SIG_SETMASK, &c->mask, NULL);
-        if (strcasecmp(c->codeset, "UTF-8") == 0)
-            setenv("LESSCHARSET", "utf-8", 0);      /* for less in the C locale */
-        execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
-        _exit(127);
-    }
-    while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0) {
-        int64_t left = c->spoke + c->noop_ms - wire_clock();
-        struct timespec time = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000};
-
-        if (left > 0) {
-            ppoll(NULL, 0, &time, &c->mask);
-        } else {
-            c->noops++;
-            send_line(c, "NOOP", 4);
-            wire_flush(&c->server);
-        }
-        if (interrupted && interrupted != SIGINT)
-            kill(pid, SIGTERM);
-    }
+    if (pid == 0)
+        exec_pager(c, pager, file, own_group);
+    if (pid > 0 && own_group)
+        setpgid(pid, pid);      /* here, too: the first of both counts */
+    status = pid > 0 ? wait_pager(c, pid, own_group) : -1;
+    if (own_group)
+        terminal_give(getpgrp());
     terminal_mode(before);
-    if (pid < 0 || (WIFEXITED(status) && (WEXITSTATUS(status) == 126 || WEXITSTATUS(status) == 127)))
-        fail(c, "cannot run the pager %s", pager);
+    c->editor->pasting = false; /* the pager got the end of a paste */
+    if (pid > 0 && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8))
+        interrupted = interrupted ? interrupted : SIGINT;
+    if (interrupted || (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0))
+        return true;
+    warn(c, "the pager %s failed; this is the text without it", wish != NULL ? wish : "less");
+    return false;
 }
 
-/* Says whether a page has more rows than a terminal has above its prompt. */
+/* Returns true if a page has more rows than a terminal has above its prompt. */
 static bool
 is_longer(FILE *page, const struct winsize *size)
 {
@@ -5479,7 +5453,7 @@ is_longer(FILE *page, const struct winsize *size)
     while (rows + 1 < size->ws_row && fgets(piece, sizeof piece, page) != NULL) {
         size_t length = strcspn(piece, "\n");
 
-        column = columns_after(column, piece, length);
+        column = columns_from(column, (struct span){piece, piece + length});
         if (piece[length] == '\n') {
             rows += 1 + (column > 0 && size->ws_col > 0 ? (column - 1) / size->ws_col : 0);
             column = 0;
@@ -5490,354 +5464,1123 @@ is_longer(FILE *page, const struct winsize *size)
 }
 
 /*
- * Writes what a display made to a page, in the terminal's charset. It comes from a process that a message may
- * have got the better of: here too nothing but visible text passes.
+ * Shows a page of visible text: through a pager if the terminal is too short for it, else as it
+ * is. Returns true if a Ctrl-C ended it: then nothing more is shown.
  */
-static void
-page_put(FILE *page, struct visible *v, iconv_t to_local, const char *octets, size_t length)
+static bool
+show_page(struct client *c, FILE *page)
 {
-    char text[VISIBLE_ROOM(256)], local[LOCAL_WORST * sizeof text];
+    struct winsize size;
+    bool paged = c->at_terminal && !interrupted && isatty(STDOUT_FILENO)
+        && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && is_longer(page, &size);
+    char block[4096];
+    size_t count;
 
-    while (length > 0) {
-        size_t part = length < 256 ? length : 256, made = visible_text(v, octets, part, text);
-
-        if (to_local == (iconv_t)-1)
-            fwrite(text, 1, made, page);
-        else
-            fwrite(local, 1, local_text(to_local, text, made, local), page);
-        octets += part;
-        length -= part;
-    }
+    paged = paged && run_pager(c, fileno(page));
+    clear_line(c);
+    rewind(page);
+    while (!paged && !interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
+        wire_put(&c->screen, block, count);
+    if (ferror(page))
+        fail(c, "the display is not complete: %s", strerror(errno));
+    wire_flush(&c->screen);
+    if (interrupted != SIGINT || !c->at_terminal)
+        return false;
+    interrupted = 0;
+    c->screen.error = c->screen.error == EINTR ? 0 : c->screen.error;
+    return true;
 }
 
 /*
- * Decodes a message to a page, in a process that has nothing but these two: MIME, HTML and charsets are what
- * is most likely to have a mistake in it. Returns whether all went well, having said if it did not; ^C is no
- * mistake.
+ * Shows a message that lies in a file. The title, or NULL, stands above it. Returns true if a
+ * Ctrl-C ended it.
  */
 static bool
-decode(struct client *c, int message, FILE *page, unsigned columns)
+display_message(struct client *c, FILE *message, const char *title)
 {
-    struct visible v = {.count = 0};
+    struct winsize size = {.ws_row = 0};
+    bool screen = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+    FILE *page = private_file(c);
+    bool stopped;
+
+    if (page == NULL) {
+        fail(c, "no temporary file: %s", strerror(errno));
+        return false;
+    }
+    if (title != NULL)
+        fprintf(page, "%s\n\n", title);
+    decode(c, show_message, message, page, screen ? size.ws_col : 0);
+    stopped = show_page(c, page);
+    fclose(page);
+    return stopped;
+}
+
+/*
+ * Appends one line for each header in a file, DATE, TAB, SENDER, TAB and SUBJECT. Before each
+ * header stands a line with its length. Returns false after saying why.
+ */
+static bool
+decode_headers(struct client *c, FILE *headers, struct text *out)
+{
+    FILE *page = private_file(c);
     char block[4096];
-    int pipes[2], status = 0, error = 0;
-    pid_t pid, ended;
+    size_t count;
+    bool good;
 
-    if (pipe(pipes) != 0) {
-        fail(c, "no pipe for the display: %s", strerror(errno));
+    if (page == NULL) {
+        fail(c, "no temporary file: %s", strerror(errno));
         return false;
     }
-    pid = fork();
-    if (pid == 0) {             /* all signals that the client notes stay blocked here: it says when to end */
-        FILE *out;
+    good = decode(c, show_headers, headers, page, 0);
+    rewind(page);
+    while ((count = fread(block, 1, sizeof block, page)) > 0)
+        text_add(out, block, count);
+    fclose(page);
+    return good;
+}
 
-        if (dup2(message, STDIN_FILENO) < 0 || dup2(pipes[1], STDOUT_FILENO) < 0)
-            _exit(EBADF);
-        give_up_for_display();
-        out = fdopen(STDOUT_FILENO, "w");
-        if (out == NULL || !show_message(STDIN_FILENO, out, columns) || fflush(out) != 0)
-            _exit(errno > 0 && errno < 126 ? errno : EIO);
-        _exit(0);
-    }
-    if (pid < 0)
-        fail(c, "no process for the display: %s", strerror(errno));
-    close(pipes[1]);
-    while (error == 0 && !interrupted) {
-        struct pollfd ready = {.fd = pipes[0], .events = POLLIN, .revents = 0};
-        ssize_t count = ppoll(&ready, 1, NULL, &c->mask) > 0 ? read(pipes[0], block, sizeof block) : -1;
+/* ---- 9. Commands ----------------------------------------------------------------------------- */
 
-        if (count > 0)
-            page_put(page, &v, c->to_local, block, (size_t)count);
-        else if (count == 0)
-            break;
-        else if (errno != EINTR && errno != EAGAIN)
-            error = errno;
-    }
-    close(pipes[0]);
-    fwrite(block, 1, visible_end(&v, block), page);
-    if (pid < 0)
-        return false;
-    if (error != 0 || interrupted)
-        kill(pid, SIGKILL);
-    while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
-        continue;
-    if (ended < 0 && error == 0)
-        error = errno;
-    if (interrupted)
-        return false;
-    if (error != 0)
-        fail(c, "the display is not complete: %s", strerror(error));
-    else if (WIFSIGNALED(status))
-        fail(c, "the display was broken off by signal %d; the session goes on, and RETR saves the message",
-             WTERMSIG(status));
-    else if (status != 0)
-        fail(c, "the display is not complete: %s", strerror(WEXITSTATUS(status)));
-    else if (fflush(page) != 0 || ferror(page))
-        fail(c, "no room for the display: %s", strerror(errno));
-    else
+/* -- Lists of messages -- */
+
+/* Enters a line of LIST, number and octets. Returns false if there are too many messages. */
+static bool
+enter_listed(struct client *c, char *line)
+{
+    char *rest = NULL, *number = strtok_r(line, " \t", &rest), *size = strtok_r(NULL, " \t", &rest);
+    uint64_t value = 0, octets = 0;
+
+    if (number == NULL || !pop3_number(number, UINT64_MAX, &value) || value == 0)
         return true;
+
+    struct message *m = message_add(c, value);
+    if (m == NULL)
+        return false;
+    m->listed = true;
+    m->octets = size != NULL && pop3_number(size, INT64_MAX, &octets) ? (int64_t)octets : -1;
+    return true;
+}
+
+/*
+ * Reads the lines behind LIST's status line, and shows each as it comes if they were asked for.
+ * Returns false if they are not complete.
+ */
+static bool
+read_list(struct client *c, bool show)
+{
+    bool fits = true;
+    char *line;
+    size_t length;
+
+    for (size_t i = 0; i < c->count; i++)
+        c->messages[i].listed = false;
+    while (read_list_line(c, &line, &length)) {
+        if (show)
+            print_status(c, line, length);
+        fits = fits && enter_listed(c, line);
+    }
+    if (!fits)
+        fail(c, "the list of messages is too long");
+    c->listed = fits && c->server.error == 0;
+    return c->listed;
+}
+
+/* Asks which messages there are that are not marked. Returns false if that cannot be known. */
+static bool
+ask_list(struct client *c)
+{
+    send_line(c, "LIST");
+    if (read_status(c))
+        return read_list(c, false);
+    c->no_list = true;
+    return false;
+}
+
+/* Reads a word of a list: n, or n-m. Returns false if it is neither. */
+static bool
+read_range(const char *word, uint64_t *first, uint64_t *last)
+{
+    char text[TYPED_MAX + 1];
+    char *dash;
+
+    snprintf(text, sizeof text, "%s", word);
+    dash = strchr(text, '-');
+    if (dash != NULL)
+        *dash = '\0';
+    if (!pop3_number(text, UINT64_MAX, first) || (dash != NULL && *first == 0))
+        return false;
+    *last = *first;
+    return dash == NULL || pop3_number(dash + 1, UINT64_MAX, last);
+}
+
+/* Adds a message to a list if it is not in it yet. */
+static bool
+add_number(struct client *c, struct numbers *list, uint64_t number)
+{
+    struct message *m = message_add(c, number);
+
+    if (m == NULL) {
+        fail(c, "too many messages");
+        return false;
+    }
+    if (m->named)
+        return true;
+    m->named = true;
+    if (list->count == list->room) {
+        list->room = list->room * 2 + 16;
+        list->number = grow(list->number, list->room * sizeof *list->number);
+    }
+    list->number[list->count++] = number;
+    return true;
+}
+
+/* Adds the messages from first to last that exist and are not marked. */
+static bool
+add_range(struct client *c, struct numbers *list, const char *word, uint64_t first, uint64_t last)
+{
+    uint64_t top = 0;
+
+    for (size_t i = c->count; i > 0 && top == 0; i--)
+        if (c->messages[i - 1].listed || c->messages[i - 1].marked)
+            top = c->messages[i - 1].number;
+    if (strcmp(word, "*") == 0)
+        last = top;
+    if (last > top) {
+        fail(c, "%s goes past the last message, which is %" PRIu64 "; nothing was sent", word, top);
+        return false;
+    }
+    for (size_t i = message_index(c, first); i < c->count && c->messages[i].number <= last; i++)
+        if (c->messages[i].listed && !c->messages[i].marked)
+            if (!add_number(c, list, c->messages[i].number))
+                return false;
+    return true;
+}
+
+/* Asks for the list, once for each command. Returns false after having shown why there is none. */
+static bool
+learn_list(struct client *c, bool *asked)
+{
+    if (*asked || ask_list(c))
+        return *asked = true;
+    if (!has_status(c->status, "+OK"))
+        show_status(c);
     return false;
 }
 
 /*
- * Displays a message that lies in a file: through a pager when the terminal is too short for it, else as it
- * is. ^C ends the display and, of several messages, those behind it. Returns whether it came.
+ * Adds the messages that a word means: a number, a range, or *. For the last two the list must be
+ * known. A single number need not exist: the server tells.
  */
 static bool
-display(struct client *c, FILE *message)
+add_word(struct client *c, struct numbers *list, const char *word, bool *asked)
 {
-    struct winsize size = {.ws_row = 0};
-    bool terminal_out = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
-    FILE *page = private_file();
-    char block[4096];
-    size_t count;
-    bool good, enough;
+    uint64_t first = 0, last = 0;
+    bool all = strcmp(word, "*") == 0;
 
-    if (page == NULL) {
-        fail(c, "no file for the display: %s", strerror(errno));
+    if (!all && !read_range(word, &first, &last)) {
+        fail(c, "invalid message number: %s; a list is written 1 3 5-9, and * means all; nothing "
+             "was sent", word);
         return false;
     }
-    good = decode(c, fileno(message), page, terminal_out ? size.ws_col : 0);
-    if (good && c->at_terminal && terminal_out && is_longer(page, &size)) {
-        run_pager(c, fileno(page));
-    } else {
-        free_row(c);
-        good = fseek(page, 0, SEEK_SET) == 0;
-        while (good && !interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
-            wire_put(&c->screen, block, count);
-        if (!good || ferror(page))
-            fail(c, "the display is not complete: %s", strerror(errno));
-        wire_flush(&c->screen);
+    if (first > last) {
+        fail(c, "%s runs backwards; nothing was sent", word);
+        return false;
     }
-    fclose(page);
-
-    enough = interrupted == SIGINT && c->at_terminal;
-    if (enough) {
-        interrupted = 0;
-        c->screen.error = c->screen.error == EINTR ? 0 : c->screen.error;
-    }
-    return enough;
+    if (!all && strchr(word, '-') == NULL)
+        return add_number(c, list, first);
+    return learn_list(c, asked) && add_range(c, list, word, first, last);
 }
 
-/* SHOW n: RETR, but the message is displayed, not saved. */
-static void
-show_answered(struct client *c, uint32_t number)
+/*
+ * Reads the arguments of a command that takes several messages, which sizes says needs to know
+ * their sizes. Returns false, after having said why, if they name nothing that can be asked for;
+ * at most a LIST was sent then.
+ */
+static bool
+read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers *list)
 {
-    struct pop3_unstuffer u = {.octets = 0};
-    FILE *message;
+    char words[TYPED_MAX + 1], *rest = words, *word;
+    bool asked = false, unknown = false;
 
-    (void)number;
-    if (!get_status(c, EVERY))
-        return;
-    message = private_file();
-    if (message == NULL)
-        fail(c, "no file for the message: %s", strerror(errno));
-    if (get_body(c, &u, message != NULL ? take_to_stream : take_nowhere, message) && message != NULL) {
-        progress_end(c);
-        if (fflush(message) == 0 && !ferror(message)) {
-            c->tally.enough = display(c, message);
-            c->tally.done++;
-        } else {
-            fail(c, "no room for the message: %s", strerror(errno));
-        }
+    *list = (struct numbers){.number = NULL};
+    for (size_t i = 0; i < c->count; i++)
+        c->messages[i].named = false;
+    if (sizes && !learn_list(c, &asked))
+        return false;
+    snprintf(words, sizeof words, "%s", arguments);
+    while ((word = strtok_r(rest, " \t", &rest)) != NULL)
+        if (!add_word(c, list, word, &asked))
+            return false;
+    for (size_t i = 0; i < list->count; i++) {
+        struct message *m = message_find(c, list->number[i]);
+
+        unknown = unknown || !m->listed || m->octets < 0
+            || list->octets > UINT64_MAX / 2 - (uint64_t)m->octets;
+        list->octets += unknown ? 0 : (uint64_t)m->octets;
     }
-    if (message != NULL)
-        fclose(message);
+    if (unknown)
+        list->octets = 0;
+    if (list->count == 0)
+        print_line(c, marked_count(c) > 0 ? "all messages are marked; RSET unmarks them"
+                                          : "there is no message");
+    return true;
 }
 
-enum action { SAVE, MARK, DISPLAY };
-
-/* RETR, DELE or SHOW of one or several messages; arguments is what follows the command's word. */
+/*
+ * Finds out, once, what the server can do: whether commands may be pipelined, and whether it has
+ * TOP. An older server has no CAPA, which is no failure.
+ */
 static void
-do_several(struct client *c, enum action action, const char *arguments)
+ask_capabilities(struct client *c)
 {
-    struct numbers list = {.list = NULL};
+    bool failed = c->failed;
+    char *line;
+    size_t length;
 
-    c->tally = (struct tally){.done = 0};
-    if (!read_numbers(c, arguments, &list)) {
-        c->any_unsaved = c->any_unsaved || action == SAVE;
-        numbers_free(&list);
+    if (c->capable)
+        return;
+    c->capable = true;
+    send_line(c, "CAPA");
+    if (read_status(c)) {
+        c->no_top = true;
+        while (read_list_line(c, &line, &length)) {
+            c->pipelining = c->pipelining || strcasecmp(line, "PIPELINING") == 0;
+            c->no_top = c->no_top && strcasecmp(line, "TOP") != 0;
+        }
+    } else if (c->server.error == 0) {
+        c->failed = failed;
+    }
+}
+
+/*
+ * Sends a command for each message and lets answered() take the answers, in order. If the server
+ * can take it up to flight of them are pipelined, and more are sent when half of them are
+ * answered. They fit into the system's buffers, so neither side ever waits for the other to read.
+ */
+static void
+for_each(struct client *c, const char *command, size_t flight, const struct numbers *list,
+         void (*answered)(struct client *c, uint64_t number))
+{
+    size_t sent = 0;
+
+    if (flight > 1 && list->count > 1)
+        ask_capabilities(c);
+    if (!c->pipelining)
+        flight = 1;
+    for (size_t i = 0; i < list->count && c->server.error == 0 && !c->stop_showing; i++) {
+        char line[64];
+
+        if (sent - i <= flight / 2)
+            for (; sent < list->count && sent - i < flight; sent++) {
+                snprintf(line, sizeof line, command, list->number[sent]);
+                send_line(c, line);
+            }
+        answered(c, list->number[i]);
+        c->progress.messages++;
+    }
+    progress_end(c);
+}
+
+/* -- RETR, DELE, SHOW, HEADERS -- */
+
+/* Reports that a message is not saved, and before that why, if the connection is the reason. */
+static void
+retr_failed(struct client *c, uint64_t number)
+{
+    if (c->server.error != 0)
+        connection_lost(c);
+    fail(c, "message %" PRIu64 " is not saved", number);
+}
+
+/*
+ * Receives and saves message n, whose RETR was sent. Of several, the status line is shown together
+ * with what became of the message.
+ */
+static void
+retr_answered(struct client *c, uint64_t number)
+{
+    struct savings *all = &c->savings;
+    struct saving *s = &all->list[all->count];
+    struct message *m = message_find(c, number);
+    struct download d = {.lone_dot = false};
+    struct span piece;
+
+    m->unsaved = true;
+    if (!read_status(c)) {
+        save_commit(c);         /* so that everything is reported in order */
+        show_status(c);
+        retr_failed(c, number);
         return;
     }
-    if (action == MARK && !c->at_terminal) {
-        size_t kept = 0;
-
-        for (size_t i = 0; i < list.count; i++) {
-            if (c->any_unsaved)
-                fail(c, "message %" PRIu32 " is not marked: an earlier RETR was not understood", list.list[i].number);
-            else if (numbers_have(&c->unsaved, list.list[i].number))
-                fail(c, "message %" PRIu32 " may not be saved, so it is not marked", list.list[i].number);
-            else
-                list.list[kept++] = list.list[i];
-        }
-        list.count = kept;
+    save_open(all, s, c->settings->directory, number);
+    if (c->progress.of == 1)
+        show_status(c);
+    else
+        text_add(&s->status, c->status, c->status_length);
+    if (c->status[3] == ' ' && c->status[4] >= '0' && c->status[4] <= '9') {
+        s->announced = true;
+        s->expected = strtoull(c->status + 4, NULL, 10);
+        if (c->progress.of == 1)
+            c->progress.expected = s->expected;
     }
-    if (action == SAVE)
-        for_each(c, POP3_RETR, AHEAD_MAX, &list, retr_answered);
-    else if (action == MARK)
-        for_each(c, POP3_DELE, AHEAD_MAX, &list, dele_answered);
-    else                        /* a person reads one after the other */
-        for_each(c, POP3_RETR, 1, &list, show_answered);
-    save_received(c);           /* before anybody can mark them */
-    save_close(c);
-    if (list.count > 1 && action != DISPLAY) {
-        size_t failed = list.count - c->tally.done - c->tally.had;
+    while (read_piece(c, &d, &piece))
+        save_piece(s, piece);
+    s->octets = d.unstuffer.octets;
+    if (!download_complete(&d)) {
+        save_close(all, s);
+        text_free(&s->status);
+        save_commit(c);
+        retr_failed(c, number);
+        return;
+    }
+    all->count++;
+    if (all->count >= all->most || s->error != 0)
+        save_commit(c);
+}
+
+/* RETR: saves messages. */
+static void
+do_retr(struct client *c, const char *arguments)
+{
+    struct numbers list;
+
+    if (!read_numbers(c, arguments, false, &list)) {
+        c->unsaved_unknown = true;
+    } else if (list.count > 0) {
+        progress_begin(c, list.count, list.octets);
+        save_begin(c);
+        for_each(c, "RETR %" PRIu64, PIPELINE_MAX, &list, retr_answered);
+        save_end(c);            /* before anybody can mark them */
+    }
+    if (list.count > 1) {
+        const struct savings *all = &c->savings;
         char size[16];
 
-        size_text((int64_t)c->tally.octets, size, sizeof size);
-        if (action == SAVE)
-            tell(c, "%zu saved, %zu already there, %zu failed (%s)", c->tally.done, c->tally.had, failed, size);
-        else
-            tell(c, "%zu marked, %zu failed", c->tally.done, failed);
+        size_text((int64_t)all->octets, size, sizeof size);
+        print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved, all->already,
+                   list.count - all->saved - all->already, size);
     }
-    numbers_free(&list);
+    free(list.number);
 }
 
+/* Takes the answer to DELE n. The server marks the message; QUIT will remove it. */
 static void
-do_help(struct client *c)
+dele_answered(struct client *c, uint64_t number)
 {
-    for (int verb = 0; verb < POP3_VERBS; verb++) {
-        const struct pop3_command *command = &pop3_commands[verb];
-        bool several = verb == POP3_RETR || verb == POP3_DELE;
-
-        tell(c, "  %-5s%-12s%s", command->name, several ? "n..." : command->arguments, command->help);
+    if (show_answer(c)) {
+        message_find(c, number)->marked = true;
+        message_find(c, number)->listed = false;
+    } else {
+        fail(c, "message %" PRIu64 " is not marked", number);
     }
-    tell(c, "  %-5s%-12s%s", "SHOW", "n...", "a message as a person reads it");
-    tell(c, "  %-5s%-12s%s", "HELP", "", "this list");
-    tell(c, "n... stands for messages: 1 3 5-9, or * for all. RETR saves them in %s.", c->settings->directory);
+}
+
+/* Drops from a list what a script may not mark, because nobody has seen that it was saved. */
+static void
+drop_unsaved(struct client *c, struct numbers *list)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        uint64_t number = list->number[i];
+
+        if (c->unsaved_unknown)
+            fail(c, "message %" PRIu64 " is not marked: an earlier RETR was not understood",
+                 number);
+        else if (message_find(c, number)->unsaved)
+            fail(c, "message %" PRIu64 " may not be saved, so it is not marked", number);
+        else
+            list->number[kept++] = number;
+    }
+    list->count = kept;
+}
+
+/* DELE: marks messages. */
+static void
+do_dele(struct client *c, const char *arguments)
+{
+    struct numbers list;
+    size_t before = marked_count(c), named, marked;
+
+    if (read_numbers(c, arguments, false, &list)) {
+        named = list.count;
+        if (!c->at_terminal)
+            drop_unsaved(c, &list);
+        progress_begin(c, list.count, 0);
+        for_each(c, "DELE %" PRIu64, PIPELINE_MAX, &list, dele_answered);
+        marked = marked_count(c) - before;
+        if (named > 1)
+            print_line(c, "%zu marked, %zu failed", marked, named - marked);
+        else if (marked == 1)
+            print_line(c, "marked %" PRIu64, list.number[0]);
+    }
+    free(list.number);
+}
+
+/*
+ * Receives the message behind a status line into a file, which the caller closes. Returns NULL,
+ * after having said why, if it is not complete or cannot be kept; then it was read all the same.
+ */
+static FILE *
+receive_file(struct client *c)
+{
+    FILE *file = private_file(c);
+    struct download d = {.lone_dot = false};
+    struct span piece;
+    int error = file == NULL ? errno : 0;       /* stdio forgets the first one */
+
+    while (read_piece(c, &d, &piece))
+        if (error == 0 && fwrite(piece.at, 1, span_length(piece), file) != span_length(piece))
+            error = errno;
+    if (error == 0 && fflush(file) != 0)
+        error = errno;
+    if (error != 0)
+        fail(c, "no temporary file for the message: %s", strerror(error));
+    if (error == 0 && download_complete(&d))
+        return file;
+    if (file != NULL)
+        fclose(file);
+    return NULL;
+}
+
+/* Receives and displays the message n, whose RETR was sent. */
+static void
+show_answered(struct client *c, uint64_t number)
+{
+    const struct progress *p = &c->progress;
+    char title[128] = "";
+    FILE *message;
+
+    if (!show_answer(c) || (message = receive_file(c)) == NULL)
+        return;
+    if (p->of > 1)
+        snprintf(title, sizeof title, "Message %" PRIu64 ", %zu of %zu%s", number, p->messages + 1,
+                 p->of, !c->at_terminal ? "" : p->messages + 1 == p->of ? "" :
+                 " (leave the pager for the next one; Ctrl-C stops)");
+    c->stop_showing = display_message(c, message, p->of > 1 ? title : NULL);
+    fclose(message);
+}
+
+/* SHOW: displays messages, one after the other, because a person reads like that. */
+static void
+do_show(struct client *c, const char *arguments)
+{
+    struct numbers list;
+
+    if (read_numbers(c, arguments, false, &list)) {
+        progress_begin(c, list.count, 0);
+        for_each(c, "RETR %" PRIu64, 1, &list, show_answered);
+    }
+    c->stop_showing = false;
+    free(list.number);
+}
+
+/* Receives the header of message n, whose TOP was sent, as the next entry of c->headers. */
+static void
+header_answered(struct client *c, uint64_t number)
+{
+    struct message *m = message_find(c, number);
+    struct text header = {0};
+    struct download d = {.lone_dot = false};
+    struct span piece;
+
+    if (!read_status(c)) {
+        show_status(c);
+        m->named = false;
+        if (!c->pipelining && m->listed && c->progress.messages == 0) {
+            c->no_top = c->stop_showing = true;
+            fail(c, "the server has no TOP, which HEADERS needs");
+        }
+        return;
+    }
+    while (read_piece(c, &d, &piece))
+        if (header.length < HEADER_MAX)
+            text_add(&header, piece.at, span_length(piece));
+    fprintf(c->headers, "%zu\n", header.length);
+    fwrite(header.bytes, 1, header.length, c->headers);
+    text_free(&header);
+}
+
+/* Appends a text cut, with a mark, or filled up to so many columns. */
+static void
+add_cell(struct text *to, struct span cell, size_t columns)
+{
+    bool cut = span_columns(cell) > columns;
+    size_t room = columns - (cut && columns > 0 ? 1 : 0), used = 0;
+    const char *at = cell.at;
+
+    while (at < cell.end) {
+        struct span rest = {at, cell.end};
+        size_t width = character_columns(span_next(&rest));
+
+        if (used + width > room)
+            break;
+        text_add(to, at, (size_t)(rest.at - at));
+        used += width;
+        at = rest.at;
+    }
+    if (cut && columns > 0) {
+        text_puts(to, "\u2026");
+        used++;
+    }
+    text_printf(to, "%*s", (int)(columns - used), "");
+}
+
+/* Takes the text before a delimiter, or to the end, off a span. */
+static struct span
+take_field(struct span *from, char delimiter)
+{
+    const char *end = from->at < from->end
+        ? memchr(from->at, delimiter, span_length(*from)) : NULL;
+    struct span field = {from->at, end != NULL ? end : from->end};
+
+    from->at = end != NULL ? end + 1 : from->end;
+    return field;
+}
+
+/*
+ * Appends the line of HEADERS for a message: in columns, cut to the width of a terminal, or with
+ * TABs and complete if columns is 0. fields are date, sender and subject with TABs between them.
+ */
+static void
+add_header_line(struct text *page, const struct message *m, int digits, struct span fields,
+                size_t columns)
+{
+    struct span date = take_field(&fields, '\t'), sender = take_field(&fields, '\t');
+    size_t fixed = (size_t)digits + 24, rest = columns > fixed + 20 ? columns - fixed : 20;
+    struct text line = {0};
+    char size[16] = "";
+
+    if (columns == 0) {
+        text_printf(page, "%" PRIu64 "\t", m->number);
+        text_add(page, date.at, (size_t)(fields.end - date.at));
+        text_printf(page, m->octets < 0 ? "\t\n" : "\t%" PRId64 "\n", m->octets);
+        return;
+    }
+    if (m->octets >= 0)
+        size_text(m->octets, size, sizeof size);
+    text_printf(&line, "%*" PRIu64 "  ", digits, m->number);
+    if (span_length(date) == 16 && date.at[10] == ' ')
+        date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
+    add_cell(&line, date, 10);
+    text_puts(&line, "  ");
+    add_cell(&line, sender, rest / 3);
+    text_puts(&line, "  ");
+    add_cell(&line, fields, rest - rest / 3);
+    text_printf(&line, "%8s", size);
+    add_cell(page, text_span(&line), columns);
+    text_puts(page, "\n");
+    text_free(&line);
+}
+
+/*
+ * Writes the lines of HEADERS to a page: what the sandbox decoded, in the order of the list. A
+ * message without a header has no line.
+ */
+static void
+write_header_lines(struct client *c, const struct numbers *list, FILE *page)
+{
+    size_t columns = isatty(STDOUT_FILENO) ? terminal_columns() : 0;
+    struct text decoded = {0}, lines = {0}, ascii = {0};
+    uint64_t highest = 0;
+
+    if (!decode_headers(c, c->headers, &decoded))
+        return;
+    for (size_t i = 0; i < list->count; i++)
+        highest = list->number[i] > highest ? list->number[i] : highest;
+
+    struct span rest = text_span(&decoded);
+    int digits = snprintf(NULL, 0, "%" PRIu64, highest);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct message *m = message_find(c, list->number[i]);
+
+        if (m->named)
+            add_header_line(&lines, m, digits, take_field(&rest, '\n'), columns);
+    }
+    if (!c->utf8)
+        visible_ascii(&ascii, text_span(&lines));
+
+    struct span all = text_span(c->utf8 ? &lines : &ascii);
+    fwrite(all.at, 1, span_length(all), page);
+    if (fflush(page) != 0)
+        fail(c, "no room for the headers: %s", strerror(errno));
+    text_free(&decoded);
+    text_free(&lines);
+    text_free(&ascii);
+}
+
+/* HEADERS: lists messages by what their headers say. */
+static void
+do_headers(struct client *c, const char *arguments)
+{
+    struct numbers list = {.number = NULL};
+    FILE *page = private_file(c);
+
+    c->headers = private_file(c);
+    ask_capabilities(c);
+    if (page == NULL || c->headers == NULL) {
+        fail(c, "no temporary file: %s", strerror(errno));
+    } else if (c->no_top) {
+        fail(c, "the server has no TOP, which HEADERS needs");
+    } else if (c->server.error == 0
+               && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
+        progress_begin(c, list.count, 0);
+        for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, &list, header_answered);
+        if (fflush(c->headers) != 0 || ferror(c->headers))
+            fail(c, "no room for the headers: %s", strerror(errno));
+        else if (c->server.error == 0 && !c->stop_showing)
+            write_header_lines(c, &list, page);
+        show_page(c, page);
+    }
+    if (page != NULL)
+        fclose(page);
+    if (c->headers != NULL)
+        fclose(c->headers);
+    c->stop_showing = false;
+    free(list.number);
+}
+
+/* -- HELP, and what other programs call these commands -- */
+
+static const struct own_command {
+    const char *name, *arguments, *help;
+} own_commands[] = {
+    {"SHOW", "n...", "display messages, decoded, without saving them"},
+    {"HEADERS", "[n...]", "date, sender, subject and size of messages, or of all"},
+    {"HELP", "[command]", "this list, or more about one command"},
+};
+
+enum { OWN_COMMANDS = sizeof own_commands / sizeof *own_commands };
+
+/* What HELP says about one command, behind its line of the list. */
+static const struct { const char *name, *text; } explanations[] = {
+    {"RETR", "Saves each message as n.eml in the directory of -d. An existing file is never\n"
+             "overwritten. Octets count each line end as two, as LIST does; a file has one."},
+    {"DELE", "Nothing is removed before QUIT, and nothing if the session ends in another way."},
+    {"RSET", "What was marked with DELE stays in the mailbox."},
+    {"TOP", "TOP 3 0 shows the header of message 3 as it was sent; HEADERS decodes it."},
+    {"UIDL", "A unique-id names a message in later sessions, too."},
+    {"PASS", "Without the password PASS asks for it and does not show it."},
+    {"QUIT", "Removes what was marked with DELE. Ctrl-C ends without removing anything."},
+    {"SHOW", "A page that is longer than the screen goes through $PAGER, or less."},
+    {"HEADERS", "In a pipe the lines are complete and have TABs between the fields."},
+};
+
+/* Returns the arguments of a command of the table, as a person may write them. */
+static const char *
+arguments_of(enum pop3_verb verb)
+{
+    return verb == POP3_RETR || verb == POP3_DELE ? "n..." : pop3_commands[verb].arguments;
+}
+
+/* HELP: the commands and the keys, or one command. */
+static void
+do_help(struct client *c, const char *word)
+{
+    bool all = word[0] == '\0', found = all;
+
+    for (int i = 0; i < POP3_VERBS + OWN_COMMANDS; i++) {
+        struct own_command command;
+
+        if (i < POP3_VERBS)
+            command = (struct own_command){pop3_commands[i].name, arguments_of((enum pop3_verb)i),
+                                           pop3_commands[i].help};
+        else
+            command = own_commands[i - POP3_VERBS];
+        if (all || pop3_same_word(word, command.name)) {
+            print_line(c, "  %-8s%-12s%s", command.name, command.arguments, command.help);
+            found = true;
+        }
+    }
+    for (size_t i = 0; i < sizeof explanations / sizeof *explanations; i++)
+        if (pop3_same_word(word, explanations[i].name))
+            print_line(c, "%s", explanations[i].text);
+    if (!found)
+        fail(c, "no command %s; HELP lists the commands", word);
+    if (!all)
+        return;
+    print_line(c, "n... are messages: 1 3 5-9, or * for all. RETR saves them in %s.",
+               c->settings->directory);
+    print_line(c, "Keys: Tab completes, Up and Down show earlier lines, Ctrl-R searches them.");
+    print_line(c, "Ctrl-C clears the line, during an answer it ends the session; Ctrl-D is QUIT.");
+}
+
+/* Answers a word of another program with what to type here. Returns false if it is none. */
+static bool
+answer_habit(struct client *c, const char *word)
+{
+    static const char save[] = "RETR n to save message n, or SHOW n to read it";
+    static const char list[] = "HEADERS, or LIST for the sizes alone";
+    static const struct { const char *word, *instead; } habits[] = {
+        {"exit", "QUIT"}, {"bye", "QUIT"}, {"q", "QUIT"}, {"quit?", "QUIT"}, {"logout", "QUIT"},
+        {"ls", list}, {"dir", list}, {"get", save}, {"fetch", save}, {"save", save},
+        {"cat", "SHOW n"}, {"more", "SHOW n"}, {"less", "SHOW n"}, {"read", "SHOW n"},
+        {"rm", "DELE n"}, {"del", "DELE n"}, {"delete", "DELE n"},
+    };
+
+    for (size_t i = 0; i < sizeof habits / sizeof *habits; i++)
+        if (pop3_same_word(word, habits[i].word)) {
+            fail(c, "%s is not a command of POP3; type %s", word, habits[i].instead);
+            return true;
+        }
+    return false;
+}
+
+/* Suggests the command of which an unknown word is the beginning, or the other way round. */
+static void
+print_hint(struct client *c, const char *word)
+{
+    for (int i = 0; i < POP3_VERBS + OWN_COMMANDS; i++) {
+        const char *name = i < POP3_VERBS ? pop3_commands[i].name
+                                          : own_commands[i - POP3_VERBS].name;
+        size_t length = strlen(word) < strlen(name) ? strlen(word) : strlen(name);
+
+        if (length >= 2 && strncasecmp(word, name, length) == 0) {
+            print_line(c, "Did you mean %s?", name);
+            return;
+        }
+    }
+    if (c->at_terminal)
+        print_line(c, "HELP lists the commands.");
+}
+
+/* -- The other commands -- */
+
+/* Sends a line as it was typed and shows the answer. Returns true if it is +OK. */
+static bool
+do_plain(struct client *c, const char *line, const struct pop3_request *typed)
+{
+    bool known = typed->verb < POP3_VERBS, failed = c->failed, ok;
+    enum pop3_body body = known ? pop3_commands[typed->verb].body : NO_BODY;
+    char *listed;
+    size_t length;
+
+    if (strlen(line) > POP3_COMMAND_MAX - 2) {
+        fail(c, "the line is too long for POP3, which allows %d octets; it was not sent",
+             POP3_COMMAND_MAX - 2);
+        return false;
+    }
+    send_line(c, line);
+    ok = show_answer(c);
+    if (!ok && !known && c->continued)
+        c->failed = failed;     /* the next line is what the server asks for */
+    if (!ok && !known && has_status(c->status, "-ERR"))
+        print_hint(c, typed->word);
+    if (!ok || body == NO_BODY || (body == BODY_IF_ALONE && typed->count > 0))
+        return ok;
+    if (typed->verb == POP3_LIST)
+        read_list(c, true);
+    else if (typed->verb == POP3_UIDL || typed->verb == POP3_CAPA)
+        while (read_list_line(c, &listed, &length))
+            print_status(c, listed, length);
+    else
+        show_body(c);
+    return ok;
+}
+
+/* RSET: unmarks everything, here as well if the server did. */
+static void
+do_rset(struct client *c, const char *line, const struct pop3_request *typed)
+{
+    if (!do_plain(c, line, typed))
+        return;
+    for (size_t i = 0; i < c->count; i++)
+        c->messages[i].marked = false;
+    c->listed = false;
 }
 
 /* QUIT: the server removes what is marked, and answers when it has. */
 static void
 do_quit(struct client *c)
 {
-    bool gone;
+    size_t marked = marked_count(c);
+    bool ok;
 
     c->quitting = true;
     c->server.idle_ms = QUIT_SECONDS * 1000;
-    send_line(c, "QUIT", 4);
-    gone = get_status(c, EVERY);
-    if (c->over)
+    send_line(c, "QUIT");
+    ok = show_answer(c);
+    if (c->server.error != 0)
         return;
     c->over = true;
-    if (gone && c->marked.count > 0)
-        tell(c, "%zu message%s removed", c->marked.count, c->marked.count == 1 ? " was" : "s were");
-    else if (!gone)
-        fail(c, c->marked.count > 0 ? "not all marked messages were removed" : "the server was not content");
+    c->quit_done = ok;
+    if (ok && marked > 0)
+        print_line(c, "%zu message%s removed", marked, marked == 1 ? " was" : "s were");
+    else if (!ok)
+        fail(c, marked > 0 ? "not all marked messages were removed" : "QUIT was refused");
 }
+
+/* -- Typed input -- */
 
 enum wake { WAKE_KEYS, WAKE_PAUSE, WAKE_SIGNAL, WAKE_OVER };
 
 /*
- * Waits for what a person types, for ms milliseconds at most, -1 for any time. Meanwhile it listens to the
- * server, which may go or have something to say, and keeps the session open with NOOP. Returns what came:
- * keys (or their end), nothing, a signal, or the end of the session.
+ * Waits until something is typed, for at most ms milliseconds. Meanwhile it hears what the server
+ * sends, and keeps the session open. Returns WAKE_KEYS if there are bytes (or their end),
+ * WAKE_PAUSE after the time or if the prompt must be shown again, WAKE_SIGNAL after a signal,
+ * WAKE_OVER if a wire has failed.
  */
 static enum wake
 wait_for_keys(struct client *c, int64_t ms)
 {
     struct wire *keys = &c->keys;
-    int64_t now = wire_clock(), limit = ms < 0 ? INT64_MAX : now + ms;
+    int64_t until = ms == WAIT_FOREVER ? ms : wire_clock() + ms;
 
     if (c->spoke == 0)
-        c->spoke = now;         /* nothing was sent yet: the server waits from now on */
+        c->spoke = wire_clock();        /* nothing was sent yet: the server waits from now on */
     wire_flush(&c->screen);
-    while (!c->over && keys->in_start == keys->in_end && keys->error == 0 && c->screen.error == 0) {
-        struct pollfd ready[2] = {{.fd = keys->in, .events = POLLIN}, {.fd = c->server.in, .events = POLLIN}};
-        int64_t noop = c->spoke + c->noop_ms, left = (limit < noop ? limit : noop) - now;
-        struct timespec time = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000};
+    while (keys->in_start == keys->in_end && keys->error == 0 && !is_broken(c)) {
+        int fds[2] = {keys->in, c->server.in}, ready = 0;
+        int64_t left = until - wire_clock(), alive;
 
-        if (left > 0 && ppoll(ready, 2, &time, &c->mask) < 0)
-            return WAKE_SIGNAL;
-        if (ready[0].revents != 0)
-            wire_fill(keys);
-        if (ready[1].revents != 0) {
-            hear_server(c);
-            if (c->row == ROW_FREE && !c->over)
-                return WAKE_PAUSE;      /* it had to be taken for what the server said */
-        }
-        now = wire_clock();
-        if (now >= limit)
+        if (interrupted || resized || line_stopped)
+            return WAKE_SIGNAL; /* it came while something else waited */
+        if (left <= 0)
             return WAKE_PAUSE;
-        if (now >= noop && (c->row == ROW_PASSWORD || c->user_given)) {
-            c->spoke = now;     /* between USER and PASS no other command may come */
-        } else if (now >= noop) {
-            if (c->noops++ > 0) {
-                wire_fail(&c->server, ETIMEDOUT);
-                lost(c);
-            }
-            send_line(c, "NOOP", 4);
-            wire_flush(&c->server);
+        if (c->noops > 0 && wire_clock() >= c->spoke + c->noop_ms) {
+            wire_fail(&c->server, ETIMEDOUT);
+            break;
+        }
+        alive = keep_alive(c);
+        ready = wait_ready(fds, 2, false, alive < left ? alive : left, &c->mask);
+        if (ready < 0 && errno != EINTR)
+            wire_fail(keys, errno);
+        if (ready < 0)
+            return WAKE_SIGNAL;
+        if (ready & 1)
+            wire_fill(keys);
+        if (ready & 2) {
+            hear_server(c);
+            if (c->row == ROW_FREE && c->server.error == 0)
+                return WAKE_PAUSE;      /* the prompt made way for what the server sent */
         }
     }
-    return c->over || c->screen.error != 0 ? WAKE_OVER : WAKE_KEYS;
+    return is_broken(c) ? WAKE_OVER : WAKE_KEYS;
 }
 
 /*
- * Says whether the input came to an end that is no wish to quit: an error, or a terminal that is gone, which a
- * SIGHUP may tell as well. Only a ^D and the end of a file or a pipe are one.
+ * Returns true if the input ended in a way that is no wish to quit: an error, or a terminal that
+ * is gone. Only Ctrl-D and the end of a file or pipe mean QUIT.
  */
 static bool
 input_broke(const struct client *c)
 {
-    struct pollfd ready = {.fd = c->keys.in, .events = POLLIN, .revents = 0};
+    struct termios t;
 
     if (c->keys.error != WIRE_CLOSED)
         return true;
-    return c->at_terminal && (terminal.mode == RAW || (poll(&ready, 1, 0) > 0 &&
-                                                       (ready.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0));
+    return c->at_terminal && (terminal.mode == RAW || tcgetattr(c->keys.in, &t) != 0);
 }
 
-/* Takes one octet of what was typed, -1 at its end. */
+/* Takes one byte of what was typed; -1 at its end. */
 static int
 take_key(struct client *c)
 {
     return c->keys.in_start < c->keys.in_end ? c->keys.input[c->keys.in_start++] : -1;
 }
 
-/*
- * Reads a password that nobody sees, and sends it with PASS. It is typed into an editor that is not painted,
- * so that every key does what it does at the prompt. ^C and an empty line give it up.
- */
+enum typed { TYPED_LINE, TYPED_NOTHING, TYPED_END };
+
+/* Shows the line that is being typed, or for a password only what to type. */
 static void
-do_password(struct client *c)
+edit_show(struct client *c)
 {
-    static struct editor hidden;
-    const struct pop3_request pass = {.verb = POP3_PASS, .word = "PASS", .count = 1};
-    enum mode before = terminal.mode;
-    enum verdict verdict = MORE;
-    char line[EDITOR_LINE + 8];
+    struct text paint = {NULL, 0, 0};
 
-    editor_init(&hidden, "", NULL, 80);
-    terminal_mode(RAW);
-    while (verdict == MORE) {
-        enum wake wake;
-
-        if (c->row == ROW_FREE)
-            wire_put(&c->screen, "Password: ", 10);
+    if (!c->editor->hidden) {
+        editor_paint(c->editor, &paint);
+        c->row = ROW_LINE;
+    } else if (c->row == ROW_FREE) {
+        text_puts(&paint, "Password: ");
         c->row = ROW_PASSWORD;
-        wake = wait_for_keys(c, -1);
-        if (wake == WAKE_OVER || (wake == WAKE_SIGNAL && interrupted) || c->keys.error != 0)
-            verdict = END;
-        else if (wake == WAKE_KEYS)
-            verdict = editor_feed(&hidden, (unsigned char)take_key(c));
-        if (verdict == SUSPEND) {
-            free_row(c);
-            wire_flush(&c->screen);
-            suspend(0);
+    }
+    wire_put(&c->screen, paint.bytes, paint.length);
+    wire_flush(&c->screen);
+    text_free(&paint);
+}
+
+/* Leaves the line on the screen. A password was never there. */
+static void
+edit_finish(struct client *c, enum verdict verdict)
+{
+    struct text paint = {NULL, 0, 0};
+
+    if (!c->editor->hidden) {
+        editor_finish(c->editor, verdict == INTERRUPT ? "^C" : "", &paint);
+        wire_put(&c->screen, paint.bytes, paint.length);
+        c->row = ROW_FREE;
+    }
+    clear_line(c);
+    wire_flush(&c->screen);
+    text_free(&paint);
+}
+
+/* Reads all that was typed. Returns true if a Ctrl-C is in it. */
+static bool
+ctrl_c_waits(struct wire *keys)
+{
+    while (keys->error == 0 && keys->in_end - keys->in_start < WIRE_INPUT &&
+           wait_ready(&keys->in, 1, false, 0, NULL) > 0)
+        wire_fill(keys);
+    return memchr(keys->input + keys->in_start, CTRL_C, keys->in_end - keys->in_start) != NULL;
+}
+
+/*
+ * Gives the editor what was typed, up to the end of a line. Ctrl-C drops lines before it that
+ * were not yet carried out, as it does on a terminal without a line editor: so it can stop a paste
+ * of thousands of lines.
+ */
+static enum verdict
+edit_keys(struct client *c)
+{
+    struct editor *e = c->editor;
+    enum verdict verdict = MORE;
+
+    while (verdict == MORE && c->keys.in_start < c->keys.in_end) {
+        verdict = editor_feed(e, (unsigned char)take_key(c));
+        if (verdict == LINE && ctrl_c_waits(&c->keys)) {
+            editor_start(e, e->hidden);
             verdict = MORE;
         }
     }
-    terminal_mode(before);
-    free_row(c);
-    if (interrupted == SIGINT)
-        interrupted = 0;
-    if (verdict == LINE && hidden.length > 0 && !c->over) {
-        snprintf(line, sizeof line, "PASS %s", hidden.text);
-        do_plain(c, line, &pass);
-        memset(line, 0, sizeof line);
+    return verdict;
+}
+
+/* Looks whether a signal has come. Returns what it means for the line. */
+static enum verdict
+edit_signal(struct client *c)
+{
+    if (resized)
+        editor_resize(c->editor, terminal_columns());
+    resized = 0;
+    if (interrupted && interrupted != SIGINT) {
+        limit_output(c);
+        return END;
     }
-    memset(&hidden, 0, sizeof hidden);
+    if (!line_stopped && !interrupted)
+        return MORE;
+    c->editor->discarding = c->editor->pasting;
+    line_stopped = interrupted = 0;
+    return INTERRUPT;
+}
+
+/*
+ * Reads a line, or a password that nobody sees, with the editor. Returns TYPED_LINE with the line
+ * in c->editor, or why there is none: TYPED_NOTHING also for one that is too long.
+ */
+static enum typed
+edit_line(struct client *c, bool hidden)
+{
+    struct editor *e = c->editor;
+    enum verdict verdict = MORE;
+    int64_t since = wire_clock();       /* the last key */
+
+    terminal_mode(RAW);
+    editor_start(e, hidden);
+    editor_resize(e, terminal_columns());
+    e->ascii = !c->utf8;
+    paste_running = 0;
+    while (verdict == MORE) {
+        int64_t patience = editor_patience(e), left = patience;
+
+        if (patience != WAIT_FOREVER)
+            left = since + patience > wire_clock() ? since + patience - wire_clock() : 0;
+        edit_show(c);
+
+        enum wake wake = wait_for_keys(c, left);
+        if (wake == WAKE_OVER) {
+            terminal_mode(QUIET);
+            return TYPED_NOTHING;
+        }
+        if (wake == WAKE_KEYS && c->keys.in_start == c->keys.in_end && input_broke(c))
+            interrupted = SIGHUP;
+        verdict = edit_signal(c);
+        if (wake == WAKE_PAUSE && patience != WAIT_FOREVER && wire_clock() - since >= patience)
+            editor_timeout(e);
+        if (wake == WAKE_KEYS && verdict == MORE) {
+            since = wire_clock();
+            verdict = edit_keys(c);
+        }
+        if (verdict == SUSPEND) {
+            clear_line(c);
+            wire_flush(&c->screen);
+            suspend(0);
+            e->pasting = e->discarding = false;
+            verdict = MORE;
+        }
+    }
+    edit_finish(c, verdict);
+    paste_running = verdict == LINE && e->pasting && c->editing;
+    line_stopped = line_stopped && c->editing;  /* otherwise nobody looks at it */
+    terminal_mode(QUIET);
+    if (verdict == LINE && e->too_long) {
+        fail(c, "the line is longer than %d bytes; it was not sent", TYPED_MAX);
+        return TYPED_NOTHING;
+    }
+    if (verdict == LINE && e->dropped && !hidden) {
+        fail(c, "that line of the paste is not only text; it was not sent");
+        return TYPED_NOTHING;
+    }
+    if (verdict == LINE)
+        return TYPED_LINE;
+    return verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
+}
+
+/* Asks for a password and sends exactly the bytes that were typed, nothing after a Ctrl-C. */
+static void
+do_password(struct client *c)
+{
+    const struct pop3_request pass = {.verb = POP3_PASS, .word = "PASS", .count = 1};
+    enum mode before = terminal.mode;
+    enum typed typed = edit_line(c, true);
+    char line[TYPED_MAX + 8];
+
+    terminal_mode(before);
+    if (typed == TYPED_LINE && c->editor->length > 0 && !c->over) {
+        snprintf(line, sizeof line, "PASS %s", c->editor->line);
+        do_plain(c, line, &pass);
+    }
+    memset(line, 0, sizeof line);
+    editor_start(c->editor, false);
+}
+
+/* Remembers that a script's RETR was not carried out: a later DELE might remove that message. */
+static void
+note_rejected(struct client *c, const char *line)
+{
+    if (strncasecmp(line + strspn(line, " \t"), "RETR", 4) == 0)
+        c->unsaved_unknown = true;
+}
+
+/* Calls the function for a command. line is complete, typed are its words. */
+static void
+dispatch(struct client *c, const char *line, const struct pop3_request *typed)
+{
+    const char *arguments = line + strlen(typed->word);
+
+    arguments += strspn(arguments, " \t");
+    if (pop3_same_word(typed->word, "HELP") || strcmp(typed->word, "?") == 0)
+        do_help(c, arguments);
+    else if (pop3_same_word(typed->word, "SHOW") && typed->count == 0)
+        fail(c, "SHOW needs messages: SHOW 2");
+    else if (pop3_same_word(typed->word, "SHOW"))
+        do_show(c, arguments);
+    else if (pop3_same_word(typed->word, "HEADERS"))
+        do_headers(c, arguments);
+    else if (typed->verb == POP3_RETR && typed->count > 0)
+        do_retr(c, arguments);
+    else if (typed->verb == POP3_DELE && typed->count > 0)
+        do_dele(c, arguments);
+    else if (typed->verb == POP3_QUIT && typed->count > 0)
+        fail(c, "QUIT has no arguments; it was not sent");
+    else if (typed->verb == POP3_QUIT)
+        do_quit(c);
+    else if (typed->verb == POP3_RSET)
+        do_rset(c, line, typed);
+    else if (typed->verb == POP3_PASS && typed->count == 0 && c->at_terminal)
+        do_password(c);
+    else if (c->continued || typed->verb < POP3_VERBS || !answer_habit(c, typed->word))
+        do_plain(c, line, typed);
 }
 
 /* Carries out one typed line, of that length. */
@@ -5849,277 +6592,216 @@ run(struct client *c, char *line, size_t length)
 
     for (size_t i = 0; i < length; i++)
         if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f) {
-            fail(c, "a command has no control characters; that line was not sent");
+            fail(c, "a command has no control characters; the line was not sent");
+            note_rejected(c, line);
             return;
         }
     line += strspn(line, " \t");
     snprintf(words, sizeof words, "%s", line);
     typed = pop3_parse(words);
-    if (typed.verb != POP3_PASS)    /* whose blanks belong to the password */
-        for (size_t end = strlen(line); end > 0 && pop3_is_blank(line[end - 1]); end--)
+    if (typed.verb != POP3_PASS)        /* blanks at the end belong to a password */
+        for (size_t end = strlen(line); end > 0 && strchr(" \t", line[end - 1]) != NULL; end--)
             line[end - 1] = '\0';
     hear_server(c);
-    if (typed.word[0] == '\0' || c->over)
+    if (typed.word[0] == '\0' || c->server.error != 0)
         return;
 
-    const char *arguments = line + strlen(typed.word);
-    arguments += strspn(arguments, " \t");
-    bool several = (typed.verb == POP3_RETR || typed.verb == POP3_DELE) && typed.count > 0;
-    uint64_t number;
-
-    if (several && c->at_terminal && typed.count == 1 && typed.argument[0][0] != '*' &&
-        strchr(typed.argument[0], '-') == NULL &&
-        !pop3_number(typed.argument[0], UINT32_MAX, &number))
-        several = false;        /* let the server say what is wrong with it */
-
-    if (pop3_same_word(typed.word, "HELP"))
-        do_help(c);
-    else if (pop3_same_word(typed.word, "SHOW") && typed.count == 0)
-        fail(c, "SHOW takes messages: SHOW 2");
-    else if (pop3_same_word(typed.word, "SHOW"))
-        do_several(c, DISPLAY, arguments);
-    else if (typed.verb == POP3_QUIT && typed.count > 0)
-        fail(c, "QUIT takes nothing behind it; nothing was sent");
-    else if (typed.verb == POP3_QUIT)
-        do_quit(c);
-    else if (typed.verb == POP3_PASS && typed.count == 0 && c->at_terminal)
-        do_password(c);
-    else if (several)
-        do_several(c, typed.verb == POP3_RETR ? SAVE : MARK, arguments);
-    else
-        do_plain(c, line, &typed);
+    c->status[0] = '\0';
+    dispatch(c, line, &typed);
+    c->user_given = typed.verb == POP3_USER;
+    if (typed.verb < POP3_VERBS && typed.verb != POP3_USER
+        && pop3_commands[typed.verb].where != ANYWHERE && has_status(c->status, "+OK"))
+        c->no_list = false;
 }
 
-/* ---- 12. The loop, and main -------------------------------------------------------------------------- */
+/* ---- 10. The loop and main ------------------------------------------------------------------- */
 
-/* For Tab: the lowest message number above one that was listed. The first time asks the server. */
+/*
+ * For Tab: returns the lowest message number above one, with its octets, or 0. The first time it
+ * asks the server, unless that would come between USER and PASS or was refused before.
+ */
 static size_t
 next_message(void *context, size_t above, int64_t *octets)
 {
     struct client *c = context;
     bool failed = c->failed;
-    size_t at;
 
-    if (!c->listed && above == 0 && !c->over) {
-        terminal_mode(QUIET);   /* ^C can end the wait */
-        if (!list_messages(c))
-            c->failed = failed || c->over;
+    if (!c->listed && above == 0 && !c->user_given && !c->no_list && c->server.error == 0) {
+        terminal_mode(QUIET);           /* Ctrl-C can end the wait */
+        if (!ask_list(c) && c->server.error == 0)
+            c->failed = failed;
         terminal_mode(RAW);
     }
-    at = above < UINT32_MAX ? numbers_find(&c->there, (uint32_t)above + 1) : c->there.count;
-    if (!c->listed || at == c->there.count)
-        return 0;
-    *octets = c->there.list[at].octets;
-    return c->there.list[at].number;
+    for (size_t i = message_index(c, (uint64_t)above + 1); c->listed && i < c->count; i++)
+        if (c->messages[i].listed && !c->messages[i].marked) {
+            *octets = c->messages[i].octets;
+            return (size_t)c->messages[i].number;
+        }
+    return 0;
 }
 
-/* Paints the line that is being typed, or what stays of it. */
+/* Shows the prompt of a terminal without line editing, with what was typed so far. */
 static void
-paint(struct client *c, size_t painted)
+show_prompt(struct client *c, const char *text, size_t length)
 {
-    wire_added(&c->screen, painted);
-    wire_flush(&c->screen);
-}
-
-enum typed { TYPED_LINE, TYPED_NOTHING, TYPED_END };
-
-/* Reads one line with the editor. Returns TYPED_LINE with the line in it, or why there is none. */
-static enum typed
-edit_line(struct client *c)
-{
-    struct editor *e = &c->editor;
-    enum verdict verdict = MORE;
-
-    terminal_mode(RAW);
-    editor_start(e);
-    editor_resize(e, terminal_columns());
-    while (verdict == MORE) {
-        paint(c, editor_paint(e, (char *)wire_room(&c->screen, EDITOR_PAINT), EDITOR_PAINT));
-        c->row = ROW_LINE;
-        switch (wait_for_keys(c, editor_wants_timeout(e) ? ESCAPE_MS : -1)) {
-        case WAKE_OVER:
-            terminal_mode(QUIET);
-            return TYPED_NOTHING;
-        case WAKE_SIGNAL:
-            if (interrupted == SIGINT) {
-                verdict = INTERRUPT;
-                interrupted = 0;
-            } else if (interrupted) {
-                verdict = END;
-                last_words(c);
-            }
-            if (resized)
-                editor_resize(e, terminal_columns());
-            resized = 0;
-            break;
-        case WAKE_PAUSE:
-            if (editor_wants_timeout(e))
-                editor_escape_timeout(e);
-            break;
-        case WAKE_KEYS:
-            if (c->keys.in_start == c->keys.in_end && input_broke(c)) {
-                interrupted = SIGHUP;
-                verdict = END;
-                last_words(c);
-            }
-            while (verdict == MORE && c->keys.in_start < c->keys.in_end)
-                verdict = editor_feed(e, (unsigned char)take_key(c));
-            if (c->over)
-                return TYPED_NOTHING;
-            break;
-        }
-        if (verdict == SUSPEND) {
-            free_row(c);
-            wire_flush(&c->screen);
-            suspend(0);
-            editor_resize(e, terminal_columns());
-            verdict = MORE;
-        }
-    }
-    paint(c, editor_finish(e, verdict == INTERRUPT ? "^C" : "", (char *)wire_room(&c->screen, 2 * EDITOR_PAINT),
-                           2 * EDITOR_PAINT));
-    c->row = ROW_FREE;
-    terminal_mode(QUIET);
-    return verdict == LINE ? TYPED_LINE : verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
-}
-
-/* Copies the first word of a line, as much of it as a command can have. Returns the copy. */
-static const char *
-first_word(const char *line, char word[8])
-{
-    size_t length;
-
-    line += strspn(line, " \t");
-    length = strcspn(line, " \t");
-    snprintf(word, 8, "%.*s", length < 8 ? (int)length : 7, line);
-    return word;
+    if (!c->at_terminal || c->row != ROW_FREE)
+        return;
+    wire_put(&c->screen, "pop3> ", 6);
+    wire_put(&c->screen, text, length);
+    c->row = ROW_PROMPT;
 }
 
 /*
- * Reads one line as it comes from a script, or from a terminal that cannot do more than lines. Returns
- * TYPED_LINE with the line in text, which has room for TYPED_MAX and a NUL, or why there is none.
+ * Waits for input in read_line(). Returns true if there is a byte or the end; false if the line is
+ * given up because of a signal or a failed wire.
+ */
+static bool
+wait_for_line(struct client *c, const char *text, size_t length)
+{
+    while (c->keys.in_start == c->keys.in_end && c->keys.error == 0) {
+        show_prompt(c, text, length);
+
+        enum wake wake = wait_for_keys(c, WAIT_FOREVER);
+        if (wake == WAKE_OVER)
+            return false;
+        if (wake == WAKE_SIGNAL && interrupted) {
+            clear_line(c);
+            if (c->at_terminal && interrupted == SIGINT)
+                interrupted = 0;
+            return false;
+        }
+        if (wake == WAKE_SIGNAL && resized) {
+            resized = 0;
+            clear_line(c);      /* the shell had the terminal while this was stopped */
+        }
+    }
+    return true;
+}
+
+/*
+ * Reads one line as it comes from a script, or from a terminal without line editing, into text,
+ * which has room for TYPED_MAX + 2 bytes. Returns TYPED_LINE, or why there is none.
+ *
+ * A line that is too long is rejected as a whole. So is a last DELE without a line end: it may be
+ * half of "DELE 12".
  */
 static enum typed
 read_line(struct client *c, char *text, size_t *length)
 {
-    bool too_long = false;
-    char word[8];
-    int key = 0;
+    size_t count = 0, most = c->at_terminal ? CANONICAL_MAX - 1 : TYPED_MAX;
+    int key;
 
-    *length = 0;
-    if (c->at_terminal) {
-        wire_put(&c->screen, "pop3> ", 6);
-        c->row = ROW_PROMPT;
-    }
-    while (key != '\n') {
-        if (c->keys.in_start == c->keys.in_end) {
-            enum wake wake = wait_for_keys(c, -1);
-
-            if (wake == WAKE_OVER)
-                return TYPED_NOTHING;
-            if (wake == WAKE_SIGNAL && interrupted) {
-                free_row(c);
-                if (c->at_terminal && interrupted == SIGINT)
-                    interrupted = 0;
-                return TYPED_NOTHING;
-            }
-            if (wake == WAKE_SIGNAL && resized) {
-                resized = 0;
-                free_row(c);    /* the shell had it while this was stopped */
-            }
-            if (c->at_terminal && c->row == ROW_FREE) {
-                wire_put(&c->screen, "pop3> ", 6);
-                wire_put(&c->screen, text, *length);
-                c->row = ROW_PROMPT;
-            }
-            if (wake != WAKE_KEYS)
-                continue;
-        }
+    for (;;) {
+        *length = count < TYPED_MAX + 1 ? count : TYPED_MAX + 1;
+        if (!wait_for_line(c, text, *length))
+            return TYPED_NOTHING;
         key = take_key(c);
-        if (key < 0) {
-            if (c->keys.error > 0)
-                fail(c, "the commands cannot be read: %s", strerror(c->keys.error));
-            if (input_broke(c))
-                interrupted = SIGHUP;
+        if (key < 0 || key == '\n')
             break;
-        }
-        if (*length < TYPED_MAX)
-            text[(*length)++] = (char)key;
-        else
-            too_long = true;
+        if (count++ <= TYPED_MAX)
+            text[*length] = (char)key;
     }
-    if (key < 0)
-        free_row(c);            /* a ^D leaves the prompt where it is */
+    if (key < 0) {
+        clear_line(c);          /* Ctrl-D leaves the cursor behind the prompt */
+        if (c->keys.error > 0)
+            fail(c, "the commands cannot be read: %s", strerror(c->keys.error));
+        if (input_broke(c))
+            interrupted = SIGHUP;
+    }
     c->row = ROW_FREE;
-    if (*length > 0 && text[*length - 1] == '\n')
-        --*length;
-    if (*length > 0 && text[*length - 1] == '\r')
-        --*length;
+    if (count == *length && count > 0 && text[count - 1] == '\r')
+        *length = --count;
     text[*length] = '\0';
-    if (too_long) {
-        fail(c, "that line is too long; it was not sent");
+    if (count > most) {
+        fail(c, "the line is too long; nothing of it was sent");
+        note_rejected(c, text);
         return TYPED_NOTHING;
     }
-    if (key < 0 && *length > 0 && pop3_same_word(first_word(text, word), "DELE")) {
+    if (key < 0 && strncasecmp(text + strspn(text, " \t"), "DELE", 4) == 0) {
         fail(c, "%s has no line end and may have been cut off; it was not sent", text);
         return TYPED_END;
     }
-    return key < 0 && *length == 0 ? TYPED_END : TYPED_LINE;
+    return key < 0 && count == 0 ? TYPED_END : TYPED_LINE;
 }
 
 /* Takes commands until the session is over. */
 static void
 converse(struct client *c)
 {
-    char line[TYPED_MAX + 1];
+    char line[TYPED_MAX + 2];
 
     while (!c->over) {
         size_t length = 0;
         enum typed typed;
 
         if (c->editing) {
-            typed = edit_line(c);
-            length = c->editor.length;
-            memcpy(line, c->editor.text, length + 1);
+            typed = edit_line(c, false);
+            length = c->editor->length;
+            memcpy(line, c->editor->line, length + 1);
         } else {
             typed = read_line(c, line, &length);
         }
-        if (wire_stopped(&c->server))
+        if (wire_stopped(&c->server, wire_clock()))
             wire_fail(&c->server, EINTR);
-        if (c->server.error != 0 || c->screen.error != 0)
-            lost(c);
-        else if (typed == TYPED_LINE)
+        if (typed == TYPED_END)
+            hear_server(c);     /* so that nothing else is taken for QUIT's answer */
+        if (typed == TYPED_LINE && !is_broken(c))
             run(c, line, length);
-        else if (typed == TYPED_END) {
-            hear_server(c);     /* so that nothing else is taken for its answer */
-            if (!c->over)
-                do_quit(c);
-        }
+        else if (typed == TYPED_END && !is_broken(c))
+            do_quit(c);
+        if (is_broken(c))
+            connection_lost(c);
         memset(line, 0, length);
     }
-    editor_start(&c->editor);
-    free_row(c);
+    clear_line(c);
     wire_flush(&c->screen);
 }
 
-static const char usage[] = "usage: client [-hV] [-d directory] [-x command] [host [port]]\n";
+/*
+ * Waits for the greeting, and says so when it takes long: a server that expects TLS first waits as
+ * well. Not with -x: that command may be asking for a passphrase.
+ */
+static void
+greet(struct client *c)
+{
+    const struct settings *s = c->settings;
+
+    if (s->command == NULL
+        && wait_ready(&c->server.in, 1, false, GREETING_SECONDS * 1000, &c->mask) == 0)
+        warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
+             "needs -x 'openssl s_client -quiet -connect %s:%s')", s->host, s->port, s->host,
+             s->port);
+    bool welcome = read_status(c);
+    if (c->continued)
+        wire_fail(&c->server, EPROTO);  /* "+ " is no greeting */
+    show_status(c);
+    if (welcome)
+        converse(c);
+    else if (c->server.error != 0)
+        connection_lost(c);
+}
+
+/* -- The command line -- */
+
+static const char usage[] = "usage: %s [-hvV] [-d directory] [-x command] [host [port]]\n";
 
 static const char help[] =
     "\n"
     "Reads mail by POP3. The host is localhost and the port " POP3_PORT " if none is given.\n"
     "HELP at the prompt lists the commands.\n"
     "\n"
-    "  -d DIRECTORY  where messages are saved; made when first needed (inbox)\n"
+    "  -d DIRECTORY  save messages there; it is created when first needed (inbox)\n"
+    "  -v            show each line that is sent, passwords as ***\n"
     "  -x COMMAND    run COMMAND with sh -c and talk to it instead of a host\n"
-    "  -h, --help    say this\n"
-    "  -V, --version say which version this is\n"
+    "  -h, --help    show this help\n"
+    "  -V, --version show the version\n"
     "\n"
-    "  client -x './server -i'\n"
-    "  client -x 'openssl s_client -quiet -verify_return_error -connect HOST:995'\n";
+    "  %s -x './server -i'\n"
+    "  %s -x 'openssl s_client -quiet -verify_return_error -connect HOST:995'\n";
 
-/* Says what is wrong with the command line, and ends the program. */
+/* Reports a mistake on the command line and ends the program. */
 static _Noreturn void __attribute__((format(printf, 2, 3)))
-misused(struct client *c, const char *format, ...)
+usage_error(struct client *c, const char *format, ...)
 {
     char text[512];
     va_list arguments;
@@ -6127,31 +6809,56 @@ misused(struct client *c, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    warn(c, "%s; --help lists what there is", text);
+    warn(c, "%s; --help explains the options", text);
     exit(2);
 }
 
-/* Reads the command line. Ends the program when it was asked what there is, or something else it is not. */
+/* Checks and takes the words behind the options: [host [port]]. */
+static void
+read_host(struct client *c, struct settings *settings, int argc, char **argv)
+{
+    uint64_t port;
+
+    if (settings->command != NULL && argc > 0)
+        usage_error(c, "unexpected argument: %s (-x takes the place of a host)", argv[0]);
+    if (argc > 2)
+        usage_error(c, "unexpected argument: %s", argv[2]);
+    if (argc > 0)
+        settings->host = argv[0];
+    if (argc > 1)
+        settings->port = argv[1];
+    if (settings->host[0] == '\0')
+        usage_error(c, "the host is empty");
+    if (settings->host[strspn(settings->host, "0123456789")] == '\0')
+        usage_error(c, "%s is not a host: the host comes first, then the port", settings->host);
+    if (!pop3_number(settings->port, 65535, &port) || port == 0)
+        usage_error(c, "invalid port: %s", settings->port);
+}
+
+/* Reads the command line. Ends the program after -h and -V and after a mistake. */
 static void
 read_options(struct client *c, struct settings *settings, int argc, char **argv)
 {
     static const struct option names[] = {
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}
     };
-    uint64_t port;
     int option;
 
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":d:hVx:", names, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":d:hvVx:", names, NULL)) != -1) {
         switch (option) {
         case 'd':
             settings->directory = optarg;
             for (size_t end = strlen(optarg); end > 1 && optarg[end - 1] == '/'; end--)
-                optarg[end - 1] = '\0';     /* a path of a message has one slash there */
+                optarg[end - 1] = '\0'; /* paths of messages have one slash there */
             break;
         case 'h':
-            printf("%s%s", usage, help);
+            printf(usage, program);
+            printf(help, program, program);
             exit(0);
+        case 'v':
+            settings->verbose = true;
+            break;
         case 'V':
             printf("pop3 client %s\n", POP3_VERSION);
             exit(0);
@@ -6159,45 +6866,38 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
             settings->command = optarg;
             break;
         case ':':
-            misused(c, "-%c needs a value", optopt);
+            usage_error(c, "option -%c needs a value", optopt);
         default:
-            if (optopt == 'h' || optopt == 'V')
-                misused(c, "%s: that option takes no value", argv[optind - 1]);
-            if (optopt != 0)
-                misused(c, "there is no option -%c", optopt);
-            misused(c, "there is no option %s", argv[optind - 1]);
+            if (optopt != 0 && optopt != 'h' && optopt != 'V')
+                usage_error(c, "no option -%c", optopt);
+            usage_error(c, "no option %s", argv[optind - 1]);
         }
     }
-    if (settings->command != NULL && optind < argc)
-        misused(c, "-x takes the place of a host, and %s is one", argv[optind]);
-    if (optind < argc)
-        settings->host = argv[optind++];
-    if (settings->host[0] == '\0')
-        misused(c, "a host is a name or an address, and this one is empty");
-    if (settings->host[strspn(settings->host, "0123456789")] == '\0')
-        misused(c, "a host comes first, then the port, and %s is no host", settings->host);
-    if (optind < argc)
-        settings->port = argv[optind++];
-    if (optind < argc)
-        misused(c, "a host and a port are enough, and %s is one more", argv[optind]);
-    if (!pop3_number(settings->port, 65535, &port) || port == 0)
-        misused(c, "a port is a number from 1 to 65535, not %s", settings->port);
+    read_host(c, settings, argc - optind, argv + optind);
 }
+
+/* -- Signals, main -- */
 
 static void
 note_signal(int number)
 {
-    if (number == SIGWINCH)
+    if (number == SIGWINCH) {
         resized = 1;
-    else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT))
-        interrupted = number;   /* SIGCHLD only has to end a wait */
+    } else if (number == SIGINT && (terminal.mode == RAW || paste_running)) {
+        line_stopped = 1;
+        paste_running = 0;
+    } else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT)) {
+        interrupted = number;   /* SIGCHLD only ends a wait */
+    }
 }
 
-/* Blocks the signals that the program takes notice of, and returns in *mask how it was before. */
+/* Catches signals and blocks them. *mask is how it was before: what to block while waiting. */
 static void
 catch_signals(sigset_t *mask)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGWINCH, SIGTSTP, SIGCONT};
+    static const int numbers[] = {
+        SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGWINCH, SIGTSTP, SIGCONT
+    };
     struct sigaction action = {.sa_handler = note_signal};
     sigset_t blocked;
 
@@ -6209,54 +6909,101 @@ catch_signals(sigset_t *mask)
         sigaction(numbers[i], NULL, &before);
         if (before.sa_handler == SIG_IGN && numbers[i] != SIGCHLD)
             continue;           /* as nohup and a shell's background jobs want it */
-        action.sa_handler = numbers[i] == SIGTSTP ? suspend : numbers[i] == SIGCONT ? go_on : note_signal;
+        action.sa_handler = numbers[i] == SIGTSTP ? suspend
+                          : numbers[i] == SIGCONT ? on_continue : note_signal;
         sigaction(numbers[i], &action, NULL);
         sigaddset(&blocked, numbers[i]);
     }
     sigprocmask(SIG_BLOCK, &blocked, mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigdelset(mask, numbers[i]);
-    signal(SIGPIPE, SIG_IGN);   /* these two are told by errno, where something can be done about it */
+    signal(SIGPIPE, SIG_IGN);   /* errno tells the same, where something can be done about it */
     signal(SIGXFSZ, SIG_IGN);
 }
 
-/* Finds out what the terminal reads. The C locale says nothing of it, and that is UTF-8 nearly everywhere. */
+/*
+ * Opens closed standard descriptors, or a connection or a message would get their numbers. A
+ * system without /dev/null has a root directory, which can neither be read nor written.
+ */
 static void
-use_charset(struct client *c)
+reserve_descriptors(void)
 {
-    setlocale(LC_CTYPE, "");
-    c->codeset = nl_langinfo(CODESET);
-    if (strcasecmp(c->codeset, "ANSI_X3.4-1968") == 0 || strcasecmp(c->codeset, "US-ASCII") == 0 ||
-        strcasecmp(c->codeset, "ASCII") == 0)
-        c->codeset = "UTF-8";
-    if (strcasecmp(c->codeset, "UTF-8") != 0) {
-        c->to_local = iconv_open(c->codeset, "UTF-8");
-        if (c->to_local == (iconv_t)-1)
-            c->to_local = iconv_open("ASCII", "UTF-8");
-    }
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDONLY);
+        if (fd < 0)
+            fd = open("/", O_RDONLY);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
 }
 
-/* Readies the three wires, and connects the server's or starts the command. Returns false, having said why. */
+/* Initializes everything that does not depend on the command line. */
+static void
+initialize(struct client *c, const struct settings *settings, struct editor *editor)
+{
+    const char *term = getenv("TERM");
+    const char *codeset;
+
+    setlocale(LC_CTYPE, "");
+    codeset = nl_langinfo(CODESET);     /* the C locale tells nothing; UTF-8 is likely */
+    c->utf8 = strcasecmp(codeset, "UTF-8") == 0 || strcasecmp(codeset, "ANSI_X3.4-1968") == 0
+        || strcasecmp(codeset, "US-ASCII") == 0 || strcasecmp(codeset, "ASCII") == 0;
+    c->settings = settings;
+    c->editor = editor;
+    c->savings.directory = -1;
+    c->noop_ms = NOOP_SECONDS * 1000;
+    c->at_terminal = isatty(STDIN_FILENO) != 0;
+    c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && *term != '\0'
+        && strcmp(term, "dumb") != 0;
+    terminal.pastes = c->editing;
+    terminal.screen = open_again(STDOUT_FILENO);
+    wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
+    wire_open(&c->screen, STDIN_FILENO, terminal.screen);
+    wire_open(&c->errors, STDIN_FILENO, open_again(STDERR_FILENO));
+    wire_open(&c->server, -1, -1);
+}
+
+/* Finds the addresses of the host. Returns NULL after having said why there are none. */
+static struct addrinfo *
+find_addresses(struct client *c)
+{
+    const struct addrinfo hints = {.ai_flags = AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+    const char *host = c->settings->host, *colon = strchr(host, ':');
+    struct addrinfo *addresses = NULL;
+
+    /* The loopback addresses are the same whether or not /etc/hosts names them. */
+    int error = getaddrinfo(strcasecmp(host, "localhost") == 0 ? NULL : host, c->settings->port,
+                            &hints, &addresses);
+
+    if (error == 0)
+        return addresses;
+    fail(c, "no address for %s: %s%s", host, gai_strerror(error),
+         colon != NULL && colon == strrchr(host, ':') ?
+         "; the port is a word of its own: localhost 5000" : "");
+    return NULL;
+}
+
+/* Connects to the host or runs the -x command. Returns false after having said why it cannot. */
 static bool
-connect_wires(struct client *c, const struct addrinfo *addresses)
+connect_server(struct client *c, struct addrinfo *addresses)
 {
     int in, out;
 
-    wire_open(&c->server, -1, -1);
-    c->server.mask = &c->mask;
-    c->server.stop = &interrupted;
-    if (c->settings->command == NULL)
+    if (c->settings->command != NULL) {
+        if (!run_command(c, &in, &out))
+            return false;
+    } else {
         in = out = connect_to(c, addresses);
-    else if (!run_command(c, &in, &out))
-        in = -1;
-    if (in < 0)
-        return false;
-
+        freeaddrinfo(addresses);
+        if (in < 0)
+            return false;
+    }
     wire_open(&c->server, in, out);
-    wire_be_brief(&c->server);
+    c->server.idle_ms = ANSWER_SECONDS * 1000;
     c->server.mask = &c->mask;
     c->server.stop = &interrupted;
-    c->server.idle_ms = ANSWER_SECONDS * 1000;
     return true;
 }
 
@@ -6264,68 +7011,44 @@ int
 main(int argc, char **argv)
 {
     static struct client client;
-    const struct addrinfo hints = {.ai_flags = AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+    static struct editor editor;
+    static const struct completer_command own[] = {
+        {"SHOW", UINT_MAX}, {"HEADERS", UINT_MAX}, {"HELP", 0}, {NULL, 0}
+    };
+    const struct completer completer = {.extra = own, .next_message = next_message,
+                                        .context = &client};
     struct settings settings = {.host = "localhost", .port = POP3_PORT, .directory = "inbox"};
-    struct client *c = &client;
     struct addrinfo *addresses = NULL;
-    static const struct completer_command own[] = {{"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}};
-    const struct completer completer = {.extra = own, .next_message = next_message, .context = c};
-    const char *term = getenv("TERM");
-    int spare;
+    struct client *c = &client;
 
-    while ((spare = open("/dev/null", O_RDONLY)) >= 0 && spare <= STDERR_FILENO)
-        ;                       /* or a connection or a message would get the number of a closed one */
-    close(spare);
-    c->settings = &settings;
-    c->pipelining = -1;
-    c->received.directory = -1;
-    c->to_local = (iconv_t)-1;
-    c->noop_ms = NOOP_SECONDS * 1000;
-    c->at_terminal = isatty(STDIN_FILENO) != 0;
-    c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && *term != '\0' &&
-                 strcmp(term, "dumb") != 0;
-    terminal.pastes = c->editing;
-    editor_init(&c->editor, "pop3> ", &completer, 80);
-    use_charset(c);
-    wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
-    terminal.screen = open_again(STDOUT_FILENO);
-    wire_open(&c->screen, STDIN_FILENO, terminal.screen);
-    wire_open(&c->errors, STDIN_FILENO, open_again(STDERR_FILENO));
+    if (argc > 0 && argv[0][0] != '\0')
+        program = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
+    reserve_descriptors();
+    initialize(c, &settings, &editor);
+    editor.prompt = "pop3> ";
+    editor.completer = &completer;
     read_options(c, &settings, argc, argv);
-    if (settings.command == NULL) {
-        /* This machine is where it is, whether or not something knows its name. */
-        const char *host = strcasecmp(settings.host, "localhost") == 0 ? NULL : settings.host;
-        const char *colon = strchr(settings.host, ':');
-        int error = getaddrinfo(host, settings.port, &hints, &addresses);
-
-        if (error != 0) {
-            fail(c, "no address for %s: %s%s", settings.host, gai_strerror(error),
-                 colon != NULL && colon == strrchr(settings.host, ':') ?
-                 "; the port is a word of its own: localhost 5000" : "");
-            return 1;
-        }
-    }
-    catch_signals(&c->mask);
-    c->keys.mask = &c->mask;
-    c->screen.mask = &c->mask;
-    c->screen.stop = &interrupted;
-    c->errors.mask = &c->mask;
-    c->errors.stop = &interrupted;
-    if (!connect_wires(c, addresses))
+    if (settings.command == NULL && (addresses = find_addresses(c)) == NULL)
         return 1;
-    if (addresses != NULL)
-        freeaddrinfo(addresses);
 
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    if (!c->at_terminal)
-        give_up_for_script(settings.directory);
-    if (get_status(c, EVERY))
-        converse(c);
-    terminal_mode(AS_FOUND);
+    catch_signals(&c->mask);
+    atexit(terminal_restore);
+    struct wire *const wires[] = {&c->server, &c->screen, &c->errors};
+    for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
+        wires[i]->mask = &c->mask;
+        wires[i]->stop = &interrupted;
+    }
+    c->keys.mask = &c->mask;
+    if (!connect_server(c, addresses))
+        return 1;
+
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});     /* it would hold mail and a password */
+    greet(c);
+    terminal_restore();
     hang_up(c);
     wire_flush(&c->screen);
     if (c->screen.error != 0 && c->screen.error != EINTR && !c->failed)
-        fail(c, "the last lines were not shown: %s",
-             c->screen.error == WIRE_CLOSED ? "nobody reads them" : strerror(c->screen.error));
+        fail(c, "the last lines were not shown: %s", c->screen.error == WIRE_CLOSED ?
+             "nobody reads them" : strerror(c->screen.error));
     return c->failed ? 1 : 0;
 }

@@ -268,7 +268,7 @@ judge_program() {
     [ "$worst" -eq 0 ] || echo "#   again: sh tests/run.sh $1"
 }
 
-# unit/client and unit/show include fuzz/editor and fuzz/show, and replay their inputs.
+# unit/editor and unit/show include fuzz/editor and fuzz/show, and replay their inputs.
 [ $# -gt 0 ] || set -- server client unit live fuzz
 conversations= programs=
 for asked; do

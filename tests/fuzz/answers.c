@@ -17,6 +17,8 @@
  */
 #include "fuzz_system.h"
 
+#define sync() ((void)0)
+
 int client_main(int argc, char **argv);
 #define main client_main
 #include "../../client.c"
@@ -41,7 +43,7 @@ enum {                          /* the bits of HEAD_FLAGS */
 };
 
 enum {                          /* and of HEAD_MORE */
-    WITH_SIGTERM = 1, NO_DIRECTORY = 2, ON_SOCKET = 4
+    WITH_SIGTERM = 1, NO_DIRECTORY = 2, ON_SOCKET = 4, VERBOSE = 8
 };
 
 enum { COMMANDS = 1000, SEPARATOR = 0xfe, PAUSE = 0xff };
@@ -156,7 +158,8 @@ peer_work(void)
         DEMAND(length >= 2 && length <= 255 && lf[-1] == '\r');
         memcpy(peer.command[i].line, out->out + peer.read, length - 2);
         peer.command[i].line[length - 2] = '\0';
-        for (size_t k = 0; k < length - 2; k++) {
+        bool password = strncmp(peer.command[i].line, "PASS ", 5) == 0;      /* any bytes that were typed */
+        for (size_t k = 0; k < length - 2 && !password; k++) {
             unsigned char c = (unsigned char)peer.command[i].line[k];
             DEMAND(c == '\t' || (c >= ' ' && c != 0x7f));
         }
@@ -386,17 +389,14 @@ ready_client(const struct settings *settings, const uint8_t *head)
 {
     static const struct completer_command none[] = {{NULL, 0}};
     static const struct completer completer = {.extra = none};
-    static struct editor editor;
+    static struct editor editor = {.prompt = "pop3> ", .completer = &completer};
     struct client *c = &client;
 
     memset(c, 0, offsetof(struct client, server));
     memset((char *)c + offsetof(struct client, editor), 0,
            sizeof *c - offsetof(struct client, editor));
-    if (editor.prompt == NULL)
-        editor_init(&editor, "pop3> ", &completer);
-    c->settings = settings;
     c->editor = &editor;
-    c->savings.directory = -1;
+    c->settings = settings;
     c->noop_ms = NOOP_SECONDS * 1000;
     c->at_terminal = (head[HEAD_FLAGS] & AT_TERMINAL) != 0;
     c->utf8 = (head[HEAD_FLAGS] & ASCII) == 0;
@@ -404,11 +404,12 @@ ready_client(const struct settings *settings, const uint8_t *head)
     wire_open(&c->keys, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
     wire_open(&c->screen, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
     wire_open(&c->errors, SYSTEM_STREAM + 2, SYSTEM_STREAM + 4);
+    c->savings.directory = -1;
     c->server.socket = (head[HEAD_MORE] & ON_SOCKET) != 0;
     c->server.idle_ms = ANSWER_SECONDS * 1000;
     c->server.stop = c->screen.stop = c->errors.stop = &interrupted;
     sigemptyset(&c->mask);
-    interrupted = resized = 0;
+    interrupted = resized = line_stopped = paste_running = 0;
 }
 
 int
@@ -461,9 +462,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t unused;
     bool welcome = peer_answer(NULL, &unused);
 
+    settings.verbose = (data[HEAD_MORE] & VERBOSE) != 0;
     ready_client(&settings, data);
     greet(c);
-    hang_up(c, c->quit_done);
+    terminal_mode(AS_FOUND);
+    hang_up(c);
     wire_flush(&c->screen);
     int status = c->failed ? 1 : 0;
     free(c->messages);
@@ -480,7 +483,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (plain || !c->at_terminal)           /* what a person typed is shown again as it was typed */
         demand_visible(sys.stream[3].out, sys.stream[3].made, (data[HEAD_FLAGS] & ASCII) != 0);
-    demand_visible(sys.stream[4].out, sys.stream[4].made, false);
+    demand_visible(sys.stream[4].out, sys.stream[4].made, (data[HEAD_FLAGS] & ASCII) != 0);
     for (size_t i = 0; i < SYSTEM_OPENS; i++)
         DEMAND(sys.open[i].file == NULL);
     judge_files(before);

@@ -1,13 +1,14 @@
 /*
  * pty_client.c - the whole client on a pseudo-terminal: what a person types, and what they see
  *
- * This program plays the person and, mostly, the server too, so that it decides what comes first; where it
- * does not, the client runs a command with -x. Between it and the client stands a process that does what a
- * shell does: it leads the terminal's session, gives the terminal to the client and takes it back when the
- * client stops or ends. What the client sends to the terminal goes to a model of a screen.
+ * This program plays the person and, mostly, the server too, so that it decides what comes first;
+ * where it does not, the client runs a command with -x. Between it and the client stands a
+ * process that does what a shell does: it leads the terminal's session, gives the terminal to the
+ * client and takes it back when the client stops or ends. What the client sends to the terminal
+ * goes to a model of a screen.
  *
- * It never sleeps: it waits, for seconds if need be, for what must come. However a session ends, the
- * terminal is compared with what it was.
+ * It never sleeps: it waits, for seconds if need be, for what must come. However a session ends,
+ * the terminal is compared with what it was.
  */
 #include "../../pop3.h"
 
@@ -46,7 +47,7 @@ static struct session {
     bool unread;                /* nobody reads what comes to the terminal */
     int status;
 
-    char stream[256 * 1024];    /* all that came to the terminal */
+    char stream[1024 * 1024];   /* all that came to the terminal */
     size_t length, seen, painted;
     size_t caused;              /* where it was when something was last done to the client */
     struct screen screen;
@@ -55,7 +56,10 @@ static struct session {
     bool hung_up;               /* by the client */
     char commands[64 * 1024];   /* all that came to the server */
     size_t commands_length, commands_seen;
-} now = {.master = -1, .slave = -1, .other = -1, .reports = -1, .orders = -1, .listener = -1, .server = -1};
+} now = {
+    .master = -1, .slave = -1, .other = -1, .reports = -1, .orders = -1, .listener = -1,
+    .server = -1
+};
 
 static char client_path[PATH_MAX], server_path[PATH_MAX], directory[1024];
 
@@ -66,7 +70,7 @@ give_up(const char *what)
     exit(2);
 }
 
-/* ---- The terminal and what runs on it ----------------------------------------------------------------- */
+/* ---- The terminal and what runs on it -------------------------------------------------------- */
 
 /* The leader of the session: it runs the client as a shell does, and tells of it. */
 static _Noreturn void
@@ -138,8 +142,9 @@ unfinished(const char *text, size_t length)
         if (end >= length)
             return back + 1;
     }
-    for (back = 0; back < 3 && back < length && ((unsigned char)text[length - 1 - back] & 0xc0) == 0x80; back++)
-        ;
+    for (back = 0; back < 3 && back < length; back++)
+        if (((unsigned char)text[length - 1 - back] & 0xc0) != 0x80)
+            break;
     if (back < length && (unsigned char)text[length - 1 - back] >= 0xc0) {
         unsigned char lead = (unsigned char)text[length - 1 - back];
         size_t octets = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
@@ -149,7 +154,7 @@ unfinished(const char *text, size_t length)
     return 0;
 }
 
-/* Takes what has come from the client, to the terminal, to the server and by its end; waits so long for it. */
+/* Takes what has come from the client, to the terminal and to the server. Waits so long for it. */
 static void
 take(int milliseconds)
 {
@@ -267,12 +272,13 @@ about_to(void)
     now.caused = now.length;
 }
 
-/* Says whether the row of the cursor is this, with all that has come, and not only because it was before. */
+/* Returns true if the row of the cursor is this, and something has come since about_to(). */
 static bool
 row_became(const char *text, size_t column)
 {
     take_all();
-    return now.length > now.caused && strcmp(row_of_cursor(), text) == 0 && now.screen.column == column;
+    return now.length > now.caused && strcmp(row_of_cursor(), text) == 0
+        && now.screen.column == column;
 }
 
 /* Waits until the row of the cursor is this, with the cursor in its column. */
@@ -322,6 +328,59 @@ type(const char *keys)
     CHECK(write(now.master, keys, strlen(keys)) == (ssize_t)strlen(keys));
 }
 
+/* Types a lot: whatever comes meanwhile is taken, or neither side could go on. */
+static void
+type_much(const char *keys)
+{
+    int flags = fcntl(now.master, F_GETFL);
+
+    about_to();
+    fcntl(now.master, F_SETFL, flags | O_NONBLOCK);
+    for (size_t done = 0, length = strlen(keys); done < length && !now.ended;) {
+        ssize_t count = write(now.master, keys + done, length - done);
+
+        if (count > 0)
+            done += (size_t)count;
+        else
+            take(10);
+    }
+    fcntl(now.master, F_SETFL, flags);
+}
+
+/* Returns a line of many numbers, of that length. */
+static const char *
+long_line(size_t length)
+{
+    static char text[8192];
+
+    for (size_t i = 0; i < length; i++)
+        text[i] = "DELE 1 "[i < 6 ? i : 5 + i % 2];
+    text[length] = '\0';
+    return text;
+}
+
+/* Lets time pass in which nobody types. */
+static void
+pause_keys(int milliseconds)
+{
+    for (int64_t until = wire_clock() + milliseconds; wire_clock() < until;)
+        take((int)(until - wire_clock()));
+}
+
+/* Returns the number of bytes that were typed and that nobody has read. */
+static int
+unread_keys(void)
+{
+    struct termios raw = now.before;
+    int count = -1;
+
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    if (tcsetattr(now.slave, TCSANOW, &raw) != 0 || ioctl(now.slave, FIONREAD, &count) != 0)
+        count = -1;
+    tcsetattr(now.slave, TCSANOW, &now.before);
+    return count;
+}
+
 static void
 press(char key)
 {
@@ -363,7 +422,8 @@ modes_as_before(void)
 {
     struct termios t = {.c_iflag = 0};      /* not all of c_cc is the system's */
 
-    return tcgetattr(now.slave, &t) == 0 && t.c_iflag == now.before.c_iflag && t.c_oflag == now.before.c_oflag
+    return tcgetattr(now.slave, &t) == 0 && t.c_iflag == now.before.c_iflag
+        && t.c_oflag == now.before.c_oflag
         && t.c_cflag == now.before.c_cflag && t.c_lflag == now.before.c_lflag
         && memcmp(t.c_cc, now.before.c_cc, sizeof t.c_cc) == 0;
 }
@@ -393,7 +453,8 @@ start(size_t columns, const char *term, int output, char *const arguments[])
     if (now.master < 0 || grantpt(now.master) != 0 || unlockpt(now.master) != 0)
         give_up("posix_openpt");
     now.slave = open(ptsname(now.master), O_RDWR | O_NOCTTY);
-    if (now.slave < 0 || ioctl(now.slave, TIOCSWINSZ, &size) != 0 || tcgetattr(now.slave, &now.before) != 0)
+    if (now.slave < 0 || ioctl(now.slave, TIOCSWINSZ, &size) != 0
+        || tcgetattr(now.slave, &now.before) != 0)
         give_up("a terminal");
     if (pipe(reports) != 0 || pipe(orders) != 0)
         give_up("pipe");
@@ -420,7 +481,7 @@ start_command(size_t columns, const char *term, const char *command)
     start(columns, term, -1, (char *[]){client_path, "-x", (char *)(uintptr_t)command, NULL});
 }
 
-/* Starts it with our server, on a store of three messages; what it gets goes into the file "commands". */
+/* Starts it with our server and three messages. What that gets goes into the file "commands". */
 static void
 start_real(size_t columns)
 {
@@ -441,7 +502,8 @@ listen_here(char *port, size_t room)
 
     now.listener = socket(AF_INET, SOCK_STREAM, 0);
     if (now.listener < 0 || bind(now.listener, (struct sockaddr *)&address, size) != 0 ||
-        listen(now.listener, 1) != 0 || getsockname(now.listener, (struct sockaddr *)&address, &size) != 0)
+        listen(now.listener, 1) != 0 ||
+        getsockname(now.listener, (struct sockaddr *)&address, &size) != 0)
         give_up("a port");
     snprintf(port, room, "%d", ntohs(address.sin_port));
 }
@@ -471,7 +533,9 @@ start_served(size_t columns)
 static void
 clean_up(void)
 {
-    int *const descriptors[] = {&now.master, &now.slave, &now.reports, &now.orders, &now.listener, &now.server};
+    int *const descriptors[] = {
+        &now.master, &now.slave, &now.reports, &now.orders, &now.listener, &now.server
+    };
 
     if (!now.ended && now.client > 0)
         kill(-now.client, SIGKILL);
@@ -483,13 +547,14 @@ clean_up(void)
     waitpid(now.leader, NULL, 0);
 }
 
-/* Waits for the client's end, which leaves the terminal as it was. Returns whether its status is this. */
+/* Waits for the client to end with this status and the terminal as it was. */
 static bool
 ends(int status)
 {
     WAIT_FOR(now.ended);
     take_all();
-    bool good = CHECK(now.ended) && CHECK(WIFEXITED(now.status)) && CHECK(WEXITSTATUS(now.status) == status);
+    bool good = CHECK(now.ended) && CHECK(WIFEXITED(now.status))
+        && CHECK(WEXITSTATUS(now.status) == status);
 
     if (now.ended && !good)
         printf("    wait status %x\n", (unsigned)now.status);
@@ -513,7 +578,7 @@ quit(void)
     clean_up();
 }
 
-/* ---- Files --------------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 static void
 put_file(const char *name, const char *text)
@@ -559,7 +624,7 @@ enter(void)
     put_file("store/10.eml", "Subject: ten\n\n10\n");
 }
 
-/* ---- Typing --------------------------------------------------------------------------------------------- */
+/* ---- Typing ---------------------------------------------------------------------------------- */
 
 static void
 test_editing(void)
@@ -646,7 +711,7 @@ test_completion_broken_off(void)
     clean_up();
 }
 
-/* Runs these lines through the client; each is answered, and no prompt is waited for between them. */
+/* Runs these lines through the client. No prompt is waited for between them. */
 static void
 try_lines(const char *keys)
 {
@@ -700,7 +765,7 @@ test_typed_ahead(void)
     clean_up();
 }
 
-/* What is typed before the greeting has come is not lost either, and the terminal is still as it was found. */
+/* What is typed before the greeting is not lost, and the terminal is still as it was found. */
 static void
 test_greeting(void)
 {
@@ -752,6 +817,14 @@ test_dumb_password(void)
     answer("+OK\r\n");
     CHECK(sees("pop3> "));
     CHECK(strstr(now.stream, "ehei") == NULL);
+    type("PASS\n");             /* a paste that does not end is over with the password */
+    CHECK(sees("Password: "));
+    type("\033[200~geheim\r");
+    CHECK(server_got("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(sees("pop3> "));
+    press(CTRL_C);
+    CHECK(sees("pop3> "));
     press(CTRL_D);
     CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
@@ -788,7 +861,7 @@ test_window(void)
     type("0123456789abcdefghijklmnopqrst");
     CHECK(row_is("pop3> 0123456789abcdefghijklmnopqrst", 36));
     take_all();
-    now.screen.columns = 20;            /* a terminal that cuts off what does not fit, as xterm does */
+    now.screen.columns = 20;            /* what does not fit is cut off, as in xterm */
     screen_erase(&now.screen, 1, 0);
     now.screen.row = 2;
     now.screen.column = 0;
@@ -861,7 +934,188 @@ test_password_pasted(void)
     quit();
 }
 
-/* ---- What the server does meanwhile ------------------------------------------------------------------- */
+/* What is typed into the hidden prompt is sent; what was typed openly Enter wipes. */
+static void
+test_password_bytes(void)
+{
+    start_served(80);
+    type("PASS\r");
+    CHECK(row_is("Password:", 10));
+    type(" a\tb\xfc\xc3\xa9\001 \r");
+    CHECK(server_got("PASS  a\tb\xfc\xc3\xa9\001 \r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("PASS geheim");
+    CHECK(row_is("pop3> PASS geheim", 17));
+    type("\r");
+    CHECK(server_got("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    CHECK(!on_screen("geheim") && on_screen("pop3> PASS ***"));
+    type("PASS geheim\003");
+    CHECK(prompted());
+    CHECK(!on_screen("geheim"));
+    quit();
+}
+
+/* The end of a paste is found wherever it comes: afterwards keys are keys again. */
+static void
+test_paste_in_password(void)
+{
+    start_served(80);
+    type("\033[200~PASS\ngeheim\033[201~");
+    CHECK(row_is("Password:", 10));
+    type("\r");
+    CHECK(server_got("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("NOOX\177P\r");
+    CHECK(server_got("NOOP\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+static void
+test_paste_without_end(void)
+{
+    start_served(80);
+    type("\033[200~NOOP\nNOOX");
+    CHECK(server_got("NOOP\r\n"));
+    answer("+OK\r\n");
+    CHECK(row_is("pop3> NOOX", 10));
+    pause_keys(700);
+    type("\177");
+    CHECK(row_is("pop3> NOO", 9));
+    type(LEFT "x");
+    CHECK(row_is("pop3> NOxO", 9));
+    press(CTRL_C);
+    CHECK(prompted());
+    quit();
+}
+
+/* Ctrl-C stops a paste: what is left of it is not carried out. */
+static void
+test_paste_stopped(void)
+{
+    start_served(80);
+    type("\033[200~NOOP\nLIST\003DELE 1\nDE");
+    for (int i = 0; i < 2; i++)         /* the first line may have been quicker than the Ctrl-C */
+        if (times("^C") == 0 && !row_is("pop3>", 6)) {
+            CHECK(server_got("NOOP\r\n"));
+            answer("+OK\r\n");
+        }
+    CHECK(sees("^C"));
+    type("LE 2\nDELE 3\033[201~STAT\r");
+    CHECK(server_got("STAT\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(prompted());
+    type("\033[200~LIST\003DELE 4\nDE");          /* and without its end, at a pause */
+    CHECK(sees("^C"));
+    pause_keys(700);
+    type("STAT\r");
+    CHECK(server_got("STAT\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+/* Thousands of pasted lines, and a Ctrl-C behind them that does not have to wait for its turn. */
+static void
+test_long_paste_stopped(void)
+{
+    enum { LINES = 6000 };
+    static char paste[LINES * 5 + 64];
+    size_t length = 0;
+
+    length += (size_t)sprintf(paste, "\033[200~");
+    for (int i = 0; i < LINES; i++)
+        length += (size_t)sprintf(paste + length, "NOOP\n");
+    sprintf(paste + length, "\033[201~\003");
+    enter();
+    start_real(80);
+    type_much(paste);
+    CHECK(sees("^C"));
+    WAIT_FOR(strcmp(row_of_cursor(), "pop3>") == 0 || now.ended);
+    type("STAT\r");
+    CHECK(sees("+OK 3 59"));
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(ends(0));
+    CHECK(times("pop3> NOOP") < LINES / 2);
+    clean_up();
+}
+
+/* A line that is longer than it may be is not carried out, not even in part. */
+static void
+test_too_long(void)
+{
+    start_served(80);
+    type_much(long_line(4200));
+    type("\r");
+    CHECK(sees("client: the line is longer than 4096 bytes; it was not sent\r\n"));
+    CHECK(prompted());
+    type_much("\033[200~");
+    type_much(long_line(5000));
+    type_much("\033[201~");
+    type("\r");
+    CHECK(sees("client: the line is longer than 4096 bytes; it was not sent\r\n"));
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
+static void
+test_dumb_too_long(void)
+{
+    start_silent(80, "dumb");
+    answer("+OK hello\r\n");
+    CHECK(sees("+OK hello\r\npop3> "));
+    type_much(long_line(5000));
+    type("\n");
+    CHECK(sees("too long"));
+    CHECK(sees("pop3> "));
+    press(CTRL_D);
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
+/* The bytes of a key may come slowly. */
+static void
+test_slow_keys(void)
+{
+    static const char *const pieces[] = {"\033", "[", "D"}, *const home[] = {"\033O", "H"};
+
+    start_served(80);
+    type("ab");
+    CHECK(row_is("pop3> ab", 8));
+    for (size_t i = 0; i < 3; i++) {
+        type(pieces[i]);
+        pause_keys(120);
+    }
+    CHECK(row_is("pop3> ab", 7));
+    for (size_t i = 0; i < 2; i++) {
+        type(home[i]);
+        pause_keys(250);
+    }
+    CHECK(row_is("pop3> ab", 6));
+    type("\033");               /* alone, it leaves a search */
+    pause_keys(120);
+    type("\022x");
+    CHECK(row_is("no 'x': ab", 8));
+    type("\033");
+    CHECK(row_is("pop3> ab", 6));
+    type("\013");
+    CHECK(prompted());
+    quit();
+}
+
+/* ---- What the server does meanwhile ---------------------------------------------------------- */
 
 static void
 test_notice(void)
@@ -915,14 +1169,18 @@ try_progress(bool broken_off)
     memcpy(line + 99, "\r\n", 3);
     for (; sent < 10; sent++)           /* a kilobyte at least, however slowly it goes on */
         answer(line);
-    for (int64_t limit = wire_clock() + PATIENCE; !on_screen(" left") && wire_clock() < limit; take(20), sent++)
+    for (int64_t limit = wire_clock() + PATIENCE; wire_clock() < limit; sent++) {
+        if (on_screen(" left"))
+            break;
         answer(line);
+        take(20);
+    }
     CHECK(on_screen("kB of 2.0 MB, ") && on_screen("B/s, "));
     CHECK(now.screen.wrapped == 0 && now.screen.column < 60);
     if (broken_off) {
         press(CTRL_C);
         CHECK(ends(1));
-        CHECK(on_screen("client: broken off; nothing was removed"));
+        CHECK(on_screen("client: interrupted; nothing was removed"));
         CHECK(access("inbox/1.eml", F_OK) != 0);
         clean_up();
     } else {
@@ -946,6 +1204,28 @@ static void
 test_progress_broken_off(void)
 {
     try_progress(true);
+}
+
+/* A transfer in which nothing comes any more says so, and goes on. */
+static void
+test_stalled(void)
+{
+    enter();
+    start_served(60);
+    type("RETR 1\r");
+    CHECK(server_got("RETR 1\r\n"));
+    answer("+OK 1000 octets\r\nSubject: slow\r\n\r\n");
+    WAIT_FOR(on_screen("17 B of 1.0 kB, stalled") || now.ended);
+    CHECK(on_screen("17 B of 1.0 kB, stalled"));
+    answer(".\r\n");
+    CHECK(sees("saved inbox/1.eml"));
+    CHECK(prompted());
+    CHECK(!on_screen("stalled"));
+    type("QUIT\r");
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
 }
 
 /* The output goes to a pipe: no progress, no sequences, whatever time it takes. */
@@ -979,7 +1259,7 @@ test_pipe(void)
     clean_up();
 }
 
-/* ---- Ways out ------------------------------------------------------------------------------------------- */
+/* ---- Ways out -------------------------------------------------------------------------------- */
 
 static void
 test_ctrl_c(void)
@@ -1017,12 +1297,31 @@ test_ctrl_c_in_answer(void)
     CHECK(sees("1 10\r\n"));
     press(CTRL_C);
     CHECK(ends(1));
-    CHECK(on_screen("client: broken off; nothing was removed"));
+    CHECK(on_screen("client: interrupted; nothing was removed"));
     CHECK(got_no_more());
     clean_up();
 }
 
-/* Signals end the session without QUIT, at the prompt and during an answer. ^C at the prompt is another thing. */
+/* The message has a row of its own, and what was typed before is not for the shell. */
+static void
+test_ctrl_c_in_text(void)
+{
+    start_served(80);
+    type("TOP 1 1000\r");
+    CHECK(server_got("TOP 1 1000\r\n"));
+    answer("+OK\r\nSubject: long\r\n\r\nsome text without an end");
+    CHECK(sees("without an end"));
+    type("DELE 1\rrm -rf *\r");
+    press(CTRL_C);
+    CHECK(ends(1));
+    CHECK(on_screen("some text without an end"));
+    CHECK(!on_screen("endclient") && on_screen("client: interrupted; nothing was removed"));
+    CHECK(unread_keys() == 0);
+    CHECK(got_no_more());
+    clean_up();
+}
+
+/* Signals end the session without QUIT, at the prompt and during an answer. */
 static void
 test_signals(void)
 {
@@ -1041,7 +1340,7 @@ test_signals(void)
             kill(now.client, signals[i]);
             CHECK(ends(1));
             if (!CHECK(on_screen("nothing was removed")) || !CHECK(!on_screen("RETR 1client:")))
-                missed("a word on its own row about signal", signals[i] == SIGTERM ? "TERM" : "HUP or QUIT");
+                missed("a message about signal", signals[i] == SIGTERM ? "TERM" : "HUP, QUIT");
             CHECK(got_no_more());
             clean_up();
         }
@@ -1143,31 +1442,40 @@ test_other_terminal(void)
     clean_up();
 }
 
-/* Says whether the terminal has no room for output, nor gets some from what the kernel still moves on. */
+/* Returns true if the terminal holds output and gets no more: whoever writes to it waits. */
 static bool
-is_full(void)
+is_stuck(void)
 {
-    return wait_ready(&now.slave, 1, true, 100, NULL) == 0;
+    int before = 0, after = 0;
+
+    ioctl(now.master, FIONREAD, &before);
+    wait_ready(NULL, 0, false, 100, NULL);
+    ioctl(now.master, FIONREAD, &after);
+    return before > 0 && before == after;
 }
 
-/* A terminal that takes no output, as one behind a line that is stuck: nothing is lost, and ^C is still heard. */
+/* A terminal that takes no output: nothing is lost, and ^C is still heard. */
 static void
 test_full(void)
 {
-    enum { LINES = 10000 };     /* more than any terminal holds */
+    enum { LINES = 40000, TOGETHER = 1000 };    /* more than any terminal holds */
+    static char lines[TOGETHER * 6 + 1];
+
+    for (int i = 0; i < TOGETHER; i++)
+        strcpy(lines + 6 * i, "1 10\r\n");
 
     start_served(80);
     for (int broken_off = 0; broken_off <= 1; broken_off++) {
-        bool full = false;
+        bool stuck = false;
 
         type("LIST\r");
         CHECK(server_got("LIST\r\n"));
         now.unread = true;
         answer("+OK\r\n");
-        for (int i = 0; i < LINES; i++)
-            answer("1 10\r\n");
-        WAIT_FOR((full = is_full()));
-        CHECK(full);
+        for (int i = 0; i < LINES / TOGETHER; i++)
+            answer(lines);
+        WAIT_FOR((stuck = is_stuck()));
+        CHECK(stuck);
         if (!broken_off) {
             answer(".\r\n");
             now.unread = false;
@@ -1236,7 +1544,10 @@ test_stop(void)
     quit();
 }
 
-/* ---- The command of -x ----------------------------------------------------------------------------------- */
+/*
+ * ---- The command of -x
+ * -----------------------------------------------------------------------------------
+ */
 
 /* A server in shell: it greets, then does what comes behind that, and ends with its input. */
 #define SCRIPT(more) "printf '+OK hello\\r\\n'; " more "; cat >rest"
@@ -1283,12 +1594,12 @@ test_command_interrupted(void)
     WAIT_FOR(strncmp(file_text("command"), "STAT", 4) == 0 || now.ended);
     press(CTRL_C);
     CHECK(ends(1));
-    CHECK(on_screen("client: broken off; nothing was removed"));
+    CHECK(on_screen("client: interrupted; nothing was removed"));
     CHECK(access("trapped", F_OK) != 0 && strcmp(file_text("rest"), "") == 0);
     clean_up();
 }
 
-/* On a terminal that only does lines ^C is a signal at the prompt, too; our own server stays, and serves. */
+/* On a dumb terminal ^C is a signal at the prompt, too. Our own server stays, and serves. */
 static void
 test_command_stays(void)
 {
@@ -1318,7 +1629,7 @@ test_command_fails(void)
     clean_up();
 }
 
-/* The pager is the person's own program: it may write files and run others, whatever the client gave up. */
+/* The pager may write files and run programs, whatever the client gave up. */
 static void
 test_pager(void)
 {
@@ -1336,6 +1647,203 @@ test_pager(void)
     CHECK(prompted());
     CHECK(strstr(file_text("paged"), "Subject:  many\n\nline 1\nline 2\n") != NULL);
     unsetenv("PAGER");
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* Starts a session with a long message and this pager, and shows it. */
+static void
+start_pager(const char *pager)
+{
+    char text[1024] = "Subject: many\n\n";
+
+    for (int i = 1; i <= 2 * SCREEN_ROWS; i++)
+        sprintf(text + strlen(text), "line %d\n", i);
+    enter();
+    put_file("store/3.eml", text);
+    setenv("PAGER", pager, 1);
+    start_real(80);
+    unsetenv("PAGER");
+}
+
+/* ^C in the pager is the pager's, and so is what is typed there. */
+static void
+test_pager_ctrl_c(void)
+{
+    start_pager("sh -c \"trap 'echo caught; exit 0' INT; echo paging; "
+                "while :; do sleep 0.02; done\"; :");
+    type("SHOW 3\r");
+    CHECK(sees("paging"));
+    press(CTRL_C);
+    CHECK(sees("caught"));
+    WAIT_FOR(strcmp(row_of_cursor(), "pop3>") == 0 || now.ended);
+    type("NOOP\r");
+    CHECK(sees("+OK"));
+    CHECK(prompted());
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* A paste that begins before the pager and ends in it. */
+static void
+test_pager_paste(void)
+{
+    start_pager("echo paging; read -r x </dev/tty; echo it read that");
+    type("\033[200~SHOW 3\n");
+    CHECK(sees("paging"));
+    type("more\033[201~\n");
+    CHECK(sees("it read that"));
+    WAIT_FOR(strcmp(row_of_cursor(), "pop3>") == 0 || now.ended);
+    type("NOOX\177P\r");
+    CHECK(sees("+OK"));
+    CHECK(prompted());
+    type("abc\003");
+    CHECK(prompted());
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* A signal that ends the client ends the pager first, which has the screen to restore. */
+static void
+test_pager_ended(void)
+{
+    start_pager("sh -c \"trap 'echo restored; exit 1' TERM; echo paging; "
+                "while :; do sleep 0.02; done\"; :");
+    type("SHOW 3\r");
+    CHECK(sees("paging"));
+    kill(now.client, SIGTERM);
+    CHECK(sees("restored"));
+    CHECK(ends(1));
+    clean_up();
+}
+
+/* ^Z in the pager stops the client with it; fg continues both. */
+static void
+test_pager_suspend(void)
+{
+    start_pager("echo paging; read -r x </dev/tty; echo \"it read $x\"");
+    type("SHOW 3\r");
+    CHECK(sees("paging"));
+    press(CTRL_Z);
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && terminal_as_before());
+    now.stopped = false;
+    CHECK(write(now.orders, "c", 1) == 1);
+    type("on\n");
+    CHECK(sees("it read on"));
+    WAIT_FOR(strcmp(row_of_cursor(), "pop3>") == 0 || now.ended);
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* Without a pager that works the text is shown all the same. */
+static void
+test_pager_fails(void)
+{
+    static const char *const pagers[] = {"/no/such/pager", "exit 3"};
+
+    for (size_t i = 0; i < 2; i++) {
+        start_pager(pagers[i]);
+        type("SHOW 3\r");
+        CHECK(sees("line 1\r\nline 2\r\n") && sees("line 48\r\n"));
+        CHECK(prompted());
+        CHECK(strstr(now.stream, "client: the pager ") != NULL);
+        press(CTRL_D);
+        CHECK(ends(0));
+        clean_up();
+    }
+}
+
+/* A server that waits for TLS sends nothing: the client says that it waits, and what may help. */
+static void
+test_greeting_late(void)
+{
+    start_silent(80, "xterm");
+    CHECK(sees("client: waiting for a greeting from 127.0.0.1 port "));
+    CHECK(sees("a TLS port such as 995 needs -x 'openssl s_client"));
+    CHECK(terminal_as_before());
+    answer("+OK hello\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+/*
+ * Tab sends nothing between USER and PASS, and nothing again after a refusal until something was
+ * accepted.
+ */
+static void
+test_tab_before_login(void)
+{
+    start_served(80);
+    type("RETR \t");
+    CHECK(server_got("LIST\r\n"));
+    answer("-ERR log in first\r\n");
+    type("\t\t\025USER ann\r");
+    CHECK(server_got("USER ann\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("RETR \t\t\025PASS geheim\r");
+    CHECK(server_got("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("RETR \t");
+    CHECK(server_got("LIST\r\n"));
+    answer("+OK\r\n7 70\r\n.\r\n");
+    CHECK(row_is("pop3> RETR 7", 13));
+    type("\025");
+    quit();
+}
+
+/* HEADERS is cut to the width in columns; a long list goes through the pager. */
+static void
+test_headers(void)
+{
+    enter();
+    put_file("store/1.eml", "From: \346\274\242\345\255\227 <k@example.org>\n"
+             "Subject: one that is longer than the line\n\n");
+    start_real(40);
+    int before = now.screen.wrapped;    /* the greeting may be longer than the line */
+    type("HEADERS\r");
+    CHECK(sees("\346\274\242\345\255\227"));
+    CHECK(prompted());
+    CHECK(now.screen.wrapped == before);
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+
+    enter();
+    for (int i = 4; i < 4 + SCREEN_ROWS; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "store/%d.eml", i);
+        put_file(name, "Subject: many\n\n");
+    }
+    setenv("PAGER", "cat >paged; echo it ran", 1);
+    start_real(80);
+    type("HEADERS\r");
+    CHECK(sees("it ran"));
+    CHECK(prompted());
+    CHECK(strstr(file_text("paged"), "many") != NULL);
+    unsetenv("PAGER");
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
+/* SHOW of several names each message, and says how to stop. */
+static void
+test_show_several(void)
+{
+    enter();
+    start_real(80);
+    type("SHOW 1 3\r");
+    CHECK(sees("Message 1, 1 of 2 (leave the pager for the next one; Ctrl-C stops)"));
+    CHECK(sees("Message 3, 2 of 2"));
+    CHECK(prompted());
     press(CTRL_D);
     CHECK(ends(0));
     clean_up();
@@ -1369,19 +1877,33 @@ main(void)
     unit_case("terminal: lines that are pasted run once, in order", test_paste);
     unit_case("terminal: what is typed ahead", test_typed_ahead);
     unit_case("terminal: left alone until the greeting", test_greeting);
+    unit_case("terminal: no greeting for three seconds", test_greeting_late);
     unit_case("terminal: a dumb one", test_dumb);
     unit_case("terminal: a password on a dumb one", test_dumb_password);
     unit_case("terminal: ten columns", test_ten_columns);
     unit_case("terminal: a window that changes", test_window);
     unit_case("terminal: a password is not seen or remembered", test_password);
     unit_case("terminal: a password that is pasted", test_password_pasted);
+    unit_case("terminal: a password is any bytes, and Enter wipes it", test_password_bytes);
+    unit_case("terminal: a paste that ends in the password prompt", test_paste_in_password);
+    unit_case("terminal: a paste without an end", test_paste_without_end);
+    unit_case("terminal: ^C stops a paste", test_paste_stopped);
+    unit_case("terminal: ^C stops thousands of pasted lines", test_long_paste_stopped);
+    unit_case("terminal: a line that is too long", test_too_long);
+    unit_case("terminal: a line that is too long for a dumb one", test_dumb_too_long);
+    unit_case("terminal: keys that arrive slowly", test_slow_keys);
     unit_case("terminal: what the server says does not spoil the line", test_notice);
     unit_case("terminal: the server goes while a line is typed", test_server_goes);
     unit_case("terminal: progress comes and goes", test_progress);
     unit_case("terminal: progress, broken off", test_progress_broken_off);
+    unit_case("terminal: a transfer that stalls", test_stalled);
+    unit_case("terminal: Tab before the login", test_tab_before_login);
+    unit_case("terminal: HEADERS fits the width", test_headers);
+    unit_case("terminal: SHOW of several messages", test_show_several);
     unit_case("terminal: no progress in a pipe", test_pipe);
     unit_case("terminal: ^C clears the line, ^D quits", test_ctrl_c);
     unit_case("terminal: ^C during an answer", test_ctrl_c_in_answer);
+    unit_case("terminal: ^C during an answer that is shown", test_ctrl_c_in_text);
     unit_case("terminal: SIGTERM, SIGHUP and SIGQUIT", test_signals);
     unit_case("terminal: SIGINT at the prompt", test_interrupt_signal);
     unit_case("terminal: hung up", test_hang_up);
@@ -1391,6 +1913,11 @@ main(void)
     unit_case("terminal: ^Z and fg", test_suspend);
     unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
     unit_case("a pager runs what it likes", test_pager);
+    unit_case("a pager has its own ^C", test_pager_ctrl_c);
+    unit_case("a pager in the middle of a paste", test_pager_paste);
+    unit_case("a pager ends before the client", test_pager_ended);
+    unit_case("a pager is stopped and continued", test_pager_suspend);
+    unit_case("a pager that fails", test_pager_fails);
     unit_case("-x: the command's standard error", test_command_says);
     unit_case("-x: the command is killed", test_command_killed);
     unit_case("-x: ^C is not for the command", test_command_interrupted);

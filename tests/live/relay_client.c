@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -30,13 +31,11 @@ static struct server {
     bool pipelining;
     bool octet_by_octet;
     int refuses, breaks_off;    /* the message that is answered -ERR; the one that never comes whole */
-    int stalls;                 /* the message in whose answer it stops until those before are saved */
-    size_t break_at;            /* behind how many octets of its answer these two happen */
+    size_t break_at;            /* behind how many octets of its answer that happens */
     bool counts;                /* the flights are to be few */
     bool waits_unread;          /* until the client has sent all that it may, without reading any of it */
 
     int fd;
-    size_t stall_at;            /* in the answers that go out together, 0: not in these */
     size_t flights, most;       /* most commands that waited for an answer at once */
     size_t retr, dele, quit;
     bool bad;                   /* the client did what it must not */
@@ -113,8 +112,6 @@ put_answer(char *out, size_t *length, size_t room, const char *command)
         memcpy(out + *length, text, size);
         *length += size;
         PUT(".\r\n");
-        if (n == served.stalls)
-            served.stall_at = start + served.break_at;
         if (n == served.breaks_off && start + served.break_at < *length) {
             *length = start + served.break_at;
             return false;
@@ -177,18 +174,6 @@ names(void)
     return count;
 }
 
-/* Waits until all messages before that one have their files, and nothing else is there but what is under way. */
-static void
-wait_saved(int n)
-{
-    int before = 0;
-
-    for (int64_t limit = wire_clock() + PATIENCE; before < n - 1 && wire_clock() < limit; poll(NULL, 0, 1))
-        for (before = 0; before < n - 1 && saved(before + 1); before++)
-            ;
-    served.bad = served.bad || before < n - 1 || names() > n;
-}
-
 /* Holds the session, flight by flight, until either side ends it. */
 static void
 serve(void)
@@ -231,12 +216,7 @@ serve(void)
         served.flights++;
         if (outstanding > served.most)
             served.most = outstanding;
-        size_t first = served.stall_at;
-
-        served.stall_at = 0;
-        if (first > 0 && send_all(answers, first))
-            wait_saved(served.stalls);
-        if (!send_all(answers + first, length - first))
+        if (!send_all(answers, length))
             break;
     }
 }
@@ -400,20 +380,6 @@ test_broken_off(void)
     }
 }
 
-/* The server pauses: what came whole before is saved meanwhile, not when all is over. */
-static void
-test_stalls(void)
-{
-    static const size_t at[] = {0, 15, 16, 40};
-
-    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
-        struct server kind = {.messages = 9, .pipelining = true, .stalls = 5, .break_at = at[i]};
-
-        if (!CHECK(run_client("RETR *\n", kind) == 0) || !CHECK(!served.bad && served.quit == 1 && names() == 9))
-            printf("    paused behind octet %zu of an answer\n", at[i]);
-    }
-}
-
 int
 main(void)
 {
@@ -434,7 +400,6 @@ main(void)
     unit_case("commands that nobody reads yet", test_unread);
     unit_case("one of many is refused", test_refused);
     unit_case("the connection ends within a message", test_broken_off);
-    unit_case("the server pauses between messages and within one", test_stalls);
 
     char command[sizeof directory + 16];
     snprintf(command, sizeof command, "rm -rf '%s'", directory);
