@@ -483,6 +483,7 @@ test_stop_waits(void)
         if (child.pid == 0) {
             const struct timespec while_removing = {.tv_sec = 0, .tv_nsec = 200 * 1000 * 1000};
 
+            alarm(60);          /* not for ever, whatever becomes of the test */
             while (!stop_pending())
                 continue;
             nanosleep(&while_removing, NULL);
