@@ -1021,7 +1021,7 @@ enum {
     QUERY_MAX = 128,            /* bytes that a search looks for */
     HISTORY_MAX = 200,          /* lines that are remembered */
     LIST_ROWS = 16,             /* rows of completions that are listed */
-    WORD_MAX = 24,              /* bytes of a completion: a command or a number */
+    WORD_MAX = 32,              /* bytes of a completion: a command or a number */
     ESCAPE_MS = 60,             /* then an ESC alone is the key of that name */
     SEQUENCE_MS = 500           /* then an escape sequence or a paste that has begun is over */
 };
