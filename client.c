@@ -6767,8 +6767,8 @@ greet(struct client *c)
     if (s->command == NULL
         && wait_ready(&c->server.in, 1, false, GREETING_SECONDS * 1000, &c->mask) == 0)
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
-             "needs -x 'openssl s_client -quiet -connect %s:%s')", s->host, s->port, s->host,
-             s->port);
+             "needs -x 'openssl s_client -quiet -verify_return_error -verify_hostname %s "
+             "-connect %s:%s')", s->host, s->port, s->host, s->host, s->port);
     bool welcome = read_status(c);
     if (c->continued)
         wire_fail(&c->server, EPROTO);  /* "+ " is no greeting */
@@ -6795,7 +6795,8 @@ static const char help[] =
     "  -V, --version show the version\n"
     "\n"
     "  %s -x './server -i'\n"
-    "  %s -x 'openssl s_client -quiet -verify_return_error -connect HOST:995'\n";
+    "  %s -x 'openssl s_client -quiet -verify_return_error \\\n"
+    "      -verify_hostname HOST -connect HOST:995'\n";
 
 /* Reports a mistake on the command line and ends the program. */
 static _Noreturn void __attribute__((format(printf, 2, 3)))
@@ -6853,13 +6854,13 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         case 'h':
             printf(usage, program);
             printf(help, program, program);
-            exit(0);
+            exit(fflush(stdout) != 0);
         case 'v':
             settings->verbose = true;
             break;
         case 'V':
-            printf("pop3 client %s\n", POP3_VERSION);
-            exit(0);
+            printf("%s (POP3 client) %s\n", program, POP3_VERSION);
+            exit(fflush(stdout) != 0);
         case 'x':
             settings->command = optarg;
             break;
