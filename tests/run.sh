@@ -9,9 +9,9 @@
 # ./client), to test programs that were built in another way; CC, CPPFLAGS, CFLAGS and LDFLAGS for
 # the programs among the tests; and SECONDS_EACH, how long one session or program may take.
 #
-# A program, tests/unit/NAME.c or tests/live/NAME.c, prints a line for each of its cases: "ok - WHAT",
-# "not ok - WHAT" or "skip - WHAT: REASON". A fuzzer, tests/fuzz/NAME.c, replays the inputs in
-# tests/corpus/NAME.
+# A program, tests/unit/NAME.c or tests/live/NAME.c, prints a line for each of its cases:
+# "ok - WHAT", "not ok - WHAT" or "skip - WHAT: REASON". A fuzzer, tests/fuzz/NAME.c, replays the
+# inputs in tests/corpus/NAME.
 #
 # A conversation, tests/server/NAME or tests/client/NAME, is a text file. Its lines are executed in
 # order, in a new directory, which holds an empty directory "store" at first:
@@ -42,8 +42,8 @@
 #
 # TEXT may contain \n \r \t \\ \0ooo (octal), and {N*TEXT} for N times TEXT, up to 100,000 bytes.
 # What is received is written in the same way before it is compared, bytes that are not printable
-# ASCII as \0ooo. In S:, E: and never: a * stands for anything. A $word at the end of S: stands for a
-# unique-id: the same word for the same one, another word for another.
+# ASCII as \0ooo. In S:, E: and never: a * stands for anything. A $word at the end of S: stands for
+# a unique-id: the same word for the same one, another word for another.
 
 LC_ALL=C
 export LC_ALL

@@ -81,6 +81,7 @@ static struct {
     struct { struct system_file *file; off_t at; } open[SYSTEM_OPENS];
     int fault_after, fault_error;       /* the call for a file that fails, 0: none, and how */
     const char *faulted;        /* its name, when it has */
+    int directory_changes;      /* by unlinkat */
     size_t unsynced; /* names that came or went, hidden ones not counted, and are not on disk */
     int stop_after, stop_signal;        /* the wait in which a signal comes, 0: none */
     volatile sig_atomic_t *stop;
@@ -524,7 +525,14 @@ system_fstatat(int directory, const char *name, struct stat *status, int flags)
 {
     size_t place = system_find(name);
 
-    DEMAND(directory == SYSTEM_DIRECTORY && flags == AT_SYMLINK_NOFOLLOW);
+    DEMAND(directory == SYSTEM_DIRECTORY);
+    if (strcmp(name, ".") == 0) {
+        memset(status, 0, sizeof *status);
+        status->st_mode = S_IFDIR | S_IRWXU;
+        status->st_mtim.tv_sec = status->st_ctim.tv_sec = sys.directory_changes;
+        return 0;
+    }
+    DEMAND(flags == AT_SYMLINK_NOFOLLOW);
     return place == SYSTEM_FILES ? system_error(ENOENT)
                                  : system_stat_file(sys.entry[place].file, status);
 }
@@ -541,6 +549,7 @@ system_unlinkat(int directory, const char *name, int flags)
     if (system_fails("unlink"))
         return -1;
     sys.unsynced += name[0] != '.';
+    sys.directory_changes++;
     sys.entry[place].file = NULL;
     return 0;
 }

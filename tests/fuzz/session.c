@@ -511,6 +511,14 @@ make_store(void)
         DEMAND(strcmp(store.index.names + store.index.messages[i].name, mail[i].name) == 0);
 }
 
+/* Returns which message changes, MESSAGES: none. An empty one cannot: it would only be touched. */
+static size_t
+changed_message(const uint8_t *head)
+{
+    return head[HEAD_CHANGED] < MESSAGES && mail[head[HEAD_CHANGED]].size > 0 ? head[HEAD_CHANGED]
+                                                                              : MESSAGES;
+}
+
 /* Holds the session of an input. Returns how many octets of it the server read. */
 static size_t
 hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
@@ -533,12 +541,13 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     sys.interrupts = (head[HEAD_FLAGS] & WITH_INTERRUPTS) != 0;
     sys.fault_after = head[HEAD_FAULT];
     sys.fault_error = errors[head[HEAD_ERROR] % (sizeof errors / sizeof *errors)];
-    if (head[HEAD_CHANGED] < MESSAGES)
+    if (changed_message(head) < MESSAGES)
         sys.file[head[HEAD_CHANGED]].changes_after = 1 + head[HEAD_CHANGES];
     sys.stop = &stop_asked;
     sys.stop_after = head[HEAD_STOP];
     sys.stop_signal = 1;
     stop_asked = 0;
+    stop_deferred = false;
     in->in = octets;
     in->have = size;
     in->end = (head[HEAD_FLAGS] & CLIENT_END) == 32   ? STREAM_BREAKS
@@ -611,7 +620,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct system_stream *out = &sys.stream[1];
     model = (struct model){.login = (data[HEAD_FLAGS] & WITH_LOGIN) != 0,
                            .in_transaction = (data[HEAD_FLAGS] & WITH_LOGIN) == 0,
-                           .changed = data[HEAD_CHANGED] < MESSAGES ? data[HEAD_CHANGED] : MESSAGES,
+                           .changed = changed_message(data),
                            .from_the_start = data[HEAD_CHANGES] == 0,
                            .excuses = sys.faulted != NULL};
     heard.at = (const char *)out->out;

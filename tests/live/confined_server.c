@@ -23,6 +23,9 @@ int server_main(int, char **);
 #include <ftw.h>
 #include <sys/resource.h>
 #include <sys/un.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 /* ---- What is attempted: each returns true if it succeeded ------------------------------------ */
 
@@ -222,7 +225,7 @@ try_rmdir(void)
 static bool
 try_limit(void)
 {
-#if defined __linux__ && !defined POSIX_ONLY
+#ifdef __linux__
     const struct rlimit none = {0, 0};
 
     return prlimit(victim != 0 ? victim : getppid(), RLIMIT_NOFILE, &none, NULL) == 0;
@@ -235,7 +238,7 @@ try_limit(void)
 static bool
 try_new_user(void)
 {
-#if defined __linux__ && !defined POSIX_ONLY
+#ifdef __linux__
     long pid = syscall(SYS_clone, 0x10000000L | SIGCHLD, 0L, 0L, 0L, 0L);      /* CLONE_NEWUSER */
 
     if (pid == 0)
@@ -250,7 +253,7 @@ try_new_user(void)
 static bool
 try_trace(void)
 {
-#if defined __linux__ && !defined POSIX_ONLY
+#ifdef __linux__
     return syscall(SYS_ptrace, 16L, (long)(victim != 0 ? victim : getppid()), 0L, 0L) ==
            0; /* PTRACE_ATTACH */
 #else

@@ -1,13 +1,13 @@
 #!/bin/sh
-# load.sh - the server under load and abuse; what each case does is said in tests/load/load.c
+# load.sh - the server under load and abuse; load.c describes the cases
 #
 #   sh tests/load/load.sh                   about a minute
-#   sh tests/load/load.sh full              about half an hour, which is what the random sessions take
+#   sh tests/load/load.sh full              about half an hour, because of the random sessions
 #   sh tests/load/load.sh [full] WORD...    the cases with one of these words in their name
 #
-# Where root runs it, limits and permissions are met as nobody, in a network and with mounts of its own. What
-# cannot be done here is named as skipped. From the environment it takes SERVER (./server), CC, and LOAD_SEED
-# and LOAD_SECONDS for the random sessions. Status 1 if anything failed.
+# As root it uses the user nobody, a network and mounts of its own. What cannot be done here is
+# reported as skipped. The environment can set SERVER (./server), CC, and for the random sessions
+# LOAD_SEED and LOAD_SECONDS. Status 1 if anything failed.
 
 LC_ALL=C
 export LC_ALL
@@ -31,7 +31,8 @@ export SERVER ASAN_OPTIONS
 work=$(mktemp -d "${TMPDIR:-/tmp}/pop3-load.XXXXXX") || exit 1
 chmod 711 "$work"
 load_pid=
-trap '[ -z "$load_pid" ] || kill "$load_pid" 2>/dev/null; wait; cd /; chmod -R u+rwx "$work"; rm -rf "$work"' 0
+trap '[ -z "$load_pid" ] || kill "$load_pid" 2>/dev/null
+    wait; cd /; chmod -R u+rwx "$work"; rm -rf "$work"' 0
 trap 'exit 130' 1 2 15
 
 ${CC:-cc} -std=c11 -O1 -g -o "$work/load" "$top/tests/load/load.c" || exit 1

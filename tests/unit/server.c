@@ -314,7 +314,7 @@ test_login_deadline(void)
         close(pair[1]);
         CHECK(waitpid(client, &status, 0) == client);
         CHECK((status == 0) == (kind == LOGGED_IN));
-        CHECK((strstr(logged(), "idle") != NULL) == (kind != LOGGED_IN));
+        CHECK((strstr(logged(), "no login in time") != NULL) == (kind != LOGGED_IN));
         redirect_log(back);
     }
     free_store(&store);

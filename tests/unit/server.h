@@ -225,6 +225,7 @@ run_session(const struct settings *settings, const struct store *store, int sock
     s->began = wire_clock();
     wire_open(&s->wire, socket, socket);
     session_run(s);
+    stop_deferred = false;
     names_free(&s->renamed);
     free(s->deleted);
     free(s);
