@@ -219,6 +219,19 @@ fetch 'no /dev, /proc, /tmp, passwd' "chroot . ./server" "chroot . ./client"
 fresh
 fetch 'no /dev, /proc, /tmp, passwd; descriptor 2 closed' \
     "$work/closed-2 chroot . ./server" "$work/closed-2 chroot . ./client"
+
+# What the client says itself must not go into the connection.
+name='no /dev/null; descriptor 2 closed; an error of the client'
+fresh
+if ! serve chroot . ./server; then
+    not_ok "$name" 'the server did not start'
+elif printf '%s\n' 'retr 9-7' stat quit | session "$work/closed-2" chroot . ./client ||
+    ! grep -q '^+OK 2 ' "$work/client.out" || grep -q '^-ERR' "$work/client.out"; then
+    not_ok "$name" 'the server received it'
+else
+    ok "$name"
+fi
+leave
 if ./without possible 2>/dev/null; then
     for error in ENOSYS EPERM; do
         fresh
