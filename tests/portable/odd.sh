@@ -59,7 +59,8 @@ serve() {
     mkfifo "$work/line" || exit 1
     timeout 20 "$@" -d mail 0 >"$work/line" 2>"$work/server.err" &
     server=$!
-    read -r heard <"$work/line" || heard=
+    exec 3<"$work/line"         # it stays open: the server prints a line for each address
+    read -r heard <&3 || heard=
     port=${heard##* }
     [ "$port" ]
 }
