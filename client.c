@@ -3117,11 +3117,10 @@ from_windows_1252(struct text *to, struct span from, bool mixed)
     size_t characters, invalid;
     struct span line;
 
-    for (const char *end = from.at; from.at < from.end; from.at = end) {
+    for (; from.at < from.end; from.at = line.end) {
         const char *lf = memchr(from.at, '\n', span_length(from));
 
         line = (struct span){from.at, lf != NULL ? lf + 1 : from.end};
-        end = line.end;
         count_utf8(line, &characters, &invalid);
         while (line.at < line.end) {
             uint32_t c = (unsigned char)*line.at;
@@ -4517,8 +4516,8 @@ part_add(struct show *s, int parent)
     p->bars = above == NULL ? 0 : above->bars + (is_message(above) && above->bars < SHOW_BARS);
     p->best = s->count;
     p->use = PART_LIST;
-    strcpy(p->type, above != NULL && is_type(above, "multipart/digest")
-        ? "message/rfc822" : "text/plain");
+    snprintf(p->type, sizeof p->type, "%s", above != NULL && is_type(above, "multipart/digest")
+             ? "message/rfc822" : "text/plain");
     s->count++;
     return p;
 }
@@ -5304,7 +5303,7 @@ static bool
 decode(struct client *c, decoder *how, FILE *input, FILE *page, unsigned columns)
 {
     int pipes[2], status = 0, error;
-    pid_t pid, ended;
+    pid_t pid;
 
     if (fflush(input) != 0 || ferror(input) || pipe(pipes) != 0) {
         fail(c, "cannot decode: %s", strerror(errno));
@@ -5320,7 +5319,7 @@ decode(struct client *c, decoder *how, FILE *input, FILE *page, unsigned columns
     close(pipes[0]);
     if (pid > 0 && (error != 0 || interrupted))
         kill(pid, SIGKILL);
-    while (pid > 0 && (ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
     if (interrupted)
         return false;
@@ -5473,13 +5472,14 @@ show_page(struct client *c, FILE *page)
         && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && is_longer(page, &size);
     char block[4096];
     size_t count;
+    bool bad;
 
     paged = paged && run_pager(c, fileno(page));
     clear_line(c);
-    rewind(page);
-    while (!paged && !interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
+    bad = fseek(page, 0, SEEK_SET) != 0;
+    while (!bad && !paged && !interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
         wire_put(&c->screen, block, count);
-    if (ferror(page))
+    if (bad || ferror(page))
         fail(c, "the display is not complete: %s", strerror(errno));
     wire_flush(&c->screen);
     if (interrupted != SIGINT || !c->at_terminal)
@@ -5530,7 +5530,10 @@ decode_headers(struct client *c, FILE *headers, struct text *out)
         return false;
     }
     good = decode(c, show_headers, headers, page, 0);
-    rewind(page);
+    if (fseek(page, 0, SEEK_SET) != 0) {
+        fail(c, "the display is not complete: %s", strerror(errno));
+        good = false;
+    }
     while ((count = fread(block, 1, sizeof block, page)) > 0)
         text_add(out, block, count);
     fclose(page);
@@ -7015,8 +7018,8 @@ main(int argc, char **argv)
     static const struct completer_command own[] = {
         {"SHOW", UINT_MAX}, {"HEADERS", UINT_MAX}, {"HELP", 0}, {NULL, 0}
     };
-    const struct completer completer = {.extra = own, .next_message = next_message,
-                                        .context = &client};
+    static const struct completer completer = {.extra = own, .next_message = next_message,
+                                               .context = &client};
     struct settings settings = {.host = "localhost", .port = POP3_PORT, .directory = "inbox"};
     struct addrinfo *addresses = NULL;
     struct client *c = &client;

@@ -843,7 +843,7 @@ index_finish(struct index *x)
     if (file < 0)
         return;
     if (write(file, x->memory, x->memory_size) == (ssize_t)x->memory_size)
-        mmap(x->memory, x->memory_size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
+        (void)mmap(x->memory, x->memory_size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
     close(file);
 #else
     (void)x;

@@ -680,6 +680,7 @@ book_leave(struct traced *t, const struct user_regs_struct *r, long result)
                 book.directory_made = false;
         }
         break;
+    case SYS_sync:
     case SYS_syncfs:
         book.count = 0;
         book.all_known = true;
@@ -2031,7 +2032,7 @@ leaves_traces(long call)
     static const long numbers[] = {SYS_write,  SYS_writev,    SYS_pwrite64, SYS_sendto,
                                    SYS_openat, SYS_open,      SYS_mkdir,    SYS_mkdirat,
                                    SYS_linkat, SYS_renameat2, SYS_unlinkat, SYS_unlink,
-                                   SYS_fsync,  SYS_fdatasync, SYS_syncfs,   SYS_ftruncate,
+                                   SYS_fsync,  SYS_fdatasync, SYS_syncfs,   SYS_sync,      SYS_ftruncate,
                                    SYS_close,  SYS_shutdown,  SYS_connect};
 
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
