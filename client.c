@@ -59,9 +59,6 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <wchar.h>
-#ifdef __APPLE__
-#include <xlocale.h>
-#endif
 
 #if defined __linux__ && !defined POSIX_ONLY
 #include <sys/syscall.h>        /* elsewhere there are no SYS_ numbers, and what uses them goes */
@@ -153,7 +150,7 @@ struct span { const char *at, *end; };
 _Noreturn static void
 out_of_memory(void)
 {
-    static const char message[] = "client: out of memory; no message was removed\n";
+    static const char message[] = "client: out of memory; nothing is removed but by QUIT\n";
 
     if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
         exit(EXIT_FAILURE);
@@ -423,12 +420,8 @@ character_columns(uint32_t c)
     if (c < 0x300)
         return 1;
     if (!asked) {
-        locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-
-        if (locale == (locale_t)0)
-            locale = newlocale(LC_CTYPE_MASK, "en_US.UTF-8", (locale_t)0);
-        if (locale != (locale_t)0)
-            uselocale(locale);
+        if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
+            setlocale(LC_CTYPE, "en_US.UTF-8");
         asked = true;
     }
 
@@ -2093,10 +2086,13 @@ print_sent(struct client *c, const char *line)
 {
     size_t shown = strlen(line);
 
-    if (strncasecmp(line, "PASS ", 5) == 0)
+    size_t word = strcspn(line, " \t");
+    size_t second = word + strcspn(line + word + (line[word] != '\0'), " \t") + 1;
+
+    if (word == 4 && strncasecmp(line, "PASS", 4) == 0 && line[4] != '\0')
         shown = 5;
-    else if (strncasecmp(line, "AUTH ", 5) == 0 && strchr(line + 5, ' ') != NULL)
-        shown = (size_t)(strchr(line + 5, ' ') - line) + 1;
+    else if (word == 4 && strncasecmp(line, "AUTH", 4) == 0 && second < shown)
+        shown = second + 1;
     else if (c->continued)
         shown = 0;
     print_line(c, "> %.*s%s", (int)shown, line, line[shown] != '\0' ? "***" : "");
@@ -2129,7 +2125,7 @@ keep_alive(struct client *c)
 
     if (left > 0)
         return left;
-    if (c->user_given || c->row == ROW_PASSWORD) {
+    if (c->user_given || c->continued || c->row == ROW_PASSWORD) {
         c->spoke = wire_clock();
         return c->noop_ms;
     }
@@ -2371,6 +2367,10 @@ save_error(struct saving *s)
 static bool
 sync_descriptor(int fd)
 {
+#ifdef F_FULLFSYNC              /* macOS: fsync() does not wait for the disk */
+    if (fcntl(fd, F_FULLFSYNC) == 0)
+        return true;
+#endif
     return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
 }
 
@@ -2507,7 +2507,7 @@ same_content(int directory, const char *name, int file)
             && memcmp(a, b, (size_t)count) == 0;
         offset += count;
     }
-    same = same && fsync(other) == 0;
+    same = same && sync_descriptor(other);
     if (other >= 0)
         close(other);
     return same;
@@ -2639,7 +2639,7 @@ save_commit(struct client *c)
         syscall(SYS_syncfs, (long)all->directory);
 #endif
     for (struct saving *s = all->list; s < end; s++)
-        if (s->error == 0 && fsync(s->file) != 0)
+        if (s->error == 0 && !sync_descriptor(s->file))
             save_error(s);
     for (struct saving *s = all->list; s < end; s++) {
         save_name(all, s);
@@ -3410,19 +3410,18 @@ skip_comments(struct span s)
 static const char *
 value_end(struct span s)
 {
-    struct span value = take(&s, ";", true), rest = value;
-
-    while (take(&rest, blanks, true), rest.at < rest.end) {
-        const char *end = rest.at;
+    for (;;) {
+        const char *end = (take(&s, "; \t\r\n\f", true), s.at);
         struct span key;
 
-        take(&rest, blanks, false);
-        key = take(&rest, "= \t\r\n\"", true);
-        if (key.at < key.end && rest.at < rest.end && *rest.at == '=')
+        take(&s, blanks, false);
+        if (s.at == s.end || *s.at == ';')
             return end;
-        rest.at = key.at;
+        key = take(&s, "=; \t\r\n\"", true);
+        if (key.at < key.end && s.at < s.end && *s.at == '=')
+            return end;
+        s.at = key.at;
     }
-    return trim_end(value).end;
 }
 
 /* Takes a quoted string or a value without quotes into a text, the quotes and escapes decoded. */
@@ -3886,7 +3885,7 @@ html_list(struct html *h, struct span tag, struct span name, bool end)
         *number = html_attribute_number(h, tag, "value", *number);
         snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++);
     } else if (!end) {
-        strcpy(h->marker, "* ");
+        snprintf(h->marker, sizeof h->marker, "* ");
     }
 }
 
@@ -4579,7 +4578,7 @@ part_uu(struct show *s, struct part *p)
             file->root = p->root;
             file->bars = p->bars;
             file->encoding = ENCODING_UU;
-            strcpy(file->type, "application/octet-stream");
+            snprintf(file->type, sizeof file->type, "application/octet-stream");
         }
         if (file != NULL) {
             file->body = data;
@@ -4755,7 +4754,7 @@ part_read(struct show *s, struct span whole, int parent, int depth)
     if (p->opened && depth == SHOW_DEPTH) {
         s->too_deep = true;
         p->opened = false;
-        strcpy(p->type, "application/octet-stream");
+        snprintf(p->type, sizeof p->type, "application/octet-stream");
     } else if (p->opened && is_message(p)) {
         part_read(s, p->body, index, depth + 1);
         p->score = part_score(p);
@@ -5319,8 +5318,12 @@ decode(struct client *c, decoder *how, FILE *input, FILE *page, unsigned columns
     close(pipes[0]);
     if (pid > 0 && (error != 0 || interrupted))
         kill(pid, SIGKILL);
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
+    int64_t limit = wire_clock() + 5000;        /* a decoder that closed its output ends, too */
+    while (pid > 0 && !wait_child(c, pid, limit - wire_clock(), &status))
+        if (interrupted || wire_clock() >= limit) {
+            kill(pid, SIGKILL);
+            limit = wire_clock() + 1000;
+        }
     if (interrupted)
         return false;
     if (error == 0 && (fflush(page) != 0 || ferror(page)))
@@ -5551,7 +5554,7 @@ enter_listed(struct client *c, char *line)
     char *rest = NULL, *number = strtok_r(line, " \t", &rest), *size = strtok_r(NULL, " \t", &rest);
     uint64_t value = 0, octets = 0;
 
-    if (number == NULL || !pop3_number(number, UINT64_MAX, &value) || value == 0)
+    if (number == NULL || !pop3_number(number, SIZE_MAX - 1, &value) || value == 0)
         return true;
 
     struct message *m = message_add(c, value);
@@ -5847,6 +5850,7 @@ do_retr(struct client *c, const char *arguments)
 
     if (!read_numbers(c, arguments, false, &list)) {
         c->unsaved_unknown = true;
+        list.count = 0;
     } else if (list.count > 0) {
         progress_begin(c, list.count, list.octets);
         save_begin(c);
@@ -5988,7 +5992,7 @@ header_answered(struct client *c, uint64_t number)
     if (!read_status(c)) {
         show_status(c);
         m->named = false;
-        if (!c->pipelining && m->listed && c->progress.messages == 0) {
+        if (c->server.error == 0 && !c->pipelining && m->listed && c->progress.messages == 0) {
             c->no_top = c->stop_showing = true;
             fail(c, "the server has no TOP, which HEADERS needs");
         }
@@ -6131,7 +6135,8 @@ do_headers(struct client *c, const char *arguments)
             fail(c, "no room for the headers: %s", strerror(errno));
         else if (c->server.error == 0 && !c->stop_showing)
             write_header_lines(c, &list, page);
-        show_page(c, page);
+        if (c->server.error == 0)
+            show_page(c, page);
     }
     if (page != NULL)
         fclose(page);
@@ -6247,6 +6252,15 @@ print_hint(struct client *c, const char *word)
 
 /* -- The other commands -- */
 
+/* Remembers that a script's RETR was not carried out: a later DELE might remove that message. */
+static void
+note_rejected(struct client *c, const char *line)
+{
+    for (; *line != '\0'; line++)
+        if (strncasecmp(line, "RETR", 4) == 0)
+            c->unsaved_unknown = true;
+}
+
 /* Sends a line as it was typed and shows the answer. Returns true if it is +OK. */
 static bool
 do_plain(struct client *c, const char *line, const struct pop3_request *typed)
@@ -6265,8 +6279,10 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     ok = show_answer(c);
     if (!ok && !known && c->continued)
         c->failed = failed;     /* the next line is what the server asks for */
-    if (!ok && !known && has_status(c->status, "-ERR"))
+    if (!ok && !known && has_status(c->status, "-ERR")) {
+        note_rejected(c, line);
         print_hint(c, typed->word);
+    }
     if (!ok || body == NO_BODY || (body == BODY_IF_ALONE && typed->count > 0))
         return ok;
     if (typed->verb == POP3_LIST)
@@ -6297,6 +6313,9 @@ do_quit(struct client *c)
     size_t marked = marked_count(c);
     bool ok;
 
+    wire_flush(&c->screen);
+    if (is_broken(c))
+        return;
     c->quitting = true;
     c->server.idle_ms = QUIT_SECONDS * 1000;
     send_line(c, "QUIT");
@@ -6545,14 +6564,6 @@ do_password(struct client *c)
     editor_start(c->editor, false);
 }
 
-/* Remembers that a script's RETR was not carried out: a later DELE might remove that message. */
-static void
-note_rejected(struct client *c, const char *line)
-{
-    if (strncasecmp(line + strspn(line, " \t"), "RETR", 4) == 0)
-        c->unsaved_unknown = true;
-}
-
 /* Calls the function for a command. line is complete, typed are its words. */
 static void
 dispatch(struct client *c, const char *line, const struct pop3_request *typed)
@@ -6627,7 +6638,8 @@ next_message(void *context, size_t above, int64_t *octets)
     struct client *c = context;
     bool failed = c->failed;
 
-    if (!c->listed && above == 0 && !c->user_given && !c->no_list && c->server.error == 0) {
+    if (!c->listed && above == 0 && !c->user_given && !c->continued && !c->no_list
+        && c->server.error == 0) {
         terminal_mode(QUIET);           /* Ctrl-C can end the wait */
         if (!ask_list(c) && c->server.error == 0)
             c->failed = failed;

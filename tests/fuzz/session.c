@@ -630,6 +630,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     int greeted = hear_status(status);
     DEMAND(greeted != 0 && (greeted < 0 || strchr(status, '<') == NULL));
+    if (greeted > 0 && taken > HEAD && data[HEAD] == 0x16) {    /* TLS */
+        model.over = hear_status(status) <= 0;
+        DEMAND(model.over);
+    }
     for (const uint8_t *lf;
          !model.over && !heard.broken && (lf = memchr(data + at, '\n', taken - at)) != NULL;) {
         size_t length = (size_t)(lf - (data + at));
