@@ -7032,7 +7032,9 @@ main(int argc, char **argv)
     };
     static const struct completer completer = {.extra = own, .next_message = next_message,
                                                .context = &client};
-    struct settings settings = {.host = "localhost", .port = POP3_PORT, .directory = "inbox"};
+    static struct settings settings = {
+        .host = "localhost", .port = POP3_PORT, .directory = "inbox"
+    };
     struct addrinfo *addresses = NULL;
     struct client *c = &client;
 
