@@ -1930,16 +1930,22 @@ static void
 connection_lost(struct client *c)
 {
     bool screen = c->screen.error > 0 && c->screen.error != EINTR;
-    bool quote = !screen && c->server.error == EPROTO;
+    struct text sent = {NULL, 0, 0};
 
     if (c->over)
         return;
     c->over = true;
-    fail(c, "%s%s%s%s; %s", screen ? "cannot write the output: " : "", reason_of_loss(c),
-         quote ? ". It sent: " : "",
-         !quote ? "" : c->status_length > 0 ? c->status : "a line of more than 512 octets",
+    if (!screen && c->server.error == EPROTO) {
+        text_puts(&sent, ". It sent: ");
+        visible(&sent, (struct span){c->status, c->status + c->status_length});
+        if (c->status_length == 0)
+            text_puts(&sent, "an empty line, or one of more than 512 octets");
+    }
+    fail(c, "%s%s%s; %s", screen ? "cannot write the output: " : "", reason_of_loss(c),
+         sent.length > 0 ? sent.bytes : "",
          c->quitting && marked_count(c) > 0 ?
          "it did not say whether it removed the marked messages" : "nothing was removed");
+    text_free(&sent);
 }
 
 /*
@@ -4028,7 +4034,7 @@ html_tag(struct html *h)
     }
     h->rest.at++;
     tag.at += next == '/' ? 2 : 1;
-    name = tag;
+    name = limit(tag, 256);     /* a longer one is none, and many of them would take long */
     name = take(&name, " \t\r\n\f/>", true);
     if ((!is_alnum(next) && !is_in(next, "/!?")) || is_digit(next) || h->last_tag_end == NULL
         || tag.at > h->last_tag_end || memchr(name.at, '@', span_length(name)) != NULL
@@ -6446,6 +6452,22 @@ ctrl_c_waits(struct wire *keys)
 }
 
 /*
+ * After a Ctrl-C: if lines wait behind it, on a terminal that does not mark pastes, it was typed in
+ * a paste. All that comes until a pause is dropped then.
+ */
+static void
+drop_paste(struct wire *keys)
+{
+    if (memchr(keys->input + keys->in_start, '\r', keys->in_end - keys->in_start) == NULL
+        && memchr(keys->input + keys->in_start, '\n', keys->in_end - keys->in_start) == NULL)
+        return;
+    do
+        keys->in_start = keys->in_end;
+    while (keys->error == 0 && wait_ready(&keys->in, 1, false, 50, NULL) > 0 && wire_fill(keys));
+    keys->in_start = keys->in_end;
+}
+
+/*
  * Gives the editor what was typed, up to the end of a line. Ctrl-C drops lines before it that
  * were not yet carried out, as it does on a terminal without a line editor: so it can stop a paste
  * of thousands of lines.
@@ -6530,6 +6552,8 @@ edit_line(struct client *c, bool hidden)
         }
     }
     edit_finish(c, verdict);
+    if (verdict == INTERRUPT && !e->pasting)
+        drop_paste(&c->keys);
     paste_running = verdict == LINE && e->pasting && c->editing;
     line_stopped = line_stopped && c->editing;  /* otherwise nobody looks at it */
     terminal_mode(QUIET);
@@ -6862,6 +6886,8 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
     while ((option = getopt_long(argc, argv, ":d:hvVx:", names, NULL)) != -1) {
         switch (option) {
         case 'd':
+            if (*optarg == '\0')
+                usage_error(c, "-d needs the name of a directory");
             settings->directory = optarg;
             for (size_t end = strlen(optarg); end > 1 && optarg[end - 1] == '/'; end--)
                 optarg[end - 1] = '\0'; /* paths of messages have one slash there */
