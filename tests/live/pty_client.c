@@ -1018,6 +1018,13 @@ test_paste_stopped(void)
     CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
+    type("NOO\003DELE 5\rDELE 6\r");     /* on a terminal that does not mark pastes */
+    CHECK(prompted());
+    pause_keys(200);
+    type("STAT\r");
+    CHECK(server_got("STAT\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(prompted());
     quit();
 }
 
