@@ -3214,7 +3214,7 @@ system_convert(struct text *to, struct span from, const char *meant, size_t *bad
         size_t left = span_length(from), room = ROOM;
 
         last = left == 0;       /* some converters keep a character for a mark that may follow */
-        if (iconv(iconv_to, last ? NULL : &in, &left, &out, &room) == (size_t)-1
+        if (iconv(iconv_to, last ? NULL : (void *)&in, &left, &out, &room) == (size_t)-1
             && errno != E2BIG && left > 0 && room >= 4) {
             out += utf8_write(0xfffd, out);
             in++;
