@@ -115,7 +115,11 @@ enum {
     CHILD_SECONDS = 5,          /* for the -x command to end after the connection */
     NOOP_SECONDS = 240,         /* a server waits 600 at least, some routers 300 */
     TYPED_MAX = 4096,           /* bytes of a typed line; a list of messages may be long */
+#ifdef __linux__
     CANONICAL_MAX = 4095,       /* a terminal without line editing cuts a line here */
+#else
+    CANONICAL_MAX = 1000,       /* or here, as on macOS */
+#endif
     LIST_LINE_MAX = 16 * 1024,  /* octets of a line of LIST, UIDL or CAPA */
     MESSAGES_MAX = 2000000,     /* in a mailbox; a longer LIST is an error */
     PIPELINE_MAX = 100,         /* commands in flight; */
