@@ -5564,7 +5564,7 @@ enter_listed(struct client *c, char *line)
     char *rest = NULL, *number = strtok_r(line, " \t", &rest), *size = strtok_r(NULL, " \t", &rest);
     uint64_t value = 0, octets = 0;
 
-    if (number == NULL || !pop3_number(number, SIZE_MAX - 1, &value) || value == 0)
+    if (number == NULL || !pop3_number(number, UINT64_MAX - 1, &value) || value == 0)
         return true;
 
     struct message *m = message_add(c, value);
@@ -6674,7 +6674,7 @@ next_message(void *context, size_t above, int64_t *octets)
         terminal_mode(RAW);
     }
     for (size_t i = message_index(c, (uint64_t)above + 1); c->listed && i < c->count; i++)
-        if (c->messages[i].listed && !c->messages[i].marked) {
+        if (c->messages[i].listed && !c->messages[i].marked && c->messages[i].number < SIZE_MAX) {
             *octets = c->messages[i].octets;
             return (size_t)c->messages[i].number;
         }

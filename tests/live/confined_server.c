@@ -238,7 +238,7 @@ try_limit(void)
 static bool
 try_new_user(void)
 {
-#ifdef __linux__
+#if defined __linux__ && !defined POSIX_ONLY
     long pid = syscall(SYS_clone, 0x10000000L | SIGCHLD, 0L, 0L, 0L, 0L);      /* CLONE_NEWUSER */
 
     if (pid == 0)
@@ -253,7 +253,7 @@ try_new_user(void)
 static bool
 try_trace(void)
 {
-#ifdef __linux__
+#if defined __linux__ && !defined POSIX_ONLY
     return syscall(SYS_ptrace, 16L, (long)(victim != 0 ? victim : getppid()), 0L, 0L) ==
            0; /* PTRACE_ATTACH */
 #else

@@ -5,6 +5,7 @@
  * strace lets single calls fail or take long. What this machine cannot do is skipped.
  */
 #define _GNU_SOURCE 1           /* unshare */
+#define _FILE_OFFSET_BITS 64    /* a file that is too long to be read soon */
 #ifdef __linux__
 #include "network.h"
 #else
