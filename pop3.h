@@ -332,14 +332,14 @@ wait_ready(const int *fds, int count, bool to_write, int64_t ms, const sigset_t 
             return -1;
         }
         if (fds[i] >= 0)
-            FD_SET(fds[i], &set);
+            FD_SET((unsigned)fds[i], &set);
         most = fds[i] > most ? fds[i] : most;
     }
     if (pselect(most + 1, to_write ? NULL : &set, to_write ? &set : NULL, NULL,
                 ms == WAIT_FOREVER ? NULL : &time, mask) < 0)
         return -1;
     for (int i = 0; i < count; i++)
-        ready |= fds[i] >= 0 && FD_ISSET(fds[i], &set) ? 1 << i : 0;
+        ready |= fds[i] >= 0 && FD_ISSET((unsigned)fds[i], &set) ? 1 << i : 0;
     return ready;
 }
 

@@ -121,7 +121,7 @@ if runs i686-linux-gnu-gcc; then
 else
     skip '32-bit x86' 'no i686-linux-gnu-gcc, or it cannot be run here'
 fi
-# An emulator is slow: the first and the last two run most, mips all messages that are shown.
+# An emulator is slow: the first and the last two run most.
 foreign 'arm64, emulated' aarch64-linux-gnu-gcc qemu-aarch64 /usr/aarch64-linux-gnu "$emulated"
 foreign 'armhf, emulated' arm-linux-gnueabihf-gcc qemu-arm /usr/arm-linux-gnueabihf \
     'server unit/store'
@@ -132,7 +132,7 @@ foreign 'ppc64le, emulated' powerpc64le-linux-gnu-gcc qemu-ppc64le /usr/powerpc6
 foreign 's390x, big-endian, emulated' s390x-linux-gnu-gcc qemu-s390x /usr/s390x-linux-gnu \
     "$emulated"
 foreign 'mips, big-endian, 32-bit, emulated' mips-linux-gnu-gcc qemu-mips /usr/mips-linux-gnu \
-    "$emulated unit/show"
+    "$emulated"
 
 # The Makefile by another make, the tests by other shells.
 if command -v bmake >/dev/null 2>&1; then
