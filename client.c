@@ -67,11 +67,15 @@
 /* OpenBSD has no iconv in its base system, and macOS has it in a library of its own. */
 #ifdef __has_include
 #if __has_include(<iconv.h>)
-#include <iconv.h>
 #define HAS_ICONV 1
+#endif
+#else                           /* an older compiler; POSIX has it */
+#define HAS_ICONV 1
+#endif
+#ifdef HAS_ICONV
+#include <iconv.h>
 #ifdef __APPLE__
 __asm__(".linker_option \"-liconv\"");
-#endif
 #endif
 #endif
 
