@@ -132,6 +132,12 @@ hold_session(const struct lines *session, struct lines *screen)
             show(screen, &column, bytes, (size_t)count);
         if (strcmp(screen->text[screen->count], prompt) != 0)
             continue;
+
+        fd_set more;            /* the prompt may be painted again: it waits when nothing comes */
+        FD_ZERO(&more);
+        FD_SET((unsigned)master, &more);
+        if (pselect(master + 1, &more, NULL, NULL, &(struct timespec){0, 200000000}, NULL) > 0)
+            continue;
         while (next < session->count && strncmp(session->text[next], prompt, strlen(prompt)) != 0)
             next++;
         if (next == session->count)
