@@ -171,21 +171,20 @@ bsd_nl_langinfo(nl_item item)
 /* open() with its mode, or with none. */
 #define BSD_OPEN(directory, path, flags, mode, ...) bsd_openat(directory, path, flags, mode)
 
-#define accept(fd, address, length) bsd_accept(fd, address, length)
+#define accept(...) bsd_accept(__VA_ARGS__)
 #define open(...) BSD_OPEN(AT_FDCWD, __VA_ARGS__, 0, 0)
 #define openat(directory, ...) BSD_OPEN(directory, __VA_ARGS__, 0, 0)
-#define unlink(path) bsd_unlinkat(AT_FDCWD, path, 0)
-#define unlinkat(directory, path, flags) bsd_unlinkat(directory, path, flags)
-#define fstat(fd, status) bsd_fstat(fd, status)
-#define stat(path, status) bsd_fstatat(AT_FDCWD, path, status, 0)
-#define lstat(path, status) bsd_fstatat(AT_FDCWD, path, status, AT_SYMLINK_NOFOLLOW)
-#define fstatat(directory, path, status, flags) bsd_fstatat(directory, path, status, flags)
-#define readdir(directory) bsd_readdir(directory)
-#define pselect(count, in, out, other, time, mask) bsd_pselect(count, in, out, other, time, mask)
-#define poll(fds, count, ms) bsd_poll(fds, count, ms)
-#define getopt_long(count, words, options, names, index) \
-    bsd_getopt_long(count, words, options, names, index)
-#define nl_langinfo(item) bsd_nl_langinfo(item)
+#define unlink(...) bsd_unlinkat(AT_FDCWD, __VA_ARGS__, 0)
+#define unlinkat(...) bsd_unlinkat(__VA_ARGS__)
+#define fstat(...) bsd_fstat(__VA_ARGS__)
+#define stat(...) bsd_fstatat(AT_FDCWD, __VA_ARGS__, 0)
+#define lstat(...) bsd_fstatat(AT_FDCWD, __VA_ARGS__, AT_SYMLINK_NOFOLLOW)
+#define fstatat(...) bsd_fstatat(__VA_ARGS__)
+#define readdir(...) bsd_readdir(__VA_ARGS__)
+#define pselect(...) bsd_pselect(__VA_ARGS__)
+#define poll(...) bsd_poll(__VA_ARGS__)
+#define getopt_long(...) bsd_getopt_long(__VA_ARGS__)
+#define nl_langinfo(...) bsd_nl_langinfo(__VA_ARGS__)
 
 /* ---- What at least one of those systems lacks ---- */
 
