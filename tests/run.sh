@@ -56,7 +56,7 @@ cd "$top" || exit 1
 
 case ${SERVER:=./server} in /*) ;; *) SERVER=$top/$SERVER ;; esac
 case ${CLIENT:=./client} in /*) ;; *) CLIENT=$top/$CLIENT ;; esac
-: "${CC:=cc}" "${CFLAGS=-O1 -g}"
+: "${CC:=cc}" "${CFLAGS=-O0}"
 strict='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
     -Wmissing-prototypes -Wvla'
 export SERVER CLIENT SECONDS_EACH top
@@ -153,7 +153,7 @@ settle() {
 # conversation KIND/NAME
 conversation() {
     kind=${1%%/*}
-    mkdir "$work/now" "$work/now/store" && cd "$work/now" || fail "no directory to work in"
+    mkdir "$now" "$now/store" && cd "$now" || fail "no directory to work in"
     session= options= server= exit=
     : >input
     : >wanted
@@ -197,127 +197,112 @@ conversation() {
 
 # ---- All of them ---------------------------------------------------------------------------------
 
-number=0 passed=0 failed=0 skipped=0
+# verdict "ok"|"not ok" NAME
+verdict() { printf '%s - %s\n' "$1" "$2"; }
 
-# verdict ok|not ok|skip NAME [REASON]: counts and prints it.
-verdict() {
-    number=$((number + 1))
-    case $1 in
-    ok) passed=$((passed + 1)); echo "ok $number - $2" ;;
-    skip) skipped=$((skipped + 1)); echo "ok $number - $2 # SKIP $3" ;;
-    *) failed=$((failed + 1)); echo "not ok $number - $2" ;;
-    esac
-}
-
+# run_conversation NAME: prints the verdict.
 run_conversation() {
-    (conversation "$1") >"$work/report" 2>&1
+    (conversation "$1") >"$work/report$row" 2>&1
     case $? in
     0) verdict ok "$1" ;;
-    77) verdict skip "$1" "$(head -n 1 "$work/report")" ;;
+    77) verdict ok "$1 # SKIP $(head -n 1 "$work/report$row")" ;;
     *) verdict 'not ok' "$1"
-       cut -c 1-200 "$work/report" | sed 's/^/#   /'
+       cut -c 1-200 "$work/report$row" | sed 's/^/#   /'
        echo "#   again: sh tests/run.sh $1" ;;
     esac
-    chmod -R u+rwx "$work/now"
-    rm -rf "$work/now"
+    chmod -R u+rwx "$now"
+    rm -rf "$now"
 }
 
-# try_program NAME: compiles and runs it. Its output and its exit status are kept in files.
-try_program() {
-    program=$work/${1%/*}_${1#*/} binary=tests/build/${1%/*}_${1#*/}
-    mkdir "$program.now"
-    corpus= quick=
-    case $1 in fuzz/*) corpus=tests/corpus/${1#fuzz/} quick='-O0 -U_FORTIFY_SOURCE' ;; esac
-    if $CC $strict $CPPFLAGS $CFLAGS $quick -o "$binary" "tests/$1.c" $LDFLAGS \
-        >"$program.errors" 2>&1; then
-        TMPDIR=$program.now limit "$binary" $corpus \
-            >"$program.report" 2>>"$program.errors" </dev/null
-        echo $? >"$program.status"
+# run_program NAME: compiles and runs it, and prints the verdict of each of its cases.
+run_program() {
+    binary=tests/build/${1%/*}_${1#*/} report=$work/report$row errors=$work/errors$row
+    corpus=
+    case $1 in fuzz/*) corpus=tests/corpus/${1#fuzz/} ;; esac
+    mkdir "$now"
+    if $CC $strict $CPPFLAGS $CFLAGS -o "$binary" "tests/$1.c" $LDFLAGS >"$errors" 2>&1; then
+        TMPDIR=$now limit "$binary" $corpus >"$report" 2>>"$errors" </dev/null
+        status=$?
     else
-        echo 'not ok - does not compile' >"$program.report"
-        echo 1 >"$program.status"
+        echo 'not ok - does not compile' >"$report"
+        status=1
     fi
-    rm -rf "$program.now"
-}
+    rm -rf "$now"
 
-# try_programs NAME...: one after the other.
-try_programs() {
-    for each; do try_program "$each"; done
-}
-
-# judge_program NAME: counts the cases that it reported.
-judge_program() {
-    program=$work/${1%/*}_${1#*/}
     worst=0
     while IFS= read -r line; do
         case $line in
         'ok - '*) verdict ok "$1: ${line#*- }" ;;
-        'skip - '*) line=${line#*- }; verdict skip "$1: ${line%: *}" "${line##*: }" ;;
+        'skip - '*) line=${line#*- }; verdict ok "$1: ${line%: *} # SKIP ${line##*: }" ;;
         'not ok - '*) worst=1; verdict 'not ok' "$1: ${line#*- }" ;;
         *) echo "#   $line" ;;
         esac
-    done <"$program.report"
-    status=$(cat "$program.status")
-    if [ "$status" -ne "$worst" ]; then
+    done <"$report"
+    if [ $status -ne $worst ]; then
         worst=1
         verdict 'not ok' "$1: ended with status $status"
     fi
-    if [ "$worst" -ne 0 ] || [ -s "$program.errors" ]; then
-        sed 's/^/#   /' "$program.errors"
-    fi
-    [ "$worst" -eq 0 ] || echo "#   again: sh tests/run.sh $1"
+    sed 's/^/#   /' "$errors"
+    [ $worst -eq 0 ] || echo "#   again: sh tests/run.sh $1"
 }
 
-# unit/editor and unit/show include fuzz/editor and fuzz/show, and replay their inputs.
-[ $# -gt 0 ] || set -- server client unit live fuzz
-conversations= programs=
+# take NAME: succeeds for the first row that takes this test.
+take() {
+    set -C
+    { true >"$work/taken.${1%/*}_${1#*/}"; } 2>/dev/null
+    set -- $?
+    set +C
+    return "$1"
+}
+
+# run_row NUMBER: runs the tests that no other row has taken.
+run_row() {
+    row=$1 now=$work/now$1
+    for each in $tests; do
+        take "$each" || continue
+        if [ -f "tests/$each.c" ]; then
+            run_program "$each"
+        elif [ -f "tests/$each" ]; then
+            run_conversation "$each"
+        else
+            verdict 'not ok' "$each: there is no such test"
+        fi >"$work/verdict$row"
+        tee -a "$work/verdicts$row" <"$work/verdict$row"
+    done
+}
+
+# The longest ones first. unit/editor and unit/show include fuzz/editor and fuzz/show, and replay
+# their inputs.
+[ $# -gt 0 ] || set -- live unit fuzz server client
+tests=
 for asked; do
     asked=${asked#tests/}
     asked=${asked%/}
     case $asked in
-    server | client) conversations="$conversations $(cd tests && echo "$asked"/*)" ;;
-    unit | live | fuzz)
-        for each in tests/"$asked"/*.c; do
+    server | client | unit | live | fuzz)
+        for each in tests/"$asked"/*; do
             each=${each#tests/}
-            case $each in fuzz/editor.c | fuzz/show.c) ;; *) programs="$programs ${each%.c}" ;; esac
+            case $each in *.h | fuzz/editor.c | fuzz/show.c) ;; *) tests="$tests ${each%.c}" ;; esac
         done ;;
-    server/* | client/*) conversations="$conversations $asked" ;;
-    *) programs="$programs ${asked%.c}" ;;
+    *) tests="$tests ${asked%.c}" ;;
     esac
 done
 
-# The programs run in two rows beside the conversations, which mostly wait.
-first= second=
-for each in $programs; do
-    if [ ! -f "tests/$each.c" ]; then
-        verdict 'not ok' "$each: there is no such test"
-        continue
-    fi
-    case $each in
-    live/confined_server | unit/*) second="$second $each" ;;
-    *) first="$first $each" ;;
-    esac
-done
+# Most tests wait more than they compute, so four rows of them run side by side.
 mkdir -p tests/build
-try_programs $first &
-first_row=$!
-try_programs $second &
-second_row=$!
-
-for each in $conversations; do
-    if [ -f "tests/$each" ]; then
-        run_conversation "$each"
-    else
-        verdict 'not ok' "$each: there is no such test"
-    fi
+rows=
+trap 'kill $rows; exit 130' 1 2 15
+for row in 1 2 3 4; do
+    run_row $row &
+    rows="$rows $!"
 done
-wait $first_row $second_row
-for each in $first $second; do
-    judge_program "$each"
-done
+wait
 
-echo "1..$number"
-skips=
-[ $skipped -eq 0 ] || skips=", $skipped skipped"
-echo "$passed passed, $failed failed$skips"
-[ $failed -eq 0 ]
+cat "$work"/verdicts? | awk '
+    /^ok / { if (/ # SKIP /) skipped++; else passed++ }
+    /^not ok / { failed++ }
+    END {
+        print "1.." passed + failed + skipped
+        print passed + 0 " passed, " failed + 0 " failed" (skipped ? ", " skipped " skipped" : "")
+        exit failed > 0
+    }'
