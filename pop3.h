@@ -293,7 +293,7 @@ pop3_unstuff(struct pop3_unstuffer *u, const unsigned char *in, size_t length,
  * -----------------------------------------------------------------------------------
  */
 
-#define WAIT_FOREVER INT64_MAX
+#define WAIT_FOREVER (INT64_MAX / 2)    /* can be added to a time */
 
 /*
  * Returns milliseconds since some fixed time in the past. Setting the system's clock does not
@@ -452,19 +452,19 @@ wire_stopped(struct wire *w, int64_t now)
  * Waits until a descriptor of the wire can be read from or written to. Returns false, with the
  * error recorded, if nothing moved for idle_ms, the deadline has passed or a signal said stop.
  *
- * A slow peer is not idle. At least once a second a reader looks whether the peer took something
- * of what the system holds, and a writer returns to try send() itself: Linux reports room only
- * when a third of the buffer is free.
+ * A slow peer is not idle. Once a second a reader looks whether the peer took something of what
+ * the system holds, and a writer returns to try send() itself: Linux reports room only when a
+ * third of the buffer is free.
  */
 static inline bool
 wire_wait(struct wire *w, int fd, bool to_write)
 {
-    const int64_t look = w->idle_ms < 4000 ? w->idle_ms / 4 + 1 : 1000;
-    int64_t now = wire_clock(), slice = w->socket ? look : WAIT_FOREVER;
+    const int64_t slice = w->idle_ms < 4000 ? w->idle_ms / 4 + 1 : 1000;
+    int64_t now = wire_clock();
     int unsent = -1;
 
     if (w->idle_until == 0)
-        w->idle_until = w->idle_ms < WAIT_FOREVER - now ? now + w->idle_ms : WAIT_FOREVER;
+        w->idle_until = now + w->idle_ms;
     for (;; now = wire_clock()) {
         int64_t until = w->deadline < w->idle_until ? w->deadline : w->idle_until;
 
@@ -473,7 +473,7 @@ wire_wait(struct wire *w, int fd, bool to_write)
         if (wire_stopped(w, now))
             return wire_fail(w, EINTR);
 
-        int64_t left = until == WAIT_FOREVER ? WAIT_FOREVER : until - now;
+        int64_t left = until - now;
         int ready = wait_ready(&fd, 1, to_write, left < slice ? left : slice, w->mask);
         if (ready > 0 || (ready == 0 && to_write && w->socket))
             return true;
@@ -485,7 +485,6 @@ wire_wait(struct wire *w, int fd, bool to_write)
             unsent = wire_unsent(w);
             if (unsent < before)
                 w->idle_until = wire_clock() + w->idle_ms;
-            slice = unsent > 0 ? look : WAIT_FOREVER;
         }
     }
 }

@@ -28,8 +28,8 @@
  *     with the parent, and the parent reads the whole store before the next session.
  *   - A session crashes or is killed: reap() logs it. No other process is affected.
  *   - A session is compromised: confine_session() left it nothing but reading and removing mail.
- *   - The server is stopped: the parent sends SIGTERM to the sessions. A session takes the signal
- *     only while it waits for its client, so one that is inside QUIT finishes first.
+ *   - The server is stopped: the parent sends SIGTERM to the sessions. The signal sets a flag, which
+ *     ends a session's next wait for its client. Inside QUIT it is blocked: QUIT finishes first.
  */
 #include "pop3.h"
 
@@ -128,9 +128,11 @@ struct settings {
 static const char *program = "server";  /* the name it was started with */
 static bool log_times;                  /* log lines start with the time */
 
-/* Set by SIGTERM, SIGINT and SIGHUP, which are blocked except while a process waits. */
+/*
+ * Set by SIGTERM, SIGINT and SIGHUP. No wait is longer than a second, so a signal that comes just
+ * before a wait is not lost.
+ */
 static volatile sig_atomic_t stop_asked;
-static bool stop_deferred;      /* this session is inside QUIT, which it completes */
 
 /* One message: which file it is, in which state it was, and what was found in it. */
 struct message {
@@ -546,19 +548,6 @@ message_same(const struct message *a, const struct message *b)
            a->changed == b->changed && a->changed != UNSETTLED;
 }
 
-/* Returns true if a signal to stop is pending. Signals are blocked, so long work asks for them. */
-static bool
-stop_pending(void)
-{
-    sigset_t pending;
-
-    if (stop_deferred)
-        return false;
-    return stop_asked || (sigpending(&pending) == 0 &&
-           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1 ||
-            sigismember(&pending, SIGHUP) == 1));
-}
-
 /* Waits for so many milliseconds. */
 static void
 pause_ms(int64_t ms)
@@ -694,7 +683,7 @@ message_measure(struct message *m, const char *name, int file, struct scan *scan
         const unsigned char *p = block, *end;
         ssize_t count = read_at(file, block, m->size - offset, offset);
 
-        if (offset > 0 && stop_pending()) {
+        if (offset > 0 && stop_asked) {
             errno = EINTR;
             return false;
         }
@@ -913,7 +902,7 @@ store_merge(struct store *store, struct names *names, bool whole)
             next = index_find(old, name) + (known != NULL);
         }
         errno = EINTR;
-        if (!stop_pending())
+        if (!stop_asked)
             reason = store_look(&scan, name, known, &found);
         if (reason == NULL) {
             index_add(&new, &found, name);
@@ -1634,7 +1623,7 @@ do_pass(struct session *s, const struct request *r)
         log_line("%s: login failed for %s", s->peer, s->user);
         s->user[0] = '\0';
         wire_flush(&s->wire);
-        wait_ready(NULL, 0, false, 1000, s->wire.mask);
+        pause_ms(1000);
         if (++s->tries < LOGIN_TRIES) {
             reply_err(s, "[AUTH] wrong name or password");
         } else {
@@ -1707,7 +1696,8 @@ remove_marked(struct session *s)
 
 /*
  * The UPDATE state (RFC 1939 section 6): the only place where messages are removed. If the client
- * is known to be gone, it has not received the answers before, and nothing is removed.
+ * is known to be gone, it has not received the answers before, and nothing is removed. From there
+ * on no signal ends the session before its answer.
  */
 static void
 do_quit(struct session *s, const struct request *r)
@@ -1716,18 +1706,17 @@ do_quit(struct session *s, const struct request *r)
     size_t failed;
     bool synced = true;
     int error = 0;
+    sigset_t signals;
 
     (void)r;
-    if (!wire_flush(&s->wire))
+    sigfillset(&signals);
+    if (!wire_flush(&s->wire) || sigprocmask(SIG_BLOCK, &signals, NULL) != 0 || stop_asked)
         return;
     s->end = "quit";
     if (s->state == IN_AUTH) {
         reply_ok(s, "goodbye");
         return;
     }
-    stop_deferred = true;       /* from here on no signal ends the session before its answer */
-    s->wire.stop = NULL;
-    s->wire.mask = NULL;
     failed = remove_marked(s);
     for (const char *const *folder = s->store->folders; *folder != NULL; folder++)
         if (s->removed > 0 && !folder_sync(s->store, *folder)) {
@@ -1968,7 +1957,7 @@ static const struct allowed_call allowed_calls[] = {
     {SYS_ioctl, 1, (uint32_t)ANY_BIT, 0x802c542a},      /* TCGETS2, in glibc since 2.42 */
     {SYS_prctl, 0, (uint32_t)ANY_BIT, PR_SET_NO_NEW_PRIVS},
     {SYS_prlimit64, 0, (uint32_t)ANY_BIT, 0},           /* its own limits */
-    {SYS_kill, 1, (uint32_t)ANY_BIT, SIGTERM},
+    {SYS_kill, 1, (uint32_t)ANY_BIT, SIGTERM}, {SYS_kill, 1, (uint32_t)ANY_BIT, SIGCONT},
     {SYS_unlinkat, 2, (uint32_t)ANY_BIT, 0},            /* no directories */
     {SYS_clone, 0, 0x7e020000, 0},                      /* no namespaces */
     {SYS_prctl, 0, (uint32_t)ANY_BIT, 0x53564d41},      /* PR_SET_VMA: malloc() names its memory */
@@ -1989,8 +1978,8 @@ static const struct allowed_call allowed_calls[] = {
     /* memory, time, signals */
     ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW(brk), ALLOW(getrandom), ALLOW(futex),
     ALLOW(clock_gettime), ALLOW(gettimeofday), ALLOW(nanosleep), ALLOW(clock_nanosleep),
-    ALLOW(restart_syscall), ALLOW(rt_sigaction), ALLOW(rt_sigprocmask), ALLOW(rt_sigpending),
-    ALLOW(rt_sigreturn), ALLOW(sigaltstack),
+    ALLOW(restart_syscall), ALLOW(rt_sigaction), ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn),
+    ALLOW(sigaltstack),
     /* what a libc asks for its own purposes: glibc's qsort(), for one, how much memory there is */
     ALLOW(sysinfo), ALLOW(uname), ALLOW(sched_yield), ALLOW(sched_getaffinity),
 #ifdef SYS_open                         /* x86-64 has older calls too, which musl uses */
@@ -2161,7 +2150,6 @@ struct server {
     int listener_count;
     struct child *children;     /* settings->sessions places */
     size_t live;                /* how many are in use */
-    sigset_t mask;              /* the signals to block while waiting */
 };
 
 /*
@@ -2435,7 +2423,7 @@ find_place(struct server *server, const char *peer, const char **answer)
  */
 static int
 serve(const struct settings *settings, const struct store *store, const char *peer, int in,
-      int out, const sigset_t *mask)
+      int out)
 {
     /* The only one in this process. Static memory that nobody touches costs a fork nothing. */
     static struct session session;
@@ -2447,7 +2435,6 @@ serve(const struct settings *settings, const struct store *store, const char *pe
     s->began = wire_clock();
     wire_open(&s->wire, in, out);
     s->wire.idle_ms = (int64_t)settings->idle_seconds * 1000;
-    s->wire.mask = mask;
     s->wire.stop = &stop_asked;
     if (!confine_session(store)) {
         log_line("%s: cannot confine the session: %s", peer, strerror(errno));
@@ -2474,7 +2461,7 @@ accept_session(struct server *server, int listener)
     if (connection < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             log_line("cannot accept a connection: %s", strerror(errno));
-            wait_ready(NULL, 0, false, 1000, &server->mask);    /* it stays in the queue */
+            pause_ms(1000);     /* it stays in the queue */
         }
         return;
     }
@@ -2498,8 +2485,7 @@ accept_session(struct server *server, int listener)
             close(server->listeners[i]);
         if (server->store.inotify >= 0)
             close(server->store.inotify);
-        _exit(serve(server->settings, &server->store, peer, connection, connection,
-                    &server->mask));
+        _exit(serve(server->settings, &server->store, peer, connection, connection));
     } else if (pid < 0) {
         snprintf(reason, sizeof reason, "cannot start a session: %s", strerror(errno));
     }
@@ -2513,32 +2499,31 @@ accept_session(struct server *server, int listener)
 }
 
 /*
- * Serves until a signal says stop, then ends the sessions and waits for them; a second signal
- * does not wait. No SIGCHLD is needed: ended sessions are reaped at the next connection or
- * second.
+ * Serves until a signal says stop, then ends the sessions, also those that are stopped, and waits
+ * for them; a second signal does not wait. No SIGCHLD is needed: ended sessions are reaped at the
+ * next connection or second.
  */
 static void
 serve_connections(struct server *server)
 {
-    while (!stop_pending()) {
-        int ready = wait_ready(server->listeners, server->listener_count, false,
-                               server->live > 0 ? 1000 : WAIT_FOREVER, &server->mask);
+    while (!stop_asked) {
+        int ready = wait_ready(server->listeners, server->listener_count, false, 1000, NULL);
 
         for (int i = 0; i < server->listener_count && ready > 0; i++)
             if ((ready & 1 << i) != 0)
                 accept_session(server, server->listeners[i]);
         reap(server);
     }
-    if (!stop_asked)
-        wait_ready(NULL, 0, false, 0, &server->mask);   /* takes the signal that is pending */
     stop_asked = 0;
     for (int i = 0; i < server->listener_count; i++)
         close(server->listeners[i]);
     for (size_t i = 0; i < server->settings->sessions; i++)
-        if (server->children[i].pid > 0)
+        if (server->children[i].pid > 0) {
             kill(server->children[i].pid, SIGTERM);
+            kill(server->children[i].pid, SIGCONT);
+        }
     for (reap(server); server->live > 0 && !stop_asked; reap(server))
-        wait_ready(NULL, 0, false, 20, &server->mask);
+        pause_ms(20);
     log_line("stopped");
 }
 
@@ -2702,38 +2687,32 @@ on_stop(int number)
 }
 
 /*
- * Catches and blocks the signals that stop the server; mask gets what to block while waiting.
- * Ignored signals stay ignored: SIGHUP as nohup means it, and SIGINT with -i, where a client
- * keeps Ctrl-C to itself. (Shells ignore SIGINT for background jobs, but a server takes it all
- * the same.)
+ * Catches the signals that stop the server. Ignored signals stay ignored: SIGHUP as nohup means
+ * it, and SIGINT with -i, where a client keeps Ctrl-C to itself. (Shells ignore SIGINT for
+ * background jobs, but a server takes it all the same.)
  */
 static void
-catch_signals(sigset_t *mask, bool inetd)
+catch_signals(bool inetd)
 {
+    const struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    struct sigaction action = {.sa_handler = on_stop};
-    sigset_t blocked;
+    sigset_t none;
 
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction before;
+
+        sigaction(numbers[i], NULL, &before);
+        if (before.sa_handler != SIG_IGN || numbers[i] == SIGTERM ||
+            (numbers[i] == SIGINT && !inetd))
+            sigaction(numbers[i], &action, NULL);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
 #ifdef SIGXFSZ
     signal(SIGXFSZ, SIG_IGN);   /* a log that may not grow loses lines, not the server */
 #endif
-    sigemptyset(&action.sa_mask);
-    sigemptyset(&blocked);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        struct sigaction before;
-
-        sigaction(numbers[i], NULL, &before);
-        if (before.sa_handler == SIG_IGN &&
-            (numbers[i] == SIGHUP || (numbers[i] == SIGINT && inetd)))
-            continue;
-        sigaction(numbers[i], &action, NULL);
-        sigaddset(&blocked, numbers[i]);
-    }
-    sigprocmask(SIG_BLOCK, &blocked, mask);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        sigdelset(mask, numbers[i]);
 }
 
 /* Opens something without content: where there is no /dev/null, the root directory. */
@@ -2844,7 +2823,7 @@ main(int argc, char **argv)
     if (stderr_is_connection())
         replace_standard_file(STDERR_FILENO);
     read_options(&settings, argc, argv);
-    catch_signals(&server.mask, settings.inetd);
+    catch_signals(settings.inetd);
     if (settings.inetd && closed)
         return start_error(&settings, "-i needs standard input and output, and one is closed");
     if (settings.inetd && stderr_is_stdout())
@@ -2866,7 +2845,7 @@ main(int argc, char **argv)
         return start_error(&settings, "out of memory for %" PRIu64 " sessions; see -n",
                            settings.sessions);
     if (!store_refresh(store)) {
-        if (stop_pending())
+        if (stop_asked)
             return 0;
         return start_error(&settings, "cannot read %s: %s; -d names the directory with the mail",
                            store->path, strerror(errno));
@@ -2885,7 +2864,7 @@ main(int argc, char **argv)
     if (settings.inetd) {
         getpeername(STDIN_FILENO, &address.any, &length);       /* if it is a socket */
         peer_text(peer, &address, true);
-        return serve(&settings, store, peer, STDIN_FILENO, STDOUT_FILENO, &server.mask);
+        return serve(&settings, store, peer, STDIN_FILENO, STDOUT_FILENO);
     }
     report_listeners(&server);
     replace_standard_file(STDIN_FILENO);

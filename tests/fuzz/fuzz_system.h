@@ -345,13 +345,15 @@ static inline int
 system_pselect(int count, fd_set *to_read, fd_set *to_write, fd_set *errors,
                const struct timespec *time, const sigset_t *mask)
 {
+    sigset_t blocked;
     int found = 0;
 
     (void)mask;
     DEMAND(errors == NULL);
+    sigprocmask(SIG_BLOCK, NULL, &blocked);
     if (sys.before_wait != NULL)
         sys.before_wait();
-    if (sys.stop_after > 0 && --sys.stop_after == 0) {
+    if (sys.stop_after > 0 && sigismember(&blocked, SIGTERM) == 0 && --sys.stop_after == 0) {
         *sys.stop = sys.stop_signal;
         sys.stopped = true;
         sys.made_before = sys.stream[1].made;

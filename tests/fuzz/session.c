@@ -532,6 +532,7 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     static const int errors[] = {EIO, EACCES, ESTALE, EINTR, ENFILE};
     static struct session s;
     struct system_stream *in = &sys.stream[0], *out = &sys.stream[1];
+    sigset_t signals;
     int64_t begun;
 
     system_reset(head[HEAD_DICE]);
@@ -547,7 +548,6 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     sys.stop_after = head[HEAD_STOP];
     sys.stop_signal = 1;
     stop_asked = 0;
-    stop_deferred = false;
     in->in = octets;
     in->have = size;
     in->end = (head[HEAD_FLAGS] & CLIENT_END) == 32   ? STREAM_BREAKS
@@ -571,6 +571,8 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
 
     begun = sys.now;
     session_run(&s);
+    sigfillset(&signals);       /* which QUIT blocks */
+    sigprocmask(SIG_UNBLOCK, &signals, NULL);
     free(s.deleted);
     names_free(&s.renamed);
     for (size_t i = 0; i < SYSTEM_OPENS; i++)

@@ -596,6 +596,27 @@ test_stop(void)
     stop_by(SIGINT);
 }
 
+/* A session that somebody stopped with SIGSTOP does not keep the server from ending. */
+static void
+test_stop_of_the_stopped(void)
+{
+    struct server s;
+    struct client c;
+
+    if (!has_proc())
+        skip("there is no /proc here");
+    make_store(1);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    c = greeted(&s);
+    kill(only_session(&s), SIGSTOP);
+    kill(s.pid, SIGTERM);
+    check(take_rest(&c) == 0);
+    check(wait_for(s.pid) == 0);
+    check(log_has("server stopped"));
+    hang_up(&c);
+    close(s.out);
+}
+
 /* A session that sends to a client that reads nothing is stopped too. */
 static void
 test_stop_busy(void)
@@ -1419,6 +1440,7 @@ static const struct test tests[] = {
     {"a message that is removed while it is sent", test_gone_on_its_way, 0},
     {"SIGTERM and SIGINT", test_stop, 0},
     {"SIGTERM and a client that reads nothing", test_stop_busy, 0},
+    {"SIGTERM and a session that is stopped", test_stop_of_the_stopped, 0},
     {"SIGTERM and thousands of commands", test_stop_pipelined, 0},
     {"SIGTERM and a line that does not end", test_stop_flooded, 0},
     {"-i leaves the options of its socket", test_inetd_socket, 0},

@@ -478,13 +478,13 @@ test_stop_waits(void)
             .settings = &settings, .store = new_store(), .children = &child, .live = 1};
 
         redirect_log(-1);
-        catch_signals(&server.mask, false);
+        catch_signals(false);
         child.pid = fork();
         if (child.pid == 0) {
             const struct timespec while_removing = {.tv_sec = 0, .tv_nsec = 200 * 1000 * 1000};
 
             alarm(60);          /* not for ever, whatever becomes of the test */
-            while (!stop_pending())
+            while (!stop_asked)
                 continue;
             nanosleep(&while_removing, NULL);
             _exit(0);

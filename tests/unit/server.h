@@ -218,6 +218,7 @@ static bool
 run_session(const struct settings *settings, const struct store *store, int socket)
 {
     struct session *s = calloc(1, sizeof *s);
+    sigset_t signals;
 
     s->settings = settings;
     s->store = store;
@@ -225,7 +226,8 @@ run_session(const struct settings *settings, const struct store *store, int sock
     s->began = wire_clock();
     wire_open(&s->wire, socket, socket);
     session_run(s);
-    stop_deferred = false;
+    sigfillset(&signals);       /* which QUIT blocks */
+    sigprocmask(SIG_UNBLOCK, &signals, NULL);
     names_free(&s->renamed);
     free(s->deleted);
     free(s);
