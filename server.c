@@ -22,14 +22,14 @@
  *   - The client vanishes, also in the middle of a RETR: a read or write of the wire fails and the
  *     error stays in the wire. session_run() leaves its loop. Nothing is removed: only do_quit()
  *     removes messages.
- *   - A file changes during a session: session_open() compares it with the index before +OK, and
- *     message_send() again before the final dot. do_quit() does not remove it.
+ *   - A file changes during a session: message_read() compares it with the index after each block.
+ *     Before +OK the answer is -ERR, after it the connection ends. do_quit() does not remove it.
  *   - The index itself is out of date: the session that notices sets store.stale, which it shares
  *     with the parent, and the parent reads the whole store before the next session.
  *   - A session crashes or is killed: reap() logs it. No other process is affected.
  *   - A session is compromised: confine_session() left it nothing but reading and removing mail.
- *   - The server is stopped: the parent sends SIGTERM to the sessions. The signal sets a flag, which
- *     ends a session's next wait for its client. Inside QUIT it is blocked: QUIT finishes first.
+ *   - The server is stopped: the parent sends SIGTERM to the sessions. The signal sets a flag,
+ *     which ends a session's wait for its client. Inside QUIT it is blocked: QUIT finishes first.
  */
 #include "pop3.h"
 
@@ -166,14 +166,19 @@ struct names {
     size_t bytes;               /* of all texts, each with its NUL */
 };
 
+/* Where messages are: the store's directory itself, or one of two folders of a Maildir. */
+struct folder {
+    const char *name;           /* before the names of its files: "", "new/" or "cur/" */
+    int fd;
+    int watch;                  /* inotify's watch descriptor */
+};
+
 struct store {
     const char *path;
     int directory;              /* -1: closed; the next refresh reads everything */
-    dev_t device;               /* which directory it is */
-    ino_t inode;
-    const char *const *folders; /* where the messages are: one, or the two of a Maildir */
+    struct folder folders[2];
+    int folder_count;
     int inotify;                /* reports every change, or -1 */
-    int watches[2];             /* its watch descriptor for each folder */
     int ruleset;                /* Landlock's rules for this directory, or -1 */
     bool scanned;               /* the first scan is over */
     bool *stale;                /* the next refresh reads everything; shared with the sessions */
@@ -191,10 +196,12 @@ struct session {
     int tries, mistakes;
     const char *end;            /* why the session is over, or NULL */
 
-    bool *deleted;              /* a mark for each message; NULL: no DELE yet */
+    bool *deleted;              /* a mark for each message */
     size_t marked;
     uint64_t marked_octets;
-    struct names renamed;       /* the store's names by inode, to find renamed messages */
+    struct names names;         /* the store's by inode, to find renamed messages, */
+    bool scanned;               /* if they have been read */
+    int scans;                  /* how often, for this command */
 
     size_t retrieved, topped, removed;
     uint64_t retrieved_octets;
@@ -569,19 +576,19 @@ message_state(struct message *m, int file)
 }
 
 /*
- * Returns the time in ms until a change of a file is sure to show: two changes within one clock
- * tick leave the same timestamps. 0 if the tick is over, or cannot be waited for on a clock that
- * is ahead.
+ * Waits until a change of a file after this time is sure to show: two changes within one clock
+ * tick leave the same timestamps. Does not wait for a clock that is ahead.
  */
-static int64_t
-message_unsettled_ms(const struct message *m)
+static void
+wait_for_tick(int64_t changed)
 {
     struct timespec now;
     int64_t age;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    age = (nanoseconds(now) - m->changed) / 1000000;
-    return age >= 0 && age < TICK_MS ? TICK_MS - age : 0;
+    age = (nanoseconds(now) - changed) / 1000000;
+    if (age >= 0 && age < TICK_MS)
+        pause_ms(TICK_MS - age);
 }
 
 /*
@@ -608,7 +615,6 @@ read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
 struct scan {
     const struct store *store;
     size_t named;               /* number of names; the log gets NAMES_LOGGED of them */
-    bool mbox;                  /* the present file starts like an mbox */
     bool linked;                /* a file that changed has another name, perhaps in the store */
 };
 
@@ -622,34 +628,21 @@ log_name(struct scan *scan, const char *name, const char *verdict, const char *r
 }
 
 /*
- * Warns at the first scan about a file that does not look like mail. It gets block after block; a
- * separator that lies on the border of two is not seen, the next one is.
+ * Returns true if an mbox's next message starts in this block. One that starts on the border of
+ * two blocks is not seen.
  */
-static void
-warn_no_message(struct scan *scan, const char *name, const unsigned char *block, size_t length,
-                bool first)
+static bool
+has_separator(const unsigned char *block, size_t length)
 {
     const unsigned char *end = block + length, *p = block;
 
-    if (scan->store->scanned)
-        return;
-    if (first)
-        scan->mbox = length > 5 && memcmp(block, "From ", 5) == 0;
-    for (; scan->mbox && (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++) {
+    for (; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++) {
         const unsigned char *line = p + 1 < end && p[1] == '\r' ? p + 2 : p + 1;
 
-        if (end - line > 6 && memcmp(line, "\nFrom ", 6) == 0) {
-            log_name(scan, name, "warning: ", "an mbox of several messages, served as one");
-            scan->mbox = false;
-            return;
-        }
+        if (end - line > 6 && memcmp(line, "\nFrom ", 6) == 0)
+            return true;
     }
-    if (!first || scan->mbox)
-        return;
-    while (p < end && *p > ' ' && *p < 0x7f && *p != ':')
-        p++;
-    if (p == block || p == end || *p != ':')
-        log_name(scan, name, "warning: ", "does not start like a message");
+    return false;
 }
 
 /*
@@ -667,16 +660,9 @@ message_measure(struct message *m, const char *name, int file, struct scan *scan
     uint64_t offset = 0, bare = 0;
     struct message after = {.name = 0};
     struct hash hash;
+    bool mbox = false;
 
-    for (int tries = 0; message_unsettled_ms(m) > 0; tries++) {
-        if (tries > 0) {
-            m->changed = UNSETTLED;
-            break;
-        }
-        pause_ms(message_unsettled_ms(m));
-        if (!message_state(m, file))
-            return false;
-    }
+    wait_for_tick(m->changed);
     hash_start(&hash);
     hash_add(&hash, (const unsigned char *)base, unflagged_length(base));
     while (offset < m->size) {
@@ -691,8 +677,13 @@ message_measure(struct message *m, const char *name, int file, struct scan *scan
             return false;
         if (count == 0)
             break;
-        if (scan != NULL)
-            warn_no_message(scan, name, block, (size_t)count, offset == 0);
+        if (offset == 0)
+            mbox = scan != NULL && !scan->store->scanned && count > 5 &&
+                   memcmp(block, "From ", 5) == 0;
+        if (mbox && has_separator(block, (size_t)count)) {
+            log_name(scan, name, "warning: ", "an mbox of several messages, served as one");
+            mbox = false;
+        }
         hash_add(&hash, block, (size_t)count);
         for (end = block + count; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
             bare += (p > block ? p[-1] : last) != '\r';
@@ -866,14 +857,6 @@ index_named(const struct index *x, const char *name)
            &x->messages[i] : NULL;
 }
 
-/* Appends the messages from one position to another of an old index. */
-static void
-index_keep(struct index *x, const struct index *old, size_t from, size_t to)
-{
-    for (; from < to; from++)
-        index_add(x, &old->messages[from], old->names + old->messages[from].name);
-}
-
 /*
  * Makes a new index from the old one and a list of names, each of which is looked at. Messages
  * that are not in the list are kept, or with whole dropped. Returns false with errno set if the
@@ -882,25 +865,27 @@ index_keep(struct index *x, const struct index *old, size_t from, size_t to)
 static bool
 store_merge(struct store *store, struct names *names, bool whole)
 {
-    const struct index none = {.count = 0}, *old = whole ? &none : &store->index;
+    const struct index *old = &store->index;
     struct scan scan = {.store = store};
     struct index new = {.memory = NULL};
     size_t next = 0;            /* in the old index */
 
     names_sort(names, names_by_name);
-    if (!index_start(&new, old->count + names->count, old->names_size + names->bytes))
+    if (!index_start(&new, names->count + (whole ? 0 : old->count),
+                     names->bytes + (whole ? 0 : old->names_size)))
         return false;
-    for (size_t i = 0; i < names->count; i++) {
-        const char *name = names->list[i].text, *reason = "";
-        const struct message *known = index_named(&store->index, name);
+    for (size_t i = 0; i <= names->count; i++) {
+        const char *name = i < names->count ? names->list[i].text : NULL, *reason = "";
+        const size_t at = name != NULL ? index_find(old, name) : old->count;
+        const struct message *known = name != NULL ? index_named(old, name) : NULL;
         struct message found = {.name = 0};
 
-        if (i > 0 && strcmp(name, names->list[i - 1].text) == 0)
+        for (; next < at; next++)
+            if (!whole)
+                index_add(&new, &old->messages[next], old->names + old->messages[next].name);
+        if (name == NULL || (i > 0 && strcmp(name, names->list[i - 1].text) == 0))
             continue;           /* reported twice */
-        if (!whole) {
-            index_keep(&new, old, next, index_find(old, name));
-            next = index_find(old, name) + (known != NULL);
-        }
+        next += known != NULL;
         errno = EINTR;
         if (!stop_asked)
             reason = store_look(&scan, name, known, &found);
@@ -921,7 +906,6 @@ store_merge(struct store *store, struct names *names, bool whole)
         }
     }
     *store->stale = *store->stale || (scan.linked && !whole);
-    index_keep(&new, old, next, old->count);
     index_finish(&new);
     index_free(&store->index);
     store->index = new;
@@ -942,40 +926,27 @@ name_is_message(const char *name)
             strlen(name) != strlen(temporary) + 6);
 }
 
-/* Moves of other programs go from the first folder to the second. */
-static const char *const plain_folders[] = {"", NULL};
-static const char *const maildir_folders[] = {"new/", "cur/", NULL};
-
-/* Opens a folder of the store for reading its names. Returns NULL with errno set on failure. */
-static DIR *
-folder_open(const struct store *store, const char *folder)
-{
-    int fd = openat(store->directory, *folder != '\0' ? folder : ".",
-                    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-
-    if (fd >= 0 && directory == NULL)
-        close_quietly(fd);
-    return directory;
-}
-
 /* Adds all names that can be messages. Returns false with errno set on failure. */
 static bool
 store_names(const struct store *store, struct names *names)
 {
-    for (const char *const *folder = store->folders; *folder != NULL; folder++) {
-        DIR *directory = folder_open(store, *folder);
+    for (const struct folder *f = store->folders; f < store->folders + store->folder_count; f++) {
+        const int fd = openat(f->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *directory = fd < 0 ? NULL : fdopendir(fd);
         struct dirent *entry;
         int error;
 
-        if (directory == NULL)
+        if (directory == NULL) {
+            if (fd >= 0)
+                close_quietly(fd);
             return false;
+        }
         do {
             errno = 0;
             entry = readdir(directory);
         } while (entry != NULL &&
                  (!name_is_message(entry->d_name) ||
-                  names_add(names, *folder, entry->d_name, (uint64_t)entry->d_ino)));
+                  names_add(names, f->name, entry->d_name, (uint64_t)entry->d_ino)));
         error = errno;
         closedir(directory);
         errno = error;
@@ -994,30 +965,14 @@ is_directory(const struct store *store, const char *name)
            S_ISDIR(status.st_mode);
 }
 
-/* Gets the state of each folder. Returns false with errno set on failure. */
-static bool
-folders_state(const struct store *store, struct message state[2])
-{
-    struct stat status;
-
-    for (int i = 0; store->folders[i] != NULL; i++) {
-        const char *folder = *store->folders[i] != '\0' ? store->folders[i] : ".";
-
-        if (fstatat(store->directory, folder, &status, 0) != 0)
-            return false;
-        message_identify(&state[i], &status);
-    }
-    return true;
-}
-
 /* Returns true if the path leads to the directory that is open. */
 static bool
 store_is_current(const struct store *store)
 {
-    struct stat now;
+    struct stat now, open;
 
-    return store->directory >= 0 && stat(store->path, &now) == 0 &&
-           now.st_dev == store->device && now.st_ino == store->inode;
+    return stat(store->path, &now) == 0 && fstat(store->directory, &open) == 0 &&
+           now.st_dev == open.st_dev && now.st_ino == open.st_ino;
 }
 
 /*
@@ -1033,7 +988,6 @@ store_watch(struct store *store)
     };
     const uint32_t changes = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM |
                              IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-    const char *const *folders = store->folders;
     char path[PATH_MAX];
     struct statfs fs;
     bool watched = true;
@@ -1043,11 +997,12 @@ store_watch(struct store *store)
     for (size_t i = 0; i < sizeof local / sizeof *local && store->inotify < 0; i++)
         if ((unsigned long)fs.f_type == local[i])
             store->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    for (int i = 0; folders[i] != NULL && store->inotify >= 0; i++) {
-        int length = snprintf(path, sizeof path, "%s/%s", store->path, folders[i]);
+    for (int i = 0; i < store->folder_count && store->inotify >= 0; i++) {
+        struct folder *folder = &store->folders[i];
+        int length = snprintf(path, sizeof path, "%s/%s", store->path, folder->name);
 
-        store->watches[i] = inotify_add_watch(store->inotify, path, changes);
-        watched = watched && length < (int)sizeof path && store->watches[i] >= 0;
+        folder->watch = inotify_add_watch(store->inotify, path, changes);
+        watched = watched && length < (int)sizeof path && folder->watch >= 0;
     }
     if (store->inotify >= 0 && (!watched || !store_is_current(store))) {
         close(store->inotify);
@@ -1066,15 +1021,14 @@ store_changes(const struct store *store, struct names *names)
     union { struct inotify_event event; char bytes[4096]; } buffer;
     const uint32_t lost = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF |
                           IN_ISDIR;     /* it may be a Maildir now */
-    const char *const *folders = store->folders;
     ssize_t length;
 
     while ((length = read(store->inotify, buffer.bytes, sizeof buffer)) > 0) {
         for (const char *at = buffer.bytes; at < buffer.bytes + length;) {
             const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
-            const char *folder = folders[event->wd == store->watches[0] ? 0 : 1];
+            const char *folder = store->folders[event->wd != store->folders[0].watch].name;
 
-            if ((event->mask & lost) != 0 || event->len == 0 || folder == NULL)
+            if ((event->mask & lost) != 0 || event->len == 0)
                 return false;
             if (name_is_message(event->name) && !names_add(names, folder, event->name, 0))
                 return false;
@@ -1099,22 +1053,33 @@ store_close(struct store *store)
             close(*descriptors[i]);
         *descriptors[i] = -1;
     }
+    while (store->folder_count > 0)
+        close(store->folders[--store->folder_count].fd);
 }
 
 /* Opens the directory and starts to watch it, before it is read: so no change is missed. */
 static bool
 store_reopen(struct store *store)
 {
-    struct stat status;
+    static const char *const maildir[] = {"new/", "cur/"};
+    const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    bool is_maildir;
 
     store_close(store);
-    store->directory = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (store->directory < 0 || fstat(store->directory, &status) != 0)
+    store->directory = open(store->path, flags);
+    if (store->directory < 0)
         return false;
-    store->device = status.st_dev;
-    store->inode = status.st_ino;
-    store->folders = is_directory(store, "cur") && is_directory(store, "new") &&
-                     is_directory(store, "tmp") ? maildir_folders : plain_folders;
+    is_maildir = is_directory(store, "cur") && is_directory(store, "new") &&
+                 is_directory(store, "tmp");
+    for (int i = 0; i < (is_maildir ? 2 : 1); i++) {
+        struct folder *folder = &store->folders[i];
+
+        folder->name = is_maildir ? maildir[i] : "";
+        folder->fd = openat(store->directory, is_maildir ? maildir[i] : ".", flags);
+        if (folder->fd < 0)
+            return false;
+        store->folder_count++;
+    }
     store_watch(store);
     return true;
 }
@@ -1155,62 +1120,40 @@ store_refresh(struct store *store)
 }
 
 /*
- * Compares an open file with its message. If only its times differ, as after a touch, a chmod, a
- * rename, a new link and a removal, the content is compared. Returns false with errno set: ESTALE
- * if the message was changed or replaced.
+ * Returns true if an open file is the message. If only its times differ, as after a touch, a
+ * chmod, a rename, a new link and a removal, the content is compared, and *m gets the new times.
+ * Else errno is set: ESTALE if the message was changed or replaced.
  */
 static bool
-message_unchanged(const struct store *store, const struct message *m, int file)
+message_unchanged(const struct store *store, struct message *m, int file)
 {
     struct message now = *m;
 
-    if (message_state(&now, file) && message_same(&now, m))
-        return true;
-    if (now.inode == m->inode && now.size == m->size && m->changed != UNSETTLED &&
-        message_measure(&now, store->index.names + m->name, file, NULL) &&
-        now.size == m->size && now.changed != UNSETTLED &&
-        now.octets == m->octets && memcmp(now.id, m->id, sizeof m->id) == 0)
-        return true;
+    if (message_state(&now, file)) {
+        if (message_same(&now, m))
+            return true;
+        if (now.inode == m->inode && now.size == m->size && m->changed != UNSETTLED &&
+            message_measure(&now, store->index.names + m->name, file, NULL) &&
+            now.changed != UNSETTLED && now.octets == m->octets &&
+            memcmp(now.id, m->id, sizeof m->id) == 0) {
+            *m = now;
+            return true;
+        }
+    }
     if (errno != EIO)
         errno = ESTALE;
     return false;
 }
 
-/*
- * Opens the file that has this name if it is the message, unchanged. Returns its descriptor, or
- * -1 with errno set: ENOENT if there is no such file, ESTALE if it is another or changed.
- */
-static int
-store_open_message(const struct store *store, const struct message *m, const char *name)
-{
-    int file = store_open(store, name);
-
-    if (file >= 0 && !message_unchanged(store, m, file)) {
-        close_quietly(file);
-        file = -1;
-    }
-    return file;
-}
-
 /* Writes a folder's entries to disk. Returns false if that failed; true where it cannot be done. */
 static bool
-folder_sync(const struct store *store, const char *folder)
+folder_sync(const struct folder *folder)
 {
-    DIR *directory = folder_open(store, folder);
-    bool done;
-    int error;
-
-    if (directory == NULL)
-        return false;
 #ifdef F_FULLFSYNC              /* macOS: fsync() does not wait for the disk */
-    done = fcntl(dirfd(directory), F_FULLFSYNC) == 0 || fsync(dirfd(directory)) == 0;
+    return fcntl(folder->fd, F_FULLFSYNC) == 0 || fsync(folder->fd) == 0;
 #else
-    done = fsync(dirfd(directory)) == 0 || errno == EINVAL || errno == ENOTSUP;
+    return fsync(folder->fd) == 0 || errno == EINVAL || errno == ENOTSUP;
 #endif
-    error = errno;
-    closedir(directory);
-    errno = error;
-    return done;
 }
 
 /* ---- 4. Answers ------------------------------------------------------------------------------ */
@@ -1261,104 +1204,149 @@ message_name(const struct session *s, const struct message *m)
     return s->store->index.names + m->name;
 }
 
+/* A message that is open, to be sent or removed. */
+struct open_message {
+    struct message message;     /* as in the index, with the times that its file has now */
+    const char *name;           /* that the file has now */
+    int file;
+    ssize_t count;              /* bytes of it in the session's block */
+};
+
+/*
+ * Reads a block of a message, at an offset, and then compares the file with the index: so what
+ * was read is the message. Returns false with errno set: ESTALE if it was changed or replaced.
+ */
 static bool
-is_deleted(const struct session *s, size_t i)
+message_read(struct session *s, struct open_message *o, uint64_t offset)
 {
-    return s->deleted != NULL && s->deleted[i];
+    int error;
+
+    o->count = read_at(o->file, s->block, o->message.size - offset, offset);
+    error = o->count < 0 ? errno : ESTALE;      /* if it is shorter than its size */
+    if (!message_unchanged(s->store, &o->message, o->file))
+        return false;
+    errno = error;
+    return o->count > 0 || offset == o->message.size;
+}
+
+/* Opens the file of this name if it is the message, and reads the first block if asked to. */
+static bool
+message_open(struct session *s, struct open_message *o, const char *name, bool read)
+{
+    o->name = name;
+    o->file = store_open(s->store, name);
+    if (o->file < 0)
+        return false;
+    if (message_read(s, o, read ? 0 : o->message.size))
+        return true;
+    close_quietly(o->file);
+    return false;
+}
+
+/* Returns when a folder of the store last changed, or UNSETTLED on failure. */
+static int64_t
+folders_changed(const struct store *store)
+{
+    int64_t last = UNSETTLED;
+
+    for (int i = 0; i < store->folder_count; i++) {
+        struct stat status;
+
+        if (fstat(store->folders[i].fd, &status) != 0)
+            return UNSETTLED;
+        last = STAT_TIME(&status, c) > last ? STAT_TIME(&status, c) : last;
+    }
+    return last;
 }
 
 /*
- * Reads the store's names again, sorted by inode. A rename during readdir() can hide a name, so
- * the scan is repeated until no folder changed meanwhile, which its times show after a clock
- * tick. Returns false with errno set on failure: EBUSY if the store changes all the time.
+ * Reads the store's names, sorted by inode. A rename during readdir() can hide a name, so the
+ * scan is repeated until no folder changed meanwhile. Returns false with errno set on failure:
+ * EBUSY if the store changes all the time.
  */
 static bool
 session_scan(struct session *s)
 {
     wire_flush(&s->wire);       /* the client need not wait for the answers before */
-    for (int tries = 0; tries < SCAN_TRIES; tries++) {
-        struct message before[2], after[2];
-        bool stable = true;
+    s->scanned = false;
+    while (s->scans++ < SCAN_TRIES) {
+        const int64_t before = folders_changed(s->store);
 
-        pause_ms(tries == 0 ? 0 : TICK_MS);
-        names_free(&s->renamed);
-        if (!folders_state(s->store, before))
+        names_free(&s->names);
+        wait_for_tick(before);
+        if (before == UNSETTLED || !store_names(s->store, &s->names))
             return false;
-        for (int i = 0; s->store->folders[i] != NULL; i++)
-            stable = stable && message_unsettled_ms(&before[i]) == 0;
-        if (!stable)
-            continue;
-        if (!store_names(s->store, &s->renamed) || !folders_state(s->store, after))
-            return false;
-        for (int i = 0; s->store->folders[i] != NULL; i++)
-            stable = stable && message_same(&before[i], &after[i]);
-        if (stable) {
-            names_sort(&s->renamed, names_by_inode);
+        if (folders_changed(s->store) == before) {
+            names_sort(&s->names, names_by_inode);
+            s->scanned = true;
             return true;
         }
     }
-    names_free(&s->renamed);
     errno = EBUSY;
     return false;
 }
 
 /*
- * Opens a message, unchanged, under its name; or, as the last session_scan() found it, under
- * another that has its inode and is not the name of another message, as a second hard link is.
- * Returns its descriptor, with the name in *name, or -1 with errno set: ENOENT if it has no name,
- * EAGAIN if the name that the scan found is gone again, ESTALE if the message was changed or
- * replaced.
- *
- * Names that differ in flags alone come first. A new file can reuse the inode of a removed
- * message, so a file that is not as the message was counts as the message, changed, only among
- * them.
+ * Returns the name that the scan found for a message's inode: its own, or one that is not the
+ * name of another message, as a second hard link is. Of several it is one that differs in flags
+ * alone. NULL: none.
  */
-static int
-session_open_once(struct session *s, const struct message *m, const char **name)
+static const char *
+find_renamed(const struct session *s, const struct message *m)
 {
-    const struct names *names = &s->renamed;
-    const struct name key = {.inode = m->inode}, *first, *n;
-    int file, error;
+    const struct names *names = &s->names;
+    const struct name key = {.inode = m->inode}, *n = NULL;
+    const char *found = NULL;
 
-    *name = message_name(s, m);
-    file = store_open_message(s->store, m, *name);
-    error = errno;
-    if (file >= 0 || (error != ENOENT && error != ESTALE) || names->count == 0)
-        return file;
-    first = bsearch(&key, names->list, names->count, sizeof key, names_by_inode);
-    while (first != NULL && first > names->list && first[-1].inode == m->inode)
-        first--;
-    for (int flagged = 1; flagged >= 0 && first != NULL && file < 0; flagged--) {
-        for (n = first; n < names->list + names->count && n->inode == m->inode && file < 0; n++) {
-            const struct message *other = index_named(&s->store->index, n->text);
+    if (names->count > 0)
+        n = bsearch(&key, names->list, names->count, sizeof key, names_by_inode);
+    while (n != NULL && n > names->list && n[-1].inode == m->inode)
+        n--;
+    for (; n != NULL && n < names->list + names->count && n->inode == m->inode; n++) {
+        const struct message *other = index_named(&s->store->index, n->text);
 
-            if (other == m && error == ENOENT)
-                error = EAGAIN; /* the scan saw it under its own name */
-            if (same_unflagged(n->text, message_name(s, m)) != flagged ||
-                (other != NULL && other->inode == m->inode))
-                continue;
-            *name = n->text;
-            file = store_open_message(s->store, m, *name);
-            if (file < 0 && (errno != ESTALE || (flagged && other == NULL)))
-                error = errno == ENOENT ? EAGAIN : errno;
-        }
+        if (other != NULL && other != m && other->inode == m->inode)
+            continue;
+        if (found == NULL || same_unflagged(n->text, message_name(s, m)))
+            found = n->text;
     }
-    errno = error;
-    return file;
+    return found;
 }
 
-/* Opens a message as above, with scans if it lost its name. Returns its descriptor or -1. */
-static int
-session_open(struct session *s, const struct message *m)
+/*
+ * Opens a message, unchanged, under its own name or one that it got since. Returns false with
+ * errno set: ENOENT if it is gone, ESTALE if it was changed or replaced.
+ *
+ * What is in no scan is gone. What is no longer where the scan saw it was renamed since, so the
+ * next scan finds it. A new file can reuse the inode of a removed message: a file that is not as
+ * the message was is the message, changed, only if the names differ in flags alone.
+ */
+static bool
+session_open(struct session *s, const struct message *m, bool read, struct open_message *o)
 {
-    const char *name;
+    const char *own = message_name(s, m), *name;
 
-    for (int scans = 0;; scans++) {
-        int file = session_open_once(s, m, &name);
+    o->message = *m;
+    for (;;) {
+        if (message_open(s, o, own, read))
+            return true;
+        if (errno != ENOENT && errno != ESTALE)
+            return false;
+        if (s->scanned) {
+            const int error = errno;
 
-        if (file >= 0 || (errno != ENOENT && errno != ESTALE && errno != EAGAIN) ||
-            (scans > 0 && errno != EAGAIN) || scans == SCAN_TRIES || !session_scan(s))
-            return file;
+            name = find_renamed(s, m);
+            if (name != NULL && message_open(s, o, name, read))
+                return true;
+            if (name == NULL || (errno == ESTALE && !same_unflagged(name, own))) {
+                errno = error;
+                return false;
+            }
+            if (errno != ENOENT)
+                return false;
+        }
+        if (!session_scan(s))
+            return false;
     }
 }
 
@@ -1402,19 +1390,20 @@ top_part(struct top *t, const unsigned char *block, size_t length)
 }
 
 /*
- * Sends an open message, whose first bytes are in the block, byte-stuffed, and the final dot;
- * with top only that part. If it turns out to be changed, short or unreadable, the connection
- * ends without the dot: no client takes a part for the whole. Returns true if it was sent.
+ * Sends a message, whose first block has been read, byte-stuffed, and the final dot; with top only
+ * that part. If it turns out to be changed, short or unreadable, the connection ends without the
+ * dot: no client takes a part for the whole. Returns true if it was sent.
  */
 static bool
-message_send(struct session *s, const struct message *m, int file, ssize_t count, struct top *top)
+message_send(struct session *s, struct open_message *o, struct top *top)
 {
     struct pop3_stuffer stuffer = {.dots = 0};
     uint64_t offset = 0, octets = 0;
-    bool more = count > 0, complete = true;
+    bool complete = true;
 
-    while (more) {
-        size_t part = top != NULL ? top_part(top, s->block, (size_t)count) : (size_t)count;
+    for (bool more = o->message.size > 0; more && complete;) {
+        const size_t length = (size_t)o->count;
+        size_t part = top != NULL ? top_part(top, s->block, length) : length;
         /* Room for the last line's end and the dot as well: they leave with what is before them. */
         unsigned char *room = wire_room(&s->wire, 2 * part + 5);
         size_t stuffed = pop3_stuff(&stuffer, s->block, part, room);
@@ -1423,24 +1412,14 @@ message_send(struct session *s, const struct message *m, int file, ssize_t count
             return false;
         s->wire.out_end += stuffed;
         octets += stuffed;
-        offset += (uint64_t)count;
-        more = offset < m->size && part == (size_t)count;
-        if (more) {
-            errno = ESTALE;     /* if it is shorter now */
-            count = read_at(file, s->block, m->size - offset, offset);
-            complete = more = count > 0;
-        }
+        offset += length;
+        more = part == length && offset < o->message.size;
+        complete = !more || message_read(s, o, offset);
     }
     octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
-    if (complete && top == NULL && octets != m->octets) {
-        complete = false;
-        errno = ESTALE;
-    }
-    if (complete && offset > BLOCK)     /* else do_retr() compared it after it was read */
-        complete = message_unchanged(s->store, m, file);
-    if (!complete) {
+    if (!complete || (top == NULL && octets != o->message.octets)) {
         *s->store->stale = true;
-        log_line("%s: cannot send all of %s: %s", s->peer, message_name(s, m), error_text(errno));
+        log_line("%s: cannot send all of %s: %s", s->peer, o->name, error_text(errno));
         wire_flush(&s->wire);
         return wire_fail(&s->wire, EBADMSG);
     }
@@ -1498,7 +1477,7 @@ do_list(struct session *s, const struct request *r)
     reply_ok(s, "%zu message%s (%" PRIu64 " octets)", count, plural(count),
              x->octets - s->marked_octets);
     for (size_t i = 0; i < x->count && s->wire.error == 0; i++) {
-        if (is_deleted(s, i))
+        if (s->deleted[i])
             continue;
 
         char *line = (char *)wire_room(&s->wire, 128);
@@ -1515,48 +1494,37 @@ do_list(struct session *s, const struct request *r)
 static void
 do_retr(struct session *s, const struct request *r)
 {
-    const struct message *m = r->message;
     struct top place = {.lines = r->lines}, *top = r->verb == POP3_TOP ? &place : NULL;
-    int file = session_open(s, m);
-    ssize_t count = file < 0 ? -1 : read_at(file, s->block, m->size, 0);
+    struct open_message o;
 
-    if (count >= 0 && !message_unchanged(s->store, m, file))
-        count = -1;
-    if (count >= 0) {
-        if (top != NULL)
-            reply_ok(s, "header and %" PRIu64 " line%s of the body follow", r->lines,
-                     plural(r->lines));
-        else
-            reply_ok(s, "%" PRIu64 " octets", m->octets);
-        if (message_send(s, m, file, count, top)) {
-            s->topped += top != NULL;
-            s->retrieved += top == NULL;
-            s->retrieved_octets += top == NULL ? m->octets : 0;
-        }
-    } else {
+    s->scans = 0;
+    if (!session_open(s, r->message, true, &o)) {
         if (errno == ESTALE)
             *s->store->stale = true;
-        log_line("%s: cannot send %s: %s", s->peer, message_name(s, m), error_text(errno));
+        log_line("%s: cannot send %s: %s", s->peer, o.name, error_text(errno));
         if (errno == ENOENT || errno == ESTALE)
             reply_err(s, "message %" PRIu64 " is gone or was changed since this session began",
                       r->number);
         else
             reply_err(s, "[SYS/TEMP] message %" PRIu64 " cannot be read now", r->number);
+        return;
     }
-    if (file >= 0)
-        close(file);
+    if (top != NULL)
+        reply_ok(s, "header and %" PRIu64 " line%s of the body follow", r->lines, plural(r->lines));
+    else
+        reply_ok(s, "%" PRIu64 " octets", r->message->octets);
+    if (message_send(s, &o, top)) {
+        s->topped += top != NULL;
+        s->retrieved += top == NULL;
+        s->retrieved_octets += top == NULL ? r->message->octets : 0;
+    }
+    close(o.file);
 }
 
 /* Only a mark. The file is removed at QUIT, so a lost connection loses no mail. */
 static void
 do_dele(struct session *s, const struct request *r)
 {
-    if (s->deleted == NULL)
-        s->deleted = calloc(s->store->index.count, sizeof *s->deleted);
-    if (s->deleted == NULL) {
-        reply_err(s, "[SYS/TEMP] out of memory");
-        return;
-    }
     s->deleted[r->number - 1] = true;
     s->marked++;
     s->marked_octets += r->message->octets;
@@ -1576,8 +1544,7 @@ do_rset(struct session *s, const struct request *r)
     const struct index *x = &s->store->index;
 
     (void)r;
-    free(s->deleted);
-    s->deleted = NULL;
+    memset(s->deleted, 0, x->count * sizeof *s->deleted);
     s->marked = 0;
     s->marked_octets = 0;
     reply_ok(s, "no message is marked; there %s %zu (%" PRIu64 " octets)",
@@ -1649,10 +1616,9 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * Removes the marked messages. Returns the number that could not be removed. Renamed messages are
- * found by inode, in one scan for all; again, while some of them are renamed after the scan. What
- * is in no scan is gone. (Between the look and unlinkat() a name can pass to another file. No
- * call closes this gap without renaming, which the server does not do.)
+ * Removes the marked messages. Returns the number that could not be removed. (Between the look and
+ * unlinkat() a name can pass to another file. No call closes this gap without renaming, which the
+ * server does not do.)
  */
 static size_t
 remove_marked(struct session *s)
@@ -1660,35 +1626,27 @@ remove_marked(struct session *s)
     const struct index *x = &s->store->index;
     size_t failed = 0;
 
-    for (int scans = 0; s->removed + failed < s->marked; scans++) {
-        const bool scanned = scans > 0 && session_scan(s);
-        const int scan_error = errno;
+    s->scanned = false;         /* what was gone before may be back */
+    s->scans = 0;
+    for (size_t i = 0; i < x->count; i++) {
+        struct open_message o;
+        bool found, removed = false;
 
-        for (size_t i = 0; i < x->count; i++) {
-            const char *name;
-            bool removed;
-            int file;
-
-            if (!is_deleted(s, i))
-                continue;
-            file = session_open_once(s, &x->messages[i], &name);
-            removed = file >= 0 && unlinkat(s->store->directory, name, 0) == 0;
-            if (file >= 0 && !removed && errno == ENOENT)
-                errno = EAGAIN; /* renamed since it was opened */
-            if (file >= 0)
-                close_quietly(file);
-            if (!removed && (errno == EAGAIN || errno == ENOENT || errno == ESTALE) &&
-                (scans == 0 || (scanned && errno == EAGAIN && scans < SCAN_TRIES)))
-                continue;       /* the next scan may find it */
-            if (!removed && errno == ENOENT && !scanned)
-                errno = scan_error;
-            removed = removed || errno == ENOENT;
-            s->removed += removed;
-            s->deleted[i] = false;
-            if (!removed && errno == ESTALE)
-                *s->store->stale = true;
-            if (!removed && failed++ == 0)
-                log_line("%s: cannot remove %s: %s", s->peer, name, error_text(errno));
+        if (!s->deleted[i])
+            continue;
+        do {                    /* again if it was renamed since it was opened */
+            found = session_open(s, &x->messages[i], false, &o);
+            if (found) {
+                removed = unlinkat(s->store->directory, o.name, 0) == 0;
+                close_quietly(o.file);
+            }
+        } while (found && !removed && errno == ENOENT && s->scans++ < SCAN_TRIES);
+        if (removed || (!found && errno == ENOENT)) {
+            s->removed++;
+        } else {
+            *s->store->stale = *s->store->stale || errno == ESTALE;
+            if (failed++ == 0)
+                log_line("%s: cannot remove %s: %s", s->peer, o.name, error_text(errno));
         }
     }
     return failed;
@@ -1718,8 +1676,8 @@ do_quit(struct session *s, const struct request *r)
         return;
     }
     failed = remove_marked(s);
-    for (const char *const *folder = s->store->folders; *folder != NULL; folder++)
-        if (s->removed > 0 && !folder_sync(s->store, *folder)) {
+    for (int i = 0; i < s->store->folder_count && s->removed > 0; i++)
+        if (!folder_sync(&s->store->folders[i])) {
             synced = false;
             error = errno;
             log_line("%s: the removals may not be on disk: %s", s->peer, strerror(error));
@@ -1788,7 +1746,7 @@ parse_arguments(struct session *s, const struct pop3_request *typed, struct requ
     else if (r->number > count)
         reply_mistake(s, "no message %" PRIu64 ", there %s %zu", r->number,
                       count == 1 ? "is" : "are", count);
-    else if (is_deleted(s, (size_t)r->number - 1))
+    else if (s->deleted[r->number - 1])
         reply_mistake(s, "message %" PRIu64 " is marked as deleted", r->number);
     else if (typed->count > 1 && !pop3_number(typed->argument[1], UINT32_MAX, &r->lines))
         reply_mistake(s, "invalid number of lines");
@@ -2436,7 +2394,8 @@ serve(const struct settings *settings, const struct store *store, const char *pe
     wire_open(&s->wire, in, out);
     s->wire.idle_ms = (int64_t)settings->idle_seconds * 1000;
     s->wire.stop = &stop_asked;
-    if (!confine_session(store)) {
+    s->deleted = calloc(store->index.count + 1, sizeof *s->deleted);
+    if (s->deleted == NULL || !confine_session(store)) {
         log_line("%s: cannot confine the session: %s", peer, strerror(errno));
         reply_err(s, "[SYS/TEMP] out of resources, try again later");
         wire_flush(&s->wire);
@@ -2853,7 +2812,7 @@ main(int argc, char **argv)
     log_line("%s: %zu message%s, %" PRIu64 " octets%s", store->path, store->index.count,
              plural(store->index.count), store->index.octets,
              store->index.count == 0 ? " (warning: an empty store)" :
-             store->folders == maildir_folders ? " (a Maildir)" : "");
+             store->folder_count > 1 ? " (a Maildir)" : "");
 
     log_start();
     confine_calls();

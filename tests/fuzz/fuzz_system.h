@@ -519,6 +519,12 @@ system_fstat(int fd, struct stat *status)
 {
     if (fd < SYSTEM_STREAM)
         return fstat(fd, status);
+    if (fd == SYSTEM_DIRECTORY) {
+        memset(status, 0, sizeof *status);
+        status->st_mode = S_IFDIR | S_IRWXU;
+        status->st_mtim.tv_sec = status->st_ctim.tv_sec = sys.directory_changes;
+        return 0;
+    }
     return system_stat_file(system_file(fd), status);
 }
 
@@ -528,12 +534,6 @@ system_fstatat(int directory, const char *name, struct stat *status, int flags)
     size_t place = system_find(name);
 
     DEMAND(directory == SYSTEM_DIRECTORY);
-    if (strcmp(name, ".") == 0) {
-        memset(status, 0, sizeof *status);
-        status->st_mode = S_IFDIR | S_IRWXU;
-        status->st_mtim.tv_sec = status->st_ctim.tv_sec = sys.directory_changes;
-        return 0;
-    }
     DEMAND(flags == AT_SYMLINK_NOFOLLOW);
     return place == SYSTEM_FILES ? system_error(ENOENT)
                                  : system_stat_file(sys.entry[place].file, status);

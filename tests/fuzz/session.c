@@ -63,7 +63,8 @@ static struct store store = {.path = "store",
                              .ruleset = -1,
                              .scanned = true,
                              .stale = &stale,
-                             .folders = plain_folders};
+                             .folders = {{.name = "", .fd = SYSTEM_DIRECTORY}},
+                             .folder_count = 1};
 static bool ids_seen;
 
 /* ---- The model ------------------------------------------------------------------------------- */
@@ -564,6 +565,7 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     s.store = &store;
     s.began = wire_clock();
     s.peer = "fuzzer";
+    s.deleted = calloc(MESSAGES, sizeof *s.deleted);
     wire_open(&s.wire, SYSTEM_STREAM, SYSTEM_STREAM + 1);
     s.wire.socket = (head[HEAD_FLAGS] & ON_SOCKET) != 0;
     s.wire.idle_ms = INT64_C(600) * 1000;
@@ -574,7 +576,7 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     sigfillset(&signals);       /* which QUIT blocks */
     sigprocmask(SIG_UNBLOCK, &signals, NULL);
     free(s.deleted);
-    names_free(&s.renamed);
+    names_free(&s.names);
     for (size_t i = 0; i < SYSTEM_OPENS; i++)
         DEMAND(sys.open[i].file == NULL);
     int64_t seconds = (sys.now - begun) / 1000;

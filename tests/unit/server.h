@@ -189,7 +189,8 @@ static bool
 can_open(const struct store *store, size_t i)
 {
     int file = store_open(store, name_at(store, i));
-    bool unchanged = file >= 0 && message_unchanged(store, &store->index.messages[i], file);
+    struct message m = store->index.messages[i];
+    bool unchanged = file >= 0 && message_unchanged(store, &m, file);
 
     if (file >= 0)
         close(file);
@@ -224,11 +225,12 @@ run_session(const struct settings *settings, const struct store *store, int sock
     s->store = store;
     s->peer = "peer";
     s->began = wire_clock();
+    s->deleted = calloc(store->index.count + 1, sizeof *s->deleted);
     wire_open(&s->wire, socket, socket);
     session_run(s);
     sigfillset(&signals);       /* which QUIT blocks */
     sigprocmask(SIG_UNBLOCK, &signals, NULL);
-    names_free(&s->renamed);
+    names_free(&s->names);
     free(s->deleted);
     free(s);
     return *store->stale;

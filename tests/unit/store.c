@@ -558,16 +558,27 @@ test_young_file(void)
     CHECK(nanoseconds(now) - store.index.messages[0].changed >= (TICK_MS - 1) * INT64_C(1000000));
     CHECK(can_open(&store, 0));
 
-    write_text("young", "text\n");
-    file = open("young", O_RDONLY);
-    CHECK(message_state(&m, file) && message_unsettled_ms(&m) > 0 &&
-          message_unsettled_ms(&m) <= TICK_MS);
-    clock_ahead = 1;
-    CHECK(message_unsettled_ms(&m) == 0);
-    clock_ahead = -3600;        /* a file from the future: nobody waits an hour for it */
-    CHECK(message_unsettled_ms(&m) == 0);
+    for (int i = 0; i < 3; i++) {
+        int64_t least = INT64_MAX;
+
+        for (int tries = 0; tries < 5; tries++) {
+            struct timespec before, after;
+
+            clock_ahead = 0;
+            write_text("young", "text\n");
+            file = open("young", O_RDONLY);
+            clock_ahead = i == 1 ? 1 : i == 2 ? -3600 : 0;      /* a file from the future */
+            clock_gettime(CLOCK_MONOTONIC, &before);
+            CHECK(message_state(&m, file));
+            wait_for_tick(m.changed);
+            clock_gettime(CLOCK_MONOTONIC, &after);
+            if (nanoseconds_between(&before, &after) < least)
+                least = nanoseconds_between(&before, &after);
+            close(file);
+        }
+        CHECK(i == 0 ? least >= TICK_MS * 500000 : least < TICK_MS * 500000);
+    }
     clock_ahead = 0;
-    close(file);
     free_store(&store);
 }
 
