@@ -39,7 +39,6 @@
 #include <getopt.h>
 #include <grp.h>
 #include <inttypes.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -1559,18 +1558,16 @@ do_user(struct session *s, const struct request *r)
     reply_ok(s, "send PASS");
 }
 
-/* Compares two texts in a time that does not depend on where they differ. */
+/* Compares a text with a secret in a time that does not depend on where they differ. */
 static bool
-same_secret(const char *a, const char *b)
+same_secret(const char *text, const char *secret)
 {
-    char x[SECRET_MAX + 1] = "", y[SECRET_MAX + 1] = "";
+    const size_t size = strlen(text) + 1, secret_size = strlen(secret) + 1;
     unsigned char difference = 0;
 
-    memcpy(x, a, strnlen(a, SECRET_MAX));
-    memcpy(y, b, strnlen(b, SECRET_MAX));
-    for (size_t i = 0; i < sizeof x; i++)
-        difference |= (unsigned char)(x[i] ^ y[i]);
-    return difference == 0 && strlen(a) <= SECRET_MAX;
+    for (size_t i = 0; i < size; i++)
+        difference |= (unsigned char)(text[i] ^ secret[i % secret_size]);
+    return difference == 0;
 }
 
 static void
@@ -2092,7 +2089,7 @@ union address {
     struct sockaddr_in6 v6;
 };
 
-enum { HOST_TEXT = INET6_ADDRSTRLEN + 12, PEER_TEXT = HOST_TEXT + 40 };
+enum { PEER_TEXT = 100 };
 
 /* A session in another process. */
 struct child {
@@ -2111,48 +2108,33 @@ struct server {
 };
 
 /*
- * Reads a numeric address, with a zone if it has one (fe80::1%eth0). Returns its size, or 0 if it
- * is none. (getaddrinfo() could, but brings code for finding names into a static program.)
+ * Reads a numeric address. Returns its size, or 0 if it is none. (getaddrinfo() could, but brings
+ * code for finding names into a static program.)
  */
 static socklen_t
 address_read(union address *address, const char *text, uint16_t port)
 {
-    const char *zone = strchr(text, '%');
-    char digits[INET6_ADDRSTRLEN];
-    uint64_t index = 0;
-
     memset(address, 0, sizeof *address);
     if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1) {
         address->v4.sin_family = AF_INET;
         address->v4.sin_port = htons(port);
         return sizeof address->v4;
     }
-    snprintf(digits, sizeof digits, "%.*s", (int)strcspn(text, "%"), text);
-    if (inet_pton(AF_INET6, digits, &address->v6.sin6_addr) != 1 ||
-        (zone != NULL && (index = if_nametoindex(zone + 1)) == 0 &&
-         !pop3_number(zone + 1, UINT32_MAX, &index)))
-        return 0;
     address->v6.sin6_family = AF_INET6;
     address->v6.sin6_port = htons(port);
-    address->v6.sin6_scope_id = (uint32_t)index;
-    return sizeof address->v6;
+    return inet_pton(AF_INET6, text, &address->v6.sin6_addr) == 1 ? sizeof address->v6 : 0;
 }
 
-/*
- * Writes a numeric address, with the number of its zone. Returns its port, or -1 if it is not an
- * Internet address.
- */
+/* Writes a numeric address. Returns its port, or -1 if it is not an Internet address. */
 static int
-address_text(const union address *address, char host[HOST_TEXT])
+address_text(const union address *address, char host[INET6_ADDRSTRLEN])
 {
     const bool v6 = address->any.sa_family == AF_INET6;
     const void *bytes = v6 ? (const void *)&address->v6.sin6_addr : &address->v4.sin_addr;
 
     if ((!v6 && address->any.sa_family != AF_INET) ||
-        inet_ntop(address->any.sa_family, bytes, host, HOST_TEXT) == NULL)
+        inet_ntop(address->any.sa_family, bytes, host, INET6_ADDRSTRLEN) == NULL)
         return -1;
-    if (v6 && address->v6.sin6_scope_id != 0)
-        snprintf(host + strlen(host), 12, "%%%" PRIu32, (uint32_t)address->v6.sin6_scope_id);
     return ntohs(v6 ? address->v6.sin6_port : address->v4.sin_port);
 }
 
@@ -2172,7 +2154,7 @@ static void
 peer_text(char text[PEER_TEXT], const union address *address, bool inetd)
 {
     const char *remote = inetd ? getenv("REMOTE_HOST") : NULL;
-    char host[HOST_TEXT];
+    char host[INET6_ADDRSTRLEN];
     int port = address_text(address, host);
 
     if (remote != NULL && (port < 0 || is_loopback(host)))
@@ -2190,14 +2172,8 @@ listen_on(const char *host, uint16_t port)
 {
     union address address;
     const socklen_t length = address_read(&address, host, port);
-    const int on = 1;
-    int fd;
+    const int on = 1, fd = socket(address.any.sa_family, SOCK_STREAM, 0);
 
-    if (length == 0) {
-        errno = EADDRNOTAVAIL;  /* its zone is gone */
-        return -1;
-    }
-    fd = socket(address.any.sa_family, SOCK_STREAM, 0);
     if (fd < 0)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -2212,70 +2188,63 @@ listen_on(const char *host, uint16_t port)
     return fd;
 }
 
-/*
- * Opens all listeners, with one_port on the port that the first one got. If nobody asked for an
- * address, a family that this machine lacks is skipped. Returns NULL, or with errno set the
- * address that failed.
- */
+/* Returns what can be done when listening fails. */
 static const char *
-listen_on_each(struct server *server, bool one_port)
+listen_hint(int error)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return "; another program (AirPlay, on macOS) or another -a uses it: try another port";
+    case EACCES:
+        return "; ports below 1024 are for root: try a higher one";
+    case EADDRNOTAVAIL:
+        return "; -a takes an address of this machine";
+    default:
+        return "";
+    }
+}
+
+/*
+ * Opens all listeners. With port 0 the kernel chooses one for the first address; if it is in use
+ * on another address, again, and at last one for each. If nobody asked for an address, a family
+ * that this machine lacks is skipped. Returns false on failure, which the log has.
+ */
+static bool
+listen_on_all(struct server *server)
 {
     static const char *const loopback[] = {"127.0.0.1", "::1"};
     const bool asked = server->settings->address_count > 0;
     const char *const *hosts = asked ? server->settings->addresses : loopback;
     uint16_t port = (uint16_t)server->settings->port;
+    int tries = 20;
 
     for (int i = 0; i < (asked ? server->settings->address_count : 2); i++) {
         union address address = {.any = {.sa_family = AF_UNSPEC}};
         socklen_t length = sizeof address;
-        char host[HOST_TEXT];
+        char host[INET6_ADDRSTRLEN];
         int fd = listen_on(hosts[i], port);
 
         if (fd < 0 && !asked && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
             continue;
-        if (fd < 0)
-            return hosts[i];
+        if (fd < 0 && errno == EADDRINUSE && server->settings->port == 0 && tries-- > 0) {
+            while (server->listener_count > 0)
+                close(server->listeners[--server->listener_count]);
+            port = 0;
+            i = -1;
+            continue;
+        }
+        if (fd < 0) {
+            log_line("cannot listen on %s port %" PRIu64 ": %s%s", hosts[i],
+                     server->settings->port, strerror(errno), listen_hint(errno));
+            return false;
+        }
         server->listeners[server->listener_count++] = fd;
-        if (one_port && getsockname(fd, &address.any, &length) == 0)
+        if (tries > 0 && getsockname(fd, &address.any, &length) == 0)
             port = (uint16_t)address_text(&address, host);
     }
-    return NULL;
-}
-
-/*
- * Opens all listeners. With port 0 the kernel chooses one for the first address; if it is in use
- * on another address, again, and at last one for each. Returns false on failure, which the log
- * has.
- */
-static bool
-listen_on_all(struct server *server)
-{
-    const uint64_t port = server->settings->port;
-    const char *failed = NULL;
-
-    for (int tries = 20; tries >= 0; tries--) {
-        failed = listen_on_each(server, tries > 0);
-        if (failed == NULL || errno != EADDRINUSE || port != 0)
-            break;
-        while (server->listener_count > 0)
-            close(server->listeners[--server->listener_count]);
-    }
-    if (failed != NULL) {
-        const char *hint = "";
-
-        if (errno == EADDRINUSE)
-            hint = "; another program (AirPlay, on macOS) or another -a uses it: try another port";
-        else if (errno == EACCES)
-            hint = "; ports below 1024 are for root: try a higher one";
-        else if (errno == EINVAL)
-            hint = "; a link-local address needs its interface, as in fe80::1%eth0";
-        else if (errno == EADDRNOTAVAIL)
-            hint = "; -a takes an address of this machine";
-        log_line("cannot listen on %s port %" PRIu64 ": %s%s", failed, port, strerror(errno), hint);
-    } else if (server->listener_count == 0) {
+    if (server->listener_count == 0)
         log_line("this machine has neither 127.0.0.1 nor ::1; give an address with -a");
-    }
-    return failed == NULL && server->listener_count > 0;
+    return server->listener_count > 0;
 }
 
 /* Prints where the server listens, and logs who can connect. */
@@ -2287,7 +2256,7 @@ report_listeners(const struct server *server)
     for (int i = 0; i < server->listener_count; i++) {
         union address address = {.any = {.sa_family = AF_UNSPEC}};
         socklen_t length = sizeof address;
-        char host[HOST_TEXT];
+        char host[INET6_ADDRSTRLEN];
         int port;
 
         if (getsockname(server->listeners[i], &address.any, &length) == 0 &&
@@ -2333,12 +2302,12 @@ reap(struct server *server)
  * takes at once, and reads what has come, for unread input at close() would discard the answer.
  */
 static void
-refuse(int connection, const char *peer, const char *reason, const char *answer)
+refuse(int connection, const char *peer, const char *answer, const char *detail)
 {
     char line[POP3_STATUS_MAX], unread[4096];
     int length = snprintf(line, sizeof line, "-ERR [SYS/TEMP] %s, try again later\r\n", answer);
 
-    log_line("%s: refused: %s", peer, reason);
+    log_line("%s: refused: %s (%s)", peer, answer, detail);
     if (send(connection, line, (size_t)length, MSG_DONTWAIT) > 0)
         shutdown(connection, SHUT_WR);
     for (int i = 0; i < 16 && recv(connection, unread, sizeof unread, MSG_DONTWAIT) > 0; i++)
@@ -2412,9 +2381,9 @@ accept_session(struct server *server, int listener)
     union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof address;
     const char *answer;
-    char peer[PEER_TEXT], reason[128];
+    char peer[PEER_TEXT];
     struct child *place;
-    pid_t pid = -1;
+    pid_t pid;
     int connection = accept(listener, &address.any, &length);
 
     if (connection < 0) {
@@ -2428,33 +2397,22 @@ accept_session(struct server *server, int listener)
     reap(server);
     place = find_place(server, peer, &answer);
     if (place == NULL) {
-        snprintf(reason, sizeof reason, "%s (%zu of %" PRIu64 " open, see -n)", answer,
-                 server->live, server->settings->sessions);
-        refuse(connection, peer, reason, answer);
-        return;
-    }
-    answer = "out of resources";
-    if (!store_refresh(&server->store)) {
-        snprintf(reason, sizeof reason, "cannot read the store: %s", strerror(errno));
-        answer = "the mail cannot be read";
-    } else if (!confine_prepare(&server->store)) {
-        snprintf(reason, sizeof reason, "cannot confine a session: %s", strerror(errno));
-    } else if ((pid = fork()) == 0) {
+        refuse(connection, peer, answer, "see -n");
+    } else if (!store_refresh(&server->store)) {
+        refuse(connection, peer, "the mail cannot be read", strerror(errno));
+    } else if (!confine_prepare(&server->store) || (pid = fork()) < 0) {
+        refuse(connection, peer, "out of resources", strerror(errno));
+    } else if (pid == 0) {
         for (int i = 0; i < server->listener_count; i++)
             close(server->listeners[i]);
         if (server->store.inotify >= 0)
             close(server->store.inotify);
         _exit(serve(server->settings, &server->store, peer, connection, connection));
-    } else if (pid < 0) {
-        snprintf(reason, sizeof reason, "cannot start a session: %s", strerror(errno));
+    } else {
+        place->pid = pid;
+        server->live++;
+        close(connection);
     }
-    if (pid < 0) {
-        refuse(connection, peer, reason, answer);
-        return;
-    }
-    place->pid = pid;
-    server->live++;
-    close(connection);
 }
 
 /*
@@ -2509,19 +2467,30 @@ static const char help[] =
     "  -h, --help     print this help\n"
     "  -V, --version  print the version\n";
 
-/* Reports an invalid command line and ends the program. */
-static _Noreturn void __attribute__((format(printf, 1, 2)))
-usage_error(const char *format, ...)
+/*
+ * Reports why the server cannot start and ends the program: with status 2 after an invalid
+ * command line, else with 1, and with -i the client gets an answer.
+ */
+static _Noreturn void __attribute__((format(printf, 3, 4)))
+fail(const struct settings *settings, int status, const char *format, ...)
 {
+    static const char answer[] = "-ERR [SYS/TEMP] the server cannot start, its log says why\r\n";
     char text[512];
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    log_line("%s; see %s --help", text, program);
-    exit(2);
+    if (status == 2)
+        log_line("%s; see %s --help", text, program);
+    else
+        log_line("%s", text);
+    if (status == 1 && settings->inetd && write(STDOUT_FILENO, answer, sizeof answer - 1) < 0)
+        log_line("cannot answer the client: %s", strerror(errno));
+    exit(status);
 }
+
+#define usage_error(...) fail(NULL, 2, __VA_ARGS__)
 
 /* Reads the number of an option, from min to max, or ends the program. */
 static uint64_t
@@ -2674,13 +2643,18 @@ catch_signals(bool inetd)
 #endif
 }
 
-/* Opens something without content: where there is no /dev/null, the root directory. */
-static int
-open_nothing(void)
+/* Puts something without content in a descriptor's place: where there is no /dev/null, "/". */
+static void
+replace_descriptor(int fd)
 {
-    int fd = open("/dev/null", O_RDONLY);
+    int nothing = open("/dev/null", O_RDONLY);
 
-    return fd >= 0 ? fd : open("/", O_RDONLY);
+    if (nothing < 0)
+        nothing = open("/", O_RDONLY);
+    if (nothing >= 0 && nothing != fd) {
+        dup2(nothing, fd);
+        close(nothing);
+    }
 }
 
 /*
@@ -2690,75 +2664,29 @@ open_nothing(void)
 static void
 prepare_descriptors(void)
 {
-    int fd;
-
-    do
-        fd = open_nothing();
-    while (fd >= 0 && fd <= STDERR_FILENO);
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            replace_descriptor(fd);
 #if defined HAS_INOTIFY && defined SYS_close_range
     if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
         return;
 #endif
-    for (fd = STDERR_FILENO + 1; fd < 1024; fd++)
+    for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
         close(fd);
 }
 
-/*
- * Replaces a standard descriptor, so that no session has what the starter of the server had
- * there.
- */
-static void
-replace_standard_file(int fd)
-{
-    int nothing = open_nothing();
-
-    if (nothing >= 0) {
-        dup2(nothing, fd);
-        close(nothing);
-    }
-}
-
-/* Returns true if standard error is the connection of inetd: an Internet socket. */
+/* Returns true if standard error is the connection: an Internet socket or, with -i, stdout. */
 static bool
-stderr_is_connection(void)
+stderr_is_connection(bool inetd)
 {
     union address peer = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof peer;
-
-    return getpeername(STDERR_FILENO, &peer.any, &length) == 0 && peer.any.sa_family != AF_UNIX;
-}
-
-/* Returns true if standard error is the file that standard output is. */
-static bool
-stderr_is_stdout(void)
-{
     struct stat out, err;
 
-    return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
+    if (getpeername(STDERR_FILENO, &peer.any, &length) == 0 && peer.any.sa_family != AF_UNIX)
+        return true;
+    return inetd && fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
            out.st_dev == err.st_dev && out.st_ino == err.st_ino && out.st_ino != 0;
-}
-
-/* Reports why the server cannot start; with -i to the client too. Returns the exit status. */
-static int __attribute__((format(printf, 2, 3)))
-start_error(const struct settings *settings, const char *format, ...)
-{
-    static const char answer[] = "-ERR [SYS/TEMP] the server cannot start, its log says why\r\n";
-    char text[512];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    log_line("%s", text);
-    if (settings->inetd && write(STDOUT_FILENO, answer, sizeof answer - 1) < 0)
-        log_line("cannot answer the client: %s", strerror(errno));
-    return 1;
-}
-
-static const char *
-name_of_program(const char *path)
-{
-    return path != NULL && *base_name(path) != '\0' ? base_name(path) : "server";
 }
 
 int
@@ -2778,18 +2706,18 @@ main(int argc, char **argv)
     const char *reason;
 
     prepare_descriptors();
-    program = name_of_program(argc > 0 ? argv[0] : NULL);
-    if (stderr_is_connection())
-        replace_standard_file(STDERR_FILENO);
+    if (argc > 0 && *base_name(argv[0]) != '\0')
+        program = base_name(argv[0]);
+    if (stderr_is_connection(false))
+        replace_descriptor(STDERR_FILENO);
     read_options(&settings, argc, argv);
     catch_signals(settings.inetd);
     if (settings.inetd && closed)
-        return start_error(&settings, "-i needs standard input and output, and one is closed");
-    if (settings.inetd && stderr_is_stdout())
-        replace_standard_file(STDERR_FILENO);
-
+        fail(&settings, 1, "-i needs standard input and output, and one is closed");
+    if (stderr_is_connection(settings.inetd))
+        replace_descriptor(STDERR_FILENO);
     if (settings.passfile != NULL && (reason = read_passfile(&settings)) != NULL)
-        return start_error(&settings, "%s: %s; -p names the file with name:password",
+        fail(&settings, 1, "%s: %s; -p names the file with name:password",
                            settings.passfile, reason);
     if (!settings.inetd && !listen_on_all(&server))
         return 1;
@@ -2797,16 +2725,16 @@ main(int argc, char **argv)
     store->stale = mmap(NULL, sizeof *store->stale, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON,
                         -1, 0);
     if (!become_owner(store->path))
-        return start_error(&settings, "cannot become the owner of %s: %s", store->path,
+        fail(&settings, 1, "cannot become the owner of %s: %s", store->path,
                            strerror(errno));
     server.children = calloc((size_t)settings.sessions, sizeof *server.children);
     if (server.children == NULL || store->stale == MAP_FAILED)
-        return start_error(&settings, "out of memory for %" PRIu64 " sessions; see -n",
+        fail(&settings, 1, "out of memory for %" PRIu64 " sessions; see -n",
                            settings.sessions);
     if (!store_refresh(store)) {
         if (stop_asked)
             return 0;
-        return start_error(&settings, "cannot read %s: %s; -d names the directory with the mail",
+        fail(&settings, 1, "cannot read %s: %s; -d names the directory with the mail",
                            store->path, strerror(errno));
     }
     log_line("%s: %zu message%s, %" PRIu64 " octets%s", store->path, store->index.count,
@@ -2817,7 +2745,7 @@ main(int argc, char **argv)
     log_start();
     confine_calls();
     if (!confine_prepare(store))
-        return start_error(&settings, "cannot confine sessions: %s", strerror(errno));
+        fail(&settings, 1, "cannot confine sessions: %s", strerror(errno));
     if (geteuid() == 0)
         log_line("warning: the store belongs to root, so root serves it; chown -R it to a user");
     if (settings.inetd) {
@@ -2826,8 +2754,8 @@ main(int argc, char **argv)
         return serve(&settings, store, peer, STDIN_FILENO, STDOUT_FILENO);
     }
     report_listeners(&server);
-    replace_standard_file(STDIN_FILENO);
-    replace_standard_file(STDOUT_FILENO);
+    replace_descriptor(STDIN_FILENO);
+    replace_descriptor(STDOUT_FILENO);
     serve_connections(&server);
     return 0;
 }
