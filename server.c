@@ -58,16 +58,14 @@
 #include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
-#if defined __has_include
+#if defined __has_include && defined SYS_landlock_restrict_self
 #if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
+#define HAS_LANDLOCK 1
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
-#ifdef SYS_landlock_restrict_self
-#define HAS_LANDLOCK 1
-#endif
 #endif
 #endif
 #endif
@@ -82,10 +80,10 @@
 #endif
 
 /* The list of allowed system calls is right for these machines, which name their calls alike. */
-#if defined HAS_LANDLOCK && !defined SANITIZED
-#if defined __x86_64__ && !defined __ILP32__
+#if defined HAS_LANDLOCK && !defined SANITIZED && !defined __ILP32__
+#if defined __x86_64__
 #define SECCOMP_ARCH AUDIT_ARCH_X86_64
-#elif defined __aarch64__ && defined __AARCH64EL__ && !defined __ILP32__
+#elif defined __aarch64__ && defined __AARCH64EL__
 #define SECCOMP_ARCH AUDIT_ARCH_AARCH64
 #endif
 #endif
@@ -106,7 +104,6 @@ enum {
     TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
     BLOCK = 120 * 1024,         /* bytes of a file read at once */
     FLUSH_SIZE = 64 * 1024,     /* pending octets that are sent before the next command */
-    NAMES_LOGGED = 20,          /* names per scan that the log mentions one by one */
     SESSION_MEMORY = 64 * 1024 * 1024,  /* bytes of address space for a session, */
     SESSION_MEMORY_EACH = 512   /* and for each message */
 };
@@ -179,9 +176,8 @@ struct store {
     int folder_count;
     int inotify;                /* reports every change, or -1 */
     int ruleset;                /* Landlock's rules for this directory, or -1 */
-    bool scanned;               /* the first scan is over */
     bool *stale;                /* the next refresh reads everything; shared with the sessions */
-    struct index index;
+    struct index index;         /* without memory before the first scan is over */
 };
 
 struct session {
@@ -408,30 +404,30 @@ same_unflagged(const char *a, const char *b)
     return unflagged_length(y) == length && memcmp(x, y, length) == 0;
 }
 
-/* Returns the number of digits, or of zeros only, at the start of a text. */
+/* Returns the number of digits at the start of a text. */
 static size_t
-digits(const char *p, const char *end, bool zeros)
+digits(const char *text)
 {
-    const char *start = p;
+    size_t count = 0;
 
-    while (p < end && *p >= '0' && *p <= (zeros ? '0' : '9'))
-        p++;
-    return (size_t)(p - start);
+    while (text[count] >= '0' && text[count] <= '9')
+        count++;
+    return count;
 }
 
 /*
- * Compares two texts, runs of digits as numbers, the rest byte by byte. Returns less than, equal
- * to or more than 0. Numbers of the same value are equal here, whatever their leading zeros.
+ * Compares two texts, runs of digits as numbers, the rest byte by byte. No digit is at the ends.
+ * Returns less than, equal to or more than 0; 0 also if the numbers differ in leading zeros.
  */
 static int
 natural_compare(const char *a, const char *a_end, const char *b, const char *b_end)
 {
     while (a < a_end && b < b_end) {
-        if (digits(a, a_end, false) > 0 && digits(b, b_end, false) > 0) {
-            a += digits(a, a_end, true);
-            b += digits(b, b_end, true);
+        if (digits(a) > 0 && digits(b) > 0) {
+            a += strspn(a, "0");
+            b += strspn(b, "0");
 
-            size_t x = digits(a, a_end, false), y = digits(b, b_end, false);
+            size_t x = digits(a), y = digits(b);
             int order = x != y ? (x > y) - (x < y) : memcmp(a, b, x);
             if (order != 0)
                 return order;
@@ -610,22 +606,6 @@ read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
     return (ssize_t)done;
 }
 
-/* What a scan of the store has told the log. */
-struct scan {
-    const struct store *store;
-    size_t named;               /* number of names; the log gets NAMES_LOGGED of them */
-    bool linked;                /* a file that changed has another name, perhaps in the store */
-};
-
-static void
-log_name(struct scan *scan, const char *name, const char *verdict, const char *reason)
-{
-    if (++scan->named <= NAMES_LOGGED)
-        log_line("%s: %s: %s%s", scan->store->path, name, verdict, reason);
-    else if (scan->named == NAMES_LOGGED + 1)
-        log_line("%s: and more like this", scan->store->path);
-}
-
 /*
  * Returns true if an mbox's next message starts in this block. One that starts on the border of
  * two blocks is not seen.
@@ -648,10 +628,10 @@ has_separator(const unsigned char *block, size_t length)
  * Measures an open file, whose state is in *m: its size in octets by the rules of pop3_stuff, and
  * its unique-id, in one pass. If it changes meanwhile it becomes UNSETTLED. Returns false with
  * errno set: ERANGE if it ends before its size, ESTALE if it is not a regular file, EINTR if a
- * signal says stop. scan is NULL in a session.
+ * signal says stop.
  */
 static bool
-message_measure(struct message *m, const char *name, int file, struct scan *scan)
+message_measure(const struct store *store, struct message *m, const char *name, int file)
 {
     static unsigned char block[BLOCK];
     unsigned char last = '\n';
@@ -677,10 +657,10 @@ message_measure(struct message *m, const char *name, int file, struct scan *scan
         if (count == 0)
             break;
         if (offset == 0)
-            mbox = scan != NULL && !scan->store->scanned && count > 5 &&
-                   memcmp(block, "From ", 5) == 0;
+            mbox = store->index.memory == NULL && count > 5 && memcmp(block, "From ", 5) == 0;
         if (mbox && has_separator(block, (size_t)count)) {
-            log_name(scan, name, "warning: ", "an mbox of several messages, served as one");
+            log_line("%s: %s: warning: an mbox of several messages, served as one", store->path,
+                     name);
             mbox = false;
         }
         hash_add(&hash, block, (size_t)count);
@@ -735,14 +715,15 @@ store_open(const struct store *store, const char *name)
  * error.
  */
 static const char *
-store_look(struct scan *scan, const char *name, const struct message *known, struct message *found)
+store_look(const struct store *store, const char *name, const struct message *known,
+           struct message *found)
 {
     struct stat status;
     bool measured;
     int file;
 
     errno = 0;
-    if (fstatat(scan->store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+    if (fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return strerror(errno);
     if (!S_ISREG(status.st_mode))
         return S_ISDIR(status.st_mode) ? "a directory" :
@@ -752,11 +733,12 @@ store_look(struct scan *scan, const char *name, const struct message *known, str
         *found = *known;
         return NULL;
     }
-    scan->linked = scan->linked || status.st_nlink > 1;
-    file = store_open(scan->store, name);
+    if (status.st_nlink > 1)
+        *store->stale = true;   /* it changed under its other name as well */
+    file = store_open(store, name);
     if (file < 0)
         return strerror(errno);
-    measured = message_measure(found, name, file, scan);
+    measured = message_measure(store, found, name, file);
     close_quietly(file);
     return measured ? NULL : errno == ERANGE ? "shorter than its size" : strerror(errno);
 }
@@ -865,7 +847,6 @@ static bool
 store_merge(struct store *store, struct names *names, bool whole)
 {
     const struct index *old = &store->index;
-    struct scan scan = {.store = store};
     struct index new = {.memory = NULL};
     size_t next = 0;            /* in the old index */
 
@@ -887,7 +868,7 @@ store_merge(struct store *store, struct names *names, bool whole)
         next += known != NULL;
         errno = EINTR;
         if (!stop_asked)
-            reason = store_look(&scan, name, known, &found);
+            reason = store_look(store, name, known, &found);
         if (reason == NULL) {
             index_add(&new, &found, name);
         } else if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
@@ -900,11 +881,10 @@ store_merge(struct store *store, struct names *names, bool whole)
             const bool damaged = errno != 0 && errno != EACCES && errno != EPERM && errno != ERANGE;
 
             *store->stale = *store->stale || damaged;
-            if (damaged || !store->scanned || !whole)
-                log_name(&scan, name, "skipped, ", reason);
+            if (damaged || old->memory == NULL || !whole)
+                log_line("%s: %s: skipped, %s", store->path, name, reason);
         }
     }
-    *store->stale = *store->stale || (scan.linked && !whole);
     index_finish(&new);
     index_free(&store->index);
     store->index = new;
@@ -1110,9 +1090,7 @@ store_refresh(struct store *store)
     if (whole)
         malloc_trim(0);         /* a fork would copy what is left of the heap */
 #endif
-    if (done)
-        store->scanned = true;
-    else
+    if (!done)
         store_close(store);     /* what was reported is lost: read everything the next time */
     errno = error;
     return done && *store->stale && !whole ? store_refresh(store) : done;
@@ -1132,7 +1110,7 @@ message_unchanged(const struct store *store, struct message *m, int file)
         if (message_same(&now, m))
             return true;
         if (now.inode == m->inode && now.size == m->size && m->changed != UNSETTLED &&
-            message_measure(&now, store->index.names + m->name, file, NULL) &&
+            message_measure(store, &now, store->index.names + m->name, file) &&
             now.changed != UNSETTLED && now.octets == m->octets &&
             memcmp(now.id, m->id, sizeof m->id) == 0) {
             *m = now;
@@ -1242,18 +1220,17 @@ message_open(struct session *s, struct open_message *o, const char *name, bool r
     return false;
 }
 
-/* Returns when a folder of the store last changed, or UNSETTLED on failure. */
+/* Returns when a folder of the store last changed. */
 static int64_t
 folders_changed(const struct store *store)
 {
-    int64_t last = UNSETTLED;
+    int64_t last = 0;
 
     for (int i = 0; i < store->folder_count; i++) {
         struct stat status;
 
-        if (fstat(store->folders[i].fd, &status) != 0)
-            return UNSETTLED;
-        last = STAT_TIME(&status, c) > last ? STAT_TIME(&status, c) : last;
+        if (fstat(store->folders[i].fd, &status) == 0 && STAT_TIME(&status, c) > last)
+            last = STAT_TIME(&status, c);
     }
     return last;
 }
@@ -1273,7 +1250,7 @@ session_scan(struct session *s)
 
         names_free(&s->names);
         wait_for_tick(before);
-        if (before == UNSETTLED || !store_names(s->store, &s->names))
+        if (!store_names(s->store, &s->names))
             return false;
         if (folders_changed(s->store) == before) {
             names_sort(&s->names, names_by_inode);

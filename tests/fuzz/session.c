@@ -61,7 +61,6 @@ static struct store store = {.path = "store",
                              .directory = SYSTEM_DIRECTORY,
                              .inotify = -1,
                              .ruleset = -1,
-                             .scanned = true,
                              .stale = &stale,
                              .folders = {{.name = "", .fd = SYSTEM_DIRECTORY}},
                              .folder_count = 1};

@@ -167,7 +167,6 @@ new_store(void)
                           .directory = -1,
                           .inotify = -1,
                           .ruleset = -1,
-                          .scanned = true,
                           .stale = own};
 }
 

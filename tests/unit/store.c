@@ -226,7 +226,9 @@ sent_octets(const unsigned char *text, size_t length)
 static bool
 measure(struct message *m, const char *name, int file)
 {
-    return message_state(m, file) && message_measure(m, name, file, NULL);
+    static const struct store none = {.path = "store"};
+
+    return message_state(m, file) && message_measure(&none, m, name, file);
 }
 
 static bool
