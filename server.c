@@ -111,7 +111,7 @@ enum {
 struct settings {
     uint64_t port;              /* 0: the kernel chooses */
     const char *addresses[ADDRESSES];
-    int address_count;          /* 0: 127.0.0.1 and ::1 */
+    int address_count;          /* 0: two that are the default */
     const char *directory;
     bool inetd;                 /* -i */
     bool verbose;               /* -v */
@@ -133,14 +133,12 @@ static volatile sig_atomic_t stop_asked;
 /* One message: which file it is, in which state it was, and what was found in it. */
 struct message {
     uint64_t inode, size;
-    int64_t modified, changed;  /* nanoseconds since 1970; changed is UNSETTLED or a file's ctime */
+    int64_t modified, changed;  /* mtime and ctime in nanoseconds since 1970 */
     uint64_t octets;            /* what RETR sends, before byte-stuffing */
     unsigned char id[16];       /* hash of name and content */
     uint32_t name;              /* offset in the names of the index */
     uint32_t duplicate;         /* number of messages before it with the same id */
 };
-
-#define UNSETTLED INT64_MIN     /* the file changed while it was measured: it matches no state */
 
 /*
  * All messages, in order. An index is never changed: a fork shares it, and that is a session's
@@ -281,10 +279,7 @@ log_start(void)
         snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)log.st_dev, (uintmax_t)log.st_ino);
     log_times = stream == NULL || strcmp(stream, own) != 0;
     if (isatty(STDERR_FILENO) && ttyname(STDERR_FILENO) != NULL) {
-        /*
-         * Opened again, not to block when nobody reads: the flag of the present one is others'
-         * too.
-         */
+        /* Opened again, not to block when nobody reads: others share the present one's flags. */
         int fd = open(ttyname(STDERR_FILENO), O_WRONLY | O_NONBLOCK | O_NOCTTY);
 
         if (fd >= 0) {
@@ -547,7 +542,7 @@ static bool
 message_same(const struct message *a, const struct message *b)
 {
     return a->inode == b->inode && a->size == b->size && a->modified == b->modified &&
-           a->changed == b->changed && a->changed != UNSETTLED;
+           a->changed == b->changed;
 }
 
 /* Waits for so many milliseconds. */
@@ -626,9 +621,8 @@ has_separator(const unsigned char *block, size_t length)
 
 /*
  * Measures an open file, whose state is in *m: its size in octets by the rules of pop3_stuff, and
- * its unique-id, in one pass. If it changes meanwhile it becomes UNSETTLED. Returns false with
- * errno set: ERANGE if it ends before its size, ESTALE if it is not a regular file, EINTR if a
- * signal says stop.
+ * its unique-id, in one pass. Returns false with errno set: EAGAIN if it changes meanwhile, ERANGE
+ * if it ends before its size, ESTALE if it is not a regular file, EINTR if a signal says stop.
  */
 static bool
 message_measure(const struct store *store, struct message *m, const char *name, int file)
@@ -673,13 +667,8 @@ message_measure(const struct store *store, struct message *m, const char *name, 
     m->octets = offset + bare + (last != '\n' ? 2 : 0);
     if (!message_state(&after, file))
         return false;
-    if (!message_same(&after, m)) {
-        m->changed = UNSETTLED;
-    } else if (offset < m->size) {
-        errno = ERANGE;
-        return false;
-    }
-    return true;
+    errno = message_same(&after, m) ? ERANGE : EAGAIN;
+    return errno == ERANGE && offset == m->size;
 }
 
 /* Closes a descriptor and keeps errno. */
@@ -740,7 +729,8 @@ store_look(const struct store *store, const char *name, const struct message *kn
         return strerror(errno);
     measured = message_measure(store, found, name, file);
     close_quietly(file);
-    return measured ? NULL : errno == ERANGE ? "shorter than its size" : strerror(errno);
+    return measured ? NULL : errno == ERANGE ? "shorter than its size" :
+           errno == EAGAIN ? "being written" : strerror(errno);
 }
 
 static void
@@ -1109,10 +1099,9 @@ message_unchanged(const struct store *store, struct message *m, int file)
     if (message_state(&now, file)) {
         if (message_same(&now, m))
             return true;
-        if (now.inode == m->inode && now.size == m->size && m->changed != UNSETTLED &&
+        if (now.inode == m->inode && now.size == m->size &&
             message_measure(store, &now, store->index.names + m->name, file) &&
-            now.changed != UNSETTLED && now.octets == m->octets &&
-            memcmp(now.id, m->id, sizeof m->id) == 0) {
+            now.octets == m->octets && memcmp(now.id, m->id, sizeof m->id) == 0) {
             *m = now;
             return true;
         }
@@ -1636,8 +1625,7 @@ do_quit(struct session *s, const struct request *r)
 {
     const size_t count = s->store->index.count;
     size_t failed;
-    bool synced = true;
-    int error = 0;
+    int error = 0;              /* of syncing */
     sigset_t signals;
 
     (void)r;
@@ -1652,7 +1640,6 @@ do_quit(struct session *s, const struct request *r)
     failed = remove_marked(s);
     for (int i = 0; i < s->store->folder_count && s->removed > 0; i++)
         if (!folder_sync(&s->store->folders[i])) {
-            synced = false;
             error = errno;
             log_line("%s: the removals may not be on disk: %s", s->peer, strerror(error));
         }
@@ -1660,7 +1647,7 @@ do_quit(struct session *s, const struct request *r)
     if (failed > 0)
         reply_err(s, "%zu marked message%s not removed (changed or not removable), %zu removed, "
                   "%zu left", failed, plural(failed), s->removed, count - s->removed);
-    else if (!synced)
+    else if (error != 0)
         reply_err(s, "%zu message%s removed, but perhaps not on disk: %s", s->removed,
                   plural(s->removed), strerror(error));
     else
@@ -1731,26 +1718,25 @@ parse_arguments(struct session *s, const struct pop3_request *typed, struct requ
 
 /* Answers one command line of that length, without its end. */
 static void
-dispatch(struct session *s, char *line, size_t length)
+dispatch(struct session *s, const char *line, size_t length)
 {
-    const bool nul = strlen(line) != length, http = is_http(line);
     const int mistakes = s->mistakes;
-    char text[POP3_COMMAND_MAX];
+    char words[POP3_COMMAND_MAX];
 
-    snprintf(text, sizeof text, "%.254s", line);
+    snprintf(words, sizeof words, "%.254s", line);
 
-    struct pop3_request typed = pop3_parse(line);
+    struct pop3_request typed = pop3_parse(words);
     const unsigned where = typed.verb < POP3_VERBS ? pop3_commands[typed.verb].where : ANYWHERE;
     const bool login = where == IN_AUTH, login_needed = s->settings->passfile != NULL;
     struct request request;
 
     if (s->settings->verbose)   /* an unknown command may be another kind of login */
         log_line("%s: > %s", s->peer, typed.verb == POP3_PASS ? "PASS ***" :
-                 typed.verb == POP3_VERBS && (s->state == IN_AUTH || strpbrk(text, "Aa") == text) ?
-                 "***" : text);
-    if (http && typed.verb == POP3_VERBS) {
+                 typed.verb == POP3_VERBS && (s->state == IN_AUTH || strpbrk(line, "Aa") == line) ?
+                 "***" : line);
+    if (typed.verb == POP3_VERBS && is_http(line))
         end_stranger(s, "HTTP", "error (HTTP, perhaps from a browser)");
-    } else if (nul)
+    else if (strlen(line) != length)
         reply_mistake(s, "NUL in the command");
     else if (typed.word[0] == '\0')
         reply_mistake(s, "empty command");
@@ -1772,20 +1758,10 @@ dispatch(struct session *s, char *line, size_t length)
 static const char *
 wire_reason(int error, char text[100])
 {
-    switch (error) {
-    case WIRE_CLOSED:
-    case ECONNRESET:
-        return "disconnected";
-    case ETIMEDOUT:
-        return "idle";
-    case EINTR:
-        return "server stopped";
-    case EBADMSG:
-        return "error (message changed or unreadable)";
-    default:
-        snprintf(text, 100, "error (%s)", strerror(error));
-        return text;
-    }
+    snprintf(text, 100, "error (%s)",
+             error == EBADMSG ? "message changed or unreadable" : strerror(error));
+    return error == WIRE_CLOSED || error == ECONNRESET ? "disconnected" :
+           error == ETIMEDOUT ? "idle" : error == EINTR ? "server stopped" : text;
 }
 
 /*
@@ -1826,20 +1802,17 @@ session_run(struct session *s)
         char *line;
         size_t length;
 
-        if (wire_stopped(w, wire_clock()))
+        enum wire_line got;
+
+        if (stop_asked)
             wire_fail(w, EINTR);
-        switch (wire_line(w, POP3_COMMAND_MAX, &line, &length)) {
-        case WIRE_LINE:
+        got = wire_line(w, POP3_COMMAND_MAX, &line, &length);
+        if (got == WIRE_LINE)
             dispatch(s, line, length);
-            if (w->out_end >= FLUSH_SIZE)
-                wire_flush(w);  /* the client has something to do meanwhile */
-            break;
-        case WIRE_LINE_TOO_LONG:
+        else if (got == WIRE_LINE_TOO_LONG)
             reply_mistake(s, "line too long; a command has at most %d octets", POP3_COMMAND_MAX);
-            break;
-        case WIRE_NO_LINE:
-            break;
-        }
+        if (w->out_end >= FLUSH_SIZE)
+            wire_flush(w);      /* the client has something to do meanwhile */
     }
     answered = wire_flush(w);
     if (answered)
@@ -2189,9 +2162,8 @@ listen_hint(int error)
 static bool
 listen_on_all(struct server *server)
 {
-    static const char *const loopback[] = {"127.0.0.1", "::1"};
+    const char *const *hosts = server->settings->addresses;
     const bool asked = server->settings->address_count > 0;
-    const char *const *hosts = asked ? server->settings->addresses : loopback;
     uint16_t port = (uint16_t)server->settings->port;
     int tries = 20;
 
@@ -2670,7 +2642,8 @@ int
 main(int argc, char **argv)
 {
     static struct settings settings = {
-        .directory = "mail", .sessions = SESSIONS, .idle_seconds = IDLE_SECONDS
+        .addresses = {"127.0.0.1", "::1"}, .directory = "mail", .sessions = SESSIONS,
+        .idle_seconds = IDLE_SECONDS
     };
     static struct server server = {
         .settings = &settings, .store = {.directory = -1, .inotify = -1, .ruleset = -1}

@@ -99,11 +99,17 @@ static bool no_watch = true;
 
 static int reads;               /* number of calls */
 static int read_limit;          /* bytes that one call returns at most; 0: no limit */
+static const char *write_at_read;       /* a file that every call appends to, or NULL */
 
 ssize_t
 unit_pread(int file, void *block, size_t length, off_t offset)
 {
     reads++;
+    if (write_at_read != NULL) {
+        int written = open(write_at_read, O_WRONLY | O_APPEND);
+
+        CHECK(write(written, "more\n", 5) == 5 && close(written) == 0);
+    }
     return pread(file, block,
                  read_limit > 0 && length > (size_t)read_limit ? (size_t)read_limit : length,
                  offset);
