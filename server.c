@@ -145,12 +145,11 @@ struct message {
  * snapshot. When the store changes, the parent makes a new one.
  */
 struct index {
-    const struct message *messages;
-    const char *names;          /* relative to the store's directory, each with a NUL */
+    struct message *messages;   /* NULL before the first scan is over */
+    char *names;                /* behind them: relative to the store, each with a NUL */
     size_t count, names_size;
     uint64_t octets;            /* sum */
-    void *memory;               /* holds both */
-    size_t memory_size;
+    size_t memory_size;         /* of both */
 };
 
 /* A growing list of file names, relative to the store's directory. */
@@ -175,7 +174,7 @@ struct store {
     int inotify;                /* reports every change, or -1 */
     int ruleset;                /* Landlock's rules for this directory, or -1 */
     bool *stale;                /* the next refresh reads everything; shared with the sessions */
-    struct index index;         /* without memory before the first scan is over */
+    struct index index;
 };
 
 struct session {
@@ -264,10 +263,7 @@ log_line(const char *format, ...)
     errno = error;
 }
 
-/*
- * Decides whether log lines get a time. systemd adds one itself: then JOURNAL_STREAM names device
- * and inode of standard error.
- */
+/* Log lines get a time unless systemd adds one: then JOURNAL_STREAM names standard error. */
 static void
 log_start(void)
 {
@@ -581,10 +577,7 @@ wait_for_tick(int64_t changed)
         pause_ms(TICK_MS - age);
 }
 
-/*
- * Reads what is left of a file at an offset, up to a block. Returns the number of bytes, fewer at
- * the end of the file, or -1 with errno set.
- */
+/* Reads a block of a file. Returns the number of bytes, fewer at its end, or -1 with errno set. */
 static ssize_t
 read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
 {
@@ -601,10 +594,7 @@ read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
     return (ssize_t)done;
 }
 
-/*
- * Returns true if an mbox's next message starts in this block. One that starts on the border of
- * two blocks is not seen.
- */
+/* Returns true if an mbox's next message starts in this block, and not on its border. */
 static bool
 has_separator(const unsigned char *block, size_t length)
 {
@@ -651,7 +641,7 @@ message_measure(const struct store *store, struct message *m, const char *name, 
         if (count == 0)
             break;
         if (offset == 0)
-            mbox = store->index.memory == NULL && count > 5 && memcmp(block, "From ", 5) == 0;
+            mbox = store->index.messages == NULL && count > 5 && memcmp(block, "From ", 5) == 0;
         if (mbox && has_separator(block, (size_t)count)) {
             log_line("%s: %s: warning: an mbox of several messages, served as one", store->path,
                      name);
@@ -736,23 +726,23 @@ store_look(const struct store *store, const char *name, const struct message *kn
 static void
 index_free(struct index *x)
 {
-    if (x->memory != NULL)
-        munmap(x->memory, x->memory_size);
-    *x = (struct index){.memory = NULL};
+    if (x->messages != NULL)
+        munmap(x->messages, x->memory_size);
+    *x = (struct index){.messages = NULL};
 }
 
 /* Starts an index with room for so many messages and bytes of names. Returns false on failure. */
 static bool
 index_start(struct index *x, size_t count, size_t names_size)
 {
-    x->memory_size = count * sizeof(struct message) + names_size + 1;
-    x->memory = mmap(NULL, x->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-    if (x->memory == MAP_FAILED) {
-        x->memory = NULL;
+    void *memory;
+
+    x->memory_size = count * sizeof *x->messages + names_size + 1;
+    memory = mmap(NULL, x->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    if (memory == MAP_FAILED)
         return false;
-    }
-    x->messages = x->memory;
-    x->names = (const char *)x->memory + count * sizeof(struct message);
+    x->messages = memory;
+    x->names = (char *)(x->messages + count);
     return true;
 }
 
@@ -761,7 +751,7 @@ static void
 index_add(struct index *x, const struct message *message, const char *name)
 {
     const size_t size = strlen(name) + 1;
-    struct message *m = (struct message *)x->memory + x->count;
+    struct message *m = &x->messages[x->count];
 
     *m = *message;
     m->name = (uint32_t)x->names_size;
@@ -774,7 +764,7 @@ index_add(struct index *x, const struct message *message, const char *name)
             break;
         }
     }
-    memcpy((char *)(uintptr_t)x->names + x->names_size, name, size);
+    memcpy(x->names + x->names_size, name, size);
     x->names_size += size;
     x->count++;
     x->octets += m->octets;
@@ -793,8 +783,8 @@ index_finish(struct index *x)
 
     if (file < 0)
         return;
-    if (write(file, x->memory, x->memory_size) == (ssize_t)x->memory_size)
-        (void)mmap(x->memory, x->memory_size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
+    if (write(file, x->messages, x->memory_size) == (ssize_t)x->memory_size)
+        (void)mmap(x->messages, x->memory_size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
     close(file);
 #else
     (void)x;
@@ -837,7 +827,7 @@ static bool
 store_merge(struct store *store, struct names *names, bool whole)
 {
     const struct index *old = &store->index;
-    struct index new = {.memory = NULL};
+    struct index new = {.count = 0};
     size_t next = 0;            /* in the old index */
 
     names_sort(names, names_by_name);
@@ -871,7 +861,7 @@ store_merge(struct store *store, struct names *names, bool whole)
             const bool damaged = errno != 0 && errno != EACCES && errno != EPERM && errno != ERANGE;
 
             *store->stale = *store->stale || damaged;
-            if (damaged || old->memory == NULL || !whole)
+            if (damaged || old->messages == NULL || !whole)
                 log_line("%s: %s: skipped, %s", store->path, name, reason);
         }
     }
@@ -1326,7 +1316,7 @@ struct top {
     uint64_t lines;             /* of the body, still to come */
     bool in_body;
     size_t length;              /* of the line so far */
-    bool full;                  /* the line is not empty */
+    unsigned char last;         /* its last byte */
 };
 
 /* Returns how many bytes of this block belong to TOP's answer. Fewer than all: it ends there. */
@@ -1339,15 +1329,14 @@ top_part(struct top *t, const unsigned char *block, size_t length)
         const unsigned char *lf = memchr(at, '\n', (size_t)(end - at));
         size_t part = (size_t)((lf != NULL ? lf : end) - at);
 
-        t->full = t->full || part > 1 || (part == 1 && (*at != '\r' || t->length > 0));
         t->length += part;
+        t->last = part > 0 ? at[part - 1] : t->last;
         if (lf == NULL)
             return length;
         if (t->in_body)
             t->lines--;
         else
-            t->in_body = !t->full;
-        t->full = false;
+            t->in_body = t->length == 0 || (t->length == 1 && t->last == '\r');
         t->length = 0;
         at = lf + 1;
     }
@@ -1405,10 +1394,7 @@ do_stat(struct session *s, const struct request *r)
     reply_ok(s, "%zu %" PRIu64, x->count - s->marked, x->octets - s->marked_octets);
 }
 
-/*
- * Writes what LIST or UIDL says of a message to a text with room for 64 bytes. Returns its
- * length.
- */
+/* Writes what LIST or UIDL says of a message, less than 64 bytes. Returns the length. */
 static size_t
 put_listed(char *text, const struct message *m, enum pop3_verb verb)
 {
@@ -1685,10 +1671,7 @@ end_stranger(struct session *s, const char *protocol, const char *reason)
     s->end = reason;
 }
 
-/*
- * Checks the arguments of a command and finds the message. Returns false if they are invalid, and
- * has answered then.
- */
+/* Checks the arguments of a command and finds the message. Returns false after an answer. */
 static bool
 parse_arguments(struct session *s, const struct pop3_request *typed, struct request *r)
 {
@@ -1949,20 +1932,19 @@ confine_prepare(struct store *store)
 #ifdef HAS_LANDLOCK
     const int version = store->ruleset >= 0 ? 0 :
                         (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
-    const int rights = version < 2 ? 13 : version < 3 ? 14 : version < 5 ? 15 :
-                       version < 9 ? 16 : 17;
-    /* struct landlock_ruleset_attr, which grew. What a version does not know must be 0. */
+    /*
+     * struct landlock_ruleset_attr, which grew. What a version does not know must be 0. Of files,
+     * what the first version denies is enough: where it also denies truncate(), each open() takes
+     * much longer, and seccomp forbids the call.
+     */
     const struct { uint64_t files, network, scopes; } denied = {
-        .files = (UINT64_C(1) << rights) - 1,
+        .files = (1 << 13) - 1,
         .network = version < 4 ? 0 : 3,         /* TCP */
         .scopes = version < 6 ? 0 : 3           /* abstract sockets, signals */
     };
-    /* At each open() the kernel also asks whether truncate() is allowed, up to the root directory
-     * if it is not: half of Landlock's cost. It is allowed here, and seccomp forbids the call. */
-    const uint64_t truncate = version < 3 ? 0 : UINT64_C(1) << 14;
     const struct landlock_path_beneath_attr kept = {
         .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
-                          LANDLOCK_ACCESS_FS_REMOVE_FILE | truncate,
+                          LANDLOCK_ACCESS_FS_REMOVE_FILE,
         .parent_fd = store->directory
     };
 
@@ -1983,10 +1965,7 @@ confine_prepare(struct store *store)
     return true;
 }
 
-/*
- * Confines a session on this store. Returns false with errno set if that failed. A limit that
- * cannot be set is left as it is: it may be stricter already.
- */
+/* Returns false with errno set on failure. A limit that cannot be set may be stricter already. */
 static bool
 confine_session(const struct store *store)
 {
@@ -2012,10 +1991,7 @@ confine_session(const struct store *store)
     return true;
 }
 
-/*
- * When root has started the server, becomes the owner of the store for good. Returns false with
- * errno set on failure.
- */
+/* A server that root started becomes the owner of the store. Returns false with errno set. */
 static bool
 become_owner(const char *path)
 {
@@ -2024,9 +2000,8 @@ become_owner(const char *path)
     if (geteuid() != 0 || stat(path, &status) != 0 || status.st_uid == 0)
         return true;            /* store_refresh() reports a missing store */
     if (setgroups(1, &status.st_gid) != 0 || setgid(status.st_gid) != 0 ||
-        setuid(status.st_uid) != 0) {
+        setuid(status.st_uid) != 0)
         return false;
-    }
     return true;
 }
 
@@ -2142,16 +2117,10 @@ listen_on(const char *host, uint16_t port)
 static const char *
 listen_hint(int error)
 {
-    switch (error) {
-    case EADDRINUSE:
-        return "; another program (AirPlay, on macOS) or another -a uses it: try another port";
-    case EACCES:
-        return "; ports below 1024 are for root: try a higher one";
-    case EADDRNOTAVAIL:
-        return "; -a takes an address of this machine";
-    default:
-        return "";
-    }
+    return error == EADDRINUSE ? "; another program (AirPlay, on macOS) or another -a uses it: try "
+                                 "another port" :
+           error == EACCES ? "; ports below 1024 are for root: try a higher one" :
+           error == EADDRNOTAVAIL ? "; -a takes an address of this machine" : "";
 }
 
 /*
@@ -2293,10 +2262,7 @@ find_place(struct server *server, const char *peer, const char **answer)
     return place;
 }
 
-/*
- * Confines this process and holds one session on two descriptors. Returns the exit status. The
- * process is about to end, so nothing is freed.
- */
+/* Confines this process and holds one session. Returns the exit status. Nothing is freed. */
 static int
 serve(const struct settings *settings, const struct store *store, const char *peer, int in,
       int out)
