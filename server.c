@@ -949,7 +949,6 @@ store_watch(struct store *store)
                              IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
     char path[PATH_MAX];
     struct statfs fs;
-    bool watched = true;
 
     if (fstatfs(store->directory, &fs) != 0)
         return;
@@ -961,11 +960,10 @@ store_watch(struct store *store)
         int length = snprintf(path, sizeof path, "%s/%s", store->path, folder->name);
 
         folder->watch = inotify_add_watch(store->inotify, path, changes);
-        watched = watched && length < (int)sizeof path && folder->watch >= 0;
-    }
-    if (store->inotify >= 0 && (!watched || !store_is_current(store))) {
-        close(store->inotify);
-        store->inotify = -1;
+        if (length >= (int)sizeof path || folder->watch < 0) {
+            close(store->inotify);
+            store->inotify = -1;
+        }
     }
 #else
     (void)store;
@@ -987,9 +985,8 @@ store_changes(const struct store *store, struct names *names)
             const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
             const char *folder = store->folders[event->wd != store->folders[0].watch].name;
 
-            if ((event->mask & lost) != 0 || event->len == 0)
-                return false;
-            if (name_is_message(event->name) && !names_add(names, folder, event->name, 0))
+            if ((event->mask & lost) != 0 || event->len == 0 ||
+                (name_is_message(event->name) && !names_add(names, folder, event->name, 0)))
                 return false;
             at += sizeof *event + event->len;
         }
@@ -1394,22 +1391,31 @@ do_stat(struct session *s, const struct request *r)
     reply_ok(s, "%zu %" PRIu64, x->count - s->marked, x->octets - s->marked_octets);
 }
 
-/* Writes what LIST or UIDL says of a message, less than 64 bytes. Returns the length. */
-static size_t
-put_listed(char *text, const struct message *m, enum pop3_verb verb)
+/* Writes a number. Returns its end. (snprintf() takes five times as long, for each message.) */
+static char *
+put_number(char *to, uint64_t number)
 {
-    char *to = text;
+    if (number >= 10)
+        to = put_number(to, number / 10);
+    *to = (char)('0' + number % 10);
+    return to + 1;
+}
 
+/* Writes what LIST or UIDL says of a message, less than 64 bytes. Returns its end. */
+static char *
+put_listed(char *to, const struct message *m, enum pop3_verb verb)
+{
     if (verb == POP3_LIST)
-        return (size_t)snprintf(text, 64, "%" PRIu64, m->octets);
+        return put_number(to, m->octets);
     for (size_t i = 0; i < sizeof m->id; i++) {
         *to++ = "0123456789abcdef"[m->id[i] >> 4];
         *to++ = "0123456789abcdef"[m->id[i] & 15];
     }
-    *to = '\0';
-    if (m->duplicate > 0)       /* equal ids get a number each (RFC 1939 section 7, UIDL) */
-        to += snprintf(to, 24, "-%" PRIu32, m->duplicate + 1);
-    return (size_t)(to - text);
+    if (m->duplicate > 0) {     /* equal ids get a number each (RFC 1939 section 7, UIDL) */
+        *to++ = '-';
+        to = put_number(to, m->duplicate + UINT64_C(1));
+    }
+    return to;
 }
 
 /* LIST and UIDL: for one message, or a line for each that is not marked. */
@@ -1421,7 +1427,7 @@ do_list(struct session *s, const struct request *r)
     char text[64];
 
     if (r->message != NULL) {
-        put_listed(text, r->message, r->verb);
+        *put_listed(text, r->message, r->verb) = '\0';
         reply_ok(s, "%" PRIu64 " %s", r->number, text);
         return;
     }
@@ -1431,12 +1437,12 @@ do_list(struct session *s, const struct request *r)
         if (s->deleted[i])
             continue;
 
-        char *line = (char *)wire_room(&s->wire, 128);
-        size_t length = (size_t)snprintf(line, 32, "%zu ", i + 1);
+        char *line = (char *)wire_room(&s->wire, 128), *end = put_number(line, i + 1);
 
-        length += put_listed(line + length, &x->messages[i], r->verb);
-        memcpy(line + length, "\r\n", 2);
-        s->wire.out_end += length + 2;
+        *end++ = ' ';
+        end = put_listed(end, &x->messages[i], r->verb);
+        memcpy(end, "\r\n", 2);
+        s->wire.out_end += (size_t)(end - line) + 2;
     }
     wire_put(&s->wire, ".\r\n", 3);
 }
