@@ -1267,39 +1267,34 @@ find_renamed(const struct session *s, const struct message *m)
 
 /*
  * Opens a message, unchanged, under its own name or one that it got since. Returns false with
- * errno set: ENOENT if it is gone, ESTALE if it was changed or replaced.
+ * errno set: ENOENT if it is gone, ESTALE if it was changed or replaced, EAGAIN if it takes a scan
+ * to know.
  *
- * What is in no scan is gone. What is no longer where the scan saw it was renamed since, so the
- * next scan finds it. A new file can reuse the inode of a removed message: a file that is not as
- * the message was is the message, changed, only if the names differ in flags alone.
+ * What is not in the scan is gone. What is no longer where the scan saw it was renamed since. A
+ * new file can reuse the inode of a removed message: a file that is not as the message was is the
+ * message, changed, only if the names differ in flags alone.
  */
 static bool
 session_open(struct session *s, const struct message *m, bool read, struct open_message *o)
 {
     const char *own = message_name(s, m), *name;
+    int error;
 
     o->message = *m;
-    for (;;) {
-        if (message_open(s, o, own, read))
+    if (message_open(s, o, own, read))
+        return true;
+    if (errno != ENOENT && errno != ESTALE)
+        return false;
+    error = s->scanned ? errno : EAGAIN;
+    name = s->scanned ? find_renamed(s, m) : NULL;
+    if (name != NULL) {
+        if (message_open(s, o, name, read))
             return true;
-        if (errno != ENOENT && errno != ESTALE)
-            return false;
-        if (s->scanned) {
-            const int error = errno;
-
-            name = find_renamed(s, m);
-            if (name != NULL && message_open(s, o, name, read))
-                return true;
-            if (name == NULL || (errno == ESTALE && !same_unflagged(name, own))) {
-                errno = error;
-                return false;
-            }
-            if (errno != ENOENT)
-                return false;
-        }
-        if (!session_scan(s))
-            return false;
+        if (errno != ESTALE || same_unflagged(name, own))
+            error = errno == ENOENT ? EAGAIN : errno;
     }
+    errno = error;
+    return false;
 }
 
 static const char *
@@ -1453,9 +1448,13 @@ do_retr(struct session *s, const struct request *r)
 {
     struct top place = {.lines = r->lines}, *top = r->verb == POP3_TOP ? &place : NULL;
     struct open_message o;
+    bool found;
 
     s->scans = 0;
-    if (!session_open(s, r->message, true, &o)) {
+    do
+        found = session_open(s, r->message, true, &o);
+    while (!found && errno == EAGAIN && session_scan(s));
+    if (!found) {
         if (errno == ESTALE)
             *s->store->stale = true;
         log_line("%s: cannot send %s: %s", s->peer, o.name, error_text(errno));
@@ -1571,37 +1570,46 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * Removes the marked messages. Returns the number that could not be removed. (Between the look and
- * unlinkat() a name can pass to another file. No call closes this gap without renaming, which the
- * server does not do.)
+ * Removes the marked messages. Returns the number that could not be removed. What has lost its name
+ * is looked for in one scan for all, and again while some are renamed after the scan. (Between the
+ * look and unlinkat() a name can pass to another file. No call closes this gap without renaming,
+ * which the server does not do.)
  */
 static size_t
 remove_marked(struct session *s)
 {
     const struct index *x = &s->store->index;
     size_t failed = 0;
+    bool left = true, scan = true;
 
     s->scanned = false;         /* what was gone before may be back */
     s->scans = 0;
-    for (size_t i = 0; i < x->count; i++) {
-        struct open_message o;
-        bool found, removed = false;
+    for (; left; scan = left && session_scan(s)) {
+        left = false;
+        for (size_t i = 0; i < x->count; i++) {
+            struct open_message o;
+            bool removed = false;
 
-        if (!s->deleted[i])
-            continue;
-        do {                    /* again if it was renamed since it was opened */
-            found = session_open(s, &x->messages[i], false, &o);
-            if (found) {
+            if (!s->deleted[i])
+                continue;
+            if (session_open(s, &x->messages[i], false, &o)) {
                 removed = unlinkat(s->store->directory, o.name, 0) == 0;
+                if (!removed && errno == ENOENT)
+                    errno = EAGAIN;     /* renamed since it was opened */
                 close_quietly(o.file);
             }
-        } while (found && !removed && errno == ENOENT && s->scans++ < SCAN_TRIES);
-        if (removed || (!found && errno == ENOENT)) {
-            s->removed++;
-        } else {
-            *s->store->stale = *s->store->stale || errno == ESTALE;
-            if (failed++ == 0)
-                log_line("%s: cannot remove %s: %s", s->peer, o.name, error_text(errno));
+            if (!removed && errno == EAGAIN && scan) {
+                left = true;
+                continue;
+            }
+            s->deleted[i] = false;
+            if (removed || errno == ENOENT) {
+                s->removed++;
+            } else {
+                *s->store->stale = *s->store->stale || errno == ESTALE;
+                if (failed++ == 0)
+                    log_line("%s: cannot remove %s: %s", s->peer, o.name, error_text(errno));
+            }
         }
     }
     return failed;
@@ -2322,7 +2330,7 @@ accept_session(struct server *server, int listener)
     } else if (!store_refresh(&server->store)) {
         refuse(connection, peer, "the mail cannot be read", strerror(errno));
     } else if (!confine_prepare(&server->store) || (pid = fork()) < 0) {
-        refuse(connection, peer, "out of resources", strerror(errno));
+        refuse(connection, peer, "cannot start a session", strerror(errno));
     } else if (pid == 0) {
         for (int i = 0; i < server->listener_count; i++)
             close(server->listeners[i]);
