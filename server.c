@@ -189,8 +189,8 @@ struct session {
     const char *end;            /* why the session is over, or NULL */
 
     bool *deleted;              /* a mark for each message */
-    size_t marked;
-    uint64_t marked_octets;
+    size_t left;                /* number of messages without one, */
+    uint64_t left_octets;       /* and their size */
     struct names names;         /* the store's by inode, to find renamed messages, */
     bool scanned;               /* if they have been read */
     int scans;                  /* how often, for this command */
@@ -1375,15 +1375,20 @@ message_send(struct session *s, struct open_message *o, struct top *top)
     return true;
 }
 
+/* Answers how many messages are left. */
+static void
+reply_left(struct session *s)
+{
+    reply_ok(s, "%zu message%s (%" PRIu64 " octets)", s->left, plural(s->left), s->left_octets);
+}
+
 /* ---- 5. Commands: one handler each ----------------------------------------------------------- */
 
 static void
 do_stat(struct session *s, const struct request *r)
 {
-    const struct index *x = &s->store->index;
-
     (void)r;
-    reply_ok(s, "%zu %" PRIu64, x->count - s->marked, x->octets - s->marked_octets);
+    reply_ok(s, "%zu %" PRIu64, s->left, s->left_octets);
 }
 
 /* Writes a number. Returns its end. (snprintf() takes five times as long, for each message.) */
@@ -1418,7 +1423,6 @@ static void
 do_list(struct session *s, const struct request *r)
 {
     const struct index *x = &s->store->index;
-    const size_t count = x->count - s->marked;
     char text[64];
 
     if (r->message != NULL) {
@@ -1426,8 +1430,7 @@ do_list(struct session *s, const struct request *r)
         reply_ok(s, "%" PRIu64 " %s", r->number, text);
         return;
     }
-    reply_ok(s, "%zu message%s (%" PRIu64 " octets)", count, plural(count),
-             x->octets - s->marked_octets);
+    reply_left(s);
     for (size_t i = 0; i < x->count && s->wire.error == 0; i++) {
         if (s->deleted[i])
             continue;
@@ -1482,8 +1485,8 @@ static void
 do_dele(struct session *s, const struct request *r)
 {
     s->deleted[r->number - 1] = true;
-    s->marked++;
-    s->marked_octets += r->message->octets;
+    s->left--;
+    s->left_octets -= r->message->octets;
     reply_ok(s, "message %" PRIu64 " marked; QUIT will delete it", r->number);
 }
 
@@ -1501,10 +1504,9 @@ do_rset(struct session *s, const struct request *r)
 
     (void)r;
     memset(s->deleted, 0, x->count * sizeof *s->deleted);
-    s->marked = 0;
-    s->marked_octets = 0;
-    reply_ok(s, "no message is marked; there %s %zu (%" PRIu64 " octets)",
-             x->count == 1 ? "is" : "are", x->count, x->octets);
+    s->left = x->count;
+    s->left_octets = x->octets;
+    reply_left(s);
 }
 
 /* Always +OK: without the password nobody learns which names exist. */
@@ -1530,7 +1532,6 @@ same_secret(const char *text, const char *secret)
 static void
 do_pass(struct session *s, const struct request *r)
 {
-    const struct index *x = &s->store->index;
     bool name = same_secret(s->user, s->settings->name);
     bool password = same_secret(r->argument, s->settings->password);
 
@@ -1539,7 +1540,7 @@ do_pass(struct session *s, const struct request *r)
     } else if (name & password) {
         s->state = IN_TRANS;
         s->wire.deadline = WAIT_FOREVER;
-        reply_ok(s, "%zu message%s (%" PRIu64 " octets)", x->count, plural(x->count), x->octets);
+        reply_left(s);
     } else {
         log_line("%s: login failed for %s", s->peer, s->user);
         s->user[0] = '\0';
@@ -1788,6 +1789,8 @@ session_run(struct session *s)
     bool answered;
 
     log_line("%s: session starts", s->peer);
+    s->left = x->count;
+    s->left_octets = x->octets;
     s->state = login_needed ? IN_AUTH : IN_TRANS;
     if (login_needed)
         w->deadline = wire_clock() + LOGIN_SECONDS * 1000;
