@@ -791,9 +791,9 @@ index_finish(struct index *x)
 #endif
 }
 
-/* Returns the position of the first message whose name is not before this one. */
-static size_t
-index_find(const struct index *x, const char *name)
+/* Returns the message with this name, or NULL; in *at where it is, or where it would be. */
+static const struct message *
+index_find(const struct index *x, const char *name, size_t *at)
 {
     size_t from = 0, to = x->count;
 
@@ -805,17 +805,9 @@ index_find(const struct index *x, const char *name)
         else
             to = middle;
     }
-    return from;
-}
-
-/* Returns the message with this name, or NULL. */
-static const struct message *
-index_named(const struct index *x, const char *name)
-{
-    size_t i = index_find(x, name);
-
-    return i < x->count && strcmp(x->names + x->messages[i].name, name) == 0 ?
-           &x->messages[i] : NULL;
+    *at = from;
+    return from < x->count && strcmp(x->names + x->messages[from].name, name) == 0 ?
+           &x->messages[from] : NULL;
 }
 
 /*
@@ -836,8 +828,8 @@ store_merge(struct store *store, struct names *names, bool whole)
         return false;
     for (size_t i = 0; i <= names->count; i++) {
         const char *name = i < names->count ? names->list[i].text : NULL, *reason = "";
-        const size_t at = name != NULL ? index_find(old, name) : old->count;
-        const struct message *known = name != NULL ? index_named(old, name) : NULL;
+        size_t at = old->count;
+        const struct message *known = name != NULL ? index_find(old, name, &at) : NULL;
         struct message found = {.name = 0};
 
         for (; next < at; next++)
@@ -878,11 +870,8 @@ store_merge(struct store *store, struct names *names, bool whole)
 static bool
 name_is_message(const char *name)
 {
-    static const char temporary[] = "rcvstore";
-
     return name[0] != '.' && name[0] != ',' &&
-           (strncmp(name, temporary, strlen(temporary)) != 0 ||
-            strlen(name) != strlen(temporary) + 6);
+           (strncmp(name, "rcvstore", 8) != 0 || strlen(name) != 8 + 6);
 }
 
 /* Adds all names that can be messages. Returns false with errno set on failure. */
@@ -934,6 +923,7 @@ store_is_current(const struct store *store)
            now.st_dev == open.st_dev && now.st_ino == open.st_ino;
 }
 
+#ifdef HAS_INOTIFY
 /*
  * Asks the kernel to report changes in the store. It does so in order and before the change
  * returns to who made it, but only on local file systems. On others store->inotify stays -1.
@@ -941,7 +931,6 @@ store_is_current(const struct store *store)
 static void
 store_watch(struct store *store)
 {
-#ifdef HAS_INOTIFY
     static const unsigned long local[] = {  /* ext, XFS, Btrfs, tmpfs, ramfs, overlay, F2FS, ZFS */
         0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x858458f6, 0x794c7630, 0xf2f52010, 0x2fc12fc1
     };
@@ -965,16 +954,12 @@ store_watch(struct store *store)
             store->inotify = -1;
         }
     }
-#else
-    (void)store;
-#endif
 }
 
 /* Adds the names that changed since the last time. Returns false if everything may have changed. */
 static bool
 store_changes(const struct store *store, struct names *names)
 {
-#ifdef HAS_INOTIFY
     union { struct inotify_event event; char bytes[4096]; } buffer;
     const uint32_t lost = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF |
                           IN_ISDIR;     /* it may be a Maildir now */
@@ -992,12 +977,11 @@ store_changes(const struct store *store, struct names *names)
         }
     }
     return errno == EAGAIN;
-#else
-    (void)store;
-    (void)names;
-    return false;
-#endif
 }
+#else
+#define store_watch(store) ((void)0)
+#define store_changes(store, names) false
+#endif
 
 static void
 store_close(struct store *store)
@@ -1255,7 +1239,8 @@ find_renamed(const struct session *s, const struct message *m)
     while (n != NULL && n > names->list && n[-1].inode == m->inode)
         n--;
     for (; n != NULL && n < names->list + names->count && n->inode == m->inode; n++) {
-        const struct message *other = index_named(&s->store->index, n->text);
+        size_t at;
+        const struct message *other = index_find(&s->store->index, n->text, &at);
 
         if (other != NULL && other != m && other->inode == m->inode)
             continue;
