@@ -269,7 +269,7 @@ pop3_unstuff(struct pop3_unstuffer *u, const unsigned char *in, size_t length,
 
 /* ---- 4. Waiting ------------------------------------------------------------------------------ */
 
-#define WAIT_FOREVER (INT64_MAX / 2)    /* can be added to a time */
+#define WAIT_FOREVER (INT64_MAX / 2)    /* or almost: a time can be added or subtracted */
 
 /* Returns milliseconds since some time in the past. Setting the system's clock has no effect. */
 static inline int64_t
@@ -308,7 +308,7 @@ wait_ready(const int *fds, int count, bool to_write, int64_t ms, const sigset_t 
         most = fds[i] > most ? fds[i] : most;
     }
     if (pselect(most + 1, to_write ? NULL : &set, to_write ? &set : NULL, NULL,
-                ms == WAIT_FOREVER ? NULL : &time, mask) < 0)
+                ms > WAIT_FOREVER / 2 ? NULL : &time, mask) < 0)
         return -1;
     for (int i = 0; i < count; i++)
         ready |= fds[i] >= 0 && FD_ISSET((unsigned)fds[i], &set) ? 1 << i : 0;
