@@ -344,16 +344,11 @@ hash_add(struct hash *hash, const unsigned char *bytes, size_t length)
     *hash = h;
 }
 
-static void
-hash_start(struct hash *h)
-{
-    const uint64_t key0 = 0x706f70332d756964, key1 = 0x6d61696c64726f70;    /* any constants */
-
-    h->v0 = key0 ^ 0x736f6d6570736575;
-    h->v1 = key1 ^ 0x646f72616e646f6d ^ 0xee;
-    h->v2 = key0 ^ 0x6c7967656e657261;
-    h->v3 = key1 ^ 0x7465646279746573;
-}
+/* SipHash's constants and a key, which could be any other. */
+static const struct hash hash_start = {
+    0x706f70332d756964 ^ 0x736f6d6570736575, 0x6d61696c64726f70 ^ 0x646f72616e646f6d ^ 0xee,
+    0x706f70332d756964 ^ 0x6c7967656e657261, 0x6d61696c64726f70 ^ 0x7465646279746573
+};
 
 static void
 hash_end(struct hash *h, unsigned char id[16])
@@ -622,11 +617,10 @@ message_measure(const struct store *store, struct message *m, const char *name, 
     const char *base = base_name(name);
     uint64_t offset = 0, bare = 0;
     struct message after = {.name = 0};
-    struct hash hash;
+    struct hash hash = hash_start;
     bool mbox = false;
 
     wait_for_tick(m->changed);
-    hash_start(&hash);
     hash_add(&hash, (const unsigned char *)base, unflagged_length(base));
     while (offset < m->size) {
         const unsigned char *p = block, *end;
@@ -2635,25 +2629,23 @@ main(int argc, char **argv)
     if (stderr_is_connection(settings.inetd))
         replace_descriptor(STDERR_FILENO);
     if (settings.passfile != NULL && (reason = read_passfile(&settings)) != NULL)
-        fail(&settings, 1, "%s: %s; -p names the file with name:password",
-                           settings.passfile, reason);
+        fail(&settings, 1, "%s: %s; -p names the file with name:password", settings.passfile,
+             reason);
     if (!settings.inetd && !listen_on_all(&server))
         return 1;
     store->path = settings.directory;
     store->stale = mmap(NULL, sizeof *store->stale, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON,
                         -1, 0);
     if (!become_owner(store->path))
-        fail(&settings, 1, "cannot become the owner of %s: %s", store->path,
-                           strerror(errno));
+        fail(&settings, 1, "cannot become the owner of %s: %s", store->path, strerror(errno));
     server.children = calloc((size_t)settings.sessions, sizeof *server.children);
     if (server.children == NULL || store->stale == MAP_FAILED)
-        fail(&settings, 1, "out of memory for %" PRIu64 " sessions; see -n",
-                           settings.sessions);
+        fail(&settings, 1, "out of memory for %" PRIu64 " sessions; see -n", settings.sessions);
     if (!store_refresh(store)) {
         if (stop_asked)
             return 0;
-        fail(&settings, 1, "cannot read %s: %s; -d names the directory with the mail",
-                           store->path, strerror(errno));
+        fail(&settings, 1, "cannot read %s: %s; -d names the directory with the mail", store->path,
+             strerror(errno));
     }
     log_line("%s: %zu message%s, %" PRIu64 " octets%s", store->path, store->index.count,
              plural(store->index.count), store->index.octets,
