@@ -1993,12 +1993,10 @@ become_owner(const char *path)
 {
     struct stat status;
 
-    if (geteuid() != 0 || stat(path, &status) != 0 || status.st_uid == 0)
-        return true;            /* store_refresh() reports a missing store */
-    if (setgroups(1, &status.st_gid) != 0 || setgid(status.st_gid) != 0 ||
-        setuid(status.st_uid) != 0)
-        return false;
-    return true;
+    /* store_refresh() reports a missing store. */
+    return geteuid() != 0 || stat(path, &status) != 0 || status.st_uid == 0 ||
+           (setgroups(1, &status.st_gid) == 0 && setgid(status.st_gid) == 0 &&
+            setuid(status.st_uid) == 0);
 }
 
 /* ---- 8. Connections -------------------------------------------------------------------------- */
