@@ -4,13 +4,12 @@
  *
  * What the server and the client must agree on: limits, commands, words and numbers,
  * byte-stuffing, and the wire, a buffered connection with a deadline. A third POP3 program, say a
- * proxy, would need each line of it. What only one program needs is in that program.
+ * proxy, would need each line of it.
  *
  * Include it first: it chooses the interfaces of the system. Nothing in it has file-scope state,
- * prints, exits or allocates, so a test can try each part with bytes from a string.
+ * prints, exits or allocates.
  *
- * RFC 1939 is POP3. RFC 2449 adds CAPA, the lengths of lines, pipelining and the codes in
- * brackets.
+ * RFC 1939 is POP3. RFC 2449 adds CAPA, the lengths of lines, pipelining and response codes.
  */
 #ifndef POP3_H
 #define POP3_H
@@ -46,10 +45,7 @@ enum {
     POP3_ARGUMENTS_MAX = 2
 };
 
-/*
- * ---- 1. The commands: one table for both programs
- * -------------------------------------------------
- */
+/* ---- 1. The commands: one table for both programs -------------------------------------------- */
 
 enum pop3_verb {
     POP3_STAT, POP3_LIST, POP3_RETR, POP3_DELE, POP3_TOP, POP3_UIDL, POP3_NOOP, POP3_RSET,
@@ -85,10 +81,7 @@ static const struct pop3_command pop3_commands[POP3_VERBS] = {
     [POP3_QUIT] = {"QUIT", "", 0, 0, false, ANYWHERE, NO_BODY, "remove marked messages and end"},
 };
 
-/*
- * ---- 2. Words and numbers of a line
- * ---------------------------------------------------------------
- */
+/* ---- 2. Words and numbers of a line ---------------------------------------------------------- */
 
 /* A command as it was typed or received. */
 struct pop3_request {
@@ -104,10 +97,7 @@ pop3_upper(char c)
     return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
 }
 
-/*
- * Returns true if two words are equal apart from the case of ASCII letters. The locale has no
- * influence.
- */
+/* Returns true if two words are equal apart from the case of ASCII letters, in any locale. */
 static inline bool
 pop3_same_word(const char *a, const char *b)
 {
@@ -127,9 +117,8 @@ pop3_find(const char *word)
 }
 
 /*
- * Splits a line without its line end into words. The words stay in the line, which is cut into
- * pieces. Runs of blanks count as one, except in a password: that is everything after one blank
- * (RFC 1939 section 7, PASS).
+ * Splits a line without its line end into words, in place. Runs of blanks count as one, except in
+ * a password: that is everything after one blank (RFC 1939 section 7, PASS).
  */
 static inline struct pop3_request
 pop3_parse(char *line)
@@ -159,10 +148,7 @@ pop3_parse(char *line)
     return request;
 }
 
-/*
- * Reads a decimal number of at most max that is the whole text. Returns false, and leaves *number
- * alone, for anything else: a sign, a blank, no digit.
- */
+/* Reads a decimal number, at most max, that is the whole text. Else *number stays as it is. */
 static inline bool
 pop3_number(const char *text, uint64_t max, uint64_t *number)
 {
@@ -183,10 +169,7 @@ pop3_number(const char *text, uint64_t max, uint64_t *number)
     return true;
 }
 
-/*
- * ---- 3. Byte-stuffing, both ways (RFC 1939 section 3)
- * ---------------------------------------------
- */
+/* ---- 3. Byte-stuffing, both ways (RFC 1939 section 3) ---------------------------------------- */
 
 /* The position in a message that is being sent; all zero at its start. */
 struct pop3_stuffer {
@@ -196,9 +179,8 @@ struct pop3_stuffer {
 };
 
 /*
- * Converts length bytes of a file to what POP3 sends: LF without CR before it becomes CRLF, a dot
- * at the start of a line is doubled, every other byte is kept. A file may come in pieces of any
- * size. out needs room for 2 * length bytes. Returns the number of bytes written there.
+ * Converts a piece of a file to what POP3 sends: LF without CR becomes CRLF, a dot at the start of
+ * a line is doubled. out needs room for 2 * length bytes. Returns the number of bytes written.
  */
 static inline size_t
 pop3_stuff(struct pop3_stuffer *s, const unsigned char *in, size_t length, unsigned char *out)
@@ -239,12 +221,9 @@ struct pop3_unstuffer {
 };
 
 /*
- * Reverses pop3_stuff: takes length bytes from the wire, writes lines that end in LF to out,
- * which needs room for length + 1 bytes, and stops after the final dot; then at is UNSTUFF_END.
- * Returns the number of bytes taken, and in *made the number written.
- *
- * Only CRLF ends a line. If a server sends a bare LF as it is, ".LF" in a message does not end
- * it.
+ * Reverses pop3_stuff: writes lines that end in LF to out, which needs room for length + 1 bytes,
+ * and stops after the final dot; then at is UNSTUFF_END. Returns the number of bytes taken, and in
+ * *made the number written. Only CRLF ends a line: LF "." LF in a message does not end it.
  */
 static inline size_t
 pop3_unstuff(struct pop3_unstuffer *u, const unsigned char *in, size_t length,
@@ -288,17 +267,11 @@ pop3_unstuff(struct pop3_unstuffer *u, const unsigned char *in, size_t length,
     return (size_t)(from - in);
 }
 
-/*
- * ---- 4. Waiting
- * -----------------------------------------------------------------------------------
- */
+/* ---- 4. Waiting ------------------------------------------------------------------------------ */
 
-#define WAIT_FOREVER INT64_MAX
+#define WAIT_FOREVER (INT64_MAX / 2)    /* or almost: a time can be added or subtracted */
 
-/*
- * Returns milliseconds since some fixed time in the past. Setting the system's clock does not
- * change it.
- */
+/* Returns milliseconds since some time in the past. Setting the system's clock has no effect. */
 static inline int64_t
 wire_clock(void)
 {
@@ -311,12 +284,11 @@ wire_clock(void)
 /*
  * The one place where the programs wait: until one of up to 16 descriptors can be read from (or,
  * with to_write, written to), or for that many milliseconds. Negative descriptors are ignored.
- * While it waits the signals of mask are blocked instead of the present ones; NULL changes
- * nothing.
+ * While it waits the signals of mask are blocked instead of the present ones, unless it is NULL.
  *
  * Returns a bit (1 << i) for each descriptor that is ready, 0 after the time, or -1 with errno
- * set: EINTR after a signal, EMFILE for a descriptor too large for select(). (pselect() exists
- * everywhere; ppoll() does not.)
+ * set: EINTR after a signal, EMFILE for a descriptor too large for select(). (ppoll() does not
+ * exist everywhere.)
  */
 static inline int
 wait_ready(const int *fds, int count, bool to_write, int64_t ms, const sigset_t *mask)
@@ -336,17 +308,14 @@ wait_ready(const int *fds, int count, bool to_write, int64_t ms, const sigset_t 
         most = fds[i] > most ? fds[i] : most;
     }
     if (pselect(most + 1, to_write ? NULL : &set, to_write ? &set : NULL, NULL,
-                ms == WAIT_FOREVER ? NULL : &time, mask) < 0)
+                ms > WAIT_FOREVER / 2 ? NULL : &time, mask) < 0)
         return -1;
     for (int i = 0; i < count; i++)
         ready |= fds[i] >= 0 && FD_ISSET((unsigned)fds[i], &set) ? 1 << i : 0;
     return ready;
 }
 
-/*
- * ---- 5. The wire: one buffered connection
- * ---------------------------------------------------------
- */
+/* ---- 5. The wire: one buffered connection ---------------------------------------------------- */
 
 enum {
     WIRE_INPUT = 64 * 1024,
@@ -358,9 +327,8 @@ enum {
  * Two descriptors, which may be the same, and a buffer for each direction. The first error stays;
  * after it nothing is read or written, so a caller may check once, after several calls.
  *
- * A caller that catches signals keeps them blocked and sets mask, which lets them in, and stop,
- * the flag that the handler sets. Then a signal arrives only while the wire waits, and a set flag
- * ends the wait.
+ * stop is a flag that a signal handler sets: it ends a wait within a second. A caller that keeps
+ * its signals blocked sets mask as well, which lets them in while the wire waits.
  */
 struct wire {
     int in, out;
@@ -386,17 +354,12 @@ wire_open(struct wire *w, int in, int out)
     int type;
     socklen_t size = sizeof type;
 
+    memset(w, 0, offsetof(struct wire, input));
     w->in = in;
     w->out = out;
     w->socket = getsockopt(out, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
-    w->error = 0;
     w->idle_ms = WAIT_FOREVER;
-    w->idle_until = 0;
     w->deadline = WAIT_FOREVER;
-    w->mask = NULL;
-    w->stop = NULL;
-    w->signals_at = 0;
-    w->in_start = w->in_end = w->out_end = 0;
 }
 
 /* Records an error if it is the first one. Returns false, for the caller to return. */
@@ -414,27 +377,17 @@ wire_unsent(const struct wire *w)
 {
     int bytes = 0;
 
-#if defined __linux__ && defined TIOCOUTQ
+#ifdef __linux__
     if (ioctl(w->out, TIOCOUTQ, &bytes) != 0)
-        bytes = 0;
 #elif defined FIONWRITE
     if (ioctl(w->out, FIONWRITE, &bytes) != 0)
-        bytes = 0;
-#elif defined SO_NWRITE
-    socklen_t size = sizeof bytes;
-
-    if (getsockopt(w->out, SOL_SOCKET, SO_NWRITE, &bytes, &size) != 0)
-        bytes = 0;
-#else
-    (void)w;
 #endif
+        bytes = 0;
+    (void)w;
     return bytes;
 }
 
-/*
- * Returns true if a signal said stop. Lets blocked signals in now and then: select() does not
- * while a descriptor is always ready.
- */
+/* Returns true if stop is set. Lets blocked signals in: select() does not if it need not wait. */
 static inline bool
 wire_stopped(struct wire *w, int64_t now)
 {
@@ -449,22 +402,22 @@ wire_stopped(struct wire *w, int64_t now)
 }
 
 /*
- * Waits until a descriptor of the wire can be read from or written to. Returns false, with the
- * error recorded, if nothing moved for idle_ms, the deadline has passed or a signal said stop.
+ * Waits until a descriptor of the wire is ready. Returns false, with the error recorded, if
+ * nothing moved for idle_ms, the deadline has passed or stop is set.
  *
- * A slow peer is not idle. At least once a second a reader looks whether the peer took something
- * of what the system holds, and a writer returns to try send() itself: Linux reports room only
- * when a third of the buffer is free.
+ * A slow peer is not idle. Once a second a reader looks whether the peer took something of what
+ * the system holds, and a writer returns to try send() itself: Linux reports room only when a
+ * third of the buffer is free.
  */
 static inline bool
 wire_wait(struct wire *w, int fd, bool to_write)
 {
-    const int64_t look = w->idle_ms < 4000 ? w->idle_ms / 4 + 1 : 1000;
-    int64_t now = wire_clock(), slice = w->socket ? look : WAIT_FOREVER;
+    const int64_t slice = w->idle_ms < 4000 ? w->idle_ms / 4 + 1 : 1000;
+    int64_t now = wire_clock();
     int unsent = -1;
 
     if (w->idle_until == 0)
-        w->idle_until = w->idle_ms < WAIT_FOREVER - now ? now + w->idle_ms : WAIT_FOREVER;
+        w->idle_until = now + w->idle_ms;
     for (;; now = wire_clock()) {
         int64_t until = w->deadline < w->idle_until ? w->deadline : w->idle_until;
 
@@ -473,7 +426,7 @@ wire_wait(struct wire *w, int fd, bool to_write)
         if (wire_stopped(w, now))
             return wire_fail(w, EINTR);
 
-        int64_t left = until == WAIT_FOREVER ? WAIT_FOREVER : until - now;
+        int64_t left = until - now;
         int ready = wait_ready(&fd, 1, to_write, left < slice ? left : slice, w->mask);
         if (ready > 0 || (ready == 0 && to_write && w->socket))
             return true;
@@ -485,7 +438,6 @@ wire_wait(struct wire *w, int fd, bool to_write)
             unsent = wire_unsent(w);
             if (unsent < before)
                 w->idle_until = wire_clock() + w->idle_ms;
-            slice = unsent > 0 ? look : WAIT_FOREVER;
         }
     }
 }
@@ -520,10 +472,7 @@ wire_flush(struct wire *w)
     return w->error == 0;
 }
 
-/*
- * Writes what was put, then reads once and appends to the input. Returns false if nothing more
- * will come or the input buffer is full.
- */
+/* Writes what was put, then reads once. Returns false if nothing comes or the input is full. */
 static inline bool
 wire_fill(struct wire *w)
 {
@@ -552,10 +501,7 @@ wire_fill(struct wire *w)
     return false;
 }
 
-/*
- * Makes room for length bytes, at most WIRE_OUTPUT. Returns where they go; the caller adds to
- * out_end.
- */
+/* Makes room for at most WIRE_OUTPUT bytes. Returns where they go; the caller adds to out_end. */
 static inline unsigned char *
 wire_room(struct wire *w, size_t length)
 {
@@ -583,11 +529,10 @@ wire_put(struct wire *w, const void *bytes, size_t length)
 enum wire_line { WIRE_LINE, WIRE_LINE_TOO_LONG, WIRE_NO_LINE };
 
 /*
- * Reads one line of at most max octets with its line end, CRLF or LF. Returns WIRE_LINE, with the
- * line without its end and a NUL after it in *line until the next read, and its length in
- * *length; WIRE_LINE_TOO_LONG for a longer one, which was read to its end and dropped;
- * WIRE_NO_LINE if the wire failed. A last line without its end is not a line: a command that was
- * cut off is never executed.
+ * Reads one line of at most max octets with its end, CRLF or LF. Returns WIRE_LINE, with the line,
+ * a NUL instead of its end, in *line until the next read; WIRE_LINE_TOO_LONG for a longer one,
+ * which was dropped; WIRE_NO_LINE if the wire failed. A last line without its end is not a line: a
+ * command that was cut off is never executed.
  */
 static inline enum wire_line
 wire_line(struct wire *w, size_t max, char **line, size_t *length)

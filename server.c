@@ -22,14 +22,14 @@
  *   - The client vanishes, also in the middle of a RETR: a read or write of the wire fails and the
  *     error stays in the wire. session_run() leaves its loop. Nothing is removed: only do_quit()
  *     removes messages.
- *   - A file changes during a session: session_open() compares it with the index before +OK, and
- *     message_send() again before the final dot. do_quit() does not remove it.
+ *   - A file changes during a session: message_read() compares it with the index after each block.
+ *     Before +OK the answer is -ERR, after it the connection ends. do_quit() does not remove it.
  *   - The index itself is out of date: the session that notices sets store.stale, which it shares
  *     with the parent, and the parent reads the whole store before the next session.
  *   - A session crashes or is killed: reap() logs it. No other process is affected.
  *   - A session is compromised: confine_session() left it nothing but reading and removing mail.
- *   - The server is stopped: the parent sends SIGTERM to the sessions. A session takes the signal
- *     only while it waits for its client, so one that is inside QUIT finishes first.
+ *   - The server is stopped: the parent sends SIGTERM to the sessions. The signal sets a flag,
+ *     which ends a session's wait for its client. Inside QUIT it is blocked: QUIT finishes first.
  */
 #include "pop3.h"
 
@@ -39,7 +39,6 @@
 #include <getopt.h>
 #include <grp.h>
 #include <inttypes.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -59,16 +58,14 @@
 #include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
-#if defined __has_include
+#if defined __has_include && defined SYS_landlock_restrict_self
 #if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
+#define HAS_LANDLOCK 1
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
-#ifdef SYS_landlock_restrict_self
-#define HAS_LANDLOCK 1
-#endif
 #endif
 #endif
 #endif
@@ -83,10 +80,10 @@
 #endif
 
 /* The list of allowed system calls is right for these machines, which name their calls alike. */
-#if defined HAS_LANDLOCK && !defined SANITIZED
-#if defined __x86_64__ && !defined __ILP32__
+#if defined HAS_LANDLOCK && !defined SANITIZED && !defined __ILP32__
+#if defined __x86_64__
 #define SECCOMP_ARCH AUDIT_ARCH_X86_64
-#elif defined __aarch64__ && defined __AARCH64EL__ && !defined __ILP32__
+#elif defined __aarch64__ && defined __AARCH64EL__
 #define SECCOMP_ARCH AUDIT_ARCH_AARCH64
 #endif
 #endif
@@ -107,7 +104,6 @@ enum {
     TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
     BLOCK = 120 * 1024,         /* bytes of a file read at once */
     FLUSH_SIZE = 64 * 1024,     /* pending octets that are sent before the next command */
-    NAMES_LOGGED = 20,          /* names per scan that the log mentions one by one */
     SESSION_MEMORY = 64 * 1024 * 1024,  /* bytes of address space for a session, */
     SESSION_MEMORY_EACH = 512   /* and for each message */
 };
@@ -115,7 +111,7 @@ enum {
 struct settings {
     uint64_t port;              /* 0: the kernel chooses */
     const char *addresses[ADDRESSES];
-    int address_count;          /* 0: 127.0.0.1 and ::1 */
+    int address_count;          /* 0: two that are the default */
     const char *directory;
     bool inetd;                 /* -i */
     bool verbose;               /* -v */
@@ -128,33 +124,32 @@ struct settings {
 static const char *program = "server";  /* the name it was started with */
 static bool log_times;                  /* log lines start with the time */
 
-/* Set by SIGTERM, SIGINT and SIGHUP, which are blocked except while a process waits. */
+/*
+ * Set by SIGTERM, SIGINT and SIGHUP. No wait is longer than a second, so a signal that comes just
+ * before a wait is not lost.
+ */
 static volatile sig_atomic_t stop_asked;
-static bool stop_deferred;      /* this session is inside QUIT, which it completes */
 
 /* One message: which file it is, in which state it was, and what was found in it. */
 struct message {
     uint64_t inode, size;
-    int64_t modified, changed;  /* nanoseconds since 1970; changed is UNSETTLED or a file's ctime */
+    int64_t modified, changed;  /* mtime and ctime in nanoseconds since 1970 */
     uint64_t octets;            /* what RETR sends, before byte-stuffing */
     unsigned char id[16];       /* hash of name and content */
     uint32_t name;              /* offset in the names of the index */
     uint32_t duplicate;         /* number of messages before it with the same id */
 };
 
-#define UNSETTLED INT64_MIN     /* the file changed while it was measured: it matches no state */
-
 /*
  * All messages, in order. An index is never changed: a fork shares it, and that is a session's
  * snapshot. When the store changes, the parent makes a new one.
  */
 struct index {
-    const struct message *messages;
-    const char *names;          /* relative to the store's directory, each with a NUL */
+    struct message *messages;   /* NULL before the first scan is over */
+    char *names;                /* behind them: relative to the store, each with a NUL */
     size_t count, names_size;
     uint64_t octets;            /* sum */
-    void *memory;               /* holds both */
-    size_t memory_size;
+    size_t memory_size;         /* of both */
 };
 
 /* A growing list of file names, relative to the store's directory. */
@@ -164,16 +159,20 @@ struct names {
     size_t bytes;               /* of all texts, each with its NUL */
 };
 
+/* Where messages are: the store's directory itself, or one of two folders of a Maildir. */
+struct folder {
+    const char *name;           /* before the names of its files: "", "new/" or "cur/" */
+    int fd;
+    int watch;                  /* inotify's watch descriptor */
+};
+
 struct store {
     const char *path;
     int directory;              /* -1: closed; the next refresh reads everything */
-    dev_t device;               /* which directory it is */
-    ino_t inode;
-    const char *const *folders; /* where the messages are: one, or the two of a Maildir */
+    struct folder folders[2];
+    int folder_count;
     int inotify;                /* reports every change, or -1 */
-    int watches[2];             /* its watch descriptor for each folder */
     int ruleset;                /* Landlock's rules for this directory, or -1 */
-    bool scanned;               /* the first scan is over */
     bool *stale;                /* the next refresh reads everything; shared with the sessions */
     struct index index;
 };
@@ -189,10 +188,12 @@ struct session {
     int tries, mistakes;
     const char *end;            /* why the session is over, or NULL */
 
-    bool *deleted;              /* a mark for each message; NULL: no DELE yet */
-    size_t marked;
-    uint64_t marked_octets;
-    struct names renamed;       /* the store's names by inode, to find renamed messages */
+    bool *deleted;              /* a mark for each message */
+    size_t left;                /* number of messages without one, */
+    uint64_t left_octets;       /* and their size */
+    struct names names;         /* the store's by inode, to find renamed messages, */
+    bool scanned;               /* if they have been read */
+    int scans;                  /* how often, for this command */
 
     size_t retrieved, topped, removed;
     uint64_t retrieved_octets;
@@ -262,10 +263,7 @@ log_line(const char *format, ...)
     errno = error;
 }
 
-/*
- * Decides whether log lines get a time. systemd adds one itself: then JOURNAL_STREAM names device
- * and inode of standard error.
- */
+/* Log lines get a time unless systemd adds one: then JOURNAL_STREAM names standard error. */
 static void
 log_start(void)
 {
@@ -277,10 +275,7 @@ log_start(void)
         snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)log.st_dev, (uintmax_t)log.st_ino);
     log_times = stream == NULL || strcmp(stream, own) != 0;
     if (isatty(STDERR_FILENO) && ttyname(STDERR_FILENO) != NULL) {
-        /*
-         * Opened again, not to block when nobody reads: the flag of the present one is others'
-         * too.
-         */
+        /* Opened again, not to block when nobody reads: others share the present one's flags. */
         int fd = open(ttyname(STDERR_FILENO), O_WRONLY | O_NONBLOCK | O_NOCTTY);
 
         if (fd >= 0) {
@@ -349,16 +344,11 @@ hash_add(struct hash *hash, const unsigned char *bytes, size_t length)
     *hash = h;
 }
 
-static void
-hash_start(struct hash *h)
-{
-    const uint64_t key0 = 0x706f70332d756964, key1 = 0x6d61696c64726f70;    /* any constants */
-
-    h->v0 = key0 ^ 0x736f6d6570736575;
-    h->v1 = key1 ^ 0x646f72616e646f6d ^ 0xee;
-    h->v2 = key0 ^ 0x6c7967656e657261;
-    h->v3 = key1 ^ 0x7465646279746573;
-}
+/* SipHash's constants and a key, which could be any other. */
+static const struct hash hash_start = {
+    0x706f70332d756964 ^ 0x736f6d6570736575, 0x6d61696c64726f70 ^ 0x646f72616e646f6d ^ 0xee,
+    0x706f70332d756964 ^ 0x6c7967656e657261, 0x6d61696c64726f70 ^ 0x7465646279746573
+};
 
 static void
 hash_end(struct hash *h, unsigned char id[16])
@@ -400,30 +390,30 @@ same_unflagged(const char *a, const char *b)
     return unflagged_length(y) == length && memcmp(x, y, length) == 0;
 }
 
-/* Returns the number of digits, or of zeros only, at the start of a text. */
+/* Returns the number of digits at the start of a text. */
 static size_t
-digits(const char *p, const char *end, bool zeros)
+digits(const char *text)
 {
-    const char *start = p;
+    size_t count = 0;
 
-    while (p < end && *p >= '0' && *p <= (zeros ? '0' : '9'))
-        p++;
-    return (size_t)(p - start);
+    while (text[count] >= '0' && text[count] <= '9')
+        count++;
+    return count;
 }
 
 /*
- * Compares two texts, runs of digits as numbers, the rest byte by byte. Returns less than, equal
- * to or more than 0. Numbers of the same value are equal here, whatever their leading zeros.
+ * Compares two texts, runs of digits as numbers, the rest byte by byte. No digit is at the ends.
+ * Returns less than, equal to or more than 0; 0 also if the numbers differ in leading zeros.
  */
 static int
 natural_compare(const char *a, const char *a_end, const char *b, const char *b_end)
 {
     while (a < a_end && b < b_end) {
-        if (digits(a, a_end, false) > 0 && digits(b, b_end, false) > 0) {
-            a += digits(a, a_end, true);
-            b += digits(b, b_end, true);
+        if (digits(a) > 0 && digits(b) > 0) {
+            a += strspn(a, "0");
+            b += strspn(b, "0");
 
-            size_t x = digits(a, a_end, false), y = digits(b, b_end, false);
+            size_t x = digits(a), y = digits(b);
             int order = x != y ? (x > y) - (x < y) : memcmp(a, b, x);
             if (order != 0)
                 return order;
@@ -543,20 +533,7 @@ static bool
 message_same(const struct message *a, const struct message *b)
 {
     return a->inode == b->inode && a->size == b->size && a->modified == b->modified &&
-           a->changed == b->changed && a->changed != UNSETTLED;
-}
-
-/* Returns true if a signal to stop is pending. Signals are blocked, so long work asks for them. */
-static bool
-stop_pending(void)
-{
-    sigset_t pending;
-
-    if (stop_deferred)
-        return false;
-    return stop_asked || (sigpending(&pending) == 0 &&
-           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1 ||
-            sigismember(&pending, SIGHUP) == 1));
+           a->changed == b->changed;
 }
 
 /* Waits for so many milliseconds. */
@@ -580,25 +557,22 @@ message_state(struct message *m, int file)
 }
 
 /*
- * Returns the time in ms until a change of a file is sure to show: two changes within one clock
- * tick leave the same timestamps. 0 if the tick is over, or cannot be waited for on a clock that
- * is ahead.
+ * Waits until a change of a file after this time is sure to show: two changes within one clock
+ * tick leave the same timestamps. Does not wait for a clock that is ahead.
  */
-static int64_t
-message_unsettled_ms(const struct message *m)
+static void
+wait_for_tick(int64_t changed)
 {
     struct timespec now;
     int64_t age;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    age = (nanoseconds(now) - m->changed) / 1000000;
-    return age >= 0 && age < TICK_MS ? TICK_MS - age : 0;
+    age = (nanoseconds(now) - changed) / 1000000;
+    if (age >= 0 && age < TICK_MS)
+        pause_ms(TICK_MS - age);
 }
 
-/*
- * Reads what is left of a file at an offset, up to a block. Returns the number of bytes, fewer at
- * the end of the file, or -1 with errno set.
- */
+/* Reads a block of a file. Returns the number of bytes, fewer at its end, or -1 with errno set. */
 static ssize_t
 read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
 {
@@ -615,86 +589,44 @@ read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
     return (ssize_t)done;
 }
 
-/* What a scan of the store has told the log. */
-struct scan {
-    const struct store *store;
-    size_t named;               /* number of names; the log gets NAMES_LOGGED of them */
-    bool mbox;                  /* the present file starts like an mbox */
-    bool linked;                /* a file that changed has another name, perhaps in the store */
-};
-
-static void
-log_name(struct scan *scan, const char *name, const char *verdict, const char *reason)
-{
-    if (++scan->named <= NAMES_LOGGED)
-        log_line("%s: %s: %s%s", scan->store->path, name, verdict, reason);
-    else if (scan->named == NAMES_LOGGED + 1)
-        log_line("%s: and more like this", scan->store->path);
-}
-
-/*
- * Warns at the first scan about a file that does not look like mail. It gets block after block; a
- * separator that lies on the border of two is not seen, the next one is.
- */
-static void
-warn_no_message(struct scan *scan, const char *name, const unsigned char *block, size_t length,
-                bool first)
+/* Returns true if an mbox's next message starts in this block, and not on its border. */
+static bool
+has_separator(const unsigned char *block, size_t length)
 {
     const unsigned char *end = block + length, *p = block;
 
-    if (scan->store->scanned)
-        return;
-    if (first)
-        scan->mbox = length > 5 && memcmp(block, "From ", 5) == 0;
-    for (; scan->mbox && (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++) {
+    for (; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++) {
         const unsigned char *line = p + 1 < end && p[1] == '\r' ? p + 2 : p + 1;
 
-        if (end - line > 6 && memcmp(line, "\nFrom ", 6) == 0) {
-            log_name(scan, name, "warning: ", "an mbox of several messages, served as one");
-            scan->mbox = false;
-            return;
-        }
+        if (end - line > 6 && memcmp(line, "\nFrom ", 6) == 0)
+            return true;
     }
-    if (!first || scan->mbox)
-        return;
-    while (p < end && *p > ' ' && *p < 0x7f && *p != ':')
-        p++;
-    if (p == block || p == end || *p != ':')
-        log_name(scan, name, "warning: ", "does not start like a message");
+    return false;
 }
 
 /*
  * Measures an open file, whose state is in *m: its size in octets by the rules of pop3_stuff, and
- * its unique-id, in one pass. If it changes meanwhile it becomes UNSETTLED. Returns false with
- * errno set: ERANGE if it ends before its size, ESTALE if it is not a regular file, EINTR if a
- * signal says stop. scan is NULL in a session.
+ * its unique-id, in one pass. Returns false with errno set: EAGAIN if it changes meanwhile, ERANGE
+ * if it ends before its size, ESTALE if it is not a regular file, EINTR if a signal says stop.
  */
 static bool
-message_measure(struct message *m, const char *name, int file, struct scan *scan)
+message_measure(const struct store *store, struct message *m, const char *name, int file)
 {
     static unsigned char block[BLOCK];
     unsigned char last = '\n';
     const char *base = base_name(name);
     uint64_t offset = 0, bare = 0;
     struct message after = {.name = 0};
-    struct hash hash;
+    struct hash hash = hash_start;
+    bool mbox = false;
 
-    for (int tries = 0; message_unsettled_ms(m) > 0; tries++) {
-        if (tries > 0) {
-            m->changed = UNSETTLED;
-            break;
-        }
-        pause_ms(message_unsettled_ms(m));
-        if (!message_state(m, file))
-            return false;
-    }
-    hash_start(&hash);
+    wait_for_tick(m->changed);
     hash_add(&hash, (const unsigned char *)base, unflagged_length(base));
     while (offset < m->size) {
         const unsigned char *p = block, *end;
         ssize_t count = read_at(file, block, m->size - offset, offset);
 
-        if (offset > 0 && stop_pending()) {
+        if (offset > 0 && stop_asked) {
             errno = EINTR;
             return false;
         }
@@ -702,8 +634,13 @@ message_measure(struct message *m, const char *name, int file, struct scan *scan
             return false;
         if (count == 0)
             break;
-        if (scan != NULL)
-            warn_no_message(scan, name, block, (size_t)count, offset == 0);
+        if (offset == 0)
+            mbox = store->index.messages == NULL && count > 5 && memcmp(block, "From ", 5) == 0;
+        if (mbox && has_separator(block, (size_t)count)) {
+            log_line("%s: %s: warning: an mbox of several messages, served as one", store->path,
+                     name);
+            mbox = false;
+        }
         hash_add(&hash, block, (size_t)count);
         for (end = block + count; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
             bare += (p > block ? p[-1] : last) != '\r';
@@ -714,13 +651,8 @@ message_measure(struct message *m, const char *name, int file, struct scan *scan
     m->octets = offset + bare + (last != '\n' ? 2 : 0);
     if (!message_state(&after, file))
         return false;
-    if (!message_same(&after, m)) {
-        m->changed = UNSETTLED;
-    } else if (offset < m->size) {
-        errno = ERANGE;
-        return false;
-    }
-    return true;
+    errno = message_same(&after, m) ? ERANGE : EAGAIN;
+    return errno == ERANGE && offset == m->size;
 }
 
 /* Closes a descriptor and keeps errno. */
@@ -756,14 +688,15 @@ store_open(const struct store *store, const char *name)
  * error.
  */
 static const char *
-store_look(struct scan *scan, const char *name, const struct message *known, struct message *found)
+store_look(const struct store *store, const char *name, const struct message *known,
+           struct message *found)
 {
     struct stat status;
     bool measured;
     int file;
 
     errno = 0;
-    if (fstatat(scan->store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+    if (fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return strerror(errno);
     if (!S_ISREG(status.st_mode))
         return S_ISDIR(status.st_mode) ? "a directory" :
@@ -773,35 +706,37 @@ store_look(struct scan *scan, const char *name, const struct message *known, str
         *found = *known;
         return NULL;
     }
-    scan->linked = scan->linked || status.st_nlink > 1;
-    file = store_open(scan->store, name);
+    if (status.st_nlink > 1)
+        *store->stale = true;   /* it changed under its other name as well */
+    file = store_open(store, name);
     if (file < 0)
         return strerror(errno);
-    measured = message_measure(found, name, file, scan);
+    measured = message_measure(store, found, name, file);
     close_quietly(file);
-    return measured ? NULL : errno == ERANGE ? "shorter than its size" : strerror(errno);
+    return measured ? NULL : errno == ERANGE ? "shorter than its size" :
+           errno == EAGAIN ? "being written" : strerror(errno);
 }
 
 static void
 index_free(struct index *x)
 {
-    if (x->memory != NULL)
-        munmap(x->memory, x->memory_size);
-    *x = (struct index){.memory = NULL};
+    if (x->messages != NULL)
+        munmap(x->messages, x->memory_size);
+    *x = (struct index){.messages = NULL};
 }
 
 /* Starts an index with room for so many messages and bytes of names. Returns false on failure. */
 static bool
 index_start(struct index *x, size_t count, size_t names_size)
 {
-    x->memory_size = count * sizeof(struct message) + names_size + 1;
-    x->memory = mmap(NULL, x->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-    if (x->memory == MAP_FAILED) {
-        x->memory = NULL;
+    void *memory;
+
+    x->memory_size = count * sizeof *x->messages + names_size + 1;
+    memory = mmap(NULL, x->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    if (memory == MAP_FAILED)
         return false;
-    }
-    x->messages = x->memory;
-    x->names = (const char *)x->memory + count * sizeof(struct message);
+    x->messages = memory;
+    x->names = (char *)(x->messages + count);
     return true;
 }
 
@@ -810,7 +745,7 @@ static void
 index_add(struct index *x, const struct message *message, const char *name)
 {
     const size_t size = strlen(name) + 1;
-    struct message *m = (struct message *)x->memory + x->count;
+    struct message *m = &x->messages[x->count];
 
     *m = *message;
     m->name = (uint32_t)x->names_size;
@@ -823,7 +758,7 @@ index_add(struct index *x, const struct message *message, const char *name)
             break;
         }
     }
-    memcpy((char *)(uintptr_t)x->names + x->names_size, name, size);
+    memcpy(x->names + x->names_size, name, size);
     x->names_size += size;
     x->count++;
     x->octets += m->octets;
@@ -842,17 +777,17 @@ index_finish(struct index *x)
 
     if (file < 0)
         return;
-    if (write(file, x->memory, x->memory_size) == (ssize_t)x->memory_size)
-        (void)mmap(x->memory, x->memory_size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
+    if (write(file, x->messages, x->memory_size) == (ssize_t)x->memory_size)
+        (void)mmap(x->messages, x->memory_size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
     close(file);
 #else
     (void)x;
 #endif
 }
 
-/* Returns the position of the first message whose name is not before this one. */
-static size_t
-index_find(const struct index *x, const char *name)
+/* Returns the message with this name, or NULL; in *at where it is, or where it would be. */
+static const struct message *
+index_find(const struct index *x, const char *name, size_t *at)
 {
     size_t from = 0, to = x->count;
 
@@ -864,25 +799,9 @@ index_find(const struct index *x, const char *name)
         else
             to = middle;
     }
-    return from;
-}
-
-/* Returns the message with this name, or NULL. */
-static const struct message *
-index_named(const struct index *x, const char *name)
-{
-    size_t i = index_find(x, name);
-
-    return i < x->count && strcmp(x->names + x->messages[i].name, name) == 0 ?
-           &x->messages[i] : NULL;
-}
-
-/* Appends the messages from one position to another of an old index. */
-static void
-index_keep(struct index *x, const struct index *old, size_t from, size_t to)
-{
-    for (; from < to; from++)
-        index_add(x, &old->messages[from], old->names + old->messages[from].name);
+    *at = from;
+    return from < x->count && strcmp(x->names + x->messages[from].name, name) == 0 ?
+           &x->messages[from] : NULL;
 }
 
 /*
@@ -893,28 +812,29 @@ index_keep(struct index *x, const struct index *old, size_t from, size_t to)
 static bool
 store_merge(struct store *store, struct names *names, bool whole)
 {
-    const struct index none = {.count = 0}, *old = whole ? &none : &store->index;
-    struct scan scan = {.store = store};
-    struct index new = {.memory = NULL};
+    const struct index *old = &store->index;
+    struct index new = {.count = 0};
     size_t next = 0;            /* in the old index */
 
     names_sort(names, names_by_name);
-    if (!index_start(&new, old->count + names->count, old->names_size + names->bytes))
+    if (!index_start(&new, names->count + (whole ? 0 : old->count),
+                     names->bytes + (whole ? 0 : old->names_size)))
         return false;
-    for (size_t i = 0; i < names->count; i++) {
-        const char *name = names->list[i].text, *reason = "";
-        const struct message *known = index_named(&store->index, name);
+    for (size_t i = 0; i <= names->count; i++) {
+        const char *name = i < names->count ? names->list[i].text : NULL, *reason = "";
+        size_t at = old->count;
+        const struct message *known = name != NULL ? index_find(old, name, &at) : NULL;
         struct message found = {.name = 0};
 
-        if (i > 0 && strcmp(name, names->list[i - 1].text) == 0)
+        for (; next < at; next++)
+            if (!whole)
+                index_add(&new, &old->messages[next], old->names + old->messages[next].name);
+        if (name == NULL || (i > 0 && strcmp(name, names->list[i - 1].text) == 0))
             continue;           /* reported twice */
-        if (!whole) {
-            index_keep(&new, old, next, index_find(old, name));
-            next = index_find(old, name) + (known != NULL);
-        }
+        next += known != NULL;
         errno = EINTR;
-        if (!stop_pending())
-            reason = store_look(&scan, name, known, &found);
+        if (!stop_asked)
+            reason = store_look(store, name, known, &found);
         if (reason == NULL) {
             index_add(&new, &found, name);
         } else if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
@@ -927,12 +847,10 @@ store_merge(struct store *store, struct names *names, bool whole)
             const bool damaged = errno != 0 && errno != EACCES && errno != EPERM && errno != ERANGE;
 
             *store->stale = *store->stale || damaged;
-            if (damaged || !store->scanned || !whole)
-                log_name(&scan, name, "skipped, ", reason);
+            if (damaged || old->messages == NULL || !whole)
+                log_line("%s: %s: skipped, %s", store->path, name, reason);
         }
     }
-    *store->stale = *store->stale || (scan.linked && !whole);
-    index_keep(&new, old, next, old->count);
     index_finish(&new);
     index_free(&store->index);
     store->index = new;
@@ -946,47 +864,31 @@ store_merge(struct store *store, struct names *names, bool whole)
 static bool
 name_is_message(const char *name)
 {
-    static const char temporary[] = "rcvstore";
-
     return name[0] != '.' && name[0] != ',' &&
-           (strncmp(name, temporary, strlen(temporary)) != 0 ||
-            strlen(name) != strlen(temporary) + 6);
-}
-
-/* Moves of other programs go from the first folder to the second. */
-static const char *const plain_folders[] = {"", NULL};
-static const char *const maildir_folders[] = {"new/", "cur/", NULL};
-
-/* Opens a folder of the store for reading its names. Returns NULL with errno set on failure. */
-static DIR *
-folder_open(const struct store *store, const char *folder)
-{
-    int fd = openat(store->directory, *folder != '\0' ? folder : ".",
-                    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-
-    if (fd >= 0 && directory == NULL)
-        close_quietly(fd);
-    return directory;
+           (strncmp(name, "rcvstore", 8) != 0 || strlen(name) != 8 + 6);
 }
 
 /* Adds all names that can be messages. Returns false with errno set on failure. */
 static bool
 store_names(const struct store *store, struct names *names)
 {
-    for (const char *const *folder = store->folders; *folder != NULL; folder++) {
-        DIR *directory = folder_open(store, *folder);
+    for (const struct folder *f = store->folders; f < store->folders + store->folder_count; f++) {
+        const int fd = openat(f->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *directory = fd < 0 ? NULL : fdopendir(fd);
         struct dirent *entry;
         int error;
 
-        if (directory == NULL)
+        if (directory == NULL) {
+            if (fd >= 0)
+                close_quietly(fd);
             return false;
+        }
         do {
             errno = 0;
             entry = readdir(directory);
         } while (entry != NULL &&
                  (!name_is_message(entry->d_name) ||
-                  names_add(names, *folder, entry->d_name, (uint64_t)entry->d_ino)));
+                  names_add(names, f->name, entry->d_name, (uint64_t)entry->d_ino)));
         error = errno;
         closedir(directory);
         errno = error;
@@ -1005,32 +907,17 @@ is_directory(const struct store *store, const char *name)
            S_ISDIR(status.st_mode);
 }
 
-/* Gets the state of each folder. Returns false with errno set on failure. */
-static bool
-folders_state(const struct store *store, struct message state[2])
-{
-    struct stat status;
-
-    for (int i = 0; store->folders[i] != NULL; i++) {
-        const char *folder = *store->folders[i] != '\0' ? store->folders[i] : ".";
-
-        if (fstatat(store->directory, folder, &status, 0) != 0)
-            return false;
-        message_identify(&state[i], &status);
-    }
-    return true;
-}
-
 /* Returns true if the path leads to the directory that is open. */
 static bool
 store_is_current(const struct store *store)
 {
-    struct stat now;
+    struct stat now, open;
 
-    return store->directory >= 0 && stat(store->path, &now) == 0 &&
-           now.st_dev == store->device && now.st_ino == store->inode;
+    return stat(store->path, &now) == 0 && fstat(store->directory, &open) == 0 &&
+           now.st_dev == open.st_dev && now.st_ino == open.st_ino;
 }
 
+#ifdef HAS_INOTIFY
 /*
  * Asks the kernel to report changes in the store. It does so in order and before the change
  * returns to who made it, but only on local file systems. On others store->inotify stays -1.
@@ -1038,67 +925,57 @@ store_is_current(const struct store *store)
 static void
 store_watch(struct store *store)
 {
-#ifdef HAS_INOTIFY
     static const unsigned long local[] = {  /* ext, XFS, Btrfs, tmpfs, ramfs, overlay, F2FS, ZFS */
         0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x858458f6, 0x794c7630, 0xf2f52010, 0x2fc12fc1
     };
     const uint32_t changes = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM |
                              IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-    const char *const *folders = store->folders;
     char path[PATH_MAX];
     struct statfs fs;
-    bool watched = true;
 
     if (fstatfs(store->directory, &fs) != 0)
         return;
     for (size_t i = 0; i < sizeof local / sizeof *local && store->inotify < 0; i++)
         if ((unsigned long)fs.f_type == local[i])
             store->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    for (int i = 0; folders[i] != NULL && store->inotify >= 0; i++) {
-        int length = snprintf(path, sizeof path, "%s/%s", store->path, folders[i]);
+    for (int i = 0; i < store->folder_count && store->inotify >= 0; i++) {
+        struct folder *folder = &store->folders[i];
+        int length = snprintf(path, sizeof path, "%s/%s", store->path, folder->name);
 
-        store->watches[i] = inotify_add_watch(store->inotify, path, changes);
-        watched = watched && length < (int)sizeof path && store->watches[i] >= 0;
+        folder->watch = inotify_add_watch(store->inotify, path, changes);
+        if (length >= (int)sizeof path || folder->watch < 0) {
+            close(store->inotify);
+            store->inotify = -1;
+        }
     }
-    if (store->inotify >= 0 && (!watched || !store_is_current(store))) {
-        close(store->inotify);
-        store->inotify = -1;
-    }
-#else
-    (void)store;
-#endif
 }
 
 /* Adds the names that changed since the last time. Returns false if everything may have changed. */
 static bool
 store_changes(const struct store *store, struct names *names)
 {
-#ifdef HAS_INOTIFY
     union { struct inotify_event event; char bytes[4096]; } buffer;
     const uint32_t lost = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF |
                           IN_ISDIR;     /* it may be a Maildir now */
-    const char *const *folders = store->folders;
     ssize_t length;
 
     while ((length = read(store->inotify, buffer.bytes, sizeof buffer)) > 0) {
         for (const char *at = buffer.bytes; at < buffer.bytes + length;) {
             const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
-            const char *folder = folders[event->wd == store->watches[0] ? 0 : 1];
+            const char *folder = store->folders[event->wd != store->folders[0].watch].name;
 
-            if ((event->mask & lost) != 0 || event->len == 0 || folder == NULL)
-                return false;
-            if (name_is_message(event->name) && !names_add(names, folder, event->name, 0))
+            if ((event->mask & lost) != 0 || event->len == 0 ||
+                (name_is_message(event->name) && !names_add(names, folder, event->name, 0)))
                 return false;
             at += sizeof *event + event->len;
         }
     }
     return errno == EAGAIN;
-#else
-    (void)store;
-    (void)names;
-    return false;
-#endif
 }
+#else
+#define store_watch(store) ((void)0)
+#define store_changes(store, names) false
+#endif
 
 static void
 store_close(struct store *store)
@@ -1110,22 +987,33 @@ store_close(struct store *store)
             close(*descriptors[i]);
         *descriptors[i] = -1;
     }
+    while (store->folder_count > 0)
+        close(store->folders[--store->folder_count].fd);
 }
 
 /* Opens the directory and starts to watch it, before it is read: so no change is missed. */
 static bool
 store_reopen(struct store *store)
 {
-    struct stat status;
+    static const char *const maildir[] = {"new/", "cur/"};
+    const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    bool is_maildir;
 
     store_close(store);
-    store->directory = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (store->directory < 0 || fstat(store->directory, &status) != 0)
+    store->directory = open(store->path, flags);
+    if (store->directory < 0)
         return false;
-    store->device = status.st_dev;
-    store->inode = status.st_ino;
-    store->folders = is_directory(store, "cur") && is_directory(store, "new") &&
-                     is_directory(store, "tmp") ? maildir_folders : plain_folders;
+    is_maildir = is_directory(store, "cur") && is_directory(store, "new") &&
+                 is_directory(store, "tmp");
+    for (int i = 0; i < (is_maildir ? 2 : 1); i++) {
+        struct folder *folder = &store->folders[i];
+
+        folder->name = is_maildir ? maildir[i] : "";
+        folder->fd = openat(store->directory, is_maildir ? maildir[i] : ".", flags);
+        if (folder->fd < 0)
+            return false;
+        store->folder_count++;
+    }
     store_watch(store);
     return true;
 }
@@ -1157,71 +1045,46 @@ store_refresh(struct store *store)
     if (whole)
         malloc_trim(0);         /* a fork would copy what is left of the heap */
 #endif
-    if (done)
-        store->scanned = true;
-    else
+    if (!done)
         store_close(store);     /* what was reported is lost: read everything the next time */
     errno = error;
     return done && *store->stale && !whole ? store_refresh(store) : done;
 }
 
 /*
- * Compares an open file with its message. If only its times differ, as after a touch, a chmod, a
- * rename, a new link and a removal, the content is compared. Returns false with errno set: ESTALE
- * if the message was changed or replaced.
+ * Returns true if an open file is the message. If only its times differ, as after a touch, a
+ * chmod, a rename, a new link and a removal, the content is compared, and *m gets the new times.
+ * Else errno is set: ESTALE if the message was changed or replaced.
  */
 static bool
-message_unchanged(const struct store *store, const struct message *m, int file)
+message_unchanged(const struct store *store, struct message *m, int file)
 {
     struct message now = *m;
 
-    if (message_state(&now, file) && message_same(&now, m))
-        return true;
-    if (now.inode == m->inode && now.size == m->size && m->changed != UNSETTLED &&
-        message_measure(&now, store->index.names + m->name, file, NULL) &&
-        now.size == m->size && now.changed != UNSETTLED &&
-        now.octets == m->octets && memcmp(now.id, m->id, sizeof m->id) == 0)
-        return true;
+    if (message_state(&now, file)) {
+        if (message_same(&now, m))
+            return true;
+        if (now.inode == m->inode && now.size == m->size &&
+            message_measure(store, &now, store->index.names + m->name, file) &&
+            now.octets == m->octets && memcmp(now.id, m->id, sizeof m->id) == 0) {
+            *m = now;
+            return true;
+        }
+    }
     if (errno != EIO)
         errno = ESTALE;
     return false;
 }
 
-/*
- * Opens the file that has this name if it is the message, unchanged. Returns its descriptor, or
- * -1 with errno set: ENOENT if there is no such file, ESTALE if it is another or changed.
- */
-static int
-store_open_message(const struct store *store, const struct message *m, const char *name)
-{
-    int file = store_open(store, name);
-
-    if (file >= 0 && !message_unchanged(store, m, file)) {
-        close_quietly(file);
-        file = -1;
-    }
-    return file;
-}
-
 /* Writes a folder's entries to disk. Returns false if that failed; true where it cannot be done. */
 static bool
-folder_sync(const struct store *store, const char *folder)
+folder_sync(const struct folder *folder)
 {
-    DIR *directory = folder_open(store, folder);
-    bool done;
-    int error;
-
-    if (directory == NULL)
-        return false;
 #ifdef F_FULLFSYNC              /* macOS: fsync() does not wait for the disk */
-    done = fcntl(dirfd(directory), F_FULLFSYNC) == 0 || fsync(dirfd(directory)) == 0;
+    return fcntl(folder->fd, F_FULLFSYNC) == 0 || fsync(folder->fd) == 0;
 #else
-    done = fsync(dirfd(directory)) == 0 || errno == EINVAL || errno == ENOTSUP;
+    return fsync(folder->fd) == 0 || errno == EINVAL || errno == ENOTSUP;
 #endif
-    error = errno;
-    closedir(directory);
-    errno = error;
-    return done;
 }
 
 /* ---- 4. Answers ------------------------------------------------------------------------------ */
@@ -1272,105 +1135,145 @@ message_name(const struct session *s, const struct message *m)
     return s->store->index.names + m->name;
 }
 
+/* A message that is open, to be sent or removed. */
+struct open_message {
+    struct message message;     /* as in the index, with the times that its file has now */
+    const char *name;           /* that the file has now */
+    int file;
+    ssize_t count;              /* bytes of it in the session's block */
+};
+
+/*
+ * Reads a block of a message, at an offset, and then compares the file with the index: so what
+ * was read is the message. Returns false with errno set: ESTALE if it was changed or replaced.
+ */
 static bool
-is_deleted(const struct session *s, size_t i)
+message_read(struct session *s, struct open_message *o, uint64_t offset)
 {
-    return s->deleted != NULL && s->deleted[i];
+    int error;
+
+    o->count = read_at(o->file, s->block, o->message.size - offset, offset);
+    error = o->count < 0 ? errno : ESTALE;      /* if it is shorter than its size */
+    if (!message_unchanged(s->store, &o->message, o->file))
+        return false;
+    errno = error;
+    return o->count > 0 || offset == o->message.size;
+}
+
+/* Opens the file of this name if it is the message, and reads the first block if asked to. */
+static bool
+message_open(struct session *s, struct open_message *o, const char *name, bool read)
+{
+    o->name = name;
+    o->file = store_open(s->store, name);
+    if (o->file < 0)
+        return false;
+    if (message_read(s, o, read ? 0 : o->message.size))
+        return true;
+    close_quietly(o->file);
+    return false;
+}
+
+/* Returns when a folder of the store last changed. */
+static int64_t
+folders_changed(const struct store *store)
+{
+    int64_t last = 0;
+
+    for (int i = 0; i < store->folder_count; i++) {
+        struct stat status;
+
+        if (fstat(store->folders[i].fd, &status) == 0 && STAT_TIME(&status, c) > last)
+            last = STAT_TIME(&status, c);
+    }
+    return last;
 }
 
 /*
- * Reads the store's names again, sorted by inode. A rename during readdir() can hide a name, so
- * the scan is repeated until no folder changed meanwhile, which its times show after a clock
- * tick. Returns false with errno set on failure: EBUSY if the store changes all the time.
+ * Reads the store's names, sorted by inode. A rename during readdir() can hide a name, so the
+ * scan is repeated until no folder changed meanwhile. Returns false with errno set on failure:
+ * EBUSY if the store changes all the time.
  */
 static bool
 session_scan(struct session *s)
 {
     wire_flush(&s->wire);       /* the client need not wait for the answers before */
-    for (int tries = 0; tries < SCAN_TRIES; tries++) {
-        struct message before[2], after[2];
-        bool stable = true;
+    s->scanned = false;
+    while (s->scans++ < SCAN_TRIES) {
+        const int64_t before = folders_changed(s->store);
 
-        pause_ms(tries == 0 ? 0 : TICK_MS);
-        names_free(&s->renamed);
-        if (!folders_state(s->store, before))
+        names_free(&s->names);
+        wait_for_tick(before);
+        if (!store_names(s->store, &s->names))
             return false;
-        for (int i = 0; s->store->folders[i] != NULL; i++)
-            stable = stable && message_unsettled_ms(&before[i]) == 0;
-        if (!stable)
-            continue;
-        if (!store_names(s->store, &s->renamed) || !folders_state(s->store, after))
-            return false;
-        for (int i = 0; s->store->folders[i] != NULL; i++)
-            stable = stable && message_same(&before[i], &after[i]);
-        if (stable) {
-            names_sort(&s->renamed, names_by_inode);
+        if (folders_changed(s->store) == before) {
+            names_sort(&s->names, names_by_inode);
+            s->scanned = true;
             return true;
         }
     }
-    names_free(&s->renamed);
     errno = EBUSY;
     return false;
 }
 
 /*
- * Opens a message, unchanged, under its name; or, as the last session_scan() found it, under
- * another that has its inode and is not the name of another message, as a second hard link is.
- * Returns its descriptor, with the name in *name, or -1 with errno set: ENOENT if it has no name,
- * EAGAIN if the name that the scan found is gone again, ESTALE if the message was changed or
- * replaced.
- *
- * Names that differ in flags alone come first. A new file can reuse the inode of a removed
- * message, so a file that is not as the message was counts as the message, changed, only among
- * them.
+ * Returns the name that the scan found for a message's inode: its own, or one that is not the
+ * name of another message, as a second hard link is. Of several it is one that differs in flags
+ * alone. NULL: none.
  */
-static int
-session_open_once(struct session *s, const struct message *m, const char **name)
+static const char *
+find_renamed(const struct session *s, const struct message *m)
 {
-    const struct names *names = &s->renamed;
-    const struct name key = {.inode = m->inode}, *first, *n;
-    int file, error;
+    const struct names *names = &s->names;
+    const struct name key = {.inode = m->inode}, *n = NULL;
+    const char *found = NULL;
 
-    *name = message_name(s, m);
-    file = store_open_message(s->store, m, *name);
-    error = errno;
-    if (file >= 0 || (error != ENOENT && error != ESTALE) || names->count == 0)
-        return file;
-    first = bsearch(&key, names->list, names->count, sizeof key, names_by_inode);
-    while (first != NULL && first > names->list && first[-1].inode == m->inode)
-        first--;
-    for (int flagged = 1; flagged >= 0 && first != NULL && file < 0; flagged--) {
-        for (n = first; n < names->list + names->count && n->inode == m->inode && file < 0; n++) {
-            const struct message *other = index_named(&s->store->index, n->text);
+    if (names->count > 0)
+        n = bsearch(&key, names->list, names->count, sizeof key, names_by_inode);
+    while (n != NULL && n > names->list && n[-1].inode == m->inode)
+        n--;
+    for (; n != NULL && n < names->list + names->count && n->inode == m->inode; n++) {
+        size_t at;
+        const struct message *other = index_find(&s->store->index, n->text, &at);
 
-            if (other == m && error == ENOENT)
-                error = EAGAIN; /* the scan saw it under its own name */
-            if (same_unflagged(n->text, message_name(s, m)) != flagged ||
-                (other != NULL && other->inode == m->inode))
-                continue;
-            *name = n->text;
-            file = store_open_message(s->store, m, *name);
-            if (file < 0 && (errno != ESTALE || (flagged && other == NULL)))
-                error = errno == ENOENT ? EAGAIN : errno;
-        }
+        if (other != NULL && other != m && other->inode == m->inode)
+            continue;
+        if (found == NULL || same_unflagged(n->text, message_name(s, m)))
+            found = n->text;
     }
-    errno = error;
-    return file;
+    return found;
 }
 
-/* Opens a message as above, with scans if it lost its name. Returns its descriptor or -1. */
-static int
-session_open(struct session *s, const struct message *m)
+/*
+ * Opens a message, unchanged, under its own name or one that it got since. Returns false with
+ * errno set: ENOENT if it is gone, ESTALE if it was changed or replaced, EAGAIN if it takes a scan
+ * to know.
+ *
+ * What is not in the scan is gone. What is no longer where the scan saw it was renamed since. A
+ * new file can reuse the inode of a removed message: a file that is not as the message was is the
+ * message, changed, only if the names differ in flags alone.
+ */
+static bool
+session_open(struct session *s, const struct message *m, bool read, struct open_message *o)
 {
-    const char *name;
+    const char *own = message_name(s, m), *name;
+    int error;
 
-    for (int scans = 0;; scans++) {
-        int file = session_open_once(s, m, &name);
-
-        if (file >= 0 || (errno != ENOENT && errno != ESTALE && errno != EAGAIN) ||
-            (scans > 0 && errno != EAGAIN) || scans == SCAN_TRIES || !session_scan(s))
-            return file;
+    o->message = *m;
+    if (message_open(s, o, own, read))
+        return true;
+    if (errno != ENOENT && errno != ESTALE)
+        return false;
+    error = s->scanned ? errno : EAGAIN;
+    name = s->scanned ? find_renamed(s, m) : NULL;
+    if (name != NULL) {
+        if (message_open(s, o, name, read))
+            return true;
+        if (errno != ESTALE || same_unflagged(name, own))
+            error = errno == ENOENT ? EAGAIN : errno;
     }
+    errno = error;
+    return false;
 }
 
 static const char *
@@ -1384,7 +1287,7 @@ struct top {
     uint64_t lines;             /* of the body, still to come */
     bool in_body;
     size_t length;              /* of the line so far */
-    bool full;                  /* the line is not empty */
+    unsigned char last;         /* its last byte */
 };
 
 /* Returns how many bytes of this block belong to TOP's answer. Fewer than all: it ends there. */
@@ -1397,15 +1300,14 @@ top_part(struct top *t, const unsigned char *block, size_t length)
         const unsigned char *lf = memchr(at, '\n', (size_t)(end - at));
         size_t part = (size_t)((lf != NULL ? lf : end) - at);
 
-        t->full = t->full || part > 1 || (part == 1 && (*at != '\r' || t->length > 0));
         t->length += part;
+        t->last = part > 0 ? at[part - 1] : t->last;
         if (lf == NULL)
             return length;
         if (t->in_body)
             t->lines--;
         else
-            t->in_body = !t->full;
-        t->full = false;
+            t->in_body = t->length == 0 || (t->length == 1 && t->last == '\r');
         t->length = 0;
         at = lf + 1;
     }
@@ -1413,19 +1315,20 @@ top_part(struct top *t, const unsigned char *block, size_t length)
 }
 
 /*
- * Sends an open message, whose first bytes are in the block, byte-stuffed, and the final dot;
- * with top only that part. If it turns out to be changed, short or unreadable, the connection
- * ends without the dot: no client takes a part for the whole. Returns true if it was sent.
+ * Sends a message, whose first block has been read, byte-stuffed, and the final dot; with top only
+ * that part. If it turns out to be changed, short or unreadable, the connection ends without the
+ * dot: no client takes a part for the whole. Returns true if it was sent.
  */
 static bool
-message_send(struct session *s, const struct message *m, int file, ssize_t count, struct top *top)
+message_send(struct session *s, struct open_message *o, struct top *top)
 {
     struct pop3_stuffer stuffer = {.dots = 0};
     uint64_t offset = 0, octets = 0;
-    bool more = count > 0, complete = true;
+    bool complete = true;
 
-    while (more) {
-        size_t part = top != NULL ? top_part(top, s->block, (size_t)count) : (size_t)count;
+    for (bool more = o->message.size > 0; more && complete;) {
+        const size_t length = (size_t)o->count;
+        size_t part = top != NULL ? top_part(top, s->block, length) : length;
         /* Room for the last line's end and the dot as well: they leave with what is before them. */
         unsigned char *room = wire_room(&s->wire, 2 * part + 5);
         size_t stuffed = pop3_stuff(&stuffer, s->block, part, room);
@@ -1434,24 +1337,14 @@ message_send(struct session *s, const struct message *m, int file, ssize_t count
             return false;
         s->wire.out_end += stuffed;
         octets += stuffed;
-        offset += (uint64_t)count;
-        more = offset < m->size && part == (size_t)count;
-        if (more) {
-            errno = ESTALE;     /* if it is shorter now */
-            count = read_at(file, s->block, m->size - offset, offset);
-            complete = more = count > 0;
-        }
+        offset += length;
+        more = part == length && offset < o->message.size;
+        complete = !more || message_read(s, o, offset);
     }
     octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
-    if (complete && top == NULL && octets != m->octets) {
-        complete = false;
-        errno = ESTALE;
-    }
-    if (complete && offset > BLOCK)     /* else do_retr() compared it after it was read */
-        complete = message_unchanged(s->store, m, file);
-    if (!complete) {
+    if (!complete || (top == NULL && octets != o->message.octets)) {
         *s->store->stale = true;
-        log_line("%s: cannot send all of %s: %s", s->peer, message_name(s, m), error_text(errno));
+        log_line("%s: cannot send all of %s: %s", s->peer, o->name, error_text(errno));
         wire_flush(&s->wire);
         return wire_fail(&s->wire, EBADMSG);
     }
@@ -1461,36 +1354,47 @@ message_send(struct session *s, const struct message *m, int file, ssize_t count
     return true;
 }
 
+/* Answers how many messages are left. */
+static void
+reply_left(struct session *s)
+{
+    reply_ok(s, "%zu message%s (%" PRIu64 " octets)", s->left, plural(s->left), s->left_octets);
+}
+
 /* ---- 5. Commands: one handler each ----------------------------------------------------------- */
 
 static void
 do_stat(struct session *s, const struct request *r)
 {
-    const struct index *x = &s->store->index;
-
     (void)r;
-    reply_ok(s, "%zu %" PRIu64, x->count - s->marked, x->octets - s->marked_octets);
+    reply_ok(s, "%zu %" PRIu64, s->left, s->left_octets);
 }
 
-/*
- * Writes what LIST or UIDL says of a message to a text with room for 64 bytes. Returns its
- * length.
- */
-static size_t
-put_listed(char *text, const struct message *m, enum pop3_verb verb)
+/* Writes a number. Returns its end. (snprintf() takes five times as long, for each message.) */
+static char *
+put_number(char *to, uint64_t number)
 {
-    char *to = text;
+    if (number >= 10)
+        to = put_number(to, number / 10);
+    *to = (char)('0' + number % 10);
+    return to + 1;
+}
 
+/* Writes what LIST or UIDL says of a message, less than 64 bytes. Returns its end. */
+static char *
+put_listed(char *to, const struct message *m, enum pop3_verb verb)
+{
     if (verb == POP3_LIST)
-        return (size_t)snprintf(text, 64, "%" PRIu64, m->octets);
+        return put_number(to, m->octets);
     for (size_t i = 0; i < sizeof m->id; i++) {
         *to++ = "0123456789abcdef"[m->id[i] >> 4];
         *to++ = "0123456789abcdef"[m->id[i] & 15];
     }
-    *to = '\0';
-    if (m->duplicate > 0)       /* equal ids get a number each (RFC 1939 section 7, UIDL) */
-        to += snprintf(to, 24, "-%" PRIu32, m->duplicate + 1);
-    return (size_t)(to - text);
+    if (m->duplicate > 0) {     /* equal ids get a number each (RFC 1939 section 7, UIDL) */
+        *to++ = '-';
+        to = put_number(to, m->duplicate + UINT64_C(1));
+    }
+    return to;
 }
 
 /* LIST and UIDL: for one message, or a line for each that is not marked. */
@@ -1498,26 +1402,24 @@ static void
 do_list(struct session *s, const struct request *r)
 {
     const struct index *x = &s->store->index;
-    const size_t count = x->count - s->marked;
     char text[64];
 
     if (r->message != NULL) {
-        put_listed(text, r->message, r->verb);
+        *put_listed(text, r->message, r->verb) = '\0';
         reply_ok(s, "%" PRIu64 " %s", r->number, text);
         return;
     }
-    reply_ok(s, "%zu message%s (%" PRIu64 " octets)", count, plural(count),
-             x->octets - s->marked_octets);
+    reply_left(s);
     for (size_t i = 0; i < x->count && s->wire.error == 0; i++) {
-        if (is_deleted(s, i))
+        if (s->deleted[i])
             continue;
 
-        char *line = (char *)wire_room(&s->wire, 128);
-        size_t length = (size_t)snprintf(line, 32, "%zu ", i + 1);
+        char *line = (char *)wire_room(&s->wire, 128), *end = put_number(line, i + 1);
 
-        length += put_listed(line + length, &x->messages[i], r->verb);
-        memcpy(line + length, "\r\n", 2);
-        s->wire.out_end += length + 2;
+        *end++ = ' ';
+        end = put_listed(end, &x->messages[i], r->verb);
+        memcpy(end, "\r\n", 2);
+        s->wire.out_end += (size_t)(end - line) + 2;
     }
     wire_put(&s->wire, ".\r\n", 3);
 }
@@ -1526,51 +1428,44 @@ do_list(struct session *s, const struct request *r)
 static void
 do_retr(struct session *s, const struct request *r)
 {
-    const struct message *m = r->message;
     struct top place = {.lines = r->lines}, *top = r->verb == POP3_TOP ? &place : NULL;
-    int file = session_open(s, m);
-    ssize_t count = file < 0 ? -1 : read_at(file, s->block, m->size, 0);
+    struct open_message o;
+    bool found;
 
-    if (count >= 0 && !message_unchanged(s->store, m, file))
-        count = -1;
-    if (count >= 0) {
-        if (top != NULL)
-            reply_ok(s, "header and %" PRIu64 " line%s of the body follow", r->lines,
-                     plural(r->lines));
-        else
-            reply_ok(s, "%" PRIu64 " octets", m->octets);
-        if (message_send(s, m, file, count, top)) {
-            s->topped += top != NULL;
-            s->retrieved += top == NULL;
-            s->retrieved_octets += top == NULL ? m->octets : 0;
-        }
-    } else {
+    s->scans = 0;
+    do
+        found = session_open(s, r->message, true, &o);
+    while (!found && errno == EAGAIN && session_scan(s));
+    if (!found) {
         if (errno == ESTALE)
             *s->store->stale = true;
-        log_line("%s: cannot send %s: %s", s->peer, message_name(s, m), error_text(errno));
+        log_line("%s: cannot send %s: %s", s->peer, o.name, error_text(errno));
         if (errno == ENOENT || errno == ESTALE)
             reply_err(s, "message %" PRIu64 " is gone or was changed since this session began",
                       r->number);
         else
             reply_err(s, "[SYS/TEMP] message %" PRIu64 " cannot be read now", r->number);
+        return;
     }
-    if (file >= 0)
-        close(file);
+    if (top != NULL)
+        reply_ok(s, "header and %" PRIu64 " line%s of the body follow", r->lines, plural(r->lines));
+    else
+        reply_ok(s, "%" PRIu64 " octets", r->message->octets);
+    if (message_send(s, &o, top)) {
+        s->topped += top != NULL;
+        s->retrieved += top == NULL;
+        s->retrieved_octets += top == NULL ? r->message->octets : 0;
+    }
+    close(o.file);
 }
 
 /* Only a mark. The file is removed at QUIT, so a lost connection loses no mail. */
 static void
 do_dele(struct session *s, const struct request *r)
 {
-    if (s->deleted == NULL)
-        s->deleted = calloc(s->store->index.count, sizeof *s->deleted);
-    if (s->deleted == NULL) {
-        reply_err(s, "[SYS/TEMP] out of memory");
-        return;
-    }
     s->deleted[r->number - 1] = true;
-    s->marked++;
-    s->marked_octets += r->message->octets;
+    s->left--;
+    s->left_octets -= r->message->octets;
     reply_ok(s, "message %" PRIu64 " marked; QUIT will delete it", r->number);
 }
 
@@ -1587,12 +1482,10 @@ do_rset(struct session *s, const struct request *r)
     const struct index *x = &s->store->index;
 
     (void)r;
-    free(s->deleted);
-    s->deleted = NULL;
-    s->marked = 0;
-    s->marked_octets = 0;
-    reply_ok(s, "no message is marked; there %s %zu (%" PRIu64 " octets)",
-             x->count == 1 ? "is" : "are", x->count, x->octets);
+    memset(s->deleted, 0, x->count * sizeof *s->deleted);
+    s->left = x->count;
+    s->left_octets = x->octets;
+    reply_left(s);
 }
 
 /* Always +OK: without the password nobody learns which names exist. */
@@ -1603,24 +1496,21 @@ do_user(struct session *s, const struct request *r)
     reply_ok(s, "send PASS");
 }
 
-/* Compares two texts in a time that does not depend on where they differ. */
+/* Compares a text with a secret in a time that does not depend on where they differ. */
 static bool
-same_secret(const char *a, const char *b)
+same_secret(const char *text, const char *secret)
 {
-    char x[SECRET_MAX + 1] = "", y[SECRET_MAX + 1] = "";
+    const size_t size = strlen(text) + 1, secret_size = strlen(secret) + 1;
     unsigned char difference = 0;
 
-    memcpy(x, a, strnlen(a, SECRET_MAX));
-    memcpy(y, b, strnlen(b, SECRET_MAX));
-    for (size_t i = 0; i < sizeof x; i++)
-        difference |= (unsigned char)(x[i] ^ y[i]);
-    return difference == 0 && strlen(a) <= SECRET_MAX;
+    for (size_t i = 0; i < size; i++)
+        difference |= (unsigned char)(text[i] ^ secret[i % secret_size]);
+    return difference == 0;
 }
 
 static void
 do_pass(struct session *s, const struct request *r)
 {
-    const struct index *x = &s->store->index;
     bool name = same_secret(s->user, s->settings->name);
     bool password = same_secret(r->argument, s->settings->password);
 
@@ -1629,12 +1519,12 @@ do_pass(struct session *s, const struct request *r)
     } else if (name & password) {
         s->state = IN_TRANS;
         s->wire.deadline = WAIT_FOREVER;
-        reply_ok(s, "%zu message%s (%" PRIu64 " octets)", x->count, plural(x->count), x->octets);
+        reply_left(s);
     } else {
         log_line("%s: login failed for %s", s->peer, s->user);
         s->user[0] = '\0';
         wire_flush(&s->wire);
-        wait_ready(NULL, 0, false, 1000, s->wire.mask);
+        pause_ms(1000);
         if (++s->tries < LOGIN_TRIES) {
             reply_err(s, "[AUTH] wrong name or password");
         } else {
@@ -1660,46 +1550,46 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * Removes the marked messages. Returns the number that could not be removed. Renamed messages are
- * found by inode, in one scan for all; again, while some of them are renamed after the scan. What
- * is in no scan is gone. (Between the look and unlinkat() a name can pass to another file. No
- * call closes this gap without renaming, which the server does not do.)
+ * Removes the marked messages. Returns the number that could not be removed. What has lost its name
+ * is looked for in one scan for all, and again while some are renamed after the scan. (Between the
+ * look and unlinkat() a name can pass to another file. No call closes this gap without renaming,
+ * which the server does not do.)
  */
 static size_t
 remove_marked(struct session *s)
 {
     const struct index *x = &s->store->index;
     size_t failed = 0;
+    bool left = true, scan = true;
 
-    for (int scans = 0; s->removed + failed < s->marked; scans++) {
-        const bool scanned = scans > 0 && session_scan(s);
-        const int scan_error = errno;
-
+    s->scanned = false;         /* what was gone before may be back */
+    s->scans = 0;
+    for (; left; scan = left && session_scan(s)) {
+        left = false;
         for (size_t i = 0; i < x->count; i++) {
-            const char *name;
-            bool removed;
-            int file;
+            struct open_message o;
+            bool removed = false;
 
-            if (!is_deleted(s, i))
+            if (!s->deleted[i])
                 continue;
-            file = session_open_once(s, &x->messages[i], &name);
-            removed = file >= 0 && unlinkat(s->store->directory, name, 0) == 0;
-            if (file >= 0 && !removed && errno == ENOENT)
-                errno = EAGAIN; /* renamed since it was opened */
-            if (file >= 0)
-                close_quietly(file);
-            if (!removed && (errno == EAGAIN || errno == ENOENT || errno == ESTALE) &&
-                (scans == 0 || (scanned && errno == EAGAIN && scans < SCAN_TRIES)))
-                continue;       /* the next scan may find it */
-            if (!removed && errno == ENOENT && !scanned)
-                errno = scan_error;
-            removed = removed || errno == ENOENT;
-            s->removed += removed;
+            if (session_open(s, &x->messages[i], false, &o)) {
+                removed = unlinkat(s->store->directory, o.name, 0) == 0;
+                if (!removed && errno == ENOENT)
+                    errno = EAGAIN;     /* renamed since it was opened */
+                close_quietly(o.file);
+            }
+            if (!removed && errno == EAGAIN && scan) {
+                left = true;
+                continue;
+            }
             s->deleted[i] = false;
-            if (!removed && errno == ESTALE)
-                *s->store->stale = true;
-            if (!removed && failed++ == 0)
-                log_line("%s: cannot remove %s: %s", s->peer, name, error_text(errno));
+            if (removed || errno == ENOENT) {
+                s->removed++;
+            } else {
+                *s->store->stale = *s->store->stale || errno == ESTALE;
+                if (failed++ == 0)
+                    log_line("%s: cannot remove %s: %s", s->peer, o.name, error_text(errno));
+            }
         }
     }
     return failed;
@@ -1707,31 +1597,29 @@ remove_marked(struct session *s)
 
 /*
  * The UPDATE state (RFC 1939 section 6): the only place where messages are removed. If the client
- * is known to be gone, it has not received the answers before, and nothing is removed.
+ * is known to be gone, it has not received the answers before, and nothing is removed. From there
+ * on no signal ends the session before its answer.
  */
 static void
 do_quit(struct session *s, const struct request *r)
 {
     const size_t count = s->store->index.count;
     size_t failed;
-    bool synced = true;
-    int error = 0;
+    int error = 0;              /* of syncing */
+    sigset_t signals;
 
     (void)r;
-    if (!wire_flush(&s->wire))
+    sigfillset(&signals);
+    if (!wire_flush(&s->wire) || sigprocmask(SIG_BLOCK, &signals, NULL) != 0 || stop_asked)
         return;
     s->end = "quit";
     if (s->state == IN_AUTH) {
         reply_ok(s, "goodbye");
         return;
     }
-    stop_deferred = true;       /* from here on no signal ends the session before its answer */
-    s->wire.stop = NULL;
-    s->wire.mask = NULL;
     failed = remove_marked(s);
-    for (const char *const *folder = s->store->folders; *folder != NULL; folder++)
-        if (s->removed > 0 && !folder_sync(s->store, *folder)) {
-            synced = false;
+    for (int i = 0; i < s->store->folder_count && s->removed > 0; i++)
+        if (!folder_sync(&s->store->folders[i])) {
             error = errno;
             log_line("%s: the removals may not be on disk: %s", s->peer, strerror(error));
         }
@@ -1739,7 +1627,7 @@ do_quit(struct session *s, const struct request *r)
     if (failed > 0)
         reply_err(s, "%zu marked message%s not removed (changed or not removable), %zu removed, "
                   "%zu left", failed, plural(failed), s->removed, count - s->removed);
-    else if (!synced)
+    else if (error != 0)
         reply_err(s, "%zu message%s removed, but perhaps not on disk: %s", s->removed,
                   plural(s->removed), strerror(error));
     else
@@ -1777,10 +1665,7 @@ end_stranger(struct session *s, const char *protocol, const char *reason)
     s->end = reason;
 }
 
-/*
- * Checks the arguments of a command and finds the message. Returns false if they are invalid, and
- * has answered then.
- */
+/* Checks the arguments of a command and finds the message. Returns false after an answer. */
 static bool
 parse_arguments(struct session *s, const struct pop3_request *typed, struct request *r)
 {
@@ -1799,7 +1684,7 @@ parse_arguments(struct session *s, const struct pop3_request *typed, struct requ
     else if (r->number > count)
         reply_mistake(s, "no message %" PRIu64 ", there %s %zu", r->number,
                       count == 1 ? "is" : "are", count);
-    else if (is_deleted(s, (size_t)r->number - 1))
+    else if (s->deleted[r->number - 1])
         reply_mistake(s, "message %" PRIu64 " is marked as deleted", r->number);
     else if (typed->count > 1 && !pop3_number(typed->argument[1], UINT32_MAX, &r->lines))
         reply_mistake(s, "invalid number of lines");
@@ -1810,26 +1695,25 @@ parse_arguments(struct session *s, const struct pop3_request *typed, struct requ
 
 /* Answers one command line of that length, without its end. */
 static void
-dispatch(struct session *s, char *line, size_t length)
+dispatch(struct session *s, const char *line, size_t length)
 {
-    const bool nul = strlen(line) != length, http = is_http(line);
     const int mistakes = s->mistakes;
-    char text[POP3_COMMAND_MAX];
+    char words[POP3_COMMAND_MAX];
 
-    snprintf(text, sizeof text, "%.254s", line);
+    snprintf(words, sizeof words, "%.254s", line);
 
-    struct pop3_request typed = pop3_parse(line);
+    struct pop3_request typed = pop3_parse(words);
     const unsigned where = typed.verb < POP3_VERBS ? pop3_commands[typed.verb].where : ANYWHERE;
     const bool login = where == IN_AUTH, login_needed = s->settings->passfile != NULL;
     struct request request;
 
     if (s->settings->verbose)   /* an unknown command may be another kind of login */
         log_line("%s: > %s", s->peer, typed.verb == POP3_PASS ? "PASS ***" :
-                 typed.verb == POP3_VERBS && (s->state == IN_AUTH || strpbrk(text, "Aa") == text) ?
-                 "***" : text);
-    if (http && typed.verb == POP3_VERBS) {
+                 typed.verb == POP3_VERBS && (s->state == IN_AUTH || strpbrk(line, "Aa") == line) ?
+                 "***" : line);
+    if (typed.verb == POP3_VERBS && is_http(line))
         end_stranger(s, "HTTP", "error (HTTP, perhaps from a browser)");
-    } else if (nul)
+    else if (strlen(line) != length)
         reply_mistake(s, "NUL in the command");
     else if (typed.word[0] == '\0')
         reply_mistake(s, "empty command");
@@ -1851,20 +1735,10 @@ dispatch(struct session *s, char *line, size_t length)
 static const char *
 wire_reason(int error, char text[100])
 {
-    switch (error) {
-    case WIRE_CLOSED:
-    case ECONNRESET:
-        return "disconnected";
-    case ETIMEDOUT:
-        return "idle";
-    case EINTR:
-        return "server stopped";
-    case EBADMSG:
-        return "error (message changed or unreadable)";
-    default:
-        snprintf(text, 100, "error (%s)", strerror(error));
-        return text;
-    }
+    snprintf(text, 100, "error (%s)",
+             error == EBADMSG ? "message changed or unreadable" : strerror(error));
+    return error == WIRE_CLOSED || error == ECONNRESET ? "disconnected" :
+           error == ETIMEDOUT ? "idle" : error == EINTR ? "server stopped" : text;
 }
 
 /*
@@ -1894,6 +1768,8 @@ session_run(struct session *s)
     bool answered;
 
     log_line("%s: session starts", s->peer);
+    s->left = x->count;
+    s->left_octets = x->octets;
     s->state = login_needed ? IN_AUTH : IN_TRANS;
     if (login_needed)
         w->deadline = wire_clock() + LOGIN_SECONDS * 1000;
@@ -1905,20 +1781,17 @@ session_run(struct session *s)
         char *line;
         size_t length;
 
-        if (wire_stopped(w, wire_clock()))
+        enum wire_line got;
+
+        if (stop_asked)
             wire_fail(w, EINTR);
-        switch (wire_line(w, POP3_COMMAND_MAX, &line, &length)) {
-        case WIRE_LINE:
+        got = wire_line(w, POP3_COMMAND_MAX, &line, &length);
+        if (got == WIRE_LINE)
             dispatch(s, line, length);
-            if (w->out_end >= FLUSH_SIZE)
-                wire_flush(w);  /* the client has something to do meanwhile */
-            break;
-        case WIRE_LINE_TOO_LONG:
+        else if (got == WIRE_LINE_TOO_LONG)
             reply_mistake(s, "line too long; a command has at most %d octets", POP3_COMMAND_MAX);
-            break;
-        case WIRE_NO_LINE:
-            break;
-        }
+        if (w->out_end >= FLUSH_SIZE)
+            wire_flush(w);      /* the client has something to do meanwhile */
     }
     answered = wire_flush(w);
     if (answered)
@@ -1968,7 +1841,7 @@ static const struct allowed_call allowed_calls[] = {
     {SYS_ioctl, 1, (uint32_t)ANY_BIT, 0x802c542a},      /* TCGETS2, in glibc since 2.42 */
     {SYS_prctl, 0, (uint32_t)ANY_BIT, PR_SET_NO_NEW_PRIVS},
     {SYS_prlimit64, 0, (uint32_t)ANY_BIT, 0},           /* its own limits */
-    {SYS_kill, 1, (uint32_t)ANY_BIT, SIGTERM},
+    {SYS_kill, 1, (uint32_t)ANY_BIT, SIGTERM}, {SYS_kill, 1, (uint32_t)ANY_BIT, SIGCONT},
     {SYS_unlinkat, 2, (uint32_t)ANY_BIT, 0},            /* no directories */
     {SYS_clone, 0, 0x7e020000, 0},                      /* no namespaces */
     {SYS_prctl, 0, (uint32_t)ANY_BIT, 0x53564d41},      /* PR_SET_VMA: malloc() names its memory */
@@ -1989,8 +1862,8 @@ static const struct allowed_call allowed_calls[] = {
     /* memory, time, signals */
     ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW(brk), ALLOW(getrandom), ALLOW(futex),
     ALLOW(clock_gettime), ALLOW(gettimeofday), ALLOW(nanosleep), ALLOW(clock_nanosleep),
-    ALLOW(restart_syscall), ALLOW(rt_sigaction), ALLOW(rt_sigprocmask), ALLOW(rt_sigpending),
-    ALLOW(rt_sigreturn), ALLOW(sigaltstack),
+    ALLOW(restart_syscall), ALLOW(rt_sigaction), ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn),
+    ALLOW(sigaltstack),
     /* what a libc asks for its own purposes: glibc's qsort(), for one, how much memory there is */
     ALLOW(sysinfo), ALLOW(uname), ALLOW(sched_yield), ALLOW(sched_getaffinity),
 #ifdef SYS_open                         /* x86-64 has older calls too, which musl uses */
@@ -2055,20 +1928,19 @@ confine_prepare(struct store *store)
 #ifdef HAS_LANDLOCK
     const int version = store->ruleset >= 0 ? 0 :
                         (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
-    const int rights = version < 2 ? 13 : version < 3 ? 14 : version < 5 ? 15 :
-                       version < 9 ? 16 : 17;
-    /* struct landlock_ruleset_attr, which grew. What a version does not know must be 0. */
+    /*
+     * struct landlock_ruleset_attr, which grew. What a version does not know must be 0. Of files,
+     * what the first version denies is enough: where it also denies truncate(), each open() takes
+     * much longer, and seccomp forbids the call.
+     */
     const struct { uint64_t files, network, scopes; } denied = {
-        .files = (UINT64_C(1) << rights) - 1,
+        .files = (1 << 13) - 1,
         .network = version < 4 ? 0 : 3,         /* TCP */
         .scopes = version < 6 ? 0 : 3           /* abstract sockets, signals */
     };
-    /* At each open() the kernel also asks whether truncate() is allowed, up to the root directory
-     * if it is not: half of Landlock's cost. It is allowed here, and seccomp forbids the call. */
-    const uint64_t truncate = version < 3 ? 0 : UINT64_C(1) << 14;
     const struct landlock_path_beneath_attr kept = {
         .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
-                          LANDLOCK_ACCESS_FS_REMOVE_FILE | truncate,
+                          LANDLOCK_ACCESS_FS_REMOVE_FILE,
         .parent_fd = store->directory
     };
 
@@ -2089,10 +1961,7 @@ confine_prepare(struct store *store)
     return true;
 }
 
-/*
- * Confines a session on this store. Returns false with errno set if that failed. A limit that
- * cannot be set is left as it is: it may be stricter already.
- */
+/* Returns false with errno set on failure. A limit that cannot be set may be stricter already. */
 static bool
 confine_session(const struct store *store)
 {
@@ -2118,22 +1987,16 @@ confine_session(const struct store *store)
     return true;
 }
 
-/*
- * When root has started the server, becomes the owner of the store for good. Returns false with
- * errno set on failure.
- */
+/* A server that root started becomes the owner of the store. Returns false with errno set. */
 static bool
 become_owner(const char *path)
 {
     struct stat status;
 
-    if (geteuid() != 0 || stat(path, &status) != 0 || status.st_uid == 0)
-        return true;            /* store_refresh() reports a missing store */
-    if (setgroups(1, &status.st_gid) != 0 || setgid(status.st_gid) != 0 ||
-        setuid(status.st_uid) != 0) {
-        return false;
-    }
-    return true;
+    /* store_refresh() reports a missing store. */
+    return geteuid() != 0 || stat(path, &status) != 0 || status.st_uid == 0 ||
+           (setgroups(1, &status.st_gid) == 0 && setgid(status.st_gid) == 0 &&
+            setuid(status.st_uid) == 0);
 }
 
 /* ---- 8. Connections -------------------------------------------------------------------------- */
@@ -2145,7 +2008,7 @@ union address {
     struct sockaddr_in6 v6;
 };
 
-enum { HOST_TEXT = INET6_ADDRSTRLEN + 12, PEER_TEXT = HOST_TEXT + 40 };
+enum { PEER_TEXT = 100 };
 
 /* A session in another process. */
 struct child {
@@ -2161,52 +2024,36 @@ struct server {
     int listener_count;
     struct child *children;     /* settings->sessions places */
     size_t live;                /* how many are in use */
-    sigset_t mask;              /* the signals to block while waiting */
 };
 
 /*
- * Reads a numeric address, with a zone if it has one (fe80::1%eth0). Returns its size, or 0 if it
- * is none. (getaddrinfo() could, but brings code for finding names into a static program.)
+ * Reads a numeric address. Returns its size, or 0 if it is none. (getaddrinfo() could, but brings
+ * code for finding names into a static program.)
  */
 static socklen_t
 address_read(union address *address, const char *text, uint16_t port)
 {
-    const char *zone = strchr(text, '%');
-    char digits[INET6_ADDRSTRLEN];
-    uint64_t index = 0;
-
     memset(address, 0, sizeof *address);
     if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1) {
         address->v4.sin_family = AF_INET;
         address->v4.sin_port = htons(port);
         return sizeof address->v4;
     }
-    snprintf(digits, sizeof digits, "%.*s", (int)strcspn(text, "%"), text);
-    if (inet_pton(AF_INET6, digits, &address->v6.sin6_addr) != 1 ||
-        (zone != NULL && (index = if_nametoindex(zone + 1)) == 0 &&
-         !pop3_number(zone + 1, UINT32_MAX, &index)))
-        return 0;
     address->v6.sin6_family = AF_INET6;
     address->v6.sin6_port = htons(port);
-    address->v6.sin6_scope_id = (uint32_t)index;
-    return sizeof address->v6;
+    return inet_pton(AF_INET6, text, &address->v6.sin6_addr) == 1 ? sizeof address->v6 : 0;
 }
 
-/*
- * Writes a numeric address, with the number of its zone. Returns its port, or -1 if it is not an
- * Internet address.
- */
+/* Writes a numeric address. Returns its port, or -1 if it is not an Internet address. */
 static int
-address_text(const union address *address, char host[HOST_TEXT])
+address_text(const union address *address, char host[INET6_ADDRSTRLEN])
 {
     const bool v6 = address->any.sa_family == AF_INET6;
     const void *bytes = v6 ? (const void *)&address->v6.sin6_addr : &address->v4.sin_addr;
 
     if ((!v6 && address->any.sa_family != AF_INET) ||
-        inet_ntop(address->any.sa_family, bytes, host, HOST_TEXT) == NULL)
+        inet_ntop(address->any.sa_family, bytes, host, INET6_ADDRSTRLEN) == NULL)
         return -1;
-    if (v6 && address->v6.sin6_scope_id != 0)
-        snprintf(host + strlen(host), 12, "%%%" PRIu32, (uint32_t)address->v6.sin6_scope_id);
     return ntohs(v6 ? address->v6.sin6_port : address->v4.sin_port);
 }
 
@@ -2226,7 +2073,7 @@ static void
 peer_text(char text[PEER_TEXT], const union address *address, bool inetd)
 {
     const char *remote = inetd ? getenv("REMOTE_HOST") : NULL;
-    char host[HOST_TEXT];
+    char host[INET6_ADDRSTRLEN];
     int port = address_text(address, host);
 
     if (remote != NULL && (port < 0 || is_loopback(host)))
@@ -2244,14 +2091,8 @@ listen_on(const char *host, uint16_t port)
 {
     union address address;
     const socklen_t length = address_read(&address, host, port);
-    const int on = 1;
-    int fd;
+    const int on = 1, fd = socket(address.any.sa_family, SOCK_STREAM, 0);
 
-    if (length == 0) {
-        errno = EADDRNOTAVAIL;  /* its zone is gone */
-        return -1;
-    }
-    fd = socket(address.any.sa_family, SOCK_STREAM, 0);
     if (fd < 0)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -2266,70 +2107,56 @@ listen_on(const char *host, uint16_t port)
     return fd;
 }
 
-/*
- * Opens all listeners, with one_port on the port that the first one got. If nobody asked for an
- * address, a family that this machine lacks is skipped. Returns NULL, or with errno set the
- * address that failed.
- */
+/* Returns what can be done when listening fails. */
 static const char *
-listen_on_each(struct server *server, bool one_port)
+listen_hint(int error)
 {
-    static const char *const loopback[] = {"127.0.0.1", "::1"};
-    const bool asked = server->settings->address_count > 0;
-    const char *const *hosts = asked ? server->settings->addresses : loopback;
-    uint16_t port = (uint16_t)server->settings->port;
-
-    for (int i = 0; i < (asked ? server->settings->address_count : 2); i++) {
-        union address address = {.any = {.sa_family = AF_UNSPEC}};
-        socklen_t length = sizeof address;
-        char host[HOST_TEXT];
-        int fd = listen_on(hosts[i], port);
-
-        if (fd < 0 && !asked && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
-            continue;
-        if (fd < 0)
-            return hosts[i];
-        server->listeners[server->listener_count++] = fd;
-        if (one_port && getsockname(fd, &address.any, &length) == 0)
-            port = (uint16_t)address_text(&address, host);
-    }
-    return NULL;
+    return error == EADDRINUSE ? "; another program (AirPlay, on macOS) or another -a uses it: try "
+                                 "another port" :
+           error == EACCES ? "; ports below 1024 are for root: try a higher one" :
+           error == EADDRNOTAVAIL ? "; -a takes an address of this machine" : "";
 }
 
 /*
  * Opens all listeners. With port 0 the kernel chooses one for the first address; if it is in use
- * on another address, again, and at last one for each. Returns false on failure, which the log
- * has.
+ * on another address, again, and at last one for each. If nobody asked for an address, a family
+ * that this machine lacks is skipped. Returns false on failure, which the log has.
  */
 static bool
 listen_on_all(struct server *server)
 {
-    const uint64_t port = server->settings->port;
-    const char *failed = NULL;
+    const char *const *hosts = server->settings->addresses;
+    const bool asked = server->settings->address_count > 0;
+    uint16_t port = (uint16_t)server->settings->port;
+    int tries = 20;
 
-    for (int tries = 20; tries >= 0; tries--) {
-        failed = listen_on_each(server, tries > 0);
-        if (failed == NULL || errno != EADDRINUSE || port != 0)
-            break;
-        while (server->listener_count > 0)
-            close(server->listeners[--server->listener_count]);
+    for (int i = 0; i < (asked ? server->settings->address_count : 2); i++) {
+        union address address = {.any = {.sa_family = AF_UNSPEC}};
+        socklen_t length = sizeof address;
+        char host[INET6_ADDRSTRLEN];
+        int fd = listen_on(hosts[i], port);
+
+        if (fd < 0 && !asked && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+            continue;
+        if (fd < 0 && errno == EADDRINUSE && server->settings->port == 0 && tries-- > 0) {
+            while (server->listener_count > 0)
+                close(server->listeners[--server->listener_count]);
+            port = 0;
+            i = -1;
+            continue;
+        }
+        if (fd < 0) {
+            log_line("cannot listen on %s port %" PRIu64 ": %s%s", hosts[i],
+                     server->settings->port, strerror(errno), listen_hint(errno));
+            return false;
+        }
+        server->listeners[server->listener_count++] = fd;
+        if (tries > 0 && getsockname(fd, &address.any, &length) == 0)
+            port = (uint16_t)address_text(&address, host);
     }
-    if (failed != NULL) {
-        const char *hint = "";
-
-        if (errno == EADDRINUSE)
-            hint = "; another program (AirPlay, on macOS) or another -a uses it: try another port";
-        else if (errno == EACCES)
-            hint = "; ports below 1024 are for root: try a higher one";
-        else if (errno == EINVAL)
-            hint = "; a link-local address needs its interface, as in fe80::1%eth0";
-        else if (errno == EADDRNOTAVAIL)
-            hint = "; -a takes an address of this machine";
-        log_line("cannot listen on %s port %" PRIu64 ": %s%s", failed, port, strerror(errno), hint);
-    } else if (server->listener_count == 0) {
+    if (server->listener_count == 0)
         log_line("this machine has neither 127.0.0.1 nor ::1; give an address with -a");
-    }
-    return failed == NULL && server->listener_count > 0;
+    return server->listener_count > 0;
 }
 
 /* Prints where the server listens, and logs who can connect. */
@@ -2341,7 +2168,7 @@ report_listeners(const struct server *server)
     for (int i = 0; i < server->listener_count; i++) {
         union address address = {.any = {.sa_family = AF_UNSPEC}};
         socklen_t length = sizeof address;
-        char host[HOST_TEXT];
+        char host[INET6_ADDRSTRLEN];
         int port;
 
         if (getsockname(server->listeners[i], &address.any, &length) == 0 &&
@@ -2387,12 +2214,12 @@ reap(struct server *server)
  * takes at once, and reads what has come, for unread input at close() would discard the answer.
  */
 static void
-refuse(int connection, const char *peer, const char *reason, const char *answer)
+refuse(int connection, const char *peer, const char *answer, const char *detail)
 {
     char line[POP3_STATUS_MAX], unread[4096];
     int length = snprintf(line, sizeof line, "-ERR [SYS/TEMP] %s, try again later\r\n", answer);
 
-    log_line("%s: refused: %s", peer, reason);
+    log_line("%s: refused: %s (%s)", peer, answer, detail);
     if (send(connection, line, (size_t)length, MSG_DONTWAIT) > 0)
         shutdown(connection, SHUT_WR);
     for (int i = 0; i < 16 && recv(connection, unread, sizeof unread, MSG_DONTWAIT) > 0; i++)
@@ -2429,13 +2256,10 @@ find_place(struct server *server, const char *peer, const char **answer)
     return place;
 }
 
-/*
- * Confines this process and holds one session on two descriptors. Returns the exit status. The
- * process is about to end, so nothing is freed.
- */
+/* Confines this process and holds one session. Returns the exit status. Nothing is freed. */
 static int
 serve(const struct settings *settings, const struct store *store, const char *peer, int in,
-      int out, const sigset_t *mask)
+      int out)
 {
     /* The only one in this process. Static memory that nobody touches costs a fork nothing. */
     static struct session session;
@@ -2447,9 +2271,9 @@ serve(const struct settings *settings, const struct store *store, const char *pe
     s->began = wire_clock();
     wire_open(&s->wire, in, out);
     s->wire.idle_ms = (int64_t)settings->idle_seconds * 1000;
-    s->wire.mask = mask;
     s->wire.stop = &stop_asked;
-    if (!confine_session(store)) {
+    s->deleted = calloc(store->index.count + 1, sizeof *s->deleted);
+    if (s->deleted == NULL || !confine_session(store)) {
         log_line("%s: cannot confine the session: %s", peer, strerror(errno));
         reply_err(s, "[SYS/TEMP] out of resources, try again later");
         wire_flush(&s->wire);
@@ -2466,15 +2290,15 @@ accept_session(struct server *server, int listener)
     union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof address;
     const char *answer;
-    char peer[PEER_TEXT], reason[128];
+    char peer[PEER_TEXT];
     struct child *place;
-    pid_t pid = -1;
+    pid_t pid;
     int connection = accept(listener, &address.any, &length);
 
     if (connection < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             log_line("cannot accept a connection: %s", strerror(errno));
-            wait_ready(NULL, 0, false, 1000, &server->mask);    /* it stays in the queue */
+            pause_ms(1000);     /* it stays in the queue */
         }
         return;
     }
@@ -2482,63 +2306,50 @@ accept_session(struct server *server, int listener)
     reap(server);
     place = find_place(server, peer, &answer);
     if (place == NULL) {
-        snprintf(reason, sizeof reason, "%s (%zu of %" PRIu64 " open, see -n)", answer,
-                 server->live, server->settings->sessions);
-        refuse(connection, peer, reason, answer);
-        return;
-    }
-    answer = "out of resources";
-    if (!store_refresh(&server->store)) {
-        snprintf(reason, sizeof reason, "cannot read the store: %s", strerror(errno));
-        answer = "the mail cannot be read";
-    } else if (!confine_prepare(&server->store)) {
-        snprintf(reason, sizeof reason, "cannot confine a session: %s", strerror(errno));
-    } else if ((pid = fork()) == 0) {
+        refuse(connection, peer, answer, "see -n");
+    } else if (!store_refresh(&server->store)) {
+        refuse(connection, peer, "the mail cannot be read", strerror(errno));
+    } else if (!confine_prepare(&server->store) || (pid = fork()) < 0) {
+        refuse(connection, peer, "cannot start a session", strerror(errno));
+    } else if (pid == 0) {
         for (int i = 0; i < server->listener_count; i++)
             close(server->listeners[i]);
         if (server->store.inotify >= 0)
             close(server->store.inotify);
-        _exit(serve(server->settings, &server->store, peer, connection, connection,
-                    &server->mask));
-    } else if (pid < 0) {
-        snprintf(reason, sizeof reason, "cannot start a session: %s", strerror(errno));
+        _exit(serve(server->settings, &server->store, peer, connection, connection));
+    } else {
+        place->pid = pid;
+        server->live++;
+        close(connection);
     }
-    if (pid < 0) {
-        refuse(connection, peer, reason, answer);
-        return;
-    }
-    place->pid = pid;
-    server->live++;
-    close(connection);
 }
 
 /*
- * Serves until a signal says stop, then ends the sessions and waits for them; a second signal
- * does not wait. No SIGCHLD is needed: ended sessions are reaped at the next connection or
- * second.
+ * Serves until a signal says stop, then ends the sessions, also those that are stopped, and waits
+ * for them; a second signal does not wait. No SIGCHLD is needed: ended sessions are reaped at the
+ * next connection or second.
  */
 static void
 serve_connections(struct server *server)
 {
-    while (!stop_pending()) {
-        int ready = wait_ready(server->listeners, server->listener_count, false,
-                               server->live > 0 ? 1000 : WAIT_FOREVER, &server->mask);
+    while (!stop_asked) {
+        int ready = wait_ready(server->listeners, server->listener_count, false, 1000, NULL);
 
         for (int i = 0; i < server->listener_count && ready > 0; i++)
             if ((ready & 1 << i) != 0)
                 accept_session(server, server->listeners[i]);
         reap(server);
     }
-    if (!stop_asked)
-        wait_ready(NULL, 0, false, 0, &server->mask);   /* takes the signal that is pending */
     stop_asked = 0;
     for (int i = 0; i < server->listener_count; i++)
         close(server->listeners[i]);
     for (size_t i = 0; i < server->settings->sessions; i++)
-        if (server->children[i].pid > 0)
+        if (server->children[i].pid > 0) {
             kill(server->children[i].pid, SIGTERM);
+            kill(server->children[i].pid, SIGCONT);
+        }
     for (reap(server); server->live > 0 && !stop_asked; reap(server))
-        wait_ready(NULL, 0, false, 20, &server->mask);
+        pause_ms(20);
     log_line("stopped");
 }
 
@@ -2565,19 +2376,30 @@ static const char help[] =
     "  -h, --help     print this help\n"
     "  -V, --version  print the version\n";
 
-/* Reports an invalid command line and ends the program. */
-static _Noreturn void __attribute__((format(printf, 1, 2)))
-usage_error(const char *format, ...)
+/*
+ * Reports why the server cannot start and ends the program: with status 2 after an invalid
+ * command line, else with 1, and with -i the client gets an answer.
+ */
+static _Noreturn void __attribute__((format(printf, 3, 4)))
+fail(const struct settings *settings, int status, const char *format, ...)
 {
+    static const char answer[] = "-ERR [SYS/TEMP] the server cannot start, its log says why\r\n";
     char text[512];
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    log_line("%s; see %s --help", text, program);
-    exit(2);
+    if (status == 2)
+        log_line("%s; see %s --help", text, program);
+    else
+        log_line("%s", text);
+    if (status == 1 && settings->inetd && write(STDOUT_FILENO, answer, sizeof answer - 1) < 0)
+        log_line("cannot answer the client: %s", strerror(errno));
+    exit(status);
 }
+
+#define usage_error(...) fail(NULL, 2, __VA_ARGS__)
 
 /* Reads the number of an option, from min to max, or ends the program. */
 static uint64_t
@@ -2702,47 +2524,46 @@ on_stop(int number)
 }
 
 /*
- * Catches and blocks the signals that stop the server; mask gets what to block while waiting.
- * Ignored signals stay ignored: SIGHUP as nohup means it, and SIGINT with -i, where a client
- * keeps Ctrl-C to itself. (Shells ignore SIGINT for background jobs, but a server takes it all
- * the same.)
+ * Catches the signals that stop the server. Ignored signals stay ignored: SIGHUP as nohup means
+ * it, and SIGINT with -i, where a client keeps Ctrl-C to itself. (Shells ignore SIGINT for
+ * background jobs, but a server takes it all the same.)
  */
 static void
-catch_signals(sigset_t *mask, bool inetd)
+catch_signals(bool inetd)
 {
+    const struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    struct sigaction action = {.sa_handler = on_stop};
-    sigset_t blocked;
+    sigset_t none;
 
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction before;
+
+        sigaction(numbers[i], NULL, &before);
+        if (before.sa_handler != SIG_IGN || numbers[i] == SIGTERM ||
+            (numbers[i] == SIGINT && !inetd))
+            sigaction(numbers[i], &action, NULL);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
 #ifdef SIGXFSZ
     signal(SIGXFSZ, SIG_IGN);   /* a log that may not grow loses lines, not the server */
 #endif
-    sigemptyset(&action.sa_mask);
-    sigemptyset(&blocked);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        struct sigaction before;
-
-        sigaction(numbers[i], NULL, &before);
-        if (before.sa_handler == SIG_IGN &&
-            (numbers[i] == SIGHUP || (numbers[i] == SIGINT && inetd)))
-            continue;
-        sigaction(numbers[i], &action, NULL);
-        sigaddset(&blocked, numbers[i]);
-    }
-    sigprocmask(SIG_BLOCK, &blocked, mask);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        sigdelset(mask, numbers[i]);
 }
 
-/* Opens something without content: where there is no /dev/null, the root directory. */
-static int
-open_nothing(void)
+/* Puts something without content in a descriptor's place: where there is no /dev/null, "/". */
+static void
+replace_descriptor(int fd)
 {
-    int fd = open("/dev/null", O_RDONLY);
+    int nothing = open("/dev/null", O_RDONLY);
 
-    return fd >= 0 ? fd : open("/", O_RDONLY);
+    if (nothing < 0)
+        nothing = open("/", O_RDONLY);
+    if (nothing >= 0 && nothing != fd) {
+        dup2(nothing, fd);
+        close(nothing);
+    }
 }
 
 /*
@@ -2752,82 +2573,37 @@ open_nothing(void)
 static void
 prepare_descriptors(void)
 {
-    int fd;
-
-    do
-        fd = open_nothing();
-    while (fd >= 0 && fd <= STDERR_FILENO);
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            replace_descriptor(fd);
 #if defined HAS_INOTIFY && defined SYS_close_range
     if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
         return;
 #endif
-    for (fd = STDERR_FILENO + 1; fd < 1024; fd++)
+    for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
         close(fd);
 }
 
-/*
- * Replaces a standard descriptor, so that no session has what the starter of the server had
- * there.
- */
-static void
-replace_standard_file(int fd)
-{
-    int nothing = open_nothing();
-
-    if (nothing >= 0) {
-        dup2(nothing, fd);
-        close(nothing);
-    }
-}
-
-/* Returns true if standard error is the connection of inetd: an Internet socket. */
+/* Returns true if standard error is the connection: an Internet socket or, with -i, stdout. */
 static bool
-stderr_is_connection(void)
+stderr_is_connection(bool inetd)
 {
     union address peer = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof peer;
-
-    return getpeername(STDERR_FILENO, &peer.any, &length) == 0 && peer.any.sa_family != AF_UNIX;
-}
-
-/* Returns true if standard error is the file that standard output is. */
-static bool
-stderr_is_stdout(void)
-{
     struct stat out, err;
 
-    return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
+    if (getpeername(STDERR_FILENO, &peer.any, &length) == 0 && peer.any.sa_family != AF_UNIX)
+        return true;
+    return inetd && fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
            out.st_dev == err.st_dev && out.st_ino == err.st_ino && out.st_ino != 0;
-}
-
-/* Reports why the server cannot start; with -i to the client too. Returns the exit status. */
-static int __attribute__((format(printf, 2, 3)))
-start_error(const struct settings *settings, const char *format, ...)
-{
-    static const char answer[] = "-ERR [SYS/TEMP] the server cannot start, its log says why\r\n";
-    char text[512];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    log_line("%s", text);
-    if (settings->inetd && write(STDOUT_FILENO, answer, sizeof answer - 1) < 0)
-        log_line("cannot answer the client: %s", strerror(errno));
-    return 1;
-}
-
-static const char *
-name_of_program(const char *path)
-{
-    return path != NULL && *base_name(path) != '\0' ? base_name(path) : "server";
 }
 
 int
 main(int argc, char **argv)
 {
     static struct settings settings = {
-        .directory = "mail", .sessions = SESSIONS, .idle_seconds = IDLE_SECONDS
+        .addresses = {"127.0.0.1", "::1"}, .directory = "mail", .sessions = SESSIONS,
+        .idle_seconds = IDLE_SECONDS
     };
     static struct server server = {
         .settings = &settings, .store = {.directory = -1, .inotify = -1, .ruleset = -1}
@@ -2840,56 +2616,54 @@ main(int argc, char **argv)
     const char *reason;
 
     prepare_descriptors();
-    program = name_of_program(argc > 0 ? argv[0] : NULL);
-    if (stderr_is_connection())
-        replace_standard_file(STDERR_FILENO);
+    if (argc > 0 && *base_name(argv[0]) != '\0')
+        program = base_name(argv[0]);
+    if (stderr_is_connection(false))
+        replace_descriptor(STDERR_FILENO);
     read_options(&settings, argc, argv);
-    catch_signals(&server.mask, settings.inetd);
+    catch_signals(settings.inetd);
     if (settings.inetd && closed)
-        return start_error(&settings, "-i needs standard input and output, and one is closed");
-    if (settings.inetd && stderr_is_stdout())
-        replace_standard_file(STDERR_FILENO);
-
+        fail(&settings, 1, "-i needs standard input and output, and one is closed");
+    if (stderr_is_connection(settings.inetd))
+        replace_descriptor(STDERR_FILENO);
     if (settings.passfile != NULL && (reason = read_passfile(&settings)) != NULL)
-        return start_error(&settings, "%s: %s; -p names the file with name:password",
-                           settings.passfile, reason);
+        fail(&settings, 1, "%s: %s; -p names the file with name:password", settings.passfile,
+             reason);
     if (!settings.inetd && !listen_on_all(&server))
         return 1;
     store->path = settings.directory;
     store->stale = mmap(NULL, sizeof *store->stale, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON,
                         -1, 0);
     if (!become_owner(store->path))
-        return start_error(&settings, "cannot become the owner of %s: %s", store->path,
-                           strerror(errno));
+        fail(&settings, 1, "cannot become the owner of %s: %s", store->path, strerror(errno));
     server.children = calloc((size_t)settings.sessions, sizeof *server.children);
     if (server.children == NULL || store->stale == MAP_FAILED)
-        return start_error(&settings, "out of memory for %" PRIu64 " sessions; see -n",
-                           settings.sessions);
+        fail(&settings, 1, "out of memory for %" PRIu64 " sessions; see -n", settings.sessions);
     if (!store_refresh(store)) {
-        if (stop_pending())
+        if (stop_asked)
             return 0;
-        return start_error(&settings, "cannot read %s: %s; -d names the directory with the mail",
-                           store->path, strerror(errno));
+        fail(&settings, 1, "cannot read %s: %s; -d names the directory with the mail", store->path,
+             strerror(errno));
     }
     log_line("%s: %zu message%s, %" PRIu64 " octets%s", store->path, store->index.count,
              plural(store->index.count), store->index.octets,
              store->index.count == 0 ? " (warning: an empty store)" :
-             store->folders == maildir_folders ? " (a Maildir)" : "");
+             store->folder_count > 1 ? " (a Maildir)" : "");
 
     log_start();
     confine_calls();
     if (!confine_prepare(store))
-        return start_error(&settings, "cannot confine sessions: %s", strerror(errno));
+        fail(&settings, 1, "cannot confine sessions: %s", strerror(errno));
     if (geteuid() == 0)
         log_line("warning: the store belongs to root, so root serves it; chown -R it to a user");
     if (settings.inetd) {
         getpeername(STDIN_FILENO, &address.any, &length);       /* if it is a socket */
         peer_text(peer, &address, true);
-        return serve(&settings, store, peer, STDIN_FILENO, STDOUT_FILENO, &server.mask);
+        return serve(&settings, store, peer, STDIN_FILENO, STDOUT_FILENO);
     }
     report_listeners(&server);
-    replace_standard_file(STDIN_FILENO);
-    replace_standard_file(STDOUT_FILENO);
+    replace_descriptor(STDIN_FILENO);
+    replace_descriptor(STDOUT_FILENO);
     serve_connections(&server);
     return 0;
 }

@@ -345,13 +345,15 @@ static inline int
 system_pselect(int count, fd_set *to_read, fd_set *to_write, fd_set *errors,
                const struct timespec *time, const sigset_t *mask)
 {
+    sigset_t blocked;
     int found = 0;
 
     (void)mask;
     DEMAND(errors == NULL);
+    sigprocmask(SIG_BLOCK, NULL, &blocked);
     if (sys.before_wait != NULL)
         sys.before_wait();
-    if (sys.stop_after > 0 && --sys.stop_after == 0) {
+    if (sys.stop_after > 0 && sigismember(&blocked, SIGTERM) == 0 && --sys.stop_after == 0) {
         *sys.stop = sys.stop_signal;
         sys.stopped = true;
         sys.made_before = sys.stream[1].made;
@@ -517,6 +519,12 @@ system_fstat(int fd, struct stat *status)
 {
     if (fd < SYSTEM_STREAM)
         return fstat(fd, status);
+    if (fd == SYSTEM_DIRECTORY) {
+        memset(status, 0, sizeof *status);
+        status->st_mode = S_IFDIR | S_IRWXU;
+        status->st_mtim.tv_sec = status->st_ctim.tv_sec = sys.directory_changes;
+        return 0;
+    }
     return system_stat_file(system_file(fd), status);
 }
 
@@ -526,12 +534,6 @@ system_fstatat(int directory, const char *name, struct stat *status, int flags)
     size_t place = system_find(name);
 
     DEMAND(directory == SYSTEM_DIRECTORY);
-    if (strcmp(name, ".") == 0) {
-        memset(status, 0, sizeof *status);
-        status->st_mode = S_IFDIR | S_IRWXU;
-        status->st_mtim.tv_sec = status->st_ctim.tv_sec = sys.directory_changes;
-        return 0;
-    }
     DEMAND(flags == AT_SYMLINK_NOFOLLOW);
     return place == SYSTEM_FILES ? system_error(ENOENT)
                                  : system_stat_file(sys.entry[place].file, status);

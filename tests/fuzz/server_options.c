@@ -8,20 +8,13 @@ int server_main(int, char **);
 #include "../../server.c"
 #undef main
 
-/* An address in digits. With IPv6 the name or the number of an interface may follow a %. */
+/* An address in digits. */
 static bool
 is_address(const char *text)
 {
-    const char *zone = strchr(text, '%');
-    char address[64] = "";
     unsigned char octets[16];
 
-    if (zone == NULL && inet_pton(AF_INET, text, octets) == 1)
-        return true;
-    snprintf(address, sizeof address, "%.*s",
-             zone != NULL && zone - text < 64 ? (int)(zone - text) : 63, text);
-    return inet_pton(AF_INET6, address, octets) == 1 &&
-           (zone == NULL || in_range(zone + 1, 0, UINT32_MAX) || if_nametoindex(zone + 1) != 0);
+    return inet_pton(AF_INET, text, octets) == 1 || inet_pton(AF_INET6, text, octets) == 1;
 }
 
 static void

@@ -61,9 +61,9 @@ static struct store store = {.path = "store",
                              .directory = SYSTEM_DIRECTORY,
                              .inotify = -1,
                              .ruleset = -1,
-                             .scanned = true,
                              .stale = &stale,
-                             .folders = plain_folders};
+                             .folders = {{.name = "", .fd = SYSTEM_DIRECTORY}},
+                             .folder_count = 1};
 static bool ids_seen;
 
 /* ---- The model ------------------------------------------------------------------------------- */
@@ -532,6 +532,7 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     static const int errors[] = {EIO, EACCES, ESTALE, EINTR, ENFILE};
     static struct session s;
     struct system_stream *in = &sys.stream[0], *out = &sys.stream[1];
+    sigset_t signals;
     int64_t begun;
 
     system_reset(head[HEAD_DICE]);
@@ -547,7 +548,6 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     sys.stop_after = head[HEAD_STOP];
     sys.stop_signal = 1;
     stop_asked = 0;
-    stop_deferred = false;
     in->in = octets;
     in->have = size;
     in->end = (head[HEAD_FLAGS] & CLIENT_END) == 32   ? STREAM_BREAKS
@@ -564,6 +564,7 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     s.store = &store;
     s.began = wire_clock();
     s.peer = "fuzzer";
+    s.deleted = calloc(MESSAGES, sizeof *s.deleted);
     wire_open(&s.wire, SYSTEM_STREAM, SYSTEM_STREAM + 1);
     s.wire.socket = (head[HEAD_FLAGS] & ON_SOCKET) != 0;
     s.wire.idle_ms = INT64_C(600) * 1000;
@@ -571,8 +572,10 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
 
     begun = sys.now;
     session_run(&s);
+    sigfillset(&signals);       /* which QUIT blocks */
+    sigprocmask(SIG_UNBLOCK, &signals, NULL);
     free(s.deleted);
-    names_free(&s.renamed);
+    names_free(&s.names);
     for (size_t i = 0; i < SYSTEM_OPENS; i++)
         DEMAND(sys.open[i].file == NULL);
     int64_t seconds = (sys.now - begun) / 1000;

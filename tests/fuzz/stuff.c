@@ -118,6 +118,7 @@ plain_top(const uint8_t *file, size_t size, uint64_t lines)
 static void
 measure(struct message *m, const uint8_t *file, size_t size, uint32_t seed, bool pieces)
 {
+    static const struct store store = {.path = "store"};
     int fd;
 
     system_reset(seed);
@@ -125,7 +126,7 @@ measure(struct message *m, const uint8_t *file, size_t size, uint32_t seed, bool
     system_add("1", file, size);
     fd = system_openat(SYSTEM_DIRECTORY, "1", 0);
     *m = (struct message){.octets = 0};
-    DEMAND(message_state(m, fd) && message_measure(m, "1", fd, NULL));
+    DEMAND(message_state(m, fd) && message_measure(&store, m, "1", fd));
     system_close(fd);
 }
 

@@ -756,31 +756,6 @@ find_layers(void)
 }
 
 /*
- * A peer with a zone is logged with its number: its name would take system calls that are not
- * allowed.
- */
-static void
-test_zone(void)
-{
-    int status = -1;
-    pid_t pid;
-
-    fflush(stdout);
-    pid = fork();
-    if (pid == 0) {
-        union address address;
-        char text[PEER_TEXT];
-
-        address_read(&address, "fe80::1%1", 9);
-        confine_calls();
-        peer_text(text, &address, false);
-        _exit(strcmp(text, "[fe80::1%1]:9") != 0);
-    }
-    waitpid(pid, &status, 0);
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-/*
  * What a libc does of its own accord is allowed: it recognizes terminals, names memory, tries
  * newer calls.
  */
@@ -871,7 +846,6 @@ main(void)
     if ((layers_here & CALLS) != 0) {
         unit_case("system calls: this layer alone", test_calls);
         unit_case("system calls: what a libc makes", test_libc);
-        unit_case("system calls: a peer with a zone", test_zone);
     } else {
         puts("skip - system calls, this layer alone: no seccomp here, or a sanitizer");
     }

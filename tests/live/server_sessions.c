@@ -422,6 +422,36 @@ test_touched(void)
     stop_server(&s);
 }
 
+/* A directory that may no longer be read: what can be removed is removed, and on disk. */
+static void
+test_unreadable_directory(void)
+{
+    static const char *const folders[] = {"store", "store/cur"};
+
+    check(chmod(".", 0755) == 0);
+    for (int maildir = 0; maildir < 2; maildir++) {
+        const char *message = maildir ? "store/cur/1" : "store/1";
+        struct server s;
+        struct client c;
+
+        check(mkdir("store", 0755) == 0);
+        check(!maildir || (mkdir("store/new", 0755) == 0 && mkdir("store/cur", 0755) == 0 &&
+                           mkdir("store/tmp", 0755) == 0));
+        put(message, "a\n");
+        if (geteuid() == 0)     /* the server becomes the owner, for root may read everything */
+            check(system("chown -R 65534:65534 store") == 0);
+        s = start_server("-a 127.0.0.1 -d store 0");
+        c = greeted(&s);
+        ask(&c, "DELE 1", "+OK*");
+        check(chmod(folders[maildir], 0300) == 0);
+        ask(&c, "QUIT", "+OK 1 message removed, 0 left");
+        expect_end(&c);
+        check(!exists(message) && chmod(folders[maildir], 0755) == 0);
+        stop_server(&s);
+        remove_tree("store");
+    }
+}
+
 /* A message that was renamed and written to has changed: it is refused and kept. */
 static void
 test_renamed_and_changed(void)
@@ -594,6 +624,27 @@ test_stop(void)
     make_store(2);
     stop_by(SIGTERM);
     stop_by(SIGINT);
+}
+
+/* A session that somebody stopped with SIGSTOP does not keep the server from ending. */
+static void
+test_stop_of_the_stopped(void)
+{
+    struct server s;
+    struct client c;
+
+    if (!has_proc())
+        skip("there is no /proc here");
+    make_store(1);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    c = greeted(&s);
+    kill(only_session(&s), SIGSTOP);
+    kill(s.pid, SIGTERM);
+    check(take_rest(&c) == 0);
+    check(wait_for(s.pid) == 0);
+    check(log_has("server stopped"));
+    hang_up(&c);
+    close(s.out);
 }
 
 /* A session that sends to a client that reads nothing is stopped too. */
@@ -867,7 +918,7 @@ test_open_files(void)
     check(count_open(pid, "socket:") == 1);
     check(count_open(pid, "anon_inode:inotify") == 0);
     check(count_open(pid, "/dev/null") >= 2);
-    check(count_open(pid, "") == 5); /* 0, 1, the log, the connection, the store; no message */
+    check(count_open(pid, "") == 6); /* 0 to 2, the connection, the store twice; no message */
     snprintf(path, sizeof path, "/proc/%d/fd/1000", (int)s.pid);
     check(!exists(path));
     b = greeted(&s);
@@ -1419,6 +1470,8 @@ static const struct test tests[] = {
     {"a message that is removed while it is sent", test_gone_on_its_way, 0},
     {"SIGTERM and SIGINT", test_stop, 0},
     {"SIGTERM and a client that reads nothing", test_stop_busy, 0},
+    {"QUIT in a directory that may not be read", test_unreadable_directory, 0},
+    {"SIGTERM and a session that is stopped", test_stop_of_the_stopped, 0},
     {"SIGTERM and thousands of commands", test_stop_pipelined, 0},
     {"SIGTERM and a line that does not end", test_stop_flooded, 0},
     {"-i leaves the options of its socket", test_inetd_socket, 0},

@@ -1514,7 +1514,7 @@ link_address(void)
         ask(&c, "STAT", "+OK 1 30");
         quit(&c);
     }
-    check(log_has("[fe80::1%"));
+    check(log_has("[fe80::1]"));
     end_server(&s);
 }
 

@@ -99,11 +99,17 @@ static bool no_watch = true;
 
 static int reads;               /* number of calls */
 static int read_limit;          /* bytes that one call returns at most; 0: no limit */
+static const char *write_at_read;       /* a file that every call appends to, or NULL */
 
 ssize_t
 unit_pread(int file, void *block, size_t length, off_t offset)
 {
     reads++;
+    if (write_at_read != NULL) {
+        int written = open(write_at_read, O_WRONLY | O_APPEND);
+
+        CHECK(write(written, "more\n", 5) == 5 && close(written) == 0);
+    }
     return pread(file, block,
                  read_limit > 0 && length > (size_t)read_limit ? (size_t)read_limit : length,
                  offset);
@@ -167,7 +173,6 @@ new_store(void)
                           .directory = -1,
                           .inotify = -1,
                           .ruleset = -1,
-                          .scanned = true,
                           .stale = own};
 }
 
@@ -189,7 +194,8 @@ static bool
 can_open(const struct store *store, size_t i)
 {
     int file = store_open(store, name_at(store, i));
-    bool unchanged = file >= 0 && message_unchanged(store, &store->index.messages[i], file);
+    struct message m = store->index.messages[i];
+    bool unchanged = file >= 0 && message_unchanged(store, &m, file);
 
     if (file >= 0)
         close(file);
@@ -218,15 +224,18 @@ static bool
 run_session(const struct settings *settings, const struct store *store, int socket)
 {
     struct session *s = calloc(1, sizeof *s);
+    sigset_t signals;
 
     s->settings = settings;
     s->store = store;
     s->peer = "peer";
     s->began = wire_clock();
+    s->deleted = calloc(store->index.count + 1, sizeof *s->deleted);
     wire_open(&s->wire, socket, socket);
     session_run(s);
-    stop_deferred = false;
-    names_free(&s->renamed);
+    sigfillset(&signals);       /* which QUIT blocks */
+    sigprocmask(SIG_UNBLOCK, &signals, NULL);
+    names_free(&s->names);
     free(s->deleted);
     free(s);
     return *store->stale;
