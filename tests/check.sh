@@ -169,11 +169,14 @@ fuzz() {
 
 # fuzz_all: runs two fuzzers at a time. Fails if one found something.
 fuzz_all() {
-    for fuzzer in session editor stuff server_options; do fuzz $fuzzer; done &
-    for fuzzer in answers show passfile visible; do fuzz $fuzzer; done
-    wait
+    first='session editor stuff server_options'
+    second='answers show passfile visible client_options'
+    for fuzzer in $first; do fuzz $fuzzer; done &
+    first_row=$!
+    for fuzzer in $second; do fuzz $fuzzer; done
+    wait $first_row
     good=true
-    for fuzzer in session editor stuff server_options answers show passfile visible; do
+    for fuzzer in $first $second; do
         if [ "$(cat "$build/fuzz_$fuzzer.status")" -ne 0 ]; then
             good=false
             echo "fuzz_$fuzzer:"

@@ -11,9 +11,8 @@ int client_main(int, char **);
 static void
 check_value(struct expected *p, char option, const char *value)
 {
-    (void)p;
-    (void)option;
-    (void)value;
+    if (option == 'd' && value[0] == '\0')
+        expect_exit(p, 2, "-d");
 }
 
 static void
@@ -44,10 +43,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     p = options_start(&a, data, size, "dx", "hvV");
     if (p->operands > 0 && p->value['x'] != NULL)
         expect_exit(p, 2, p->operand[0]);
-    if (p->operands > 0 && p->operand[0][strspn(p->operand[0], "0123456789")] == '\0')
-        expect_exit(p, 2, p->operand[0]);       /* the host is a number, or empty */
     if (p->operands > 2)
         expect_exit(p, 2, p->operand[2]);
+    if (p->operands > 0 && p->operand[0][strspn(p->operand[0], "0123456789")] == '\0')
+        expect_exit(p, 2, p->operand[0]);       /* the host is a number, or empty */
     if (p->operands > 1 && !in_range(p->operand[1], 1, 65535))
         expect_exit(p, 2, p->operand[1]);
     wire_open(&client.screen, SYSTEM_STREAM, SYSTEM_STREAM + 1);
