@@ -74,6 +74,13 @@ row() {
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$@" >>"$work/$table"
 }
 
+# skip_row TABLE NAME PROGRAM REASON: reports a program as skipped, also in its table. The table has
+# the reason without details in parentheses.
+skip_row() {
+    skip "$2" "$4"
+    row "$1" "$3" '' '' '' '' "${4%% (*}"
+}
+
 # show_table TABLE HEADING: prints the table with aligned columns.
 show_table() {
     [ -s "$work/$1" ] || return 0
@@ -181,8 +188,7 @@ fetch() {
     name=$1 function=$2 test=$3 version=$4 steps=$5 remark=$6 omitted=$7 without=${7:+, without $7}
     wanted "$name" || return
     if ! available "$test"; then
-        skip "$name" "not installed ($test)"
-        row clients "$name" '' '' '' '' 'not installed'
+        skip_row clients "$name" "$name" "not installed ($test)"
         return
     fi
     host=127.0.0.1
@@ -259,6 +265,15 @@ guest() {
         version=$(cat "$guest/version")
     fi
     [ ! "$why_not" ]
+}
+
+# guest_or_skip TABLE NAME PROGRAM PACKAGE...: the same, but reports a failure as skipped.
+guest_or_skip() {
+    skip_table=$1 skip_name=$2 skip_program=$3
+    shift 3
+    guest $skip_name "$@" && return
+    skip_row $skip_table $skip_name "$skip_program" "$why_not"
+    return 1
 }
 
 # empty_guest: makes the empty directories of $guest.

@@ -55,20 +55,10 @@ proxy() {
     proxy=$1 program=$2 remark=$3
     wanted $proxy || return
     shift 3
-    if guest $proxy "$@"; then
-        count=$(ls "$work/messages" | wc -l)
-        listed=sizes fetched="$count of $count" deleted=yes
-        check $proxy 'curl lists and gets all messages' 'curl --version | grep pop3' \
-            'behind by_curl' ||
-            listed=FAILED fetched=FAILED
-        check $proxy 'our client removes all' true 'behind by_client' || deleted=FAILED
-        check $proxy 'a client that disconnects removes nothing' true \
-            'behind marks_and_disconnects' || deleted=FAILED
+    if guest_or_skip proxies $proxy "$program" "$@"; then
+        check_three $proxy behind marks_and_disconnects
         row proxies "$program" "$version" "$listed" "$fetched" $deleted "$remark"
         [ $proxy != nginx ] || nginx_by_stls
-    else
-        skip $proxy "$why_not"
-        row proxies "$program" '' '' '' '' "$why_not"
     fi
     rm -rf "$guest"
 }

@@ -121,8 +121,7 @@ against() {
     server=$1 program=$2 version=$3 test=$4 remark=$5 without=${altered:+, without $altered}
     wanted $server || return
     if ! available "$test"; then
-        skip $server "not installed ($test)"
-        row servers "$program" '' '' '' '' 'not installed'
+        skip_row servers $server "$program" "not installed ($test)"
         return
     fi
     all=$(ls "$work/messages" | wc -l)
@@ -268,12 +267,8 @@ guest_server() {
     wanted $1 || return
     name=$1 program=$2 remark=$3
     shift 3
-    if guest $name "$@"; then
+    ! guest_or_skip servers $name "$program" "$@" ||
         against $name "$program" "$version" true "$remark"
-    else
-        skip $name "$why_not"
-        row servers "$program" '' '' '' '' "$why_not"
-    fi
     rm -rf "$guest"
 }
 

@@ -65,24 +65,32 @@ disconnected() {
     diff -r mail store >/dev/null || echo 'the store was changed'
 }
 
+# all_messages: prints "N of N".
+all_messages() {
+    count=$(ls "$work/messages" | wc -l)
+    echo $count of $count
+}
+
+# check_three NAME WRAPPER DISCONNECTED: makes the three checks of a program between our server and
+# a client. WRAPPER runs a function while it listens. Sets $listed, $fetched and $deleted.
+check_three() {
+    listed=sizes fetched=$(all_messages) deleted=yes
+    check $1 'curl lists and gets all messages' 'curl --version | grep pop3' "$2 by_curl" ||
+        listed=FAILED fetched=FAILED
+    check $1 'our client removes all' true "$2 by_client" || deleted=FAILED
+    check $1 'a client that disconnects removes nothing' true "$2 $3" || deleted=FAILED
+}
+
 # under NAME PROGRAM VERSION TEST REMARK: our server, started by a program. Its functions are
 # start_NAME, which sets $port, and stop_NAME. Our server's log may be in the file log.
 under() {
     under=$1
     wanted $under || return
     if ! available "$4"; then
-        skip $under "not installed ($4)"
-        row under "$2" '' '' '' '' 'not installed'
+        skip_row under $under "$2" "not installed ($4)"
         return
     fi
-    count=$(ls "$work/messages" | wc -l)
-    listed=sizes fetched="$count of $count" deleted=yes
-    check $under 'curl lists and gets all messages' 'curl --version | grep pop3' \
-        'through by_curl' ||
-        listed=FAILED fetched=FAILED
-    check $under 'our client removes all' true 'through by_client' || deleted=FAILED
-    check $under 'a client that disconnects removes nothing' true 'through disconnected' ||
-        deleted=FAILED
+    check_three $under through disconnected
     row under "$2" "$3" "$listed" "$fetched" $deleted "$5"
 }
 
@@ -142,12 +150,7 @@ guest_under() {
     wanted $1 || return
     name=$1 program=$2
     shift 2
-    if guest $name "$@"; then
-        under $name "$program" "$version" true ''
-    else
-        skip $name "$why_not"
-        row under "$program" '' '' '' '' "$why_not"
-    fi
+    ! guest_or_skip under $name "$program" "$@" || under $name "$program" "$version" true ''
     rm -rf "$guest"
 }
 
@@ -223,8 +226,7 @@ killed_client_by_tls() {
 
 stunnel='stunnel -version && openssl version'
 if wanted stunnel; then
-    listed=sizes fetched="$(ls "$work/messages" | wc -l)" deleted=yes
-    fetched="$fetched of $fetched"
+    listed=sizes fetched=$(all_messages) deleted=yes
     check stunnel 'curl gets all messages' "$stunnel && curl --version | grep pop3s" curl_by_tls ||
         fetched=FAILED
     check stunnel 'our client gets and removes all' "$stunnel" client_by_tls ||
@@ -275,14 +277,9 @@ by_ssh() {
 
 if wanted ssh; then
     if ! available 'ssh -V && ssh-keygen -?; command -v ssh-keygen'; then
-        skip ssh 'not installed (ssh)'
-        row under ssh '' '' '' '' 'not installed'
-    elif ! guest ssh openssh-server; then
-        skip ssh "$why_not"
-        row under ssh '' '' '' '' "$why_not"
-    else
-        listed=sizes fetched="$(ls "$work/messages" | wc -l)" deleted=yes
-        fetched="$fetched of $fetched"
+        skip_row under ssh ssh 'not installed (ssh)'
+    elif guest_or_skip under ssh ssh openssh-server; then
+        listed=sizes fetched=$(all_messages) deleted=yes
         check ssh 'our client gets and removes all' true 'by_ssh all_removed' ||
             listed=FAILED fetched=FAILED deleted=FAILED
         check ssh 'a client that is killed removes nothing' true 'by_ssh killed_client' ||
