@@ -1,10 +1,10 @@
 /*
  * faults.c - makes each system call of the two programs fail, and kills them before and after it
  *
- *   faults                                                    status 0 if this machine allows it
- *   faults SERVER CLIENT PLAIN-SERVER PLAIN-CLIENT            every case
- *   faults SERVER CLIENT PLAIN-SERVER PLAIN-CLIENT PREFIX     cases whose names begin with this
- *   faults SERVER CLIENT PLAIN-SERVER PLAIN-CLIENT CASE...    these cases, with a trace
+ *   faults                             status 0 if this machine allows it
+ *   faults SERVER CLIENT               every case
+ *   faults SERVER CLIENT PREFIX        cases whose names begin with this
+ *   faults SERVER CLIENT CASE...       these cases, with a trace
  *
  * It is built three times. With PROGRAM, the name of a source in quotes, it is that program, and
  * its main() first makes a marker system call that does nothing. Without PROGRAM it is the driver,
@@ -283,7 +283,7 @@ static struct shared {
 } *shared;
 
 static struct site target;
-static char *server, *client, *plain_server, *plain_client;
+static char *server, *client;
 static char base[200];          /* the parent of all directories */
 static char here[300];          /* the directory of this case */
 static bool verbose;            /* print a trace */
@@ -1433,28 +1433,17 @@ session_connect(void)
     return t;
 }
 
-/* The sessions of the scene "net", in their own process. Exits with 1 if something deviated. */
-static _Noreturn void
-net_sessions(int out)
+/* Most commands, then QUIT with two deletions. Returns true if something deviated. */
+static bool
+first_session(void)
 {
-    struct session *t;
+    static const char capabilities[] =
+        "TOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nPIPELINING\r\nEXPIRE NEVER\r\n";
+    struct session *t = session_connect();
     bool deviated;
-    static char longer[1000];
-    char path[500], other[500];
-    bool listening = read_address(out);
 
-    if (!listening) {
-        kill(shared->program, SIGTERM);     /* if it is there */
-        _exit(2);
-    }
-
-    t = session_connect();
-    if (!t->over && session_command(t, "CAPA")) {
-        static const char capabilities[] =
-            "TOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nPIPELINING\r\nEXPIRE NEVER\r\n";
-
+    if (!t->over && session_command(t, "CAPA"))
         session_body(t, "CAPA", capabilities, sizeof capabilities - 1);
-    }
     session_lists(t);
     session_retr(t, 1, false);
     session_retr(t, 2, true);
@@ -1465,56 +1454,89 @@ net_sessions(int out)
     session_quit(t);
     deviated = session_end(t);
     store_check(t->quit_sent ? t->marked : NULL);
+    return deviated;
+}
 
-    /* The store changes: a new message, one changed in place. */
-    snprintf(path, sizeof path, "%s/.5", store);
-    snprintf(other, sizeof other, "%s/5.eml", store);
+/* Delivers message 5 and appends to message 1 in place. */
+static void
+change_store(void)
+{
+    static char longer[1000];
+    char from[500], to[500];
+
+    snprintf(from, sizeof from, "%s/.5", store);
+    snprintf(to, sizeof to, "%s/5.eml", store);
     mail_set(4, "5.eml", "Subject: five\n\nNew\n", 19);
     write_file(store, ".5", mails[4].content, mails[4].length);
-    rename(path, other);
+    rename(from, to);
     memcpy(longer, mails[0].content, mails[0].length);
     memcpy(longer + mails[0].length, "Longer\n", 7);
     mail_set(0, "1.eml", longer, mails[0].length + 7);
     write_file(store, "1.eml", mails[0].content, mails[0].length);
+}
 
-    t = session_connect();
+/* Message 5 changes during this session, which ends without QUIT. */
+static bool
+second_session(void)
+{
+    struct session *t = session_connect();
+    bool deviated;
+    char line[20];
+    int length;
+
     session_lists(t);
     session_retr(t, 1, false);
     session_dele(t, 1);
     session_dele(t, 2);
-    mail_set(4, "5.eml", "Subject: fife\n\nNew\n", 19);      /* during the session */
+    mail_set(4, "5.eml", "Subject: fife\n\nNew\n", 19);
     write_file(store, "5.eml", mails[4].content, mails[4].length);
-    if (!t->over) {
-        char line[20];
-        int length = snprintf(line, sizeof line, "RETR %d\r\n", t->count);
-        char *answer;
+    length = snprintf(line, sizeof line, "RETR %d\r\n", t->count);
+    if (!t->over && write(t->out, line, (size_t)length) == length) {
+        const char *answer = session_line(t);
 
-        if (write(t->out, line, (size_t)length) == length) {
-            answer = session_line(t);
-            if (answer == NULL)
-                deviate(t, "the connection was closed at RETR of a message that changed");
-            else if (strncmp(answer, "-ERR ", 5) != 0)
-                report_failure("a message that changed is answered %s", answer);
-        }
+        if (answer == NULL)
+            deviate(t, "the connection was closed at RETR of a message that changed");
+        else if (strncmp(answer, "-ERR ", 5) != 0)
+            report_failure("RETR of a message that changed is answered %s", answer);
     }
-    deviated = session_end(t) || deviated;     /* without QUIT nothing is removed */
+    deviated = session_end(t);
     store_check(NULL);
+    return deviated;
+}
 
-    do {                        /* again if the fault occurred in this one */
-        bool strict;
+/* Retrieves everything. Sets *strict if the fault was before this session. */
+static bool
+last_session(bool *strict)
+{
+    struct session *t = session_connect();
+    bool deviated;
 
-        t = session_connect();
-        strict = t->strict;
-        session_lists(t);
-        for (int i = 1; i <= t->count; i++)
-            session_retr(t, i, false);
-        session_quit(t);
-        deviated = session_end(t) || deviated;
-        store_check(NULL);
-        if (strict || !shared->injected)
-            break;
-    } while (true);
+    *strict = t->strict;
+    session_lists(t);
+    for (int i = 1; i <= t->count; i++)
+        session_retr(t, i, false);
+    session_quit(t);
+    deviated = session_end(t);
+    store_check(NULL);
+    return deviated;
+}
 
+/* The sessions of the scene "net", in their own process. Exits with 1 if something deviated. */
+static _Noreturn void
+net_sessions(int out)
+{
+    bool deviated, strict;
+
+    if (!read_address(out)) {
+        kill(shared->program, SIGTERM);     /* if it is there */
+        _exit(2);
+    }
+    deviated = first_session();
+    change_store();
+    deviated = second_session() || deviated;
+    do                          /* again if the fault occurred in this one */
+        deviated = last_session(&strict) || deviated;
+    while (!strict && shared->injected);
     kill(shared->program, SIGTERM);
     _exit(deviated);
 }
@@ -1615,7 +1637,7 @@ static char reference_output[SCENES][64 * 1024];
 
 /* Starts a program that is not traced. Returns its pid. */
 static pid_t
-start_plain(char *const *arguments, int in, int out, int err)
+start_untraced(char *const *arguments, int in, int out, int err)
 {
     pid_t pid = fork();
 
@@ -1705,6 +1727,71 @@ wait_for_all(void)
             ptrace(PTRACE_DETACH, pid, NULL, NULL);
 }
 
+/* Starts a server on TCP. Returns its pid and writes its port. */
+static pid_t
+start_server(char port[20])
+{
+    char *arguments[] = {server, "-a", "127.0.0.1", "-d", store, "0", NULL};
+    int out[2], in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int err = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    pid_t pid;
+
+    if (pipe2(out, O_CLOEXEC) != 0)
+        exit(3);
+    pid = start_untraced(arguments, in, out[1], err);
+    close(out[1]);
+    close(in);
+    close(err);
+    if (!read_address(out[0]))
+        exit(3);
+    snprintf(port, 20, "%d", ntohs(((struct sockaddr_in *)&server_address)->sin_port));
+    return pid;
+}
+
+/* Saves message 1 before the client does, also under the name of message 3. */
+static void
+save_before(void)
+{
+    static char wire[200 * 1024];
+    size_t length = mail_wire(&mails[0], SIZE_MAX, false, wire), at = 0;
+    struct stat status;
+    char path[500];
+
+    for (size_t i = 0; i < length; i++)
+        if (wire[i] != '\r')
+            wire[at++] = wire[i];
+    mkdir(saved, 0700);
+    write_file(saved, "1.eml", wire, at);
+    write_file(saved, "3.eml", wire, at);
+    snprintf(path, sizeof path, "%s/3.eml", saved);
+    if (stat(path, &status) == 0)
+        *inode_dirty(status.st_ino) = false;    /* this file is not checked */
+}
+
+/* The exit status must tell whether the client did everything. have: the saved messages. */
+static void
+status_check(int status, const bool *have, const char *output, const char *messages)
+{
+    bool all = have[0] && have[1] && have[2] && have[3] && !mails[0].there && !mails[3].there;
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+
+    if (code != 0 && code != 1)
+        report_failure("the client ended with an unexpected status");
+    else if (code == 0 && !all)
+        report_failure("the client ended with 0, but did not do everything");
+    else if (code == 0 && strlen(output) != strlen(reference_output[target.scene]) &&
+             target.call != SYS_unlinkat && strstr(output, "-1.eml") == NULL)
+        report_failure("the client ended with 0, but did not print everything:\n%s", output);
+    else if (code == 1 && target.error == 0)
+        report_failure("the client failed without a fault: %s", messages);
+    else if (code == 1 && must_recover(&target))
+        report_failure("the client failed, although it must recover from this fault: %s", messages);
+    else if (code == 1 && messages[0] == '\0' &&
+             !(target.call == SYS_write && shared->injected_fd == STDERR_FILENO))
+        report_failure("the client failed without a message");
+}
+
+/* The scenes "tcp" and "command": the client with a script. */
 static void
 run_client(void)
 {
@@ -1714,102 +1801,57 @@ run_client(void)
     char output[64 * 1024], messages[16 * 1024], copy[64 * 1024];
     char *over_tcp[] = {client, "-d", saved, "127.0.0.1", port, NULL};
     char *over_pipes[] = {client, "-d", saved, "-x", command, NULL};
-    char *serving[] = {plain_server, "-a", "127.0.0.1", "-d", store, "0", NULL};
-    int out[2], in, result, err, server_err, status;
-    bool have[MAILS], all, leftovers;
-    struct stat above;
-    pid_t serving_pid = 0;
+    int result = open(output_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int err = open(errors_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int status;
+    bool have[MAILS] = {false};
+    struct stat parent;
+    pid_t server_pid = 0;
 
     write_file(here, "script", script, sizeof script - 1);
-    server_err = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (target.scene == TCP) {
-        if (pipe2(out, O_CLOEXEC) != 0)
-            exit(3);
-        in = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        serving_pid = start_plain(serving, in, out[1], server_err);
-        close(out[1]);
-        close(in);
-        if (!read_address(out[0]))
-            exit(3);
-        snprintf(port, sizeof port, "%d", ntohs(((struct sockaddr_in *)&server_address)->sin_port));
-    } else {
-        /* Message 1 is already saved, and the name of message 3 is taken. */
-        static char wire[200 * 1024];
-        size_t length = mail_wire(&mails[0], SIZE_MAX, false, wire), at = 0;
-
-        for (size_t i = 0; i < length; i++)
-            if (wire[i] != '\r')
-                wire[at++] = wire[i];
-        mkdir(saved, 0700);
-        write_file(saved, "1.eml", wire, at);
-        write_file(saved, "3.eml", wire, at);
-        snprintf(path, sizeof path, "%s/3.eml", saved);
-        if (stat(path, &above) == 0)
-            *inode_dirty(above.st_ino) = false;  /* this file is not checked */
-        snprintf(command, sizeof command, "exec %s -i -d %s 2>>%s", plain_server, store, log_path);
-    }
-    if (stat(here, &above) == 0)
-        disk.parent = above.st_ino;
-
     snprintf(path, sizeof path, "%s/script", here);
-    in = open(path, O_RDONLY | O_CLOEXEC);
-    result = open(output_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    err = open(errors_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    start_traced(target.scene == TCP ? over_tcp : over_pipes, in, result, err);
+    snprintf(command, sizeof command, "exec %s -i -d %s 2>>%s", server, store, log_path);
+    if (target.scene == TCP)
+        server_pid = start_server(port);
+    else
+        save_before();
+    if (stat(here, &parent) == 0)
+        disk.parent = parent.st_ino;
+    start_traced(target.scene == TCP ? over_tcp : over_pipes, open(path, O_RDONLY | O_CLOEXEC),
+                 result, err);
     follow(0);
-    status = program_status;
-    if (serving_pid > 0)
-        kill(serving_pid, SIGTERM);     /* a session in QUIT completes it */
+    if (server_pid > 0)
+        kill(server_pid, SIGTERM);      /* a session in QUIT completes it */
     wait_for_all();
 
     read_file(output_path, output, sizeof output);
     read_file(errors_path, messages, sizeof messages);
-    trace("status %x\n%s%s", (unsigned)status, output, messages);
+    trace("status %x\n%s%s", (unsigned)program_status, output, messages);
     memcpy(copy, output, sizeof copy);
     if (target.error == 0)      /* this is the reference */
         memcpy(reference_output[target.scene], output, sizeof output);
 
-    leftovers = is_kill(target.error) || target.call == SYS_unlinkat || target.call == SYS_unlink;
-    saved_check(have, leftovers);
+    saved_check(have, is_kill(target.error) || target.call == SYS_unlinkat ||
+                          target.call == SYS_unlink);
     claims_check(copy);
     /* A message may be gone only if it is saved. */
-    bool may_go[MAILS] = {shared->quit_sent && have[0], false, false, shared->quit_sent && have[3]};
-    store_check(may_go);
+    store_check((bool[MAILS]){shared->quit_sent && have[0], false, false,
+                              shared->quit_sent && have[3]});
     if (strstr(output, "were removed") != NULL && (mails[0].there || mails[3].there))
         report_failure("it reported removed messages that are still there");
     if (strstr(messages, "nothing was removed") != NULL && !(mails[0].there && mails[3].there))
         report_failure("it reported that nothing was removed, but that is false");
 
     if (!is_kill(target.error)) {
-        all = have[0] && have[1] && have[2] && have[3] && !mails[0].there && !mails[3].there;
-        if (!WIFEXITED(status) || WEXITSTATUS(status) > 1)
-            report_failure("the client ended with an unexpected status");
-        else if (WEXITSTATUS(status) == 0 && !all)
-            report_failure("the client ended with 0, but did not do everything");
-        else if (WEXITSTATUS(status) == 0 &&
-                 strlen(output) != strlen(reference_output[target.scene]) &&
-                 target.call != SYS_unlinkat && strstr(output, "-1.eml") == NULL)
-            report_failure("the client ended with 0, but did not print everything:\n%s", output);
-        else if (WEXITSTATUS(status) == 1 && must_recover(&target) && target.error != 0)
-            report_failure("the client failed, although it must recover from this fault: %s",
-                           messages);
-        else if (WEXITSTATUS(status) == 1 && messages[0] == '\0' &&
-                 !(target.call == SYS_write && shared->injected_fd == STDERR_FILENO))
-            report_failure("the client failed without a message");
-        if (target.error == 0 && WEXITSTATUS(status) != 0)
-            report_failure("the client failed without a fault: %s", messages);
-    } else {
-        /* What a killed client leaves must not disturb the next one. */
-        char *again[] = {plain_client, "-d", saved, "-x", command, NULL};
-
-        write_file(here, "script", "RETR *\nQUIT\n", 12);
-        snprintf(command, sizeof command, "exec %s -i -d %s 2>>%s", plain_server, store, log_path);
-        in = open(path, O_RDONLY | O_CLOEXEC);
-        waitpid(start_plain(again, in, result, err), &status, 0);
-        wait_for_all();
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-            report_failure("the next client does not succeed");
+        status_check(program_status, have, output, messages);
+        return;
     }
+    /* What a killed client leaves must not disturb the next one. */
+    write_file(here, "script", "RETR *\nQUIT\n", 12);
+    waitpid(start_untraced(over_pipes, open(path, O_RDONLY | O_CLOEXEC), result, err), &status, 0);
+    wait_for_all();
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        report_failure("the next client does not succeed");
 }
 
 /* ---- Running cases --------------------------------------------------------------------------- */
@@ -2021,16 +2063,91 @@ is_possible(void)
     return status;
 }
 
+/* Records the calls of all scenes and adds their cases. Returns false if a scene fails. */
+static bool
+add_all_cases(void)
+{
+    for (int i = 0; i < SCENES; i++) {
+        if (!record_calls((enum scene)i)) {
+            printf("not ok - %s without a fault: %s\n", scene_names[i], shared->failure);
+            return false;
+        }
+        for (size_t k = 0; k < shared->site_count; k++) {
+            const struct site *p = &shared->sites[k];
+            const struct call *call = call_of(p->call);
+
+            if (call->errors[0] == NONE || p->cannot_fail)
+                continue;
+            if (kills_process(p))
+                add_case(p, KILL_BEFORE);
+            if (kills_process(p) && has_effect(p->call))
+                add_case(p, KILL_AFTER);
+            for (int n = 0; n < MOST && call->errors[n] != 0; n++)
+                if (applies(p, call->errors[n]))
+                    add_case(p, call->errors[n]);
+        }
+    }
+    return true;
+}
+
+/* Runs the named cases with a trace. Returns the exit status. */
+static int
+run_named_cases(char *const *names)
+{
+    bool failed = false;
+
+    verbose = true;
+    for (; *names != NULL; names++) {
+        struct site p;
+        bool reached;
+
+        if (!case_read(*names, &p)) {
+            printf("invalid case: %s\n", *names);
+            return 2;
+        }
+        for (size_t k = 0; k < case_count; k++)     /* with its recording */
+            if (cases[k].scene == p.scene && cases[k].process == p.process &&
+                cases[k].call == p.call && cases[k].n == p.n && cases[k].error == p.error)
+                p = cases[k];
+        reached = run_case(&p, 0);
+        printf("%s - %s%s%s\n", shared->failure[0] != '\0' ? "not ok" : "ok", *names,
+               reached ? "" : " (not reached)", shared->failure);
+        failed = failed || shared->failure[0] != '\0';
+    }
+    return failed;
+}
+
+/* Runs the cases whose names begin with a prefix, in several jobs. Returns the exit status. */
+static int
+run_all_cases(const char *prefix)
+{
+    struct shared *totals = shared;
+    size_t kept = 0, *next = mmap(NULL, sizeof *next, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    double began = seconds();
+
+    for (size_t i = 0; i < case_count; i++)
+        if (strncmp(case_name(&cases[i]), prefix, strlen(prefix)) == 0)
+            cases[kept++] = cases[i];
+    case_count = kept;
+    totals->cases = totals->failures = totals->missed = 0;
+    fflush(stdout);
+    for (int job = 0; job < JOBS; job++)
+        if (fork() == 0)
+            run_cases(job, next, totals);
+    while (wait(NULL) > 0 || errno == EINTR)
+        continue;
+    printf("%zu cases in %.0f s, %zu failed, %zu not reached\n", totals->cases,
+           seconds() - began, totals->failures, totals->missed);
+    return totals->failures > 0 || totals->cases != case_count;
+}
+
 int
 main(int argc, char **argv)
 {
-    size_t sites = 0, kills = 0, faults = 0;
     const char *tmp = getenv("TMPDIR");
-    struct shared *totals;
-    size_t *next;
-    struct site whole_case;
-    bool failed = false;
-    double began = seconds();
+    struct site site;
+    int status;
 
     if (!is_possible()) {
         puts("no faults can be injected: ptrace is not allowed here");
@@ -2038,15 +2155,12 @@ main(int argc, char **argv)
     }
     if (argc == 1)
         return 0;
-    if (argc < 5) {
-        fputs("usage: faults [SERVER CLIENT PLAIN-SERVER PLAIN-CLIENT [CASE... | PREFIX]]\n",
-              stderr);
+    if (argc == 2) {
+        fputs("usage: faults [SERVER CLIENT [CASE... | PREFIX]]\n", stderr);
         return 2;
     }
     server = argv[1];
     client = argv[2];
-    plain_server = argv[3];
-    plain_client = argv[4];
     setenv("LC_ALL", "C", 1);
     signal(SIGPIPE, SIG_IGN);
     snprintf(base, sizeof base, "%s/pop3-faults-XXXXXX", tmp != NULL ? tmp : "/tmp");
@@ -2055,80 +2169,14 @@ main(int argc, char **argv)
         return 1;
     }
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    next = mmap(NULL, sizeof *next, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-    for (int i = 0; i < SCENES; i++) {
-        if (!record_calls((enum scene)i)) {
-            printf("not ok - %s without a fault: %s\n", scene_names[i], shared->failure);
-            failed = true;
-            break;
-        }
-        for (size_t k = 0; k < shared->site_count; k++) {
-            const struct site *p = &shared->sites[k];
-            const struct call *call = call_of(p->call);
-
-            if (call->errors[0] == NONE || p->cannot_fail)
-                continue;
-            sites++;
-            if (kills_process(p)) {
-                add_case(p, KILL_BEFORE);
-                kills++;
-            }
-            if (kills_process(p) && has_effect(p->call)) {
-                add_case(p, KILL_AFTER);
-                kills++;
-            }
-            for (int e = 0; e < MOST && call->errors[e] != 0; e++)
-                if (applies(p, call->errors[e])) {
-                    add_case(p, call->errors[e]);
-                    faults++;
-                }
-        }
-    }
-
-    if (argc == 6 && !failed && !case_read(argv[5], &whole_case)) {
-        size_t kept = 0;
-
-        for (size_t i = 0; i < case_count; i++)
-            if (strncmp(case_name(&cases[i]), argv[5], strlen(argv[5])) == 0)
-                cases[kept++] = cases[i];
-        case_count = kept;
-    } else if (argc > 5 && !failed) {
-        verbose = true;
-        for (int i = 5; i < argc; i++) {
-            struct site p;
-
-            if (!case_read(argv[i], &p)) {
-                printf("invalid case: %s\n", argv[i]);
-                return 2;
-            }
-            for (size_t k = 0; k < case_count; k++)     /* with its recording */
-                if (cases[k].scene == p.scene && cases[k].process == p.process &&
-                    cases[k].call == p.call && cases[k].n == p.n && cases[k].error == p.error)
-                    p = cases[k];
-            bool reached = run_case(&p, 0);
-            printf("%s - %s%s%s\n", shared->failure[0] != '\0' ? "not ok" : "ok", argv[i],
-                   reached ? "" : " (not reached)", shared->failure);
-            failed = failed || shared->failure[0] != '\0';
-        }
-        clear(base);
-        return failed;
-    }
-
-    totals = shared;
-    totals->cases = totals->failures = totals->missed = 0;
-    fflush(stdout);
-    if (!failed)
-        for (int job = 0; job < JOBS; job++)
-            if (fork() == 0)
-                run_cases(job, next, totals);
-    while (wait(NULL) > 0 || errno == EINTR)
-        continue;
-    printf("%zu calls, %zu faults, %zu kills: %zu cases in %.0f s, %zu failed, %zu not reached\n",
-           sites, faults, kills, totals->cases, seconds() - began, totals->failures,
-           totals->missed);
+    if (!add_all_cases())
+        status = 1;
+    else if (argc > 3 && (argc > 4 || case_read(argv[3], &site)))
+        status = run_named_cases(argv + 3);
+    else
+        status = run_all_cases(argc > 3 ? argv[3] : "");
     clear(base);
-    return failed || totals->failures > 0 || totals->cases != case_count;
+    return status;
 }
 
 #endif

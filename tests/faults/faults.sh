@@ -24,8 +24,5 @@ fi
 { compile -fPIE -static-pie -DPROGRAM='"../../server.c"' -o "$directory/server" $faults \
     2>/dev/null && "$directory/server" -V >/dev/null 2>&1; } ||
     compile -DPROGRAM='"../../server.c"' -o "$directory/server" $faults || exit 1
-compile -DPROGRAM='"../../client.c"' -o "$directory/client" $faults &&
-    compile -o "$directory/plain-server" server.c &&
-    compile -o "$directory/plain-client" client.c || exit 1
-TMPDIR=$directory "$directory/faults" "$directory/server" "$directory/client" \
-    "$directory/plain-server" "$directory/plain-client" "$@"
+compile -DPROGRAM='"../../client.c"' -o "$directory/client" $faults || exit 1
+TMPDIR=$directory "$directory/faults" "$directory/server" "$directory/client" "$@"

@@ -378,6 +378,30 @@ is_web_request(const char *line)
     return at > 0 && (line[at] == ':' || (line[at] == ' ' && strstr(line + at, " HTTP/") != NULL));
 }
 
+/* USER or PASS with -p. */
+static void
+expect_login(bool user, const char *argument)
+{
+    char status[513];
+
+    if (user) {
+        expect_ok(NULL);
+        model.user_given = true;
+        model.user_right = strcmp(argument, "alice") == 0;
+    } else if (!model.user_given) {
+        expect_mistake();
+    } else if (model.user_right && strcmp(argument, " open: sesame ") == 0) {
+        expect_ok(NULL);
+        model.in_transaction = true;
+    } else {
+        model.user_given = false;
+        model.over = ++model.wrong_passwords == 3;
+        model.mistakes = 0;
+        if (read_status(status) >= 0)
+            DEMAND(strncmp(status, "-ERR [AUTH] ", 12) == 0);
+    }
+}
+
 /* Checks the answer to a complete line. length does not count the line end. */
 static void
 expect(const char *octets, size_t length, size_t with_end)
@@ -444,23 +468,8 @@ expect(const char *octets, size_t length, size_t with_end)
         expect_transaction((enum pop3_verb)verb, count, word + 1);
     } else if (!model.login) {
         expect_ok(NULL);
-    } else if (verb == POP3_USER) {
-        expect_ok(NULL);
-        model.user_given = true;
-        model.user_right = strcmp(word[1], "alice") == 0;
-    } else if (!model.user_given) {
-        expect_mistake();
-    } else if (model.user_right && strcmp(word[1], " open: sesame ") == 0) {
-        expect_ok(NULL);
-        model.in_transaction = true;
     } else {
-        char status[513];
-
-        model.user_given = false;
-        model.over = ++model.wrong_passwords == 3;
-        model.mistakes = 0;
-        if (read_status(status) >= 0)
-            DEMAND(strncmp(status, "-ERR [AUTH] ", 12) == 0);
+        expect_login(verb == POP3_USER, word[1]);
     }
 }
 

@@ -1432,6 +1432,24 @@ fill_share(const struct server *s, int i, const char *from, struct client *c, in
     }
 }
 
+enum { ADDRESS_SESSIONS = 18, SHARE = 4, OWN = 6 };
+
+/* Four addresses get their shares, and a fifth one gets the rest. */
+static void
+fill_five_shares(const struct server *s)
+{
+    struct client c[ADDRESS_SESSIONS];
+    char from[16];
+
+    for (int i = 0; i < 5; i++) {
+        snprintf(from, sizeof from, "192.0.2.%d", i + 1);
+        fill_share(s, 0, from, c + i * SHARE, i < 4 ? SHARE : ADDRESS_SESSIONS - 4 * SHARE,
+                   i < 4 ? SHARE_REACHED : LIMIT_REACHED);
+    }
+    for (int i = 0; i < ADDRESS_SESSIONS; i++)
+        quit(&c[i]);
+}
+
 /*
  * An IPv4 or IPv6 address can hold a quarter of the sessions, and can open new ones when its
  * sessions end, however they end. Loopback has no such limit.
@@ -1439,18 +1457,17 @@ fill_share(const struct server *s, int i, const char *from, struct client *c, in
 static void
 address_shares(void)
 {
-    enum { SESSION_LIMIT = 18, SHARE = 4, OWN = 6 };
     struct client a[SHARE], b[SHARE], v6[SHARE], own[OWN], more;
     const int rounds = quick_or_full(10, 100);
     struct usage before;
     struct server s;
-    int at_ipv6, at_own;
+    const int at_own = 1;
+    int at_ipv6;
 
     make_network();
     make_store(1);
     s = start_server(has_ipv6() ? "-n 18 -d store -a 192.0.2.1 -a 127.0.0.1 -a 2001:db8::1 0"
                                 : "-n 18 -d store -a 192.0.2.1 -a 127.0.0.1 0");
-    at_own = 1;
     at_ipv6 = s.count > 2 ? 2 : 0;
     before = usage(&s);
     for (int round = 0; round < rounds; round++) {
@@ -1468,7 +1485,7 @@ address_shares(void)
         expect_refusal(&more, LIMIT_REACHED);
 
         quit(&own[0]);                          /* loopback has no share */
-        await_sessions(&s, SESSION_LIMIT - 1);
+        await_sessions(&s, ADDRESS_SESSIONS - 1);
         own[0] = connect_from(&s, at_own, "127.0.0.1");
         expect(&own[0], "+OK*");
 
@@ -1480,7 +1497,7 @@ address_shares(void)
             else
                 hang_up(&a[k]);
         }
-        await_sessions(&s, SESSION_LIMIT - SHARE);
+        await_sessions(&s, ADDRESS_SESSIONS - SHARE);
         fill_share(&s, 0, "192.0.2.7", a, SHARE, LIMIT_REACHED);
         for (int k = 0; k < SHARE; k++) {
             ask(&b[k], "STAT", "+OK 1 30");
@@ -1492,19 +1509,7 @@ address_shares(void)
             hang_up(&own[k]);
         await_sessions(&s, 0);
     }
-    fill_share(&s, 0, "192.0.2.1", a, SHARE, SHARE_REACHED);
-    fill_share(&s, 0, "192.0.2.2", b, SHARE, SHARE_REACHED);
-    fill_share(&s, 0, "192.0.2.3", v6, SHARE, SHARE_REACHED);
-    fill_share(&s, 0, "192.0.2.4", own, SHARE, SHARE_REACHED);
-    fill_share(&s, 0, "192.0.2.5", own + SHARE, SESSION_LIMIT - 4 * SHARE, LIMIT_REACHED);
-    for (int k = 0; k < SHARE; k++) {
-        quit(&a[k]);
-        quit(&b[k]);
-        quit(&v6[k]);
-        quit(&own[k]);
-    }
-    for (int k = SHARE; k < OWN; k++)
-        quit(&own[k]);
+    fill_five_shares(&s);
     printf("%d rounds with %d addresses\n", rounds, at_ipv6 > 0 ? 8 : 7);
     expect_usage(&s, &before);
     end_server(&s);
