@@ -2122,14 +2122,20 @@ static int
 run_all_cases(const char *prefix)
 {
     struct shared *totals = shared;
-    size_t kept = 0, *next = mmap(NULL, sizeof *next, PROT_READ | PROT_WRITE,
-                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    size_t kept = 0, kills = 0, *next = mmap(NULL, sizeof *next, PROT_READ | PROT_WRITE,
+                                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     double began = seconds();
 
     for (size_t i = 0; i < case_count; i++)
-        if (strncmp(case_name(&cases[i]), prefix, strlen(prefix)) == 0)
+        if (strncmp(case_name(&cases[i]), prefix, strlen(prefix)) == 0) {
+            kills += is_kill(cases[i].error);
             cases[kept++] = cases[i];
+        }
     case_count = kept;
+    if (kept == 0) {
+        printf("no case begins with %s\n", prefix);
+        return 2;
+    }
     totals->cases = totals->failures = totals->missed = 0;
     fflush(stdout);
     for (int job = 0; job < JOBS; job++)
@@ -2137,8 +2143,8 @@ run_all_cases(const char *prefix)
             run_cases(job, next, totals);
     while (wait(NULL) > 0 || errno == EINTR)
         continue;
-    printf("%zu cases in %.0f s, %zu failed, %zu not reached\n", totals->cases,
-           seconds() - began, totals->failures, totals->missed);
+    printf("%zu faults and %zu kills in %.0f s, %zu failed, %zu not reached\n",
+           totals->cases - kills, kills, seconds() - began, totals->failures, totals->missed);
     return totals->failures > 0 || totals->cases != case_count;
 }
 
