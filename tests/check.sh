@@ -1,14 +1,14 @@
 #!/bin/sh
-# check.sh - the long checks: compilers with -Werror, the tests under sanitizers, static analyzers,
-# fuzzers, faults, load, other builds and other mail programs. What is not installed is reported as
-# skipped. Status 1 if anything failed.
+# check.sh - the long checks: compilers with -Werror, tests with sanitizers, static analyzers,
+# fuzzers, faults, load, other builds and other mail programs. What is not installed is skipped.
+# Status 1 if a check failed.
 cd "$(dirname "$0")/.." || exit 1
 build=tests/build
 failed=0
 passed=0
 skipped=0
 
-# check NAME COMMAND...: runs it, and counts how it went.
+# check NAME COMMAND...: runs the command and counts the result.
 check() {
     name=$1
     shift
@@ -31,7 +31,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 warnings='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
     -Wmissing-prototypes -Wvla'
 
-# build CC DIRECTORY FLAGS...: both programs, with every warning an error.
+# build CC DIRECTORY FLAGS...: builds both programs; every warning is an error.
 build() {
     compiler=$1 directory=$build/$2
     shift 2
@@ -44,23 +44,21 @@ plain() {
     $1 -o $build/plain-server server.c && $1 -o $build/plain-client client.c
 }
 
-# sanitized CC: the tests again, on programs that watch themselves.
+# sanitized CC: runs the tests with sanitizers. The result is in the last line of their output: the
+# status of a pipe is that of its last command.
 sanitized() {
     sanitize='-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all'
-    build "$1" "sanitized-$1" $sanitize &&
-        CC=$1 CFLAGS=$sanitize SERVER=$build/sanitized-$1/server CLIENT=$build/sanitized-$1/client \
-            sh tests/run.sh | grep -v '^ok '
-    [ -z "$(find $build -name 'core*')" ]
+    log=$build/sanitized.log
+    {
+        build "$1" "sanitized-$1" $sanitize &&
+            CC=$1 CFLAGS=$sanitize SERVER=$build/sanitized-$1/server \
+                CLIENT=$build/sanitized-$1/client sh tests/run.sh
+    } 2>&1 | grep -v '^ok ' >$log
+    cat $log
+    tail -n 1 $log | grep -q ' 0 failed'
 }
 
-# A pipe forgets how its first command ended: the last line tells.
-sanitized_tests() {
-    sanitized "$1" >$build/sanitized.log 2>&1
-    cat $build/sanitized.log
-    tail -n 1 $build/sanitized.log | grep -q ' 0 failed'
-}
-
-# no_static: where no program can be linked statically, "make" builds a server that runs, silently.
+# no_static: if static linking fails, "make" still builds a working server silently.
 no_static() {
     rm -rf $build/no-static && mkdir -p $build/no-static && cp Makefile ./*.[ch] $build/no-static &&
         printf '%s\n' '#!/bin/sh' 'case " $* " in *" -static"*) echo no >&2; exit 1 ;; esac' \
@@ -69,12 +67,12 @@ no_static() {
         [ ! -s $build/no-static.log ] && $build/no-static/server -V >/dev/null
 }
 
-# wait_much: the checks that wait for others more than they compute.
-wait_much() {
-    check "the mail programs of others" sh tests/interop/interop.sh
+# waiting_checks: the checks that wait more than they compute.
+waiting_checks() {
+    check "other mail programs" sh tests/interop/interop.sh
     check "the server under load and abuse" sh tests/load/load.sh
     if sh tests/faults/faults.sh possible; then
-        check "every system call fails, and a kill at each" sh tests/faults/faults.sh
+        check "a fault and a kill at every system call" sh tests/faults/faults.sh
     else
         skip "faults of system calls"
     fi
@@ -83,66 +81,65 @@ wait_much() {
 
 mkdir -p $build
 rm -f $build/waiting.counts
-wait_much >$build/waiting.log 2>&1 &    # beside the rest; what they say comes at the end
+waiting_checks >$build/waiting.log 2>&1 &       # in parallel; their output comes at the end
 waiting=$!
-check "a link that cannot be static" no_static
+check "make without static linking" no_static
 for compiler in gcc clang; do
     if ! has $compiler; then
         skip "$compiler is not installed"
         continue
     fi
     check "$compiler, every warning an error" build $compiler "warnings-$compiler" -O2
-    check "$compiler without a flag" plain $compiler
+    check "$compiler without flags" plain $compiler
     if echo 'int main(void){return 0;}' |
         $compiler -x c -fsanitize=address,undefined -o $build/try - 2>/dev/null; then
-        check "$compiler, the tests under its sanitizers" sanitized_tests $compiler
+        check "$compiler, the tests under its sanitizers" sanitized $compiler
     else
         skip "$compiler has no sanitizers here"
     fi
 done
 
-# Left out of clang-tidy, each for a reason: arguments that could be swapped (every pair of numbers
-# could), memcpy and snprintf as such (C11's replacements are in no libc), the result of snprintf
-# (truncated where it is meant to be), products of constants, conversions (-Wconversion watches
-# those), memcpy without a NUL (mail is no string), sizeof an array of pointers, and structs in the
-# order of their meaning.
-tidy='-*,bugprone-*,cert-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-cert-err33-c'
-tidy=$tidy,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
-tidy=$tidy,-bugprone-implicit-widening-of-multiplication-result,-bugprone-narrowing-conversions
-tidy=$tidy,-bugprone-not-null-terminated-result,-bugprone-sizeof-expression
-tidy=$tidy,-clang-analyzer-optin.performance.Padding
+# Checks of clang-tidy that are off: swappable arguments (any pair of numbers), memcpy and snprintf
+# (no libc has the replacements of C11), unused results of snprintf (truncation is intended),
+# products of constants, narrowing (-Wconversion reports it), memcpy without a NUL (mail is no
+# string), sizeof an array of pointers, and padding (fields are in a readable order).
+checks='-*,bugprone-*,cert-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-cert-err33-c'
+checks=$checks,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
+checks=$checks,-bugprone-implicit-widening-of-multiplication-result,-bugprone-narrowing-conversions
+checks=$checks,-bugprone-not-null-terminated-result,-bugprone-sizeof-expression
+checks=$checks,-clang-analyzer-optin.performance.Padding
 
-# silent COMMAND...: it must say nothing.
+# silent COMMAND...: succeeds if the command succeeds and prints nothing.
 silent() {
     "$@" >$build/analysis.log 2>&1 && [ ! -s $build/analysis.log ] ||
         { head -n 60 $build/analysis.log; false; }
 }
 
-tidied() {
-    clang-tidy --quiet --warnings-as-errors='*' --checks="$tidy" "$1" -- -std=c11 2>/dev/null
+tidy() {
+    clang-tidy --quiet --warnings-as-errors='*' --checks="$checks" "$1" -- -std=c11 2>/dev/null
 }
 
-# analyzed: what reads the programs without running them has nothing to say.
-analyzed() {
-    # gcc 12 loses track of the client's texts, which functions get by reference.
-    lost='-Wno-analyzer-malloc-leak -Wno-analyzer-double-free -Wno-analyzer-null-dereference'
+# analyze: static analyzers report nothing.
+analyze() {
+    # gcc 12 does not follow the client's buffers, which functions get by reference.
+    without='-Wno-analyzer-malloc-leak -Wno-analyzer-double-free -Wno-analyzer-null-dereference'
     if has gcc && [ "$(gcc -dumpversion | sed 's/\..*//')" -ge 12 ]; then
         for program in server client; do
             check "gcc's analyzer: $program" \
-                silent gcc -std=c11 -O2 -fanalyzer $lost -c -o $build/try $program.c
+                silent gcc -std=c11 -O2 -fanalyzer $without -c -o $build/try $program.c
         done
     else
-        skip "no gcc 12 or later: older analyzers know too little of C"
+        skip "gcc's analyzer: no gcc 12 or later"
     fi
     if has clang-tidy; then
         for program in server client; do
-            check "clang-tidy and clang's analyzer: $program" silent tidied $program.c
+            check "clang-tidy and clang's analyzer: $program" silent tidy $program.c
         done
     else
         skip "clang-tidy is not installed"
     fi
     if has cppcheck; then
-        # It does not see that local_text() fills the array that it is given.
+        # It does not see that local_text() fills its array.
         check "cppcheck" silent cppcheck --quiet --std=c11 \
             --enable=warning,performance,portability --suppress=uninitvar:pop3.h \
             --suppress=uninitvar:client.c --suppress=legacyUninitvar:client.c \
@@ -151,9 +148,9 @@ analyzed() {
         skip "cppcheck is not installed"
     fi
 }
-analyzed
+analyze
 
-# fuzz NAME: runs a fuzzer for FUZZ_SECONDS on its corpus, and prints one line about it.
+# fuzz NAME: runs a fuzzer for FUZZ_SECONDS with its corpus and prints a summary.
 fuzz() {
     corpus=tests/corpus/$1
     [ -d "$corpus" ] || corpus=tests/$1
@@ -170,13 +167,16 @@ fuzz() {
         "$build/fuzz_$1.log"
 }
 
-# fuzz_all: two rows of fuzzers beside each other. Fails if one found something.
+# fuzz_all: runs two fuzzers at a time. Fails if one found something.
 fuzz_all() {
-    for fuzzer in session editor stuff server_options; do fuzz $fuzzer; done &
-    for fuzzer in answers show passfile visible; do fuzz $fuzzer; done
-    wait
+    first='session editor stuff server_options'
+    second='answers show passfile visible client_options'
+    for fuzzer in $first; do fuzz $fuzzer; done &
+    first_row=$!
+    for fuzzer in $second; do fuzz $fuzzer; done
+    wait $first_row
     good=true
-    for fuzzer in session editor stuff server_options answers show passfile visible; do
+    for fuzzer in $first $second; do
         if [ "$(cat "$build/fuzz_$fuzzer.status")" -ne 0 ]; then
             good=false
             echo "fuzz_$fuzzer:"
@@ -193,10 +193,10 @@ if has clang &&
 else
     skip "clang has no fuzzer here"
 fi
-check "nothing but POSIX where nothing more is sure" sh tests/portable/strict.sh
-check "compiled for macOS" sh tests/portable/cross.sh
-check "environments where much is missing" sh tests/portable/odd.sh
-check "every build at hand" sh tests/portable/portable.sh
+check "the POSIX build" sh tests/portable/strict.sh
+check "the build for macOS" sh tests/portable/cross.sh
+check "environments without /proc, /dev, system calls" sh tests/portable/odd.sh
+check "other compilers, libcs and machines" sh tests/portable/portable.sh
 
 wait $waiting
 cat $build/waiting.log

@@ -1,7 +1,7 @@
 #!/bin/sh
 # first.sh - a first session: the server on a copy of mail/, and the client with it
 #
-# At a terminal you type; otherwise the script types a few commands. What RETR saves is in
+# At a terminal the user types the commands, otherwise this script does. RETR saves in
 # tests/build/inbox.
 set -e
 cd "$(dirname "$0")/.."
@@ -22,7 +22,8 @@ if ! read -r listening on host its_port port <"$work/listening"; then
 fi
 if [ -t 0 ]; then
     echo "The server has a copy of mail/, on $host port $port. HELP lists the commands."
-    ./client -d "$inbox" "$host" "$port" || :   # a refused command is no failure of make's
+    ./client -d "$inbox" "$host" "$port" || :   # a refused command is no failure of "make run"
 else
-    printf '%s\n' STAT LIST 'TOP 1 2' 'RETR 1' 'DELE 1' QUIT | ./client -v -d "$inbox" "$host" "$port"
+    printf '%s\n' STAT LIST 'TOP 1 2' 'RETR 1' 'DELE 1' QUIT |
+        ./client -v -d "$inbox" "$host" "$port"
 fi

@@ -1,8 +1,9 @@
-# judge.awk - compares what a program said with what a conversation wants; run.sh describes both
+# judge.awk - compares the output of a program with a conversation; run.sh describes its lines
 #
-# The first file holds the wanted lines, each behind its S, N S, E or never; the second the octets that were
-# received, as numbers: standard output, a line "errors", standard error. Variables: kind (of conversation),
-# status (the exit status), exit_wanted. Prints the difference and exits 1 if there is one.
+# The first file holds the wanted lines, each after S, N S, E or never. The second one holds the
+# output in decimal bytes: standard output, a line "errors", standard error. Variables: kind (server
+# or client), status (the exit status), exit_wanted. If there is a difference, prints it and exits
+# with 1.
 
 BEGIN {
     for (i = 0; i < 256; i++)
@@ -14,21 +15,21 @@ BEGIN {
     stream = "S"
 }
 
-function complain(text)
+function fail(text)
 {
     print text
     failed = 1
 }
 
-# Ends the line that is being received.
+# Stores a complete line.
 function received(line)
 {
     lines[stream, ++count[stream]] = line
     line_so_far = ""
 }
 
-# Says whether a text fits a pattern in which * stands for anything.
-function fits(pattern, text,    parts, n, i, at)
+# Returns true if a text matches a pattern, in which * stands for anything.
+function matches(pattern, text,    parts, n, i, at)
 {
     n = split(pattern, parts, "*")
     if (n < 2)
@@ -47,11 +48,11 @@ function fits(pattern, text,    parts, n, i, at)
     return at > 0 && substr(text, at) == parts[n]
 }
 
-# The same, for a pattern that may end in a $word.
-function agrees(pattern, text,    word, id, other)
+# The same for a pattern that may end in a $word, which stands for a unique-id.
+function matches_id(pattern, text,    word, id, other)
 {
     if (!match(pattern, /\$[a-z]+$/))
-        return fits(pattern, text)
+        return matches(pattern, text)
     word = substr(pattern, RSTART)
     pattern = substr(pattern, 1, RSTART - 1)
     id = substr(text, length(pattern) + 1)
@@ -102,18 +103,18 @@ $1 == "errors" {
 END {
     if (line_so_far != "")
         received(line_so_far " (no line end)")
-    while ((getline < "words") > 0)     # of the sessions before this one
+    while ((getline < "words") > 0)     # of earlier sessions
         known[$1] = $2
 
     if (status == 124)
-        complain("it took too long")
+        fail("it took too long")
     else if (status > 124 || (exit_wanted != "" && status != exit_wanted) ||
              (exit_wanted == "" && kind == "client" && status != 0))
-        complain("exit status: " status (exit_wanted == "" ? "" : ", wanted: " exit_wanted))
+        fail("exit status: " status (exit_wanted == "" ? "" : ", wanted: " exit_wanted))
 
     for (i = 1; i <= count["E"]; i++)
         if (lines["E", i] ~ /Sanitizer|runtime error:/)
-            complain(lines["E", i])
+            fail(lines["E", i])
 
     if (kind == "server")
         all_in_order()
@@ -122,8 +123,8 @@ END {
     some_in_order("E", "standard error")
     for (i = 1; i <= wanted["never"]; i++)
         for (key in lines)
-            if (agrees(wants["never", i], lines[key]))
-                complain("never wanted: " wants["never", i] "\n    received: " lines[key])
+            if (matches_id(wants["never", i], lines[key]))
+                fail("never wanted: " wants["never", i] "\n    received: " lines[key])
 
     if (failed)
         for (i = 1; i <= count["E"]; i++)
@@ -131,13 +132,13 @@ END {
     exit failed
 }
 
-# The server says what is wanted and nothing else. Shows the first line that differs.
+# The output has exactly the wanted lines. Shows the first difference.
 function all_in_order(    i, j)
 {
     for (i = 1; i <= wanted["S"] || i <= count["S"]; i++) {
-        if (i <= wanted["S"] && i <= count["S"] && agrees(wants["S", i], lines["S", i]))
+        if (i <= wanted["S"] && i <= count["S"] && matches_id(wants["S", i], lines["S", i]))
             continue
-        complain("line " i " of " count["S"] " that the server sent, where " 0 + wanted["S"] " were wanted:")
+        fail("line " i " of " 0 + count["S"] " lines from the server (" 0 + wanted["S"] " wanted):")
         for (j = i > 2 ? i - 2 : 1; j < i; j++)
             print "    both:   " lines["S", j]
         print "    wanted: " (i <= wanted["S"] ? wants["S", i] : "nothing more")
@@ -146,15 +147,15 @@ function all_in_order(    i, j)
     }
 }
 
-# Each wanted line is there, after the one before it. Shows the first that is not, and what there was.
+# Each wanted line occurs, in this order. Shows the first one that is missing, and the output.
 function some_in_order(stream, name,    i, j)
 {
     for (i = j = 1; i <= wanted[stream]; i++) {
-        while (j <= count[stream] && !agrees(wants[stream, i], lines[stream, j]))
+        while (j <= count[stream] && !matches_id(wants[stream, i], lines[stream, j]))
             j++
         if (j++ <= count[stream])
             continue
-        complain("missing on " name ": " wants[stream, i])
+        fail("missing on " name ": " wants[stream, i])
         for (j = 1; stream == "S" && j <= count[stream]; j++)
             print "    " j ": " lines[stream, j]
         return

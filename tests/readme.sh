@@ -1,15 +1,15 @@
 #!/bin/sh
-# readme.sh - what the README shows is what happens
+# readme.sh - runs the examples of the README
 #
-#   sh readme.sh PART       with SERVER, CLIENT and top from run.sh, and the messages in store/
+#   sh readme.sh PART       with SERVER, CLIENT and top from run.sh, and messages in store/
 #
-# The conversations readme-* run it, one for each part. The blocks of the README are run as they
-# stand, with ports, paths and programs of this test in place of those that a user would have.
-# tests/live/readme_client.c holds the session with the client, which needs a terminal.
+# Each conversation readme-* runs one part. The blocks of the README run unchanged, except for
+# ports, paths and programs. The session with the client needs a terminal, so
+# tests/live/readme_client.c runs it.
 
 fail() { printf '%s\n' "$*"; exit 1; }
 
-# block TEXT FILE: writes the block of the README that has a line with this text to a file.
+# block TEXT FILE: writes the block of the README that contains this text to a file.
 block() {
     awk -v text="$1" '
         /^```/ && inside { if (found) { printf "%s", held; exit } inside = 0; next }
@@ -19,10 +19,10 @@ block() {
     [ -s "$2" ] || fail "README.md has no block with $1"
 }
 
-# edit FILE SCRIPT: changes a file with sed.
+# edit FILE SCRIPT: edits a file with sed.
 edit() { sed "$2" "$1" >edited && mv edited "$1"; }
 
-# start OPTION...: starts the server on store/ and leaves its port in $port.
+# start OPTION...: starts the server on store/ and sets $port.
 start() {
     mkfifo listening
     ./server -a 127.0.0.1 -d store "$@" 0 >listening 2>log &
@@ -31,7 +31,7 @@ start() {
     read -r _ _ _ _ port <listening || fail "no server: $(cat log)"
 }
 
-# same WANTED FOUND: two files are equal.
+# same WANTED FOUND: fails unless two files are equal.
 same() { diff "$1" "$2" >difference || fail "$1 is not $2:" "$(cat difference)"; }
 
 ln -s "$SERVER" server
@@ -39,7 +39,7 @@ ln -s "$CLIENT" client
 PATH=$PWD/bin:$PATH
 mkdir bin
 
-# The start of the server. Its two outputs may come in any order.
+# The start of the server. Standard output and standard error may come in any order.
 server() {
     mv store mail
     block '$ ./server 5000' wanted
@@ -73,8 +73,8 @@ scripts() {
     [ -z "$(find store -name '.*' ! -name store -print)" ] || fail "deliver leaves a temporary file"
 }
 
-# The recipes for -x, with programs in place of openssl and ssh that run the server. With -starttls
-# openssl keeps the greeting to itself.
+# The examples of -x. Scripts replace openssl and ssh and run the server. With -starttls openssl
+# does not print the greeting.
 tunnels() {
     cp -R store mail
     ln -s "$SERVER" bin/pop3-server
@@ -90,7 +90,7 @@ END
     chmod +x bin/openssl bin/ssh
     for which in 'ssh mail' 'starttls pop3'; do
         block "$which" script
-        # The block may have several commands; each gets the same input.
+        # Runs each command of the block with the same input.
         awk '/^\.\/client/ { n++ } { print > ("script." n) }' script
         for script in script.*; do
             printf 'RETR 1\nQUIT\n' | sh $script >output 2>&1 || fail "$script: $(cat output)"
@@ -105,7 +105,7 @@ END
         fail "ssh got: $(cat arguments)"
 }
 
-# ended PID: waits until a process has ended, for some seconds.
+# ended PID: waits up to nine seconds for the end of a process.
 ended() {
     for i in 1 2 3 4 5 6 7 8 9; do
         kill -0 "$1" 2>/dev/null || return 0
@@ -115,7 +115,7 @@ ended() {
     return 1
 }
 
-# The fixture in sh ends its server and removes its files.
+# The fixture in sh stops its server and removes its files.
 fixture_sh() {
     mv store mail
     block mkfifo script
@@ -136,7 +136,7 @@ fixture_python() {
     [ "$(grep '^(' output)" = '(3, 5149)' ] || fail "$(cat output)"
 }
 
-# The units load without a warning, and systemd calls them safe.
+# The units load without a warning, and systemd rates their exposure below 2 of 10.
 systemd() {
     block ListenStream pop3.socket
     block StandardInput=socket pop3@.service
@@ -147,7 +147,7 @@ systemd() {
         fail "$(tail -n 1 output)"
 }
 
-# The filter finds the failed logins of a real log, also as the journal shows it.
+# The filter finds failed logins in a log and in the format of the journal.
 fail2ban() {
     echo 'tim:secret' >pass
     chmod 600 pass

@@ -1,16 +1,16 @@
 /*
- * bench.c - the measuring part of bench.sh: what stands beside the server and the client in the table
+ * bench.c - the measurements of bench.sh, and programs to compare the server and the client with
  *
  *   bench make MODE DIR SIZE       makes the stores; SIZE is that of the big message in MiB
- *   bench port                     prints a TCP port that is free
- *   bench serve KIND DIR           a server to compare with: text, ready, copy or wire (see below)
- *   bench touch DIR                opens, reads and closes every file once, then says so
- *   bench loop PORT COUNT OUT      fetches messages 1 to COUNT, one after the other, into files
+ *   bench port                     prints a free TCP port
+ *   bench serve KIND DIR           a minimal server: text, ready, copy or wire (see below)
+ *   bench touch DIR                opens, reads and closes every file once, then prints "done"
+ *   bench loop PORT COUNT OUT      retrieves messages 1 to COUNT, one after the other, into files
  *   bench table MODE DIR SERVER CLIENT DOVECOT SIZE OUT DISK
- *                                  measures, and prints the table; MODE is quick or full
+ *                                  measures and prints the table; MODE is quick or full
  *
- * Every row compares programs in rounds: each is measured once a round, in turn, and a ratio is taken within
- * its round. What disturbs the machine for longer than a round then disturbs both sides of a ratio.
+ * Each row compares programs in rounds. A round measures every program once, and a ratio compares
+ * two results of one round. So a disturbance longer than a round affects both.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -38,14 +38,14 @@
 
 enum {
     ROUNDS_MAX = 15,
-    DEEP = 64,                  /* commands on their way when pipelining */
+    IN_FLIGHT = 64,                  /* commands in flight when pipelining */
     BLOCK = 64 * 1024,
     LARGE = 256 * 1024,
-    LINE = 76,                  /* characters of a line in the messages, as base64 has them */
-    SMALL = 2048,               /* octets of a small message */
+    LINE = 76,                  /* characters of a line, as in base64 */
+    SMALL = 2048,               /* bytes of a small message */
     MANY = 100000, SOME = 10000,    /* messages, at most */
-    SETTLE_SECONDS = 4,
-    LIFE_SECONDS = 600,         /* of anything that is started from here */
+    SETTLE_SECONDS = 4,         /* until no timestamp of a new file is recent */
+    LIFE_SECONDS = 600,         /* of any program started here */
     PATIENCE_SECONDS = 30       /* for an answer */
 };
 
@@ -97,20 +97,19 @@ shared_memory(size_t size)
     return memory;
 }
 
-/* The stores, and how many messages they have. */
 enum { S_FEW, S_SOME, S_LINKED, S_MANY, S_MIDDLE, S_DISK, S_LF, S_CRLF, STORES };
 
 struct store {
     const char *name;
     size_t count, quick_count;
-    const char *end;            /* of its lines */
+    const char *end;            /* line end */
 };
 
 static const struct store stores[STORES] = {
     [S_FEW] = {"few", 3, 3, "\n"},          [S_SOME] = {"some", SOME, 2000, "\n"},
-    [S_LINKED] = {"linked", SOME, 2000, "\n"},     /* each file has a second name elsewhere */
+    [S_LINKED] = {"linked", SOME, 2000, "\n"},     /* each file has a second hard link */
     [S_MANY] = {"many", MANY, 20000, "\n"}, [S_MIDDLE] = {"middle", 200, 50, "\n"},
-    [S_DISK] = {"disk", 2000, 1, "\n"},    /* for clients that write to a disk, where each costs more */
+    [S_DISK] = {"disk", 2000, 1, "\n"},    /* for clients that write to a disk */
     [S_LF] = {"lf", 1, 1, "\n"},            [S_CRLF] = {"crlf", 1, 1, "\r\n"},
 };
 
@@ -122,13 +121,14 @@ store_count(int store)
     return quick ? stores[store].quick_count : stores[store].count;
 }
 
-/* ---- The stores -------------------------------------------------------------------------------------- */
+/* ---- The stores ------------------------------------------------------------------------------ */
 
-/* Fills a text with lines of what looks like base64, each with this end. */
+/* Fills a text with lines that look like base64. */
 static void
 fill_lines(char *text, size_t size, const char *end)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const size_t line = LINE + strlen(end);
     uint32_t random = 1;
 
@@ -141,8 +141,8 @@ fill_lines(char *text, size_t size, const char *end)
 }
 
 /*
- * Writes one message of that many octets into a store. The name is what Dovecot likes best, with the size of
- * the file and on the wire in it, so that it need not read the file to know them.
+ * Writes a message of at most that many bytes. Its name has both sizes (S=, W=), so that Dovecot
+ * need not read the file.
  */
 static void
 make_message(int directory, size_t number, size_t size, const char *end)
@@ -157,10 +157,11 @@ make_message(int directory, size_t number, size_t size, const char *end)
 
     if (filled != end)
         fill_lines(body, sizeof body, filled = end);
-    length = (size_t)snprintf(header, sizeof header, "From: Ann <ann@example.org>%sTo: bob@example.org%s"
+    length = (size_t)snprintf(header, sizeof header,
+                              "From: Ann <ann@example.org>%sTo: bob@example.org%s"
                               "Subject: message %zu%sMessage-ID: <%zu@example.org>%s%s",
                               end, end, number, end, number, end, end);
-    left = (size - length) / line * line;       /* whole lines, so that the last one has its end */
+    left = (size - length) / line * line;       /* complete lines */
     lines = 5 + left / line;
     snprintf(name, sizeof name, "%zu.bench,S=%zu,W=%zu:2,S", 1000000 + number, length + left,
              length + left + (end[1] == '\0' ? lines : 0));
@@ -173,7 +174,7 @@ make_message(int directory, size_t number, size_t size, const char *end)
     close(file);
 }
 
-/* Gives each file of a store a second name beside it, as a backup by "cp -al" does. */
+/* Gives each file of a store a second hard link, as "cp -al" does. */
 static void
 link_store(const char *work, const char *name)
 {
@@ -193,7 +194,7 @@ link_store(const char *work, const char *name)
         closedir(directory);
 }
 
-/* Makes a Maildir with so many messages of that size. */
+/* Makes a Maildir with count messages of that size. */
 static void
 make_store(const char *work, const char *name, size_t count, size_t size, const char *end)
 {
@@ -216,23 +217,23 @@ static void
 make_stores(const char *work, size_t big)
 {
     for (int i = 0; i < STORES; i++)
-        make_store(work, stores[i].name, store_count(i), i == S_MIDDLE ? 1024 * 1024 : i >= S_LF ? big : SMALL,
-                   stores[i].end);
+        make_store(work, stores[i].name, store_count(i),
+                   i == S_MIDDLE ? 1024 * 1024 : i >= S_LF ? big : SMALL, stores[i].end);
     link_store(work, stores[S_LINKED].name);
-    sleep(SETTLE_SECONDS);      /* mail is not that new: a server may look twice at what has just been written */
+    sleep(SETTLE_SECONDS);
 }
 
-/* ---- Servers to compare with: a process for each connection, and as little else as can be --------------- */
+/* ---- Minimal servers: a process for each connection ------------------------------------------ */
 
-/* What a server has at hand. All of it is made before the first connection, and shared with the sessions. */
-static struct ready {
+/* What a server prepares before the first connection, in memory that all sessions share. */
+static struct prepared {
     int directory;
     size_t count;
     char **names;
-    const char *list, *uidl, *end;      /* one text behind the other */
-    const char **messages;              /* count + 1 of them: each ends where the next begins */
+    const char *list, *uidl, *end;      /* one text after the other */
+    const char **messages;              /* count + 1: each ends where the next begins */
     unsigned char *block;
-} ready;
+} prepared;
 
 static int
 by_name(const void *a, const void *b)
@@ -242,70 +243,70 @@ by_name(const void *a, const void *b)
 
 /* Reads the names in a store, in order. */
 static void
-ready_names(const char *path)
+read_names(const char *path)
 {
     DIR *directory = opendir(path);
     struct dirent *entry;
-    char *text = shared_memory(MANY * 64);      /* like all of it: a fork copies none */
+    char *text = shared_memory(MANY * 64);      /* shared, so that fork() copies nothing */
 
-    ready.names = shared_memory(MANY * sizeof *ready.names);
+    prepared.names = shared_memory(MANY * sizeof *prepared.names);
     if (directory == NULL)
         die("%s: %s", path, strerror(errno));
-    while ((entry = readdir(directory)) != NULL && ready.count < MANY)
+    while ((entry = readdir(directory)) != NULL && prepared.count < MANY)
         if (entry->d_name[0] != '.') {
-            ready.names[ready.count++] = text;
+            prepared.names[prepared.count++] = text;
             text += snprintf(text, 64, "%.63s", entry->d_name) + 1;
         }
-    qsort(ready.names, ready.count, sizeof *ready.names, by_name);
-    ready.directory = open(path, O_RDONLY | O_DIRECTORY);
-    ready.block = shared_memory(2 * LARGE);
+    qsort(prepared.names, prepared.count, sizeof *prepared.names, by_name);
+    prepared.directory = open(path, O_RDONLY | O_DIRECTORY);
+    prepared.block = shared_memory(2 * LARGE);
     closedir(directory);
 }
 
-/* Turns small files into answers, LF into CRLF. The messages of these stores have no dots to double. */
+/* Writes the answer to RETR. These messages have no lines with a dot. */
 static char *
-ready_message(char *to, const char *name)
+prepare_message(char *to, const char *name)
 {
-    int file = openat(ready.directory, name, O_RDONLY);
-    ssize_t count = read(file, ready.block, LARGE);
+    int file = openat(prepared.directory, name, O_RDONLY);
+    ssize_t count = read(file, prepared.block, LARGE);
 
     close(file);
     to += sprintf(to, "+OK %zd octets\r\n", count);
     for (ssize_t i = 0; i < count; i++) {
-        if (ready.block[i] == '\n')
+        if (prepared.block[i] == '\n')
             *to++ = '\r';
-        *to++ = (char)ready.block[i];
+        *to++ = (char)prepared.block[i];
     }
     return to + sprintf(to, ".\r\n");
 }
 
 static void
-ready_texts(void)
+prepare_answers(void)
 {
-    char *to = shared_memory(ready.count * 80 + 100);
-    char *texts = shared_memory(ready.count <= SOME ? ready.count * 3 * SMALL : 1);
+    char *to = shared_memory(prepared.count * 80 + 100);
+    char *texts = shared_memory(prepared.count <= SOME ? prepared.count * 3 * SMALL : 1);
     size_t i;
 
-    ready.list = to;
+    prepared.list = to;
     to += sprintf(to, "+OK\r\n");
-    for (i = 0; i < ready.count; i++)
+    for (i = 0; i < prepared.count; i++)
         to += sprintf(to, "%zu %d\r\n", i + 1, SMALL);
-    ready.uidl = to += sprintf(to, ".\r\n");
+    prepared.uidl = to += sprintf(to, ".\r\n");
     to += sprintf(to, "+OK\r\n");
-    for (i = 0; i < ready.count; i++)
+    for (i = 0; i < prepared.count; i++)
         to += sprintf(to, "%zu %032zx\r\n", i + 1, i * 2654435761u);
-    ready.end = to += sprintf(to, ".\r\n");
-    ready.messages = shared_memory((ready.count + 1) * sizeof *ready.messages);
-    for (i = 0; i < ready.count && ready.count <= SOME; i++) {
-        ready.messages[i] = texts;
-        texts = ready_message(texts, ready.names[i]);
-        ready.messages[i + 1] = texts;
+    prepared.end = to += sprintf(to, ".\r\n");
+    prepared.messages = shared_memory((prepared.count + 1) * sizeof *prepared.messages);
+    for (i = 0; i < prepared.count && prepared.count <= SOME; i++) {
+        prepared.messages[i] = texts;
+        texts = prepare_message(texts, prepared.names[i]);
+        prepared.messages[i + 1] = texts;
     }
 }
 
-/* "text": the floor of a session. One read, one fixed answer. */
+/* "text": the floor. Each read gets one fixed answer. */
 static void
-talk_text(int fd)
+serve_text(int fd)
 {
     char line[512];
 
@@ -321,7 +322,7 @@ talk_text(int fd)
 
 /* Finds the answer to a line. */
 static void
-ready_answer(const char *line, const char **from, const char **to)
+find_answer(const char *line, const char **from, const char **to)
 {
     static const char ok[] = "+OK 100000 204800000\r\n";
     size_t number;
@@ -330,20 +331,20 @@ ready_answer(const char *line, const char **from, const char **to)
     *to = ok + sizeof ok - 1;
     if (line[0] == 'R') {
         number = strtoul(line + 5, NULL, 10) - 1;
-        *from = ready.messages[number];
-        *to = ready.messages[number + 1];
+        *from = prepared.messages[number];
+        *to = prepared.messages[number + 1];
     } else if (line[0] == 'L') {
-        *from = ready.list;
-        *to = ready.uidl;
+        *from = prepared.list;
+        *to = prepared.uidl;
     } else if (line[0] == 'U') {
-        *from = ready.uidl;
-        *to = ready.end;
+        *from = prepared.uidl;
+        *to = prepared.end;
     }
 }
 
-/* "ready": every answer is in memory. What follows each other there goes out in one write. */
+/* "ready": every answer is in memory. Consecutive answers need one write. */
 static void
-talk_ready(int fd)
+serve_ready(int fd)
 {
     static char lines[BLOCK];
     size_t have = 0;
@@ -355,7 +356,7 @@ talk_ready(int fd)
 
         have += (size_t)count;
         for (; (lf = memchr(at, '\n', have - (size_t)(at - lines))) != NULL; at = lf + 1) {
-            ready_answer(at, &from, &to);
+            find_answer(at, &from, &to);
             if (start != NULL && from != end)
                 write_all(fd, start, (size_t)(end - start));
             start = start != NULL && from == end ? start : from;
@@ -374,43 +375,43 @@ talk_ready(int fd)
     }
 }
 
-/* "copy": the files as they are, opened, read, closed and written out, with no protocol. */
+/* "copy": any command gets the content of all files, without a protocol. */
 static void
-talk_copy(int fd)
+serve_copy(int fd)
 {
     size_t have = 0;
 
     write_all(fd, "+OK ready\r\n", 11);
-    if (read(fd, ready.block, BLOCK) <= 0)
+    if (read(fd, prepared.block, BLOCK) <= 0)
         return;
-    for (size_t i = 0; i < ready.count; i++) {
-        int file = openat(ready.directory, ready.names[i], O_RDONLY);
-        ssize_t count = read(file, ready.block + have, LARGE);
+    for (size_t i = 0; i < prepared.count; i++) {
+        int file = openat(prepared.directory, prepared.names[i], O_RDONLY);
+        ssize_t count = read(file, prepared.block + have, LARGE);
 
         close(file);
         have += count > 0 ? (size_t)count : 0;
-        if (have >= DEEP * SMALL || i + 1 == ready.count) {
-            write_all(fd, ready.block, have);
+        if (have >= IN_FLIGHT * SMALL || i + 1 == prepared.count) {
+            write_all(fd, prepared.block, have);
             have = 0;
         }
     }
 }
 
-/* "wire": one file that is in wire form already, through a block of 64 KiB. */
+/* "wire": RETR of one file that has CRLF already, in blocks of 64 KiB. */
 static void
-talk_wire(int fd)
+serve_wire(int fd)
 {
     ssize_t count;
     int file;
 
     write_all(fd, "+OK ready\r\n", 11);
-    if (read(fd, ready.block, BLOCK) <= 0)
+    if (read(fd, prepared.block, BLOCK) <= 0)
         return;
-    file = openat(ready.directory, ready.names[0], O_RDONLY);
-    while ((count = read(file, ready.block, BLOCK)) > 0)
-        write_all(fd, ready.block, (size_t)count);
+    file = openat(prepared.directory, prepared.names[0], O_RDONLY);
+    while ((count = read(file, prepared.block, BLOCK)) > 0)
+        write_all(fd, prepared.block, (size_t)count);
     write_all(fd, ".\r\n", 3);
-    if (read(fd, ready.block, BLOCK) > 0)
+    if (read(fd, prepared.block, BLOCK) > 0)
         write_all(fd, "+OK bye\r\n", 9);
 }
 
@@ -421,7 +422,8 @@ listen_somewhere(unsigned *port)
     socklen_t length = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) != 0 || listen(fd, SOMAXCONN) != 0 ||
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) != 0 ||
+        listen(fd, SOMAXCONN) != 0 ||
         getsockname(fd, (struct sockaddr *)&address, &length) != 0)
         die("cannot listen: %s", strerror(errno));
     *port = ntohs(address.sin_port);
@@ -433,13 +435,15 @@ serve(const char *kind, const char *store)
 {
     unsigned port;
     int listening = listen_somewhere(&port);
-    void (*talk)(int) = strcmp(kind, "text") == 0 ? talk_text : strcmp(kind, "ready") == 0 ? talk_ready :
-                        strcmp(kind, "copy") == 0 ? talk_copy : talk_wire;
+    void (*session_function)(int) = strcmp(kind, "text") == 0    ? serve_text
+                                    : strcmp(kind, "ready") == 0 ? serve_ready
+                                    : strcmp(kind, "copy") == 0  ? serve_copy
+                                                                 : serve_wire;
 
-    if (talk != talk_text)
-        ready_names(store);
-    if (talk == talk_ready)
-        ready_texts();
+    if (session_function != serve_text)
+        read_names(store);
+    if (session_function == serve_ready)
+        prepare_answers();
     signal(SIGCHLD, SIG_IGN);
     printf("listening on 127.0.0.1 port %u\n", port);
     fflush(stdout);
@@ -450,7 +454,7 @@ serve(const char *kind, const char *store)
             continue;
         if (fork() == 0) {
             close(listening);
-            talk(fd);
+            session_function(fd);
             _exit(0);
         }
         close(fd);
@@ -477,41 +481,41 @@ touch(const char *path)
     puts("done");
 }
 
-/* ---- Clients ------------------------------------------------------------------------------------------ */
+/* ---- Clients --------------------------------------------------------------------------------- */
 
-/* Something that is measured. */
+/* A program to measure. */
 struct target {
     const char *name;
     unsigned port;
-    const char *user;           /* log in as this one; NULL: no login */
+    const char *user;           /* for the login; NULL: none */
     pid_t pid;
-    const char *command;        /* a program that fetches, or starts */
-    bool bare;                  /* answers any line with everything, then closes */
-    const char *change;         /* a store that is changed before the session */
+    const char *command;        /* the command of a client, or of a server's start */
+    bool one_answer;                  /* it answers any line with everything, then closes */
+    const char *change;         /* the store to change before the session, or NULL */
 };
 
-static unsigned char taken[LARGE];
+static unsigned char received[LARGE];
 
-/* Notes in last, of that length, the last octets that came, of which count were taken now. */
+/* Updates last, the last `length` octets received, after a read of count octets. */
 static void
 keep_last(char *last, size_t length, size_t count)
 {
     size_t kept = count < length ? length - count : 0;
 
     memmove(last, last + length - kept, kept);
-    memcpy(last + kept, taken + count - (length - kept), length - kept);
+    memcpy(last + kept, received + count - (length - kept), length - kept);
 }
 
-/* Reads until the octets so far end in this. Returns their number, 0 when they do not come. */
+/* Reads until the input ends in `end`. Returns the number of octets, or 0 on failure. */
 static size_t
-take_until(int fd, const char *end)
+receive_until(int fd, const char *end)
 {
     const size_t length = strlen(end);
     char last[8] = "";
     size_t all = 0;
 
     for (;;) {
-        ssize_t count = read(fd, taken, sizeof taken);
+        ssize_t count = read(fd, received, sizeof received);
 
         if (count <= 0)
             return 0;
@@ -522,19 +526,21 @@ take_until(int fd, const char *end)
     }
 }
 
-/* Says a line and takes the answer, which ends in this. Returns its octets, 0 when there is none. */
+/* Sends a line and reads the answer. Returns the number of octets, or 0 on failure. */
 static size_t
 ask(int fd, const char *line, const char *end)
 {
-    return write_all(fd, line, strlen(line)) ? take_until(fd, end) : 0;
+    return write_all(fd, line, strlen(line)) ? receive_until(fd, end) : 0;
 }
 
-/* Connects, takes the greeting and logs in where that is wanted. Returns -1 when it cannot. */
+/* Connects, reads the greeting and logs in if the target has a user. Returns -1 on failure. */
 static int
-enter(const struct target *t)
+connect_and_login(const struct target *t)
 {
     const struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)t->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)t->port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
     };
     const struct timeval patience = {.tv_sec = PATIENCE_SECONDS, .tv_usec = 0};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -542,7 +548,8 @@ enter(const struct target *t)
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 && take_until(fd, "\r\n") > 0) {
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
+        receive_until(fd, "\r\n") > 0) {
         if (t->user == NULL)
             return fd;
         snprintf(line, sizeof line, "USER %s\r\n", t->user);
@@ -553,22 +560,22 @@ enter(const struct target *t)
     return -1;
 }
 
-/* Ends a session and waits until the server has closed. Returns whether it answered. */
+/* Sends QUIT and waits until the server closes. Returns true if it answered. */
 static bool
-leave(int fd)
+quit(int fd)
 {
     bool answered = ask(fd, "QUIT\r\n", "\r\n") > 0;
 
-    while (read(fd, taken, sizeof taken) > 0)
+    while (read(fd, received, sizeof received) > 0)
         continue;
     close(fd);
     return answered;
 }
 
-/* What is to be measured of each target. The measures return a negative number when it went wrong. */
+/* Parameters of a measurement. A measure_* function returns a negative number on failure. */
 struct job {
     int clients;                /* at once */
-    double seconds;             /* to go on for */
+    double seconds;             /* duration */
     int repeat;
     size_t count;               /* of messages */
     const char *command;
@@ -577,13 +584,13 @@ struct job {
 static bool
 session(const struct target *t)
 {
-    int fd = enter(t);
+    int fd = connect_and_login(t);
     bool answered = fd >= 0 && ask(fd, "STAT\r\n", "\r\n") > 0;
 
-    return fd >= 0 && leave(fd) && answered;
+    return fd >= 0 && quit(fd) && answered;
 }
 
-/* Holds sessions, one after the other, until a moment. Returns how many, or -1. */
+/* Runs sessions, one after the other, until a time. Returns their number, or -1. */
 static int
 sessions_until(const struct target *t, double until)
 {
@@ -597,7 +604,7 @@ sessions_until(const struct target *t, double until)
     return count;
 }
 
-/* Sessions a second, by so many clients at once, each a process. */
+/* Sessions per second of several clients at once, each a process. */
 static double
 measure_sessions(const struct target *t, const struct job *job)
 {
@@ -615,7 +622,7 @@ measure_sessions(const struct target *t, const struct job *job)
         }
     }
     for (int i = 0; i < job->clients; i++)
-        wait(NULL);             /* the servers live on: who ends is a client */
+        wait(NULL);             /* the servers do not end, so this is a client */
     for (int i = 0; i < job->clients; i++) {
         if (counts[i] < 0)
             return -1;
@@ -624,7 +631,7 @@ measure_sessions(const struct target *t, const struct job *job)
     return all / (seconds_now() - start);
 }
 
-/* Milliseconds from connecting to STAT's answer. */
+/* Milliseconds from connect() to the answer to STAT. */
 static double
 measure_stat(const struct target *t, const struct job *job)
 {
@@ -632,21 +639,21 @@ measure_stat(const struct target *t, const struct job *job)
 
     for (int i = 0; i < job->repeat; i++) {
         double start = seconds_now();
-        int fd = enter(t);
+        int fd = connect_and_login(t);
 
         if (fd < 0 || ask(fd, "STAT\r\n", "\r\n") == 0)
             return -1;
         sum += seconds_now() - start;
-        leave(fd);
+        quit(fd);
     }
     return sum * 1000 / job->repeat;
 }
 
-/* Milliseconds from a command to the end of its answer, in a session that had it once before. */
+/* Milliseconds from a command to the end of its answer, not counting the first one of a session. */
 static double
 measure_listing(const struct target *t, const struct job *job)
 {
-    int fd = enter(t);
+    int fd = connect_and_login(t);
     double start, end;
 
     if (fd < 0 || ask(fd, job->command, "\r\n.\r\n") == 0)
@@ -656,14 +663,14 @@ measure_listing(const struct target *t, const struct job *job)
         if (ask(fd, job->command, "\r\n.\r\n") == 0)
             return -1;
     end = seconds_now();
-    return leave(fd) ? (end - start) * 1000 / job->repeat : -1;
+    return quit(fd) ? (end - start) * 1000 / job->repeat : -1;
 }
 
-/* MiB a second of one big message. */
+/* MiB per second of one big message. */
 static double
 measure_big(const struct target *t, const struct job *job)
 {
-    int fd = enter(t);
+    int fd = connect_and_login(t);
     double start = seconds_now();
     size_t octets = fd < 0 ? 0 : ask(fd, "RETR 1\r\n", "\r\n.\r\n");
     double end = seconds_now();
@@ -671,15 +678,15 @@ measure_big(const struct target *t, const struct job *job)
     (void)job;
     if (octets == 0)
         return -1;
-    leave(fd);
+    quit(fd);
     return (double)octets / (end - start) / 1048576;
 }
 
-/* Messages a second, each asked for when the one before is there; or all of them unasked. */
+/* Messages per second, each requested after the one before has arrived. */
 static double
 measure_lockstep(const struct target *t, const struct job *job)
 {
-    int fd = enter(t);
+    int fd = connect_and_login(t);
     double start = seconds_now(), end;
     char line[32];
 
@@ -691,15 +698,15 @@ measure_lockstep(const struct target *t, const struct job *job)
             return -1;
     }
     end = seconds_now();
-    return leave(fd) ? (double)job->count / (end - start) : -1;
+    return quit(fd) ? (double)job->count / (end - start) : -1;
 }
 
 /*
- * Returns how many octets each answer has, status line included, to know in a stream where each ends; NULL when
- * it cannot be learned. It is asked for but once.
+ * Returns the octets of each answer with its status line, so that a pipelined stream can be
+ * divided, or NULL on failure. Asks each server once.
  */
 static const size_t *
-learn_sizes(const struct target *t, size_t count)
+answer_sizes(const struct target *t, size_t count)
 {
     static struct { unsigned port; size_t sizes[SOME]; } known[8];
     size_t place = 0, *sizes = known[0].sizes;
@@ -713,33 +720,33 @@ learn_sizes(const struct target *t, size_t count)
     sizes = known[place].sizes;
     if (known[place].port == t->port)
         return sizes;
-    fd = enter(t);
+    fd = connect_and_login(t);
     for (size_t i = 0; i < count; i++) {
         snprintf(line, sizeof line, "RETR %zu\r\n", i + 1);
         if (fd < 0 || (sizes[i] = ask(fd, line, "\r\n.\r\n")) == 0)
             return NULL;
     }
     known[place].port = t->port;
-    return leave(fd) ? sizes : NULL;
+    return quit(fd) ? sizes : NULL;
 }
 
-/* Messages a second, DEEP commands ahead. */
+/* Messages per second with up to IN_FLIGHT commands in flight. */
 static double
 measure_pipelined(const struct target *t, const struct job *job)
 {
-    const size_t *sizes = t->bare ? NULL : learn_sizes(t, job->count);
-    char lines[DEEP * 32];
+    const size_t *sizes = t->one_answer ? NULL : answer_sizes(t, job->count);
+    char lines[IN_FLIGHT * 32];
     size_t sent = 0, done = 0;
     ssize_t got = 0;
     double start, end;
     int fd;
 
-    if ((sizes == NULL && !t->bare) || (fd = enter(t)) < 0)
+    if ((sizes == NULL && !t->one_answer) || (fd = connect_and_login(t)) < 0)
         return -1;
     start = seconds_now();
-    if (t->bare) {
+    if (t->one_answer) {
         write_all(fd, "ALL\r\n", 5);
-        while ((got = read(fd, taken, sizeof taken)) > 0)
+        while ((got = read(fd, received, sizeof received)) > 0)
             continue;
         close(fd);
         return (double)job->count / (seconds_now() - start);
@@ -748,19 +755,23 @@ measure_pipelined(const struct target *t, const struct job *job)
         size_t length = 0;
         ssize_t count;
 
-        /* Topped up when half of it is answered: one write for many commands, as a client does that can. */
-        while (sent < job->count && sent < done + DEEP && (length > 0 || sent <= done + DEEP / 2))
+        /* Refills when half of them are answered: one write for many commands, as clients do. */
+        while (sent < job->count && sent < done + IN_FLIGHT &&
+               (length > 0 || sent <= done + IN_FLIGHT / 2))
             length += (size_t)sprintf(lines + length, "RETR %zu\r\n", ++sent);
-        if ((length > 0 && !write_all(fd, lines, length)) || (count = read(fd, taken, sizeof taken)) <= 0)
+        if (length > 0 && !write_all(fd, lines, length))
+            return -1;
+        count = read(fd, received, sizeof received);
+        if (count <= 0)
             return -1;
         for (got += count; done < job->count && (size_t)got >= sizes[done]; done++)
             got -= (ssize_t)sizes[done];
     }
     end = seconds_now();
-    return leave(fd) ? (double)job->count / (end - start) : -1;
+    return quit(fd) ? (double)job->count / (end - start) : -1;
 }
 
-/* Puts a message into a store, as a delivery does, or takes it out again. */
+/* Delivers a message, or removes it. */
 static void
 change_store(const char *store, bool in)
 {
@@ -778,7 +789,7 @@ change_store(const char *store, bool in)
     }
 }
 
-/* Milliseconds of a session. Where a store is changed, that is not counted, but the session is the next one. */
+/* Milliseconds of a session, after a change of the store that is not counted. */
 static double
 measure_session(const struct target *t, const struct job *job)
 {
@@ -797,9 +808,9 @@ measure_session(const struct target *t, const struct job *job)
     return sum * 1000 / job->repeat;
 }
 
-/* Returns a number of kB that /proc tells of a process, or -1. */
+/* Returns the private or resident memory of a process in KiB, or -1. */
 static double
-process_memory(pid_t pid, bool own)
+process_memory(pid_t pid, bool private)
 {
     char path[64], line[256];
     double sum = 0, number;
@@ -809,7 +820,7 @@ process_memory(pid_t pid, bool own)
     if ((file = fopen(path, "r")) == NULL)
         return -1;
     while (fgets(line, sizeof line, file) != NULL)
-        if ((own ? sscanf(line, "Private_%*[CleanDirty]: %lf", &number) : sscanf(line, "Rss: %lf", &number)) == 1)
+        if (sscanf(line, private ? "Private_%*[CleanDirty]: %lf" : "Rss: %lf", &number) == 1)
             sum += number;
     fclose(file);
     return sum;
@@ -840,24 +851,24 @@ last_child(pid_t parent)
     return found;
 }
 
-/* KiB that an idle session has for itself alone. */
+/* Private memory of an idle session in KiB. */
 static double
 measure_memory(const struct target *t, const struct job *job)
 {
-    int fd = enter(t);
-    double own;
+    int fd = connect_and_login(t);
+    double private;
 
     (void)job;
     if (fd < 0 || ask(fd, "STAT\r\n", "\r\n") == 0)
         return -1;
-    own = process_memory(last_child(t->pid), true);
-    leave(fd);
-    return own;
+    private = process_memory(last_child(t->pid), true);
+    quit(fd);
+    return private;
 }
 
-/* ---- Programs ----------------------------------------------------------------------------------------- */
+/* ---- Programs -------------------------------------------------------------------------------- */
 
-static pid_t started[32];       /* what is to be ended with us; 0: free */
+static pid_t started[32];       /* to be ended at exit; 0: free */
 
 static void
 end_started(void)
@@ -874,7 +885,7 @@ end_early(int number)
     _exit(128 + number);
 }
 
-/* Starts a command of the shell. Returns its process, and in *out where its output comes from. */
+/* Starts a shell command. Returns its pid, and in *out a pipe with its output. */
 static pid_t
 start(const char *command, int *out)
 {
@@ -887,7 +898,7 @@ start(const char *command, int *out)
     if (pipe2(ends, O_CLOEXEC) != 0 || (pid = fork()) < 0)
         die("cannot start a program: %s", strerror(errno));
     if (pid == 0) {
-        alarm(LIFE_SECONDS);    /* it survives exec: nothing goes on for ever */
+        alarm(LIFE_SECONDS);    /* it survives exec */
         dup2(ends[1], STDOUT_FILENO);
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
         _exit(127);
@@ -898,9 +909,9 @@ start(const char *command, int *out)
     return pid;
 }
 
-/* Waits for the end of a program. Returns whether it ended well. */
+/* Waits for a program. Returns true if its status is 0. */
 static bool
-finish(pid_t pid)
+wait_program(pid_t pid)
 {
     int status = -1;
 
@@ -911,7 +922,7 @@ finish(pid_t pid)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* Starts a server, and waits until it says where it listens. */
+/* Starts a server and waits for its line "listening on". */
 static struct target
 start_server(const char *name, const char *command)
 {
@@ -926,7 +937,7 @@ start_server(const char *name, const char *command)
     port = length > 0 ? strstr(line, " port ") : NULL;
     if (port == NULL)
         die("%s did not start: %s", name, command);
-    t.port = (unsigned)atoi(port + 6);  /* its output stays open: it may say more */
+    t.port = (unsigned)atoi(port + 6);  /* its output stays open for further lines */
     return t;
 }
 
@@ -934,10 +945,10 @@ static void
 stop_server(struct target *t)
 {
     kill(t->pid, SIGTERM);
-    finish(t->pid);
+    wait_program(t->pid);
 }
 
-/* Milliseconds from starting a program to its first word. */
+/* Milliseconds from the start of a program to its first output. */
 static double
 measure_start(const struct target *t, const struct job *job)
 {
@@ -945,41 +956,42 @@ measure_start(const struct target *t, const struct job *job)
     char word[512];
     int out;
     pid_t pid = start(t->command, &out);
-    bool said = read(out, word, sizeof word) > 0;
+    bool printed = read(out, word, sizeof word) > 0;
 
     (void)job;
     end = seconds_now();
     kill(pid, SIGTERM);
-    finish(pid);
+    wait_program(pid);
     close(out);
-    return said ? (end - begin) * 1000 : -1;
+    return printed ? (end - begin) * 1000 : -1;
 }
 
-/* Milliseconds of a program that fetches, in a directory where "out" is new. */
+/* Milliseconds of a client, in a directory with a new "out". */
 static double
 measure_fetch(const struct target *t, const struct job *job)
 {
     char command[4200];
     double begin;
     int out;
-    bool well;
+    bool success;
 
-    snprintf(command, sizeof command, "cd %s && rm -rf out && mkdir -p out/cur out/new out/tmp && sync -f . ", job->command);
+    snprintf(command, sizeof command,
+             "cd %s && rm -rf out && mkdir -p out/cur out/new out/tmp && sync -f .", job->command);
     if (system(command) != 0)
         return -1;
     snprintf(command, sizeof command, "cd %s && %s >/dev/null", job->command, t->command);
     begin = seconds_now();
-    well = finish(start(command, &out));
+    success = wait_program(start(command, &out));
     close(out);
-    return well ? (seconds_now() - begin) * 1000 : -1;
+    return success ? (seconds_now() - begin) * 1000 : -1;
 }
 
-/* "loop": the simplest client. It writes what comes into a file, and asks for the next. */
+/* "loop": the simplest client. It writes each answer to a file. */
 static void
 fetch_loop(unsigned port, size_t count, const char *out)
 {
     const struct target t = {.port = port};
-    int fd = enter(&t);
+    int fd = connect_and_login(&t);
 
     for (size_t i = 1; i <= count; i++) {
         char line[32], name[4200];
@@ -991,41 +1003,40 @@ fetch_loop(unsigned port, size_t count, const char *out)
         file = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         write_all(fd, line, strlen(line));
         while (memcmp(last, "\r\n.\r\n", 5) != 0) {
-            ssize_t length = read(fd, taken, sizeof taken);
+            ssize_t length = read(fd, received, sizeof received);
 
-            if (length <= 0 || !write_all(file, taken, (size_t)length))
+            if (length <= 0 || !write_all(file, received, (size_t)length))
                 die("cannot fetch");
             keep_last(last, 5, (size_t)length);
         }
         close(file);
     }
-    leave(fd);
+    quit(fd);
 }
 
-/* ---- The table ---------------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 typedef double measure(const struct target *, const struct job *);
 
-/* How a row is shown, and what is hoped for. */
+/* A row of the table, and its goal for the second target. */
 struct row {
     const char *what;
     const char *unit;
-    bool less;                  /* the smaller, the better */
-    double ratio;               /* the goal for the second target; 0: none */
-    double value;               /* the same, but for its measure itself */
-    bool beat;                  /* the second is to be better than all that follow */
-    int store;                  /* the one whose number of messages is named, or -1 */
+    bool less;                  /* less is better */
+    double ratio;               /* the goal as a ratio; 0: none */
+    double value;               /* the goal as a value; 0: none */
+    bool faster_than_all;                  /* another goal: better than all that follow */
+    size_t messages;            /* their number begins the title; 0: none */
 };
 
-/* Returns what a row is called, with the number of messages in front if it is one of a store. */
 static const char *
 title(const struct row *row)
 {
     static char text[100];
 
-    if (row->store < 0)
+    if (row->messages == 0)
         return row->what;
-    snprintf(text, sizeof text, "%zu %s", store_count(row->store), row->what);
+    snprintf(text, sizeof text, "%zu %s", row->messages, row->what);
     return text;
 }
 
@@ -1040,7 +1051,7 @@ by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sorts samples and returns the one in the middle. */
+/* Sorts the samples. */
 static double
 median(double *samples)
 {
@@ -1048,28 +1059,28 @@ median(double *samples)
     return samples[rounds / 2];
 }
 
-/* Shows a goal, and whether it is met. */
+/* Prints the goal, and "met" or "MISSED". */
 static void
-judge(const struct row *row, double ratio, double value)
+print_goal(const struct row *row, double ratio, double value)
 {
     double goal = row->ratio > 0 ? row->ratio : row->value, is = row->ratio > 0 ? ratio : value;
     bool good = row->less ? is <= goal : is >= goal;
 
     if (goal <= 0)
         return;
-    printf("  %s%.4g%s%s %s", row->less ? "<=" : ">=", goal, row->ratio > 0 ? "" : " ", row->ratio > 0 ? "" : row->unit,
-           good ? "met" : "MISSED");
+    printf("  %s%.4g%s%s %s", row->less ? "<=" : ">=", goal, row->ratio > 0 ? "" : " ",
+           row->ratio > 0 ? "" : row->unit, good ? "met" : "MISSED");
     met += good;
     missed += !good;
 }
 
-/* Shows whether the second target was quicker than this one, in the median of the rounds. */
+/* Prints "met" or "MISSED": is the client faster than this target, in the median? */
 static void
-judge_beaten(const double *ours_sorted, const double *theirs_sorted)
+print_faster(const double *ours_sorted, const double *theirs_sorted)
 {
     bool good = ours_sorted[rounds / 2] < theirs_sorted[rounds / 2];
 
-    printf("  client is quicker %s", good ? "met" : "MISSED");
+    printf("  client is faster %s", good ? "met" : "MISSED");
     met += good;
     missed += !good;
 }
@@ -1080,9 +1091,10 @@ header(void)
     printf("%-44s %-10s %7s %-15s %12s %-6s goal\n", "", "", "ratio", " (min..max)", "median", "");
 }
 
-/* Measures the targets, the first of which is what the others are compared with, in turn, and shows them. */
+/* Measures the targets in turn, compares them with the first one, and prints the row. */
 static void
-compare(const struct row *row, measure *take, const struct job *job, const struct target *targets, int count)
+compare(const struct row *row, measure *measure_one, const struct job *job,
+        const struct target *targets, int count)
 {
     double samples[8][ROUNDS_MAX], ratios[8][ROUNDS_MAX];
     bool failed[8] = {false};
@@ -1091,7 +1103,7 @@ compare(const struct row *row, measure *take, const struct job *job, const struc
         for (int k = 0; k < count; k++) {
             int i = (round + k) % count;
 
-            samples[i][round] = failed[i] ? -1 : take(&targets[i], job);
+            samples[i][round] = failed[i] ? -1 : measure_one(&targets[i], job);
             failed[i] = samples[i][round] < 0;
         }
     for (int i = 0; i < count; i++)
@@ -1106,35 +1118,35 @@ compare(const struct row *row, measure *take, const struct job *job, const struc
         else if (i == 0)
             printf("%7s %-15s %12.6g %-6s", "1", "", value, row->unit);
         else
-            printf("%7.3f (%5.2f..%5.2f)  %12.6g %-6s", ratio, ratios[i][0], ratios[i][rounds - 1], value, row->unit);
+            printf("%7.3f (%5.2f..%5.2f)  %12.6g %-6s", ratio, ratios[i][0],
+                   ratios[i][rounds - 1], value, row->unit);
         if (i == 1 && !failed[i])
-            judge(row, ratio, value);
-        if (i > 1 && row->beat && !failed[i] && !failed[1])
-            judge_beaten(ratios[1], ratios[i]);
+            print_goal(row, ratio, value);
+        if (i > 1 && row->faster_than_all && !failed[i] && !failed[1])
+            print_faster(ratios[1], ratios[i]);
         putchar('\n');
     }
     fflush(stdout);
 }
 
-/* Where everything is. */
 static struct {
     const char *work, *server, *client, *self;
-    const char *other;          /* another build of the server, to compare with; or NULL */
-    unsigned dovecot;           /* its port; 0: not there */
+    const char *other;          /* another build of the server, or NULL */
+    unsigned dovecot_port;             /* its port; 0: not available */
     bool mpop, curl;
-} at;
+} config;
 
 static struct target floor_text, ready_some, ready_many;
-static struct target ours[STORES];      /* our server, on each of the stores */
-static struct target others[STORES];    /* the other build */
+static struct target ours[STORES];      /* the server, on each of the stores */
+static struct target other_servers[STORES];    /* the other build of it */
 
 static const char *
 server_command(const char *server, const char *store)
 {
     static char command[8192];
 
-    snprintf(command, sizeof command, "exec %s -a 127.0.0.1 -d %s/%s/cur -t 120 0 2>/dev/null", server,
-             at.work, store);
+    snprintf(command, sizeof command, "exec %s -a 127.0.0.1 -d %s/%s/cur -t 120 0 2>/dev/null",
+             server, config.work, store);
     return command;
 }
 
@@ -1143,28 +1155,30 @@ start_kind(const char *name, const char *kind, const char *store)
 {
     char command[8192];
 
-    snprintf(command, sizeof command, "exec %s serve %s %s/%s/cur", at.self, kind, at.work, store);
+    snprintf(command, sizeof command, "exec %s serve %s %s/%s/cur", config.self, kind, config.work,
+             store);
     return start_server(name, command);
 }
 
 static struct target
-dovecot(int store)
+dovecot_target(int store)
 {
-    return (struct target){.name = "dovecot", .port = at.dovecot, .user = stores[store].name};
+    return (struct target){
+        .name = "dovecot", .port = config.dovecot_port, .user = stores[store].name};
 }
 
-/* Fills targets with a floor, our server, and the other build and Dovecot if they are there. */
+/* The floor, the server, and if available the other build and Dovecot. Returns their number. */
 static int
-fill_targets(struct target targets[4], struct target floor, int store, bool with_dovecot)
+add_targets(struct target targets[4], struct target floor, int store, bool with_dovecot)
 {
     int count = 0;
 
     targets[count++] = floor;
     targets[count++] = ours[store];
-    if (at.other != NULL)
-        targets[count++] = others[store];
-    if (with_dovecot && at.dovecot != 0)
-        targets[count++] = dovecot(store);
+    if (config.other != NULL)
+        targets[count++] = other_servers[store];
+    if (with_dovecot && config.dovecot_port != 0)
+        targets[count++] = dovecot_target(store);
     return count;
 }
 
@@ -1177,15 +1191,18 @@ rows_sessions(void)
     for (int store = S_FEW; store <= S_MANY; store++)
         for (int i = 0; i < 3; i++) {
             const struct job job = {.clients = clients[i], .seconds = quick ? 0.06 : 0.4};
-            const struct row row = {what, "/s", false, store == S_FEW ? 0.85 : 0.8, 0, false, store};
-            const bool with = store != S_LINKED && (!quick || (store == S_FEW && i != 1));
+            const struct row row = {.what = what,
+                                    .unit = "/s",
+                                    .ratio = store == S_FEW ? 0.85 : 0.8,
+                                    .messages = store_count(store)};
+            const bool with_dovecot = store != S_LINKED && (!quick || (store == S_FEW && i != 1));
             struct target targets[4];
-            int count = fill_targets(targets, floor_text, store, with);
+            int count = add_targets(targets, floor_text, store, with_dovecot);
 
             if (store == S_LINKED && i != 1)
                 continue;
             snprintf(what, sizeof what, "messages%s: sessions, %d at once",
-                     store == S_LINKED ? " with two names" : "", clients[i]);
+                     store == S_LINKED ? " with 2 links" : "", clients[i]);
             compare(&row, measure_sessions, &job, targets, count);
         }
 }
@@ -1194,24 +1211,23 @@ static void
 rows_listings(void)
 {
     struct target targets[4];
-    const struct job stat = {.repeat = quick ? 10 : 50};
-    const struct job list = {.repeat = quick ? 2 : 5, .command = "LIST\r\n"};
-    const struct job uidl = {.repeat = quick ? 2 : 5, .command = "UIDL\r\n"};
-    int count = fill_targets(targets, ready_many, S_MANY, false);
+    const struct job stat = {.repeat = quick ? 10 : 50}, once = {.repeat = 1};
+    struct job list = {.repeat = quick ? 2 : 5, .command = "LIST\r\n"};
+    struct row row = {.unit = "ms", .less = true, .messages = store_count(S_MANY)};
+    int count = add_targets(targets, ready_many, S_MANY, false);
 
-    compare(&(struct row){"messages: connect to STAT's answer", "ms", true, 0, 2, false, S_MANY}, measure_stat, &stat,
-            targets, count);
-    count = fill_targets(targets, ready_many, S_MANY, !quick);
-    compare(&(struct row){"messages: LIST, not the first", "ms", true, 0, 0, false, S_MANY}, measure_listing, &list,
-            targets, count);
-    compare(&(struct row){"messages: UIDL, not the first", "ms", true, 0, 0, false, S_MANY}, measure_listing, &uidl,
-            targets, count);
-    if (at.dovecot != 0 && !quick) {
-        const struct job once = {.repeat = 1};
-
-        compare(&(struct row){"messages: connect to STAT's answer", "ms", true, 0, 0, false, S_MANY}, measure_stat, &once,
-                (struct target[]){ready_many, targets[count - 1]}, 2);
-    }
+    row.what = "messages: connect to STAT's answer";
+    row.value = 2;
+    compare(&row, measure_stat, &stat, targets, count);
+    row.value = 0;
+    count = add_targets(targets, ready_many, S_MANY, !quick);
+    if (config.dovecot_port != 0 && !quick)
+        compare(&row, measure_stat, &once, (struct target[]){ready_many, targets[count - 1]}, 2);
+    row.what = "messages: LIST, not the first";
+    compare(&row, measure_listing, &list, targets, count);
+    row.what = "messages: UIDL, not the first";
+    list.command = "UIDL\r\n";
+    compare(&row, measure_listing, &list, targets, count);
 }
 
 static void
@@ -1221,9 +1237,9 @@ rows_big(size_t mib)
     char what[100];
 
     for (int store = S_LF; store <= S_CRLF; store++) {
-        const struct row row = {what, "MiB/s", false, 0.9, 0, false, -1};
+        const struct row row = {.what = what, .unit = "MiB/s", .ratio = 0.9};
         struct target targets[4];
-        int count = fill_targets(targets, floor, store, !quick);
+        int count = add_targets(targets, floor, store, !quick);
 
         snprintf(what, sizeof what, "RETR of %zu MiB, %s file", mib, store == S_LF ? "LF" : "CRLF");
         compare(&row, measure_big, &(struct job){0}, targets, count);
@@ -1236,18 +1252,24 @@ rows_small(void)
 {
     struct target copy = start_kind("copy loop", "copy", "some");
     const struct job job = {.count = store_count(S_SOME)};
+    struct row row = {.unit = "/s", .messages = store_count(S_SOME)};
     struct target targets[4];
-    int count = fill_targets(targets, ready_some, S_SOME, true);
+    int count = add_targets(targets, ready_some, S_SOME, true);
 
-    copy.bare = true;
-    compare(&(struct row){"x 2 KiB, lock-step", "/s", false, 0.8, 0, false, S_SOME}, measure_lockstep, &job, targets, count);
-    compare(&(struct row){"x 2 KiB, 64 deep, against ready", "/s", false, 0, 0, false, S_SOME}, measure_pipelined, &job, targets,
-            count);
+    copy.one_answer = true;
+    row.what = "x 2 KiB, lock-step";
+    row.ratio = 0.8;
+    compare(&row, measure_lockstep, &job, targets, count);
+    row.what = "x 2 KiB, 64 in flight, against ready";
+    row.ratio = 0;
+    compare(&row, measure_pipelined, &job, targets, count);
+    row.what = "x 2 KiB, 64 in flight, against a copy";
     targets[0] = copy;
-    compare(&(struct row){"x 2 KiB, 64 deep, against a copy", "/s", false, 0, 0, false, S_SOME}, measure_pipelined, &job,
-            targets, count);
-    if (at.dovecot != 0)
-        compare(&(struct row){"x 2 KiB, 64 deep, against Dovecot", "/s", false, 2, 0, false, S_SOME}, measure_pipelined, &job,
+    compare(&row, measure_pipelined, &job, targets, count);
+    row.what = "x 2 KiB, 64 in flight, against Dovecot";
+    row.ratio = 2;
+    if (config.dovecot_port != 0)
+        compare(&row, measure_pipelined, &job,
                 (struct target[]){targets[count - 1], targets[1]}, 2);
     stop_server(&copy);
 }
@@ -1255,19 +1277,27 @@ rows_small(void)
 static void
 rows_memory(void)
 {
-    double few = process_memory(ours[S_FEW].pid, false), many = process_memory(ours[S_MANY].pid, false);
-    double each;
+    static const int measured[] = {S_FEW, S_MANY};
+    struct row row = {.what = "messages: private memory of an idle session",
+                      .unit = "KiB",
+                      .less = true,
+                      .value = 60};
+    double few = process_memory(ours[S_FEW].pid, false);
+    double many = process_memory(ours[S_MANY].pid, false);
 
-    compare(&(struct row){"messages: an idle session's own memory", "KiB", true, 0, 60, false, S_FEW}, measure_memory, &(struct job){0},
-            (struct target[]){floor_text, ours[S_FEW]}, 2);
-    compare(&(struct row){"messages: an idle session's own memory", "KiB", true, 0, 60, false, S_MANY}, measure_memory, &(struct job){0},
-            (struct target[]){floor_text, ours[S_MANY]}, 2);
-    each = (many - few) * 1024 / (double)(store_count(S_MANY) - store_count(S_FEW));
+    for (int i = 0; i < 2; i++) {
+        row.messages = store_count(measured[i]);
+        compare(&row, measure_memory, &(struct job){0},
+                (struct target[]){floor_text, ours[measured[i]]}, 2);
+    }
     if (few > 0 && many > few) {
-        const struct row row = {"messages: the parent's memory for each", "octets", true, 0, 150, false, S_MANY};
+        double each = (many - few) * 1024 / (double)(store_count(S_MANY) - store_count(S_FEW));
 
+        row.what = "messages: memory of the parent for each";
+        row.unit = "bytes";
+        row.value = 150;
         printf("%-44s %-10s %7s %-15s %12.6g %-6s", title(&row), "server", "", "", each, row.unit);
-        judge(&row, 0, each);
+        print_goal(&row, 0, each);
         putchar('\n');
     }
 }
@@ -1275,56 +1305,72 @@ rows_memory(void)
 static void
 rows_start(void)
 {
+    const struct row row = {.what = "messages: the start",
+                            .unit = "ms",
+                            .less = true,
+                            .ratio = 1.6,
+                            .messages = store_count(S_MANY)};
     char touching[8192], serving[8192], other[8192];
-    int count = 2;
+    const struct target targets[] = {{.name = "touch", .command = touching},
+                                     {.name = "server", .command = serving},
+                                     {.name = "other", .command = other}};
 
-    snprintf(touching, sizeof touching, "exec %s touch %s/many/cur", at.self, at.work);
-    snprintf(serving, sizeof serving, "%s", server_command(at.server, "many"));
-    if (at.other != NULL) {
-        snprintf(other, sizeof other, "%s", server_command(at.other, "many"));
-        count = 3;
-    }
-    compare(&(struct row){"messages: the start", "ms", true, 1.6, 0, false, S_MANY}, measure_start, &(struct job){0},
-            (struct target[]){{.name = "touch", .command = touching}, {.name = "server", .command = serving},
-                              {.name = "other", .command = other}}, count);
+    snprintf(touching, sizeof touching, "exec %s touch %s/many/cur", config.self, config.work);
+    snprintf(serving, sizeof serving, "%s", server_command(config.server, "many"));
+    if (config.other != NULL)
+        snprintf(other, sizeof other, "%s", server_command(config.other, "many"));
+    compare(&row, measure_start, &(struct job){0}, targets, config.other != NULL ? 3 : 2);
 }
 
 static void
 rows_change(void)
 {
-    struct target same = ours[S_MANY], changed = same;
+    const struct row row = {.what = "messages: the next session",
+                            .unit = "ms",
+                            .less = true,
+                            .value = 40,
+                            .messages = store_count(S_MANY)};
+    const struct job job = {.repeat = quick ? 10 : 40};
+    struct target targets[2] = {ours[S_MANY], ours[S_MANY]};
     char store[4096];
 
-    snprintf(store, sizeof store, "%s/many", at.work);
-    same.name = "no change";
-    changed.name = "one in/out";
-    changed.change = store;
-    compare(&(struct row){"messages: the next session", "ms", true, 0, 40, false, S_MANY}, measure_session,
-            &(struct job){.repeat = quick ? 10 : 40}, (struct target[]){same, changed}, 2);
+    snprintf(store, sizeof store, "%s/many", config.work);
+    targets[0].name = "no change";
+    targets[1].name = "one in/out";
+    targets[1].change = store;
+    compare(&row, measure_session, &job, targets, 2);
 }
 
-/* One row of clients, all of which fetch from our server into a directory. */
+/* One row of clients that retrieve from the server into a directory. */
 static void
 row_fetch(const char *out, int store, const char *place)
 {
     const unsigned port = ours[store].port;
     const size_t count = store_count(store);
     char what[120], loop[4200], client[4200], curl[300], mpop[600];
-    struct target targets[4] = {{.name = "loop", .command = loop}, {.name = "client", .command = client}};
+    const struct row row = {.what = what, .unit = "ms", .less = true, .faster_than_all = true};
+    const struct job job = {.command = out};
+    struct target targets[4] = {{.name = "loop", .command = loop},
+                                {.name = "client", .command = client}};
     int targets_count = 2;
 
-    snprintf(what, sizeof what, "RETR * of %zu x %s to %s", count, store == S_MIDDLE ? "1 MiB" : "2 KiB", place);
-    snprintf(loop, sizeof loop, "exec %s loop %u %zu out", at.self, port, count);
-    snprintf(client, sizeof client, "printf 'RETR *\\nQUIT\\n' | %s -d out 127.0.0.1 %u", at.client, port);
-    snprintf(curl, sizeof curl, "exec curl -s -o 'out/#1' 'pop3://127.0.0.1:%u/[1-%zu]'", port, count);
-    snprintf(mpop, sizeof mpop, "printf '%%s\\n' 'account a' 'host 127.0.0.1' 'port %u' 'user a' 'password b' 'auth user' "
-             "'tls off' 'keep on' \"uidls_file $PWD/out/uidls\" \"delivery maildir $PWD/out\" 'received_header off' >out/rc; "
+    snprintf(what, sizeof what, "RETR * of %zu x %s to %s", count,
+             store == S_MIDDLE ? "1 MiB" : "2 KiB", place);
+    snprintf(loop, sizeof loop, "exec %s loop %u %zu out", config.self, port, count);
+    snprintf(client, sizeof client, "printf 'RETR *\\nQUIT\\n' | %s -d out 127.0.0.1 %u",
+             config.client, port);
+    snprintf(curl, sizeof curl, "exec curl -s -o 'out/#1' 'pop3://127.0.0.1:%u/[1-%zu]'", port,
+             count);
+    snprintf(mpop, sizeof mpop,
+             "printf '%%s\\n' 'account a' 'host 127.0.0.1' 'port %u' 'user a' 'password b' "
+             "'auth user' 'tls off' 'keep on' \"uidls_file $PWD/out/uidls\" "
+             "\"delivery maildir $PWD/out\" 'received_header off' >out/rc; "
              "chmod 600 out/rc; exec mpop -C out/rc --quiet a", port);
-    if (at.mpop)
+    if (config.mpop)
         targets[targets_count++] = (struct target){.name = "mpop", .command = mpop};
-    if (at.curl)
+    if (config.curl)
         targets[targets_count++] = (struct target){.name = "curl", .command = curl};
-    compare(&(struct row){what, "ms", true, 0, 0, true, -1}, measure_fetch, &(struct job){.command = out}, targets, targets_count);
+    compare(&row, measure_fetch, &job, targets, targets_count);
 }
 
 static bool
@@ -1339,16 +1385,19 @@ installed(const char *program)
     return false;
 }
 
-/* Lets Dovecot see each store once, so that it has its index. A store that it does not serve ends its part. */
+/* Lets Dovecot build its indexes. If it does not serve a store, it is left out. */
 static void
 warm_dovecot(void)
 {
-    for (int store = 0; store < STORES && at.dovecot != 0; store++) {
-        const struct target t = dovecot(store);
+    for (int store = 0; store < STORES && config.dovecot_port != 0; store++) {
+        const struct target t = dovecot_target(store);
 
-        if (store != S_MIDDLE && store != S_DISK && !(quick && store != S_FEW && store != S_SOME) && !session(&t)) {
+        bool measured = store == S_FEW || store == S_SOME ||
+                        (!quick && store != S_MIDDLE && store != S_DISK);
+
+        if (measured && !session(&t)) {
             printf("skipped: dovecot does not serve the store %s\n", stores[store].name);
-            at.dovecot = 0;
+            config.dovecot_port = 0;
         }
     }
 }
@@ -1361,20 +1410,20 @@ table(size_t mib, const char *tmpfs, const char *disk)
     signal(SIGPIPE, SIG_IGN);
     atexit(end_started);
     rounds = 5;
-    at.mpop = installed("mpop");
-    at.curl = installed("curl");
+    config.mpop = installed("mpop");
+    config.curl = installed("curl");
     floor_text = start_kind("floor", "text", "few");
     ready_some = start_kind("ready", "ready", "some");
     ready_many = start_kind("ready", "ready", "many");
     for (int i = 0; i < STORES; i++)
-        ours[i] = start_server("server", server_command(at.server, stores[i].name));
-    for (int i = 0; i < STORES && at.other != NULL; i++)
-        others[i] = start_server("other", server_command(at.other, stores[i].name));
+        ours[i] = start_server("server", server_command(config.server, stores[i].name));
+    for (int i = 0; i < STORES && config.other != NULL; i++)
+        other_servers[i] = start_server("other", server_command(config.other, stores[i].name));
     warm_dovecot();
 
     header();
     rows_memory();
-    rounds = quick ? 5 : 9;     /* of what is short and differs much */
+    rounds = quick ? 5 : 9;     /* short measurements that vary more */
     rows_sessions();
     rows_small();
     rounds = 5;
@@ -1410,13 +1459,13 @@ main(int argc, char **argv)
     } else if (strcmp(command, "loop") == 0 && argc == 5) {
         fetch_loop((unsigned)atoi(argv[2]), (size_t)atoi(argv[3]), argv[4]);
     } else if (strcmp(command, "table") == 0 && argc == 10) {
-        at.self = argv[0];
+        config.self = argv[0];
         quick = strcmp(argv[2], "quick") == 0;
-        at.work = argv[3];
-        at.server = argv[4];
-        at.other = getenv("OTHER_SERVER");
-        at.client = argv[5];
-        at.dovecot = (unsigned)atoi(argv[6]);
+        config.work = argv[3];
+        config.server = argv[4];
+        config.other = getenv("OTHER_SERVER");
+        config.client = argv[5];
+        config.dovecot_port = (unsigned)atoi(argv[6]);
         table((size_t)atoi(argv[7]), argv[8], argv[9]);
     } else {
         die("see bench.sh for how it is called");

@@ -1,18 +1,18 @@
 #!/bin/sh
-# bench.sh - how fast the pair is, beside programs that do the least that can be done, and beside others
+# bench.sh - the speed of both programs beside minimal programs and beside others
 #
-#   sh tests/bench/bench.sh          a few minutes: 100,000 messages, one of 1 GiB
-#   sh tests/bench/bench.sh quick    half a minute: 20,000, one of 256 MiB, and Dovecot in fewer rows
+#   sh tests/bench/bench.sh          some minutes: 100,000 messages, a message of 1 GiB
+#   sh tests/bench/bench.sh quick    half a minute: 20,000, 256 MiB, and Dovecot in fewer rows
 #
-# It prints one table. A ratio compares two programs within one round, in which each is measured once; shown
-# is the median of all rounds, and the least and the greatest. Ratios are what can be compared with another
-# day's and another machine's; the medians beside them are of this one. The first line of a row is what the
-# others are compared with. Rows in /s and MiB/s are the better the greater, all others the smaller.
+# It prints a table. A ratio compares two programs within one round, which measures each once. It
+# shows the median of all rounds, with the minimum and maximum. Ratios can be compared between days
+# and machines, the absolute medians beside them cannot. The first program of a row is the base of
+# its ratios. In rows in /s and MiB/s more is better, in all others less.
 #
-# The stores are made in a new directory in memory (/dev/shm) where there is room, or on disk, and removed at
-# the end. Nothing listens or connects elsewhere than on 127.0.0.1. From the environment it takes SERVER and
-# CLIENT (./server and ./client), CC, and OTHER_SERVER, another build to compare with in the same run.
-# Dovecot, mpop and curl are measured where they are installed.
+# The stores are in a new directory in memory (/dev/shm) if there is room, else on disk. All
+# connections are on 127.0.0.1. The environment can set SERVER and CLIENT (default ./server,
+# ./client), CC, and OTHER_SERVER, another build to compare. Dovecot, mpop and curl are measured if
+# they are installed.
 
 LC_ALL=C
 PATH=$PATH:/usr/sbin                    # where Debian keeps Dovecot
@@ -30,16 +30,20 @@ work= disk= dovecot_pid= table_pid=
 trap 'kill $table_pid $dovecot_pid 2>/dev/null; wait; cd /; rm -rf "$work" "$disk"' 0
 trap 'exit 130' 1 2 15
 
-# room DIRECTORY: how many MiB can be written there; what lies in memory needs that too.
+# room DIRECTORY: prints how many MiB can be written there. Half of the memory stays free.
 room() {
     free=$(df -Pm "$1" 2>/dev/null | awk 'NR == 2 { print $4 }')
     case $1 in
-    /dev/shm) awk -v free="${free:-0}" '/^MemAvailable/ { m = $2 / 1024 / 2; print int(m < free ? m : free) }' /proc/meminfo ;;
+    /dev/shm)
+        awk -v free="${free:-0}" '/^MemAvailable/ {
+            half = $2 / 1024 / 2
+            print int(half < free ? half : free)
+        }' /proc/meminfo ;;
     *) echo "${free:-0}" ;;
     esac 2>/dev/null
 }
 
-place=/dev/shm small=1600               # what all but the two big messages takes, with copies
+place=/dev/shm small=1600               # MiB of all but the two big messages, with copies
 [ "$(room /dev/shm || echo 0)" -ge $((small + 2 * big)) ] 2>/dev/null || place=${TMPDIR:-/tmp}
 while [ "$(room "$place")" -lt $((small + 2 * big)) ] && [ $big -gt 16 ]; do
     big=$((big / 2))
@@ -52,7 +56,7 @@ bench=$work/bench
 ${CC:-cc} -std=c11 -O2 -o "$bench" "$top/tests/bench/bench.c" || exit 1
 mkdir "$work/stores" && "$bench" make $mode "$work/stores" $big || exit 1
 
-# ---- Dovecot, tuned ---------------------------------------------------------------------------------------
+# ---- Dovecot, tuned ------------------------------------------------------------------------------
 
 dovecot_config() {
     cat <<END
@@ -98,7 +102,7 @@ service pop3-login {
 END
 }
 
-# start_dovecot: sets $port; 0 when it is not there or does not start.
+# start_dovecot: sets $port, to 0 if Dovecot is not available.
 start_dovecot() {
     port=0
     if ! dovecot --version 2>/dev/null | grep -q '^2[.]3'; then
@@ -106,7 +110,7 @@ start_dovecot() {
         return
     fi
     as= who=$(id -un)
-    if [ "$(id -u)" -eq 0 ]; then       # it serves no mail of root's
+    if [ "$(id -u)" -eq 0 ]; then       # it serves no mail as root
         who=nobody
         as="setpriv --reuid=$who --regid=$(id -g $who) --clear-groups"
     fi

@@ -1,11 +1,11 @@
 #!/bin/sh
-# coverage.sh - which lines of the programs "make test" reaches, and which it does not
+# coverage.sh - measures which lines of both programs "make test" executes
 #
-#   sh tests/evidence/coverage.sh [TEST...]     all tests, or some of them as for run.sh
+#   sh tests/evidence/coverage.sh [TEST...]     all tests, or some, named as for run.sh
 #
-# It needs clang with its profile runtime, llvm-profdata and llvm-cov. Counters are kept in mapped
-# files, so a process that is killed or confined counts as well. The lines that nothing reached are
-# in tests/build/coverage/unreached, each with its function.
+# It needs clang with its profile runtime, llvm-profdata and llvm-cov. The counters are in mapped
+# files, so killed and confined processes count too. Lines that were never executed are listed in
+# tests/build/coverage/unreached, with their functions.
 cd "$(dirname "$0")/../.." || exit 1
 for tool in clang llvm-profdata llvm-cov; do
     command -v $tool >/dev/null || { echo "skipped: $tool is not installed"; exit 0; }
@@ -13,7 +13,7 @@ done
 out=$(pwd)/tests/build/coverage
 rm -rf "$out" && mkdir -p "$out/programs" || exit 1
 
-# Each binary keeps its counters in a file of its own, named by the hash of the binary.
+# Each binary has its own counter file, named by the binary's hash.
 LLVM_PROFILE_FILE=$out/%m%c.profraw
 flags='-O0 -g -fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation'
 export LLVM_PROFILE_FILE

@@ -1,19 +1,18 @@
 #!/usr/bin/env python3
-"""mutate.py - breaks the programs on purpose, one place at a time, and asks the tests
+"""mutate.py - mutation testing: changes the programs in one place at a time and runs the tests
 
     python3 tests/evidence/mutate.py server.c 100 [SEED]
 
-Each mutation changes one place of the file, chosen at random: a condition is negated, a comparison
-or a logical operator is swapped, a call is left out, a number becomes one less, a returned truth
-value is turned round. Those that do not compile, or compile to the same program, do not count. The
-tests of each mutation run in a copy of the tree, in a process namespace of their own. It prints one
-line for each (what noticed it, the place, the line before and after) and the sums:
+Each mutation changes a random place: it negates a condition, swaps a comparison, a logical operator
+or a returned truth value, removes a call, or decrements a number. Mutations that do not compile, or
+compile to the same program, do not count. The tests run in a copy of the tree, in their own PID
+namespace. It prints a line for each mutation (which tests failed, the place, the old and the new
+line) and the sums:
 
-    conversation    a conversation noticed it
-    live            a test over sockets or terminals did, and no conversation
-    unit            a program that includes the source did, or a replayed input, and nothing else
-    NOTHING         no test of "make test" did: a test is missing, or the mutation changes nothing
-                    that anybody could see
+    conversation    a conversation failed
+    live            only a test over sockets or terminals failed
+    unit            only a unit test or a replayed input failed
+    NOTHING         no test failed: a test is missing, or the mutation has no visible effect
 """
 import os, random, re, shutil, subprocess, sys, tempfile
 
@@ -24,16 +23,16 @@ SWAPS = [(' == ', ' != '), (' != ', ' == '), (' < ', ' <= '), (' <= ', ' < '), (
          (' = true;', ' = false;'), (' = false;', ' = true;')]
 
 
-def without_comments(text):
-    """Comments and strings become blanks of the same length."""
+def blank_comments(text):
+    """Replaces comments and strings by NULs, which keeps all offsets."""
     blank = lambda m: re.sub(r'[^\n]', '\0', m.group(0))
     return re.sub(r'/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', blank, text, flags=re.S)
 
 
 def places(text):
-    """Every mutation: (line number from 0, new line, kind)."""
+    """Returns all mutations: (line number from 0, new line, kind)."""
     found = []
-    lines, plain = text.split('\n'), without_comments(text).split('\n')
+    lines, plain = text.split('\n'), blank_comments(text).split('\n')
     inside = False
     for number, (line, code) in enumerate(zip(lines, plain)):
         if code == '{':
@@ -48,7 +47,8 @@ def places(text):
         m = re.match(r'^ +(?:\} else )?(?:if|while) \((.*)\)( \{)?$', code)
         if m and code.count('(') == code.count(')'):
             start, end = m.start(1), m.end(1)
-            found.append((number, line[:start] + '!(' + line[start:end] + ')' + line[end:], 'negate'))
+            new = line[:start] + '!(' + line[start:end] + ')' + line[end:]
+            found.append((number, new, 'negate'))
         m = CALLS.match(code)
         if m and 'va_' not in code:
             found.append((number, m.group(1) + ';', 'call'))
@@ -56,18 +56,18 @@ def places(text):
 
 
 def build(tree, program):
-    """Compiles a program. Returns its code, None if it does not compile."""
+    """Compiles a program. Returns the binary, or None if it does not compile."""
     run = subprocess.run(['cc', '-std=c11', '-O1', '-o', program, program + '.c'], cwd=tree,
                          stderr=subprocess.DEVNULL)
     if run.returncode != 0:
         return None
     subprocess.run(['strip', '-o', 'stripped', program], cwd=tree, check=True)
     with open(os.path.join(tree, 'stripped'), 'rb') as f:
-        return re.sub(rb'GNU\0.{20}', b'', f.read(), flags=re.S)      # without the build's id
+        return re.sub(rb'GNU\0.{20}', b'', f.read(), flags=re.S)      # without the build ID
 
 
-def noticed(tree, tests):
-    """Returns true if one of these tests fails."""
+def fails(tree, tests):
+    """Returns True if one of these tests fails."""
     command = ['sh', 'tests/run.sh'] + tests
     if os.geteuid() == 0:
         command = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] + command
@@ -96,7 +96,8 @@ def main():
     same = build(tree, program)
 
     def programs(directory, pattern):
-        return [directory + '/' + name[:-2] for name in sorted(os.listdir(tree + '/tests/' + directory))
+        names = sorted(os.listdir(tree + '/tests/' + directory))
+        return [directory + '/' + name[:-2] for name in names
                 if name.endswith('.c') and re.search(pattern, name)]
     stages = [('conversation', [program]),
               ('live', programs('live', program)),
@@ -117,9 +118,9 @@ def main():
             continue
         if both:
             build(tree, 'client')
-        who = next((name for name, tests in stages if tests and noticed(tree, tests)), 'NOTHING')
-        sums[who] += 1
-        print(f'{who:12} {file}:{number + 1}: {old.strip()}  ->  {line.strip()}', flush=True)
+        result = next((name for name, tests in stages if tests and fails(tree, tests)), 'NOTHING')
+        sums[result] += 1
+        print(f'{result:12} {file}:{number + 1}: {old.strip()}  ->  {line.strip()}', flush=True)
     print(', '.join(f'{name}: {n}' for name, n in sums.items()), 'of', sum(sums.values()))
     shutil.rmtree(os.path.dirname(tree))
 

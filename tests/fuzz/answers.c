@@ -1,19 +1,17 @@
 /*
- * answers.c - any server and any typed commands: what the client shows, saves, sends and says at
- * its end
+ * answers.c - the client with any server and any typed commands
  *
- * An input is a head of eight octets; what is typed, up to an octet 0xFE (an 0xFF in it is a
- * pause of some minutes); the greeting, and the answers to one command line each, with an 0xFE
- * between them. An honest server makes right answers of these: the first line says +, - or * (for
- * a "+ "), the rest is the message. Any other sends them as they are.
+ * An input has a head of eight bytes; what is typed, up to a byte 0xFE (0xFF in it is a pause of
+ * some minutes); the greeting; then the answers, one per command line, with 0xFE between them. A
+ * correct server turns each of these into a valid answer: the first line begins with +, - or * (for
+ * "+ "), the rest is the message. Any other server sends them unchanged.
  *
- * SHOW gets all that the server said in place of the decoded message, as if that had taken its
- * decoder over.
+ * SHOW gets all that the server sent instead of the decoded message, as from a compromised decoder.
  *
- * What must hold: only visible text is shown. A file is under its name only if its message came
- * whole, and it holds just that; none is overwritten, and nothing else is left. What an honest
- * server sent whole is saved. QUIT is not sent after a signal, and no DELE by a script for what
- * is not saved. The exit status is right.
+ * Checked: Only printable text is shown. A file gets its final name only if its message arrived
+ * completely, and has exactly that content; no file is overwritten, and no other file is left. What
+ * a correct server sent completely is saved. QUIT is not sent after a signal, and a script sends no
+ * DELE for a message that is not saved. The exit status is right.
  */
 #include "fuzz_system.h"
 
@@ -24,10 +22,10 @@ int client_main(int argc, char **argv);
 #include "../../client.c"
 #undef main
 
-/* What an octet of the head, by its place, decides. */
+/* The bytes of the head. */
 enum {
     HEAD_FLAGS,
-    HEAD_DICE,
+    HEAD_SEED,
     HEAD_FAULT,
     HEAD_ERROR,
     HEAD_STOP,
@@ -38,11 +36,11 @@ enum {
 };
 
 enum {                          /* the bits of HEAD_FLAGS */
-    HONEST = 1, IN_PIECES = 2, WITH_INTERRUPTS = 4, AT_TERMINAL = 8, WITH_FILES = 16, ASCII = 32,
-    ENDING = 192                /* these two: what the server does when it has said all */
+    CORRECT = 1, IN_PIECES = 2, WITH_INTERRUPTS = 4, AT_TERMINAL = 8, WITH_FILES = 16, ASCII = 32,
+    ENDING = 192                /* these two: what the server does after its last answer */
 };
 
-enum {                          /* and of HEAD_MORE */
+enum {                          /* the bits of HEAD_MORE */
     WITH_SIGTERM = 1, NO_DIRECTORY = 2, ON_SOCKET = 4, VERBOSE = 8
 };
 
@@ -50,26 +48,26 @@ enum { COMMANDS = 1000, SEPARATOR = 0xfe, PAUSE = 0xff };
 
 static struct client client;
 
-/* The server's side: its answers, what it sent of them, and the commands it got. */
+/* The server and the user: answers, sent bytes, received commands, and keys. */
 static struct {
-    const uint8_t *next, *end;  /* answers still to be sent; next NULL: none */
-    const uint8_t *keys, *keys_end;     /* what will still be typed, behind a pause */
-    int64_t pause_began;        /* 0: nobody waits for keys */
-    bool honest;
+    const uint8_t *next, *end;  /* the answers that are left; next NULL: none */
+    const uint8_t *keys, *keys_end;     /* what will be typed after a pause */
+    int64_t pause_began;        /* 0: no pause */
+    bool correct;
     enum system_end ending;
     unsigned char *sent;
-    size_t length, room, cut;   /* cut: so much of it arrives */
-    size_t read;                /* octets of the client's that were read */
+    size_t length, room, cut;   /* cut: how many bytes arrive */
+    size_t read;                /* how many bytes of the client were read */
     struct {
         char line[256];
-        bool ok;                /* of an honest one: the answer is +OK, */
-        size_t start, message, end;     /* and this is where in what was sent */
+        bool ok;                /* a correct server answered +OK */
+        size_t start, message, end;     /* offsets of the answer in what was sent */
     } command[COMMANDS];
     size_t commands;
 } peer;
 
 static void
-peer_say(const void *octets, size_t length)
+peer_send(const void *bytes, size_t length)
 {
     if (peer.room - peer.length < length) {
         peer.room = (peer.length + length) * 2;
@@ -77,7 +75,7 @@ peer_say(const void *octets, size_t length)
         DEMAND(peer.sent != NULL);
     }
     if (length > 0)
-        memcpy(peer.sent + peer.length, octets, length);
+        memcpy(peer.sent + peer.length, bytes, length);
     peer.length += length;
 }
 
@@ -96,7 +94,7 @@ has_message(const char *line)
            ((strcasecmp(word, "LIST") == 0 || strcasecmp(word, "UIDL") == 0) && !more);
 }
 
-/* Gives the next answer, to this line, or the greeting. Returns true if it is an honest +OK. */
+/* Sends the next answer, or the greeting (line NULL). Returns true for +OK of a correct server. */
 static bool
 peer_answer(const char *line, size_t *message)
 {
@@ -104,14 +102,14 @@ peer_answer(const char *line, size_t *message)
     const uint8_t *end =
         peer.next != NULL ? memchr(text, SEPARATOR, (size_t)(peer.end - text)) : text + 2;
 
-    if (peer.next == NULL && !peer.honest)
+    if (peer.next == NULL && !peer.correct)
         return false;
     if (end == NULL)
         end = peer.end;
     if (peer.next != NULL)
         peer.next = end < peer.end ? end + 1 : NULL;
-    if (!peer.honest) {
-        peer_say(text, (size_t)(end - text));
+    if (!peer.correct) {
+        peer_send(text, (size_t)(end - text));
         return false;
     }
 
@@ -120,30 +118,30 @@ peer_answer(const char *line, size_t *message)
     bool good = length == 0 || (text[0] != '-' && text[0] != '*');
     const char *status = good ? "+OK " : text[0] == '-' ? "-ERR " : "+ ";
 
-    peer_say(status, strlen(status));
+    peer_send(status, strlen(status));
     for (size_t i = 1; i < length && i < 500; i++)
         if (text[i] != '\r')
-            peer_say(text + i, 1);
-    peer_say("\r\n", 2);
+            peer_send(text + i, 1);
+    peer_send("\r\n", 2);
     *message = peer.length;
     if (good && line != NULL && has_message(line)) {
         const uint8_t *at = lf != NULL ? lf + 1 : end;
 
         for (const uint8_t *p = at; p < end; p++) {
             if (*p == '.' && (p == at || p[-1] == '\n'))
-                peer_say(".", 1);
+                peer_send(".", 1);
             if (*p == '\n' && (p == at || p[-1] != '\r'))
-                peer_say("\r", 1);
-            peer_say(p, 1);
+                peer_send("\r", 1);
+            peer_send(p, 1);
         }
         if (at < end && end[-1] != '\n')
-            peer_say("\r\n", 2);
-        peer_say(".\r\n", 3);
+            peer_send("\r\n", 2);
+        peer_send(".\r\n", 3);
     }
     return good;
 }
 
-/* While the client waits: answers the lines that came from it, and types on after a pause. */
+/* Runs while the client waits: answers its lines, and types after a pause. */
 static void
 peer_work(void)
 {
@@ -151,14 +149,14 @@ peer_work(void)
     const unsigned char *lf;
     bool quit = false;
 
-    while (peer.read < out->made &&
-           (lf = memchr(out->out + peer.read, '\n', out->made - peer.read)) != NULL) {
+    while (peer.read < out->written &&
+           (lf = memchr(out->out + peer.read, '\n', out->written - peer.read)) != NULL) {
         size_t length = (size_t)(lf - (out->out + peer.read)) + 1, i = peer.commands;
 
         DEMAND(length >= 2 && length <= 255 && lf[-1] == '\r');
         memcpy(peer.command[i].line, out->out + peer.read, length - 2);
         peer.command[i].line[length - 2] = '\0';
-        bool password = strncmp(peer.command[i].line, "PASS ", 5) == 0;      /* any bytes that were typed */
+        bool password = strncmp(peer.command[i].line, "PASS ", 5) == 0;     /* any bytes */
         for (size_t k = 0; k < length - 2 && !password; k++) {
             unsigned char c = (unsigned char)peer.command[i].line[k];
             DEMAND(c == '\t' || (c >= ' ' && c != 0x7f));
@@ -171,18 +169,17 @@ peer_work(void)
         if (peer.commands < COMMANDS - 1)
             peer.commands++;
         else if (peer.cut > peer.length)
-            peer.cut = peer.length;     /* enough is enough */
+            peer.cut = peer.length;     /* too many commands: the server closes */
     }
-    sys.stream[SYSTEM_STREAMS - 1].in =
-        peer.sent; /* the process that decodes a message is not believed either */
-    sys.stream[SYSTEM_STREAMS - 1].have = peer.length;
+    sys.stream[SYSTEM_STREAMS - 1].in = peer.sent;      /* the output of the decoder of SHOW */
+    sys.stream[SYSTEM_STREAMS - 1].length = peer.length;
     in->in = peer.sent;
-    in->have = peer.length < peer.cut ? peer.length : peer.cut;
-    in->end = in->have == peer.cut || quit        ? STREAM_ENDS
-              : peer.next == NULL && !peer.honest ? peer.ending
+    in->length = peer.length < peer.cut ? peer.length : peer.cut;
+    in->end = in->length == peer.cut || quit        ? STREAM_ENDS
+              : peer.next == NULL && !peer.correct ? peer.ending
                                                   : in->end;
 
-    if (keys->at == keys->have && peer.keys != NULL) {
+    if (keys->at == keys->length && peer.keys != NULL) {
         if (peer.pause_began == 0)
             peer.pause_began = sys.now;
         if (sys.now - peer.pause_began >= 250 * 1000) {
@@ -191,21 +188,18 @@ peer_work(void)
             peer.pause_began = 0;
             keys->in = peer.keys;
             keys->at = 0;
-            keys->have = (size_t)((pause != NULL ? pause : peer.keys_end) - peer.keys);
+            keys->length = (size_t)((pause != NULL ? pause : peer.keys_end) - peer.keys);
             peer.keys = pause != NULL ? pause + 1 : NULL;
         }
     }
     keys->end = peer.keys != NULL ? STREAM_STAYS : STREAM_ENDS;
 }
 
-/* ---- What is judged -------------------------------------------------------------------------- */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 
-/*
- * Text that has no effect on a terminal. A signal may have cut off a part of it, in the middle of
- * a character too.
- */
+/* Text without control or bidirectional characters. A signal may cut it within a character. */
 static void
-demand_visible(const unsigned char *s, size_t length, bool ascii)
+check_visible(const unsigned char *s, size_t length, bool ascii)
 {
     for (size_t i = 0; i < length;) {
         unsigned char a = s[i++];
@@ -228,31 +222,31 @@ demand_visible(const unsigned char *s, size_t length, bool ascii)
     }
 }
 
-/* Compares a file with the lines of a stream up to a lone dot, where the dot came. */
+/* Returns true if a file equals the message of a stream, which must have its final dot. */
 static bool
 is_message_of(const struct system_file *file, const unsigned char *in, size_t size)
 {
-    size_t made = 0;
+    size_t written = 0;
     bool start = true;
 
     for (size_t i = 0; i < size; i++) {
         if (start && in[i] == '.') {
             if (size - i >= 3 && in[i + 1] == '\r' && in[i + 2] == '\n')
-                return made == file->size;
+                return written == file->size;
             start = false;
             continue;
         }
         start = in[i] == '\r' && i + 1 < size && in[i + 1] == '\n';
         i += start;
-        if (made == file->size || file->octets[made++] != (start ? '\n' : in[i]))
+        if (written == file->size || file->bytes[written++] != (start ? '\n' : in[i]))
             return false;
     }
     return false;
 }
 
-/* Returns true if somewhere behind a +OK a message came whole that is this file. */
+/* Returns true if a complete message after a +OK equals the file. */
 static bool
-came_whole(const struct system_file *file)
+arrived(const struct system_file *file)
 {
     size_t arrived = sys.stream[0].at;
 
@@ -269,10 +263,7 @@ came_whole(const struct system_file *file)
     return false;
 }
 
-/*
- * Returns the number of a name n.eml or n-m.eml, UINT32_MAX if it has too many digits, -1 if it
- * is no such name.
- */
+/* Returns n of a name n.eml or n-m.eml; UINT32_MAX if it has too many digits; else -1. */
 static int64_t
 name_number(const char *name)
 {
@@ -288,7 +279,7 @@ name_number(const char *name)
     return sscanf(name, "%10[0-9].eml%n", (char[16]){0}, &used) == 1 ? (int64_t)UINT32_MAX : -1;
 }
 
-/* Returns true if a line is a command for one message, by its number, as the client writes it. */
+/* Returns true if a line is "VERB number", in the form in which the client writes it. */
 static bool
 is_for_message(const char *line, const char *verb, unsigned long *number)
 {
@@ -302,7 +293,7 @@ is_for_message(const char *line, const char *verb, unsigned long *number)
     return strcmp(again, line) == 0;
 }
 
-/* Returns true if a line is a command of POP3; any other may be an answer to a "+ ". */
+/* Returns true if a line is a POP3 command. Any other line may be an answer to "+ ". */
 static bool
 is_command(const char *line)
 {
@@ -317,7 +308,7 @@ is_command(const char *line)
 }
 
 static void
-judge_files(size_t before)
+check_files(size_t before)
 {
     for (size_t i = 0; i < SYSTEM_FILES; i++) {
         const struct system_file *file = sys.entry[i].file;
@@ -326,7 +317,7 @@ judge_files(size_t before)
         bool asked = false;
 
         if (file == NULL || (size_t)(file - sys.file) < before)
-            continue;           /* those of before are compared by themselves */
+            continue;           /* the older files are compared elsewhere */
         if (sys.entry[i].name[0] == '.') {
             DEMAND(sys.faulted != NULL && strcmp(sys.faulted, "unlink") == 0);
             continue;
@@ -337,28 +328,28 @@ judge_files(size_t before)
             asked = is_for_message(peer.command[k].line, "RETR", &number) &&
                     ((int64_t)number == wanted || wanted == UINT32_MAX);
         DEMAND(asked);
-        DEMAND(came_whole(file) || (sys.faulted != NULL && strcmp(sys.faulted, "unlink") == 0));
+        DEMAND(arrived(file) || (sys.faulted != NULL && strcmp(sys.faulted, "unlink") == 0));
     }
 }
 
-/* Of an honest server, read by a script: what must be saved, what may be marked, how it ends. */
+/* A script with a correct server: what must be saved, what may be marked, the exit status. */
 static void
-judge_script(int status)
+check_script(int status)
 {
     size_t arrived = sys.stream[0].at;
     bool refused = false, quit = false;
 
     for (size_t i = 0; i < peer.commands; i++) {
         const char *line = peer.command[i].line;
-        bool whole = peer.command[i].end <= arrived;
+        bool complete = peer.command[i].end <= arrived;
         unsigned long number = 0, other = 0;
         bool found = false;
 
-        refused = refused || !whole ||
+        refused = refused || !complete ||
                   (!peer.command[i].ok && is_command(line) && strcasecmp(line, "CAPA") != 0 &&
                    strcasecmp(line, "NOOP") != 0);
-        quit = quit || (strcasecmp(line, "QUIT") == 0 && whole);
-        if (is_for_message(line, "RETR", &number) && whole && peer.command[i].ok) {
+        quit = quit || (strcasecmp(line, "QUIT") == 0 && complete);
+        if (is_for_message(line, "RETR", &number) && complete && peer.command[i].ok) {
             for (size_t k = 0; k < SYSTEM_FILES && !found; k++)
                 found = sys.entry[k].file != NULL &&
                         (name_number(sys.entry[k].name) == (int64_t)number || number > 999999999) &&
@@ -380,12 +371,9 @@ judge_script(int status)
 
 /* ---- The session ----------------------------------------------------------------------------- */
 
-/*
- * Initializes the client as main() does, but for the buffers of its wires, which take long to
- * clear.
- */
+/* Initializes the client as main() does, but does not clear the large buffers of its wires. */
 static void
-ready_client(const struct settings *settings, const uint8_t *head)
+init_client(const struct settings *settings, const uint8_t *head)
 {
     static const struct completer_command none[] = {{NULL, 0}};
     static const struct completer completer = {.extra = none};
@@ -427,7 +415,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                   *separator = memchr(keys, SEPARATOR, size - HEAD);
     const uint8_t *keys_end = separator != NULL ? separator : end;
 
-    system_reset(data[HEAD_DICE]);
+    system_reset(data[HEAD_SEED]);
     sys.pieces = (data[HEAD_FLAGS] & IN_PIECES) != 0;
     sys.interrupts = (data[HEAD_FLAGS] & WITH_INTERRUPTS) != 0;
     sys.fault_after = data[HEAD_FAULT];
@@ -450,8 +438,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     peer.end = end;
     peer.keys = keys;
     peer.keys_end = keys_end;
-    peer.pause_began = -250 * 1000; /* it is over */
-    peer.honest = (data[HEAD_FLAGS] & HONEST) != 0;
+    peer.pause_began = -250 * 1000; /* the pause is over */
+    peer.correct = (data[HEAD_FLAGS] & CORRECT) != 0;
     peer.ending = (data[HEAD_FLAGS] & ENDING) == 64    ? STREAM_BREAKS
                   : (data[HEAD_FLAGS] & ENDING) == 128 ? STREAM_STAYS
                                                        : STREAM_ENDS;
@@ -460,10 +448,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     peer.cut = peer.cut == 0 ? SIZE_MAX : peer.cut;
     sys.stream[0].end = STREAM_STAYS;
     size_t unused;
-    bool welcome = peer_answer(NULL, &unused);
+    bool greeting_ok = peer_answer(NULL, &unused);
 
     settings.verbose = (data[HEAD_MORE] & VERBOSE) != 0;
-    ready_client(&settings, data);
+    init_client(&settings, data);
     greet(c);
     terminal_mode(AS_FOUND);
     hang_up(c);
@@ -481,36 +469,34 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         shows = shows || shown == 4;
         shown %= 4;
     }
-    if (plain || !c->at_terminal)           /* what a person typed is shown again as it was typed */
-        demand_visible(sys.stream[3].out, sys.stream[3].made, (data[HEAD_FLAGS] & ASCII) != 0);
-    demand_visible(sys.stream[4].out, sys.stream[4].made, (data[HEAD_FLAGS] & ASCII) != 0);
+    if (plain || !c->at_terminal)           /* typed text is echoed */
+        check_visible(sys.stream[3].out, sys.stream[3].written, (data[HEAD_FLAGS] & ASCII) != 0);
+    check_visible(sys.stream[4].out, sys.stream[4].written, (data[HEAD_FLAGS] & ASCII) != 0);
     for (size_t i = 0; i < SYSTEM_OPENS; i++)
         DEMAND(sys.open[i].file == NULL);
-    judge_files(before);
+    check_files(before);
     DEMAND(sys.unsynced == 0 || sys.faulted != NULL);
     for (size_t i = 0; i < before; i++)
-        DEMAND(sys.file[i].octets == old && system_find(i == 0   ? "1.eml"
+        DEMAND(sys.file[i].bytes == old && system_find(i == 0   ? "1.eml"
                                                         : i == 1 ? "2.eml"
                                                                  : "2-1.eml") < SYSTEM_FILES);
-    peer_work();                /* what it sent last */
-    DEMAND(peer.read == sys.stream[1].made || sys.stopped);
+    peer_work();                /* reads the client's last lines */
+    DEMAND(peer.read == sys.stream[1].written || sys.stopped);
     bool ends = sys.stopped && (sys.stop_signal == SIGTERM || !c->at_terminal);
-    for (size_t at = sys.made_before; ends && at + 6 <= sys.stream[1].made; at++)
+    for (size_t at = sys.written_before_stop; ends && at + 6 <= sys.stream[1].written; at++)
         DEMAND(memcmp(sys.stream[1].out + at, "QUIT\r\n", 6) != 0);
 
     bool quit = peer.commands > 0 && strcasecmp(peer.command[peer.commands - 1].line, "QUIT") == 0;
     if (!quit)
         DEMAND(status == 1);
-    if (peer.honest && !welcome)
+    if (peer.correct && !greeting_ok)
         DEMAND(peer.commands == 0 && status == 1);
-    if (peer.honest && welcome && !c->at_terminal && !shows && sys.faulted == NULL && !sys.stopped)
-        judge_script(status);
+    if (peer.correct && greeting_ok && !c->at_terminal && !shows && sys.faulted == NULL &&
+        !sys.stopped)
+        check_script(status);
 
-    /*
-     * All answered +OK, or what is none of POP3 "+ ", and nothing complained of: then the status
-     * is 0.
-     */
-    bool good = peer.honest && welcome && quit && sys.stream[4].made == 0 &&
+    /* Status 0: every command got +OK, every other line "+ ", and there was no error message. */
+    bool good = peer.correct && greeting_ok && quit && sys.stream[4].written == 0 &&
                 sys.stream[0].at == peer.length;
     for (size_t i = 0; i < peer.commands; i++)
         good = good && (peer.command[i].ok || (!is_command(peer.command[i].line) &&

@@ -1,12 +1,12 @@
 /*
- * editor.c - any bytes typed at the line editor, its painting read by the model of a screen
+ * editor.c - any bytes typed at the line editor; a model of a terminal reads its output
  *
- * What is painted is the line, the cursor is where it belongs, nothing foreign is sent, no bound is
- * passed. The first byte of an input chooses the width, the second how many messages there are.
- * 0xFF is an instruction, by the highest bits of the byte after it: 00 lets time pass, 01 repaints,
- * 10 prints a notice above the line, 11 gives the terminal another width.
+ * The screen shows the line with the cursor in the right column, no unknown escape sequence is
+ * sent, and all limits hold. The first byte of an input chooses the width, the second the number of
+ * messages. 0xFF is an instruction, chosen by the highest bits of the next byte: 00 is a timeout,
+ * 01 repaints, 10 prints a notice above the line, 11 changes the width of the terminal.
  *
- * fuzz.h says how to run it. unit/editor.c, which includes this file, replays tests/corpus/editor.
+ * fuzz.h describes how to run it. unit/editor.c includes this file and replays tests/corpus/editor.
  */
 int client_main(int argc, char **argv);
 #define main client_main
@@ -19,7 +19,7 @@ int client_main(int argc, char **argv);
 static struct editor editor;
 static struct screen screen;
 
-/* Numbers with gaps, some of unknown size. */
+/* Message numbers with gaps, some with an unknown size. */
 static size_t
 fuzz_message(void *context, size_t above, int64_t *octets)
 {
@@ -29,7 +29,7 @@ fuzz_message(void *context, size_t above, int64_t *octets)
     return above < last ? above + 1 + (above % 7 == 3) : 0;
 }
 
-/* Puts on the screen what was painted, which it must understand, and empties the text. */
+/* Writes the painted text to the screen model, which must know every sequence. Clears the text. */
 static void
 fuzz_show(struct text *paint)
 {
@@ -38,9 +38,9 @@ fuzz_show(struct text *paint)
     text_clear(paint);
 }
 
-/* The line is text that may be shown, and the cursor is between two characters of it. */
+/* The line is printable, and the cursor is between two characters. */
 static void
-demand_line(const struct editor *e)
+check_line(const struct editor *e)
 {
     uint32_t before = 0;
     bool met = e->cursor == 0;
@@ -62,9 +62,9 @@ demand_line(const struct editor *e)
     DEMAND(met || e->hidden);
 }
 
-/* The row of the cursor shows the prompt and, column by column, the part of the line in view. */
+/* The row of the cursor shows the prompt and the visible part of the line. */
 static void
-demand_screen(const struct editor *e, const struct screen *s)
+check_screen(const struct editor *e, const struct screen *s)
 {
     size_t cursor, length;
     const char *line = editor_shown(e, &cursor);
@@ -116,17 +116,17 @@ demand_screen(const struct editor *e, const struct screen *s)
                 DEMAND(s->cell[s->row][start + column - e->view + 1][0] == '\1');
             seen += width;
         } else if (at == cursor) {
-            DEMAND(width > field);      /* under the cursor: in view, if it can be */
+            DEMAND(width > field);      /* under the cursor, but too wide */
         }
     }
-    /* And nothing else is there. */
+    /* Nothing else is on the row. */
     size_t used = 0;
     for (size_t i = start; i < s->columns; i++)
         used += s->cell[s->row][i][0] != '\0' && strcmp(s->cell[s->row][i], " ") != 0;
     DEMAND(used <= seen + before + behind);
 }
 
-/* Paints, and looks at the screen. */
+/* Paints and checks the screen. */
 static void
 fuzz_paint(struct editor *e)
 {
@@ -134,17 +134,16 @@ fuzz_paint(struct editor *e)
 
     editor_paint(e, &paint);
     fuzz_show(&paint);
-    demand_screen(e, &screen);
+    check_screen(e, &screen);
 }
 
-/* What the screen is to make of a character. */
+/* The width of a character on the screen model; -1: a control character. */
 static int
 fuzz_width(uint32_t code)
 {
     return code < ' ' || (code >= 0x7f && code < 0xa0) ? -1 : (int)character_columns(code);
 }
 
-/* Ends a session with the editor. */
 static void
 fuzz_end(struct editor *e)
 {
@@ -193,7 +192,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 text_puts(&paint, "\r\033[J* notice\r\n");
                 fuzz_show(&paint);
                 break;
-            case 3:             /* a terminal that does not keep its rows: a clear screen */
+            case 3:             /* a terminal that clears the screen then */
                 columns = widths[data[i] % sizeof widths];
                 screen_init(&screen, columns, fuzz_width);
                 screen.row = e->painted / columns;
@@ -206,7 +205,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         } else {
             verdict = editor_feed(e, data[i]);
         }
-        demand_line(e);
+        check_line(e);
         switch (verdict) {
         case LINE:
         case INTERRUPT:
@@ -228,7 +227,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (e->hidden)
                 break;
             if (e->length > 0 && data[i] % 4 != 0 && i + 1 < size && e->list.length == 0)
-                break;          /* several bytes at a time, as they come from a terminal */
+                break;          /* as if several bytes arrived together */
             fuzz_paint(e);
         }
     }

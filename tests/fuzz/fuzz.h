@@ -1,14 +1,14 @@
 /*
- * fuzz.h - the frame of the fuzzers: one file serves three ways
+ * fuzz.h - what all fuzzers include; each of them runs in three ways
  *
- *   libFuzzer   clang -DLIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/NAME.c -o
- * fuzz AFL++       the same with afl-clang-fast, which keeps one process for many inputs; or
- * without the macro and the fuzzer, as "fuzz @@" or with the input on standard input replay      cc
- * -g tests/fuzz/NAME.c -o replay, then "replay FILE|DIRECTORY..."
+ *   libFuzzer   clang -DLIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/NAME.c
+ *   AFL++       the same with afl-clang-fast; or without the macro and -fsanitize=fuzzer, as
+ *               "fuzz @@" or with the input on standard input
+ *   replay      cc -g tests/fuzz/NAME.c -o replay, then "replay FILE|DIRECTORY..."
  *
- * tests/corpus/NAME holds inputs to begin with, each named for what it does or once did; make
- * test replays them. A fuzzer defines LLVMFuzzerTestOneInput() and says DEMAND(what must hold).
- * FUZZ_INCLUDED keeps main() out, for a program that includes one.
+ * tests/corpus/NAME holds the first inputs, each named for what it does or once did. "make test"
+ * replays them. A fuzzer defines LLVMFuzzerTestOneInput(), which calls DEMAND(condition). A program
+ * that includes a fuzzer defines FUZZ_INCLUDED to leave out main().
  */
 #ifndef FUZZ_H
 #define FUZZ_H
@@ -23,9 +23,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *fuzz_path;   /* of the input that is replayed, or NULL */
+static const char *fuzz_path;   /* of the replayed input, or NULL */
 
-/* Ends the program: something that must hold does not. */
+/* Aborts: a condition does not hold. */
 static inline _Noreturn void
 fuzz_fail(const char *file, int line, const char *what)
 {
@@ -38,15 +38,15 @@ fuzz_fail(const char *file, int line, const char *what)
 #define DEMAND(what) \
     do { if (!(what)) fuzz_fail(__FILE__, __LINE__, #what); } while (0)
 
-/* Returns a number from 0 to sides - 1, the next one of a row that *state determines. */
+/* Returns a number below limit. *state determines the sequence. */
 static inline uint32_t
-fuzz_dice(uint32_t *state, uint32_t sides)
+fuzz_random(uint32_t *state, uint32_t limit)
 {
     *state = *state * 1664525 + 1013904223;
-    return (uint32_t)(((uint64_t)(*state ^ *state >> 15) * sides) >> 32);
+    return (uint32_t)(((uint64_t)(*state ^ *state >> 15) * limit) >> 32);
 }
 
-/* Gives the fuzzer's function all of an open file, behind a first octet if that is not negative. */
+/* Runs the fuzzer on an open file, with a byte before its content if `first` is not negative. */
 static inline bool
 fuzz_stream(FILE *file, int first)
 {
@@ -57,7 +57,7 @@ fuzz_stream(FILE *file, int first)
         data[size++] = (uint8_t)first;
     size += fread(data + size, 1, sizeof data - size, file);
 
-    unsigned char *exact = malloc(size + 1);    /* for a sanitizer to see each octet beyond it */
+    unsigned char *exact = malloc(size + 1);    /* so that a sanitizer detects an overrun */
     if (exact != NULL) {
         memcpy(exact, data, size);
         LLVMFuzzerTestOneInput(exact, size);
@@ -66,10 +66,7 @@ fuzz_stream(FILE *file, int first)
     return exact != NULL;
 }
 
-/*
- * Replays one file, behind a first octet if that is not negative. Returns false when there is
- * none.
- */
+/* Replays a file, with a byte before it as above. Returns false if it cannot be read. */
 static inline bool
 fuzz_file(const char *path, int first)
 {
@@ -85,7 +82,7 @@ fuzz_file(const char *path, int first)
     return good;
 }
 
-/* Replays a file, or all files of a directory but hidden ones. Returns how many. */
+/* Replays a file, or all files of a directory that are not hidden. Returns their number. */
 static inline int
 fuzz_replay(const char *path)
 {

@@ -1,11 +1,9 @@
 /*
- * fuzz_system.h - a system in memory, for the fuzzers: streams, one directory with its files, and
- * a clock
+ * fuzz_system.h - system calls in memory, for the fuzzers: streams, a directory with files, a clock
  *
- * Include it before the program. It replaces the system calls, so that a fuzzer holds thousands
- * of sessions a second and the same input always makes the same session. Reads and writes come in
- * pieces, calls are interrupted, fail once, or a file changes, as the fuzzer says. A wait takes
- * no time, but the clock moves on.
+ * Include it before the program. A fuzzer then runs thousands of sessions per second, and the same
+ * input always gives the same session. The fuzzer chooses whether reads and writes are short, calls
+ * are interrupted, one call fails, or a file changes. A wait only advances the clock.
  */
 #ifndef FUZZ_SYSTEM_H
 #define FUZZ_SYSTEM_H
@@ -35,43 +33,43 @@
 #include <sys/prctl.h>
 #endif
 
-/* Descriptors. Below the first of these they are the real system's. */
+/* Descriptors. Those below the first one are real. */
 enum {
-    SYSTEM_STREAM = 1000,       /* and the next ones */
-    SYSTEM_STREAMS = 6,         /* the last is what a child process says, if there may be one */
+    SYSTEM_STREAM = 1000,       /* to SYSTEM_STREAM + SYSTEM_STREAMS - 1 */
+    SYSTEM_STREAMS = 6,         /* the last one is the output of a child process */
     SYSTEM_DIRECTORY = 1010,
-    SYSTEM_OPEN = 1100,         /* and the next ones */
+    SYSTEM_OPEN = 1100,         /* to SYSTEM_OPEN + SYSTEM_OPENS - 1: open files */
     SYSTEM_OPENS = 128,
     SYSTEM_FILES = 512,
     SYSTEM_NAME = 64
 };
 
-/* What a stream does when all that there was has been read. */
+/* What a stream does after its last byte. */
 enum system_end { STREAM_ENDS, STREAM_BREAKS, STREAM_STAYS };
 
 struct system_stream {
     const unsigned char *in;
-    size_t at, have;
+    size_t at, length;
     enum system_end end;
     unsigned char *out;
-    size_t made, room;
-    size_t takes;               /* so many octets more, then writes fail, */
-    bool stalls;                /* or nobody reads them */
+    size_t written, room;
+    size_t accepts;             /* so many more bytes, then writes fail */
+    bool stalls;                /* with EAGAIN, not with EPIPE */
 };
 
 struct system_file {
-    const unsigned char *octets;
-    unsigned char *own;         /* the same, if they were written */
+    const unsigned char *bytes;
+    unsigned char *own;         /* the same, if they are allocated */
     size_t size, room;
     mode_t mode;
-    int changes_after; /* the content and the times, at this look at it or read; 0: never */
-    bool changed;               /* and that has been */
+    int changes_after;          /* the stat or read at which content and times change; 0: never */
+    bool changed;               /* it has changed */
     bool on_disk;               /* since the last write */
 };
 
 static struct {
     int64_t now;                /* milliseconds */
-    uint32_t dice;
+    uint32_t random;
     bool pieces, interrupts;
     struct system_stream stream[SYSTEM_STREAMS];
     struct { char name[SYSTEM_NAME]; struct system_file *file; } entry[SYSTEM_FILES];
@@ -79,21 +77,21 @@ static struct {
     size_t files;
     bool no_directory;
     struct { struct system_file *file; off_t at; } open[SYSTEM_OPENS];
-    int fault_after, fault_error;       /* the call for a file that fails, 0: none, and how */
-    const char *faulted;        /* its name, when it has */
+    int fault_after, fault_error;       /* which file call fails (0: none), and its errno */
+    const char *faulted;        /* the call that failed, or NULL */
     int directory_changes;      /* by unlinkat */
-    size_t unsynced; /* names that came or went, hidden ones not counted, and are not on disk */
-    int stop_after, stop_signal;        /* the wait in which a signal comes, 0: none */
+    size_t unsynced;            /* changed names, except hidden ones, that are not on disk */
+    int stop_after, stop_signal;        /* the wait in which a signal arrives (0: none) */
     volatile sig_atomic_t *stop;
-    bool stopped;               /* it came, */
-    size_t made_before;         /* when so much had been written to the second stream */
-    bool forks; /* a child there is, in name: it says what its stream holds, and ends well */
-    void (*before_wait)(void);  /* what the other side does while the program waits */
-    int slept;                  /* seconds in waits for nothing */
-    void (*log)(const char *octets, size_t length);    /* takes what is written to standard error */
+    bool stopped;               /* the signal has arrived */
+    size_t written_before_stop;         /* length of the second stream at that time */
+    bool forks;                 /* fork() succeeds; the child writes its stream and ends with 0 */
+    void (*before_wait)(void);  /* lets the other side run */
+    int slept;                  /* seconds of waits without descriptors */
+    void (*log)(const char *bytes, size_t length);    /* gets what is written to standard error */
 } sys;
 
-/* Makes all as it was at the start, but for the memory of what was written to streams. */
+/* Resets everything, but keeps the output buffers of the streams. */
 static inline void
 system_reset(uint32_t seed)
 {
@@ -104,13 +102,13 @@ system_reset(uint32_t seed)
         free(sys.file[i].own);
     memset(&sys, 0, sizeof sys);
     sys.now = 1000000;
-    sys.dice = seed;
+    sys.random = seed;
     for (int i = 0; i < SYSTEM_STREAMS; i++)
         sys.stream[i] =
-            (struct system_stream){.out = kept[i].out, .room = kept[i].room, .takes = SIZE_MAX};
+            (struct system_stream){.out = kept[i].out, .room = kept[i].room, .accepts = SIZE_MAX};
 }
 
-/* Gives a file a name. Returns false when there is no place for it. */
+/* Gives a file a name. Returns false if there are too many. */
 static inline bool
 system_name(const char *name, struct system_file *file)
 {
@@ -126,21 +124,21 @@ system_name(const char *name, struct system_file *file)
     return true;
 }
 
-/* Adds a file with a name. The octets stay the caller's. */
+/* Adds a file. The bytes remain the caller's. */
 static inline struct system_file *
-system_add(const char *name, const unsigned char *octets, size_t size)
+system_add(const char *name, const unsigned char *bytes, size_t size)
 {
     struct system_file *file = &sys.file[sys.files];
 
     DEMAND(sys.files < SYSTEM_FILES);
     sys.files++;
     *file =
-        (struct system_file){.octets = octets, .size = size, .mode = S_IFREG | S_IRUSR | S_IWUSR};
+        (struct system_file){.bytes = bytes, .size = size, .mode = S_IFREG | S_IRUSR | S_IWUSR};
     DEMAND(system_name(name, file));
     return file;
 }
 
-/* Returns the place of a name, SYSTEM_FILES if there is none. */
+/* Returns the index of a name, or SYSTEM_FILES. */
 static inline size_t
 system_find(const char *name)
 {
@@ -158,7 +156,7 @@ system_error(int error)
     return -1;
 }
 
-/* Returns true if a call for a file fails here, with errno set. */
+/* Returns true, with errno set, if this call for a file is to fail. */
 static inline bool
 system_fails(const char *call)
 {
@@ -169,23 +167,23 @@ system_fails(const char *call)
     return true;
 }
 
-/* Returns true if a call is interrupted here, with errno set. */
+/* Returns true, with errno set, if this call is to be interrupted. */
 static inline bool
 system_interrupts(void)
 {
     errno = EINTR;
-    return sys.interrupts && fuzz_dice(&sys.dice, 8) == 0;
+    return sys.interrupts && fuzz_random(&sys.random, 8) == 0;
 }
 
-/* Returns as much of a length as a call takes at once. */
+/* Returns the length that a read or write transfers. */
 static inline size_t
 system_piece(size_t length)
 {
     if (!sys.pieces || length < 2)
         return length;
-    if (fuzz_dice(&sys.dice, 4) == 0)
+    if (fuzz_random(&sys.random, 4) == 0)
         return 1;
-    return 1 + fuzz_dice(&sys.dice, length < 65536 ? (uint32_t)length : 65536);
+    return 1 + fuzz_random(&sys.random, length < 65536 ? (uint32_t)length : 65536);
 }
 
 static inline struct system_stream *
@@ -204,7 +202,7 @@ system_file(int fd)
     return fd < SYSTEM_STREAM ? NULL : sys.open[fd - SYSTEM_OPEN].file;
 }
 
-/* Counts a look at a file or a read, and changes it if its time has come: its size stays. */
+/* Counts a stat or read of a file, and changes the file if it is time. The size stays. */
 static inline void
 system_touch(struct system_file *file)
 {
@@ -214,8 +212,8 @@ system_touch(struct system_file *file)
     file->own = malloc(file->size + 1);
     DEMAND(file->own != NULL);
     for (size_t i = 0; i < file->size; i++)
-        file->own[i] = file->octets[i] > ' ' ? file->octets[i] ^ 1 : file->octets[i];
-    file->octets = file->own;
+        file->own[i] = file->bytes[i] > ' ' ? file->bytes[i] ^ 1 : file->bytes[i];
+    file->bytes = file->own;
 }
 
 static inline ssize_t
@@ -227,7 +225,7 @@ system_read_at(struct system_file *file, void *buffer, size_t length, off_t at)
 
     length = system_piece(length < left ? length : left);
     if (length > 0)
-        memcpy(buffer, file->octets + at, length);
+        memcpy(buffer, file->bytes + at, length);
     return (ssize_t)length;
 }
 
@@ -253,11 +251,11 @@ system_read(int fd, void *buffer, size_t length)
     if (system_interrupts())
         return -1;
     if (stream != NULL) {
-        size_t left = stream->have - stream->at;
+        size_t left = stream->length - stream->at;
 
         DEMAND(length > 0);
         if (left == 0) {
-            DEMAND(stream->end != STREAM_STAYS);        /* it would block: select() says so */
+            DEMAND(stream->end != STREAM_STAYS);        /* it would block */
             return stream->end == STREAM_ENDS ? 0 : system_error(ECONNRESET);
         }
         length = system_piece(length < left ? length : left);
@@ -274,31 +272,31 @@ system_read(int fd, void *buffer, size_t length)
 }
 
 static inline ssize_t
-system_write(int fd, const void *octets, size_t length)
+system_write(int fd, const void *bytes, size_t length)
 {
     struct system_stream *stream = system_stream(fd);
 
     if (fd == STDERR_FILENO && sys.log != NULL) {
-        sys.log(octets, length);
+        sys.log(bytes, length);
         return (ssize_t)length;
     }
     if (fd < SYSTEM_STREAM)
-        return write(fd, octets, length);
+        return write(fd, bytes, length);
     if (system_interrupts())
         return -1;
     length = system_piece(length);
     if (stream != NULL) {
-        if (stream->takes == 0)
+        if (stream->accepts == 0)
             return system_error(stream->stalls ? EAGAIN : EPIPE);
-        length = length < stream->takes ? length : stream->takes;
-        stream->takes -= stream->takes == SIZE_MAX ? 0 : length;
-        if (stream->room - stream->made < length) {
-            stream->room = (stream->made + length) * 2;
+        length = length < stream->accepts ? length : stream->accepts;
+        stream->accepts -= stream->accepts == SIZE_MAX ? 0 : length;
+        if (stream->room - stream->written < length) {
+            stream->room = (stream->written + length) * 2;
             stream->out = realloc(stream->out, stream->room);
             DEMAND(stream->out != NULL);
         }
-        memcpy(stream->out + stream->made, octets, length);
-        stream->made += length;
+        memcpy(stream->out + stream->written, bytes, length);
+        stream->written += length;
         return (ssize_t)length;
     }
 
@@ -309,19 +307,28 @@ system_write(int fd, const void *octets, size_t length)
         file->room = (file->size + length) * 2;
         file->own = realloc(file->own, file->room);
         DEMAND(file->own != NULL);
-        file->octets = file->own;
+        file->bytes = file->own;
     }
-    memcpy(file->own + file->size, octets, length);
+    memcpy(file->own + file->size, bytes, length);
     file->size += length;
     file->on_disk = false;
     return (ssize_t)length;
 }
 
 static inline ssize_t
-system_send(int fd, const void *octets, size_t length, int flags)
+system_send(int fd, const void *bytes, size_t length, int flags)
 {
     DEMAND((flags & MSG_DONTWAIT) != 0);
-    return system_write(fd, octets, length);
+    return system_write(fd, bytes, length);
+}
+
+/* A line of the server's log is one line of printable ASCII. Usable as sys.log. */
+static inline void
+system_check_log(const char *bytes, size_t length)
+{
+    DEMAND(length > 1 && bytes[length - 1] == '\n');
+    for (size_t i = 0; i + 1 < length; i++)
+        DEMAND(bytes[i] >= ' ' && bytes[i] < 0x7f);
 }
 
 /* Returns true if a wait for this descriptor would end at once. */
@@ -333,14 +340,11 @@ system_ready(int fd, bool to_write)
     if (stream == NULL)
         return true;
     if (to_write)
-        return stream->takes > 0 || !stream->stalls;
-    return stream->at < stream->have || stream->end != STREAM_STAYS;
+        return stream->accepts > 0 || !stream->stalls;
+    return stream->at < stream->length || stream->end != STREAM_STAYS;
 }
 
-/*
- * Waits; where nothing is ready, the time passes at once. Signals that the fuzzer ordered come
- * here.
- */
+/* Waits. If nothing is ready, the clock advances by the timeout. Signals arrive here. */
 static inline int
 system_pselect(int count, fd_set *to_read, fd_set *to_write, fd_set *errors,
                const struct timespec *time, const sigset_t *mask)
@@ -356,7 +360,7 @@ system_pselect(int count, fd_set *to_read, fd_set *to_write, fd_set *errors,
     if (sys.stop_after > 0 && sigismember(&blocked, SIGTERM) == 0 && --sys.stop_after == 0) {
         *sys.stop = sys.stop_signal;
         sys.stopped = true;
-        sys.made_before = sys.stream[1].made;
+        sys.written_before_stop = sys.stream[1].written;
         return system_error(EINTR);
     }
     if (count > 0 && system_interrupts())
@@ -374,7 +378,7 @@ system_pselect(int count, fd_set *to_read, fd_set *to_write, fd_set *errors,
         }
     }
     if (found == 0) {
-        DEMAND(time != NULL);   /* nothing would ever end it */
+        DEMAND(time != NULL);   /* else it would never end */
         sys.now += (int64_t)time->tv_sec * 1000 + (time->tv_nsec + 999999) / 1000000;
         sys.slept += count == 0 ? (int)time->tv_sec : 0;
     }
@@ -418,7 +422,7 @@ system_openat(int directory, const char *name, int flags, ...)
     return SYSTEM_OPEN + (int)i;
 }
 
-/* A path is a name in the directory, or names the directory. */
+/* A path is a name in the directory, or the directory. */
 static inline int
 system_open(const char *path, int flags, ...)
 {
@@ -429,7 +433,7 @@ system_open(const char *path, int flags, ...)
     return sys.no_directory ? system_error(ENOENT) : SYSTEM_DIRECTORY;
 }
 
-/* The directory as a stream of its names. One at a time is open. */
+/* The directory stream. Only one is open at a time. */
 static struct {
     size_t at;
     bool open;
@@ -556,10 +560,7 @@ system_unlinkat(int directory, const char *name, int flags)
     return 0;
 }
 
-/*
- * Gives a file another name; moves it, if that is what is meant. No name is ever taken from
- * another file.
- */
+/* link(), or rename() without replacement if move is set. */
 static inline int
 system_linkat(int from_directory, const char *from, int to_directory, const char *to, int move)
 {
@@ -622,10 +623,7 @@ system_waitpid(pid_t process, int *status, int options)
     return sys.forks ? process : system_error(ECHILD);
 }
 
-/*
- * A call of which nothing is to come. Not inline: a compiler must think that it may do what it is
- * to do.
- */
+/* A call that fails. Not inline: the compiler must not conclude that it never succeeds. */
 static int __attribute__((noinline, unused))
 system_refuses(int first, ...)
 {
@@ -681,10 +679,7 @@ system_call(long number, ...)
 #define fork() system_fork()
 #define waitpid(...) system_waitpid(__VA_ARGS__)
 
-/*
- * No terminal, nothing that a stream holds for its reader, no other process, no confinement of
- * this one.
- */
+/* There is no terminal and no other process, and no confinement. */
 #define isatty(...) system_refuses(__VA_ARGS__)
 #define tcgetattr(...) system_refuses(__VA_ARGS__)
 #define ioctl(...) system_refuses(__VA_ARGS__)

@@ -1,22 +1,22 @@
 /*
- * options.h - what the two fuzzers of command lines share
+ * options.h - shared by the two fuzzers of command lines
  *
- * An input holds the arguments, with a NUL between them. A plain reading of the contract says
- * what must come of them: help or version and 0, a message that names what is wrong and 2, or the
- * settings.
+ * An input holds the arguments, with a NUL between them. A simple reference parser computes the
+ * expected result: help or version and status 0, a message that names the mistake and status 2, or
+ * the settings.
  */
 #include "fuzz_system.h"
 
 #include <setjmp.h>
 
-static FILE *options_out, *options_err;         /* the standard files of the program */
+static FILE *options_out, *options_err;         /* replace stdout and stderr */
 static jmp_buf options_end;
-static int ended_with;          /* an exit status, -1 when it goes on */
+static int exit_status;          /* -1: the program continues */
 
 static _Noreturn void
 options_exit(int status)
 {
-    ended_with = status;
+    exit_status = status;
     longjmp(options_end, 1);
 }
 
@@ -27,10 +27,10 @@ options_exit(int status)
 
 enum { WORDS = 64, OPTIONS_MOST = 4000 };
 
-/* What a command line must come to, by the plainest reading. */
-struct promise {
-    int status;                 /* -1: it goes on */
-    char culprit[8192];         /* what the message names */
+/* The expected result of a command line. */
+struct expected {
+    int status;                 /* -1: the program continues */
+    char named[8192];         /* the message must contain this */
     const char *value[128];     /* the last value of an option, "" for one without */
     const char *address[WORDS];
     int addresses;
@@ -39,11 +39,11 @@ struct promise {
 };
 
 static void
-promise_end(struct promise *p, int status, const char *culprit)
+expect_exit(struct expected *p, int status, const char *named)
 {
     if (p->status == -1) {
         p->status = status;
-        snprintf(p->culprit, sizeof p->culprit, "%s", culprit);
+        snprintf(p->named, sizeof p->named, "%s", named);
     }
 }
 
@@ -57,12 +57,13 @@ in_range(const char *text, uint64_t least, uint64_t most)
            strtoull(text, NULL, 10) <= most;
 }
 
-/* Checks the value of an option. */
-static void promise_value(struct promise *p, char option, const char *value);
+/* Calls expect_exit() for an invalid value of an option. */
+static void check_value(struct expected *p, char option, const char *value);
 
-/* Reads the words one after the other; with_value and without are the letters of options. */
+/* The reference parser. with_value and without hold the letters of the options. */
 static void
-promise_read(struct promise *p, const char *with_value, const char *without, int count, char **word)
+reference_parse(struct expected *p, const char *with_value, const char *without, int count,
+                char **word)
 {
     bool only_operands = false;
 
@@ -75,41 +76,41 @@ promise_read(struct promise *p, const char *with_value, const char *without, int
             only_operands = true;
         } else if (text[1] == '-') {
             size_t length = strcspn(text + 2, "=");
-            bool says_help = length > 0 && length <= 4 && strncmp(text + 2, "help", length) == 0;
-            bool says_version =
+            bool is_help = length > 0 && length <= 4 && strncmp(text + 2, "help", length) == 0;
+            bool is_version =
                 length > 0 && length <= 7 && strncmp(text + 2, "version", length) == 0;
 
-            promise_end(p, (says_help || says_version) && text[2 + length] == '\0' ? 0 : 2, text);
+            expect_exit(p, (is_help || is_version) && text[2 + length] == '\0' ? 0 : 2, text);
         } else {
             for (const char *c = text + 1; *c != '\0' && p->status == -1; c++) {
                 char letter[3] = {'-', *c, '\0'};
 
                 if (*c == 'h' || *c == 'V') {
-                    promise_end(p, 0, "");
+                    expect_exit(p, 0, "");
                 } else if (*c != ':' && strchr(without, *c) != NULL) {
                     p->value[(int)*c] = "";
                 } else if (*c != ':' && strchr(with_value, *c) != NULL) {
                     if (c[1] == '\0' && i + 1 == count) {
-                        promise_end(p, 2, letter);
+                        expect_exit(p, 2, letter);
                         break;
                     }
                     const char *value = c[1] != '\0' ? c + 1 : word[++i];
                     p->value[(int)*c] = value;
-                    promise_value(p, *c, value);
+                    check_value(p, *c, value);
                     break;
                 } else {
-                    promise_end(p, 2, letter);
+                    expect_exit(p, 2, letter);
                 }
             }
         }
     }
 }
 
-static char *said, *complained;
-static size_t said_length, complained_length;
+static char *out_text, *err_text;
+static size_t out_length, err_length;
 
 static void
-take_log(const char *octets, size_t length)
+collect_log(const char *octets, size_t length)
 {
     fwrite(octets, 1, length, options_err);
 }
@@ -120,9 +121,9 @@ same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-/* A message is visible lines. It names the culprit, as far as that is printable and short. */
+/* A message has printable lines. It names the mistake, up to its first special character. */
 static void
-judge_message(const struct promise *p, const char *text, size_t length)
+check_message(const struct expected *p, const char *text, size_t length)
 {
     size_t seen = 0;
 
@@ -130,21 +131,26 @@ judge_message(const struct promise *p, const char *text, size_t length)
         DEMAND(text[i] == '\n' || text[i] == '\t' ||
                ((unsigned char)text[i] >= ' ' && text[i] != 0x7f));
     DEMAND(length > 0 && text[length - 1] == '\n');
-    while (seen < 100 && p->culprit[seen] >= ' ' && p->culprit[seen] < 0x7f)
+    while (seen < 100 && p->named[seen] >= ' ' && p->named[seen] < 0x7f)
         seen++;
-    DEMAND(memmem(text, length, p->culprit, seen) != NULL);
+    DEMAND(memmem(text, length, p->named, seen) != NULL);
 }
 
-/* The input as arguments, twice: a program may change its own. */
+/* The arguments, and a copy, because a program may change its arguments. */
 struct arguments {
     int count;
     char *words[WORDS], *copies[WORDS];
 };
 
-/* Makes the arguments of an input and starts to collect what the program prints. */
-static void
-options_start(struct arguments *a, const uint8_t *data, size_t size)
+/*
+ * Makes the arguments of an input, parses them with the reference, and starts to collect the
+ * program's output. Returns the expected result.
+ */
+static struct expected *
+options_start(struct arguments *a, const uint8_t *data, size_t size, const char *with_value,
+              const char *without)
 {
+    static struct expected expected;
     static char name[] = "program", texts[OPTIONS_MOST + 1], again[OPTIONS_MOST + 1];
 
     *a = (struct arguments){.count = 1, .words = {name}, .copies = {name}};
@@ -156,27 +162,30 @@ options_start(struct arguments *a, const uint8_t *data, size_t size)
         a->words[a->count++] = texts + at;
     }
     system_reset(0);
-    sys.log = take_log;
-    options_out = open_memstream(&said, &said_length);
-    options_err = open_memstream(&complained, &complained_length);
+    sys.log = collect_log;
+    options_out = open_memstream(&out_text, &out_length);
+    options_err = open_memstream(&err_text, &err_length);
     DEMAND(options_out != NULL && options_err != NULL);
-    optind = 0;                 /* begin anew, in glibc and musl */
-    ended_with = -1;
+    optind = 0;                 /* resets getopt_long() in glibc and musl */
+    exit_status = -1;
+    expected = (struct expected){.status = -1};
+    reference_parse(&expected, with_value, without, a->count, a->copies);
+    return &expected;
 }
 
-/* Compares how the program ended, and what it printed, with the contract. */
+/* Compares the exit status and the output with the expected result. */
 static void
-options_judge(const struct promise *p)
+options_check(const struct expected *p)
 {
-    if (sys.stream[1].made > 0)
-        fwrite(sys.stream[1].out, 1, sys.stream[1].made, options_err);
+    if (sys.stream[1].written > 0)
+        fwrite(sys.stream[1].out, 1, sys.stream[1].written, options_err);
     fclose(options_out);
     fclose(options_err);
-    DEMAND(ended_with == p->status);
-    DEMAND((said_length > 0) == (ended_with == 0));
-    DEMAND((complained_length > 0) == (ended_with == 2));
-    if (ended_with == 2)
-        judge_message(p, complained, complained_length);
-    free(said);
-    free(complained);
+    DEMAND(exit_status == p->status);
+    DEMAND((out_length > 0) == (exit_status == 0));
+    DEMAND((err_length > 0) == (exit_status == 2));
+    if (exit_status == 2)
+        check_message(p, err_text, err_length);
+    free(out_text);
+    free(err_text);
 }

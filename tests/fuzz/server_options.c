@@ -1,5 +1,5 @@
 /*
- * server_options.c - any command line for the server
+ * server_options.c - any command line of the server; options.h describes the input
  */
 #include "options.h"
 
@@ -8,7 +8,7 @@ int server_main(int, char **);
 #include "../../server.c"
 #undef main
 
-/* An address in digits. */
+/* Returns true for a numeric address. */
 static bool
 is_address(const char *text)
 {
@@ -18,25 +18,25 @@ is_address(const char *text)
 }
 
 static void
-promise_value(struct promise *p, char option, const char *value)
+check_value(struct expected *p, char option, const char *value)
 {
     if (option == 'a') {
         if (p->addresses == ADDRESSES)
-            promise_end(p, 2, "-a");
+            expect_exit(p, 2, "-a");
         else if (!is_address(value))
-            promise_end(p, 2, value);
+            expect_exit(p, 2, value);
         p->address[p->addresses++] = value;
     }
     if (option == 'd' && value[0] == '\0')
-        promise_end(p, 2, "-d");
+        expect_exit(p, 2, "-d");
     if (option == 'n' && !in_range(value, 1, 100000))
-        promise_end(p, 2, "-n");
+        expect_exit(p, 2, "-n");
     if (option == 't' && !in_range(value, 1, 1000000))
-        promise_end(p, 2, "-t");
+        expect_exit(p, 2, "-t");
 }
 
 static void
-judge_server(const struct promise *p, const struct settings *s)
+check_settings(const struct expected *p, const struct settings *s)
 {
     DEMAND(same_text(s->directory, p->value['d'] != NULL ? p->value['d'] : "mail"));
     DEMAND(same_text(s->passfile, p->value['p']));
@@ -55,25 +55,22 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct settings settings = {
         .directory = "mail", .sessions = SESSIONS, .idle_seconds = IDLE_SECONDS};
-    static struct promise promise;
-    struct promise *p = &promise;
+    struct expected *p;
     struct arguments a;
 
     if (size > OPTIONS_MOST)
         return 0;
-    options_start(&a, data, size);
-    promise = (struct promise){.status = -1};
-    promise_read(p, "adnpt", "hivV", a.count, a.copies);
+    p = options_start(&a, data, size, "adnpt", "hivV");
     if (p->operands > 0 && p->value['i'] != NULL)
-        promise_end(p, 2, "-i");
+        expect_exit(p, 2, "-i");
     if (p->operands > 0 && !in_range(p->operand[0], 0, 65535))
-        promise_end(p, 2, p->operand[0]);
+        expect_exit(p, 2, p->operand[0]);
     if (p->operands > 1)
-        promise_end(p, 2, p->operand[1]);
+        expect_exit(p, 2, p->operand[1]);
     if (setjmp(options_end) == 0)
         read_options(&settings, a.count, a.words);
-    options_judge(p);
-    if (ended_with == -1)
-        judge_server(p, &settings);
+    options_check(p);
+    if (exit_status == -1)
+        check_settings(p, &settings);
     return 0;
 }

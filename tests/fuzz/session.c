@@ -1,11 +1,9 @@
 /*
- * session.c - any octets from a client, and every answer judged by a model of the maildrop
+ * session.c - a session with any input; every answer is compared with a model of the maildrop
  *
- * An input is a head of eight octets, which says how the session is held and what goes wrong in
- * it, and what the client sends. Each command line must get exactly one reply, and the right one:
- * the model below says which, naively and from the contract, and what the messages are on the
- * wire. After a QUIT that was answered +OK exactly the unmarked messages are left, after anything
- * else all of them.
+ * An input has a head of eight bytes, which chooses options and faults, and then what the client
+ * sends. Each command line must get exactly one answer, the one that the model expects. After a
+ * QUIT with +OK exactly the unmarked messages are left, otherwise all messages.
  */
 #include "fuzz_system.h"
 
@@ -14,10 +12,10 @@ int server_main(int, char **);
 #include "../../server.c"
 #undef main
 
-/* What an octet of the head, by its place, decides. */
+/* The bytes of the head. */
 enum {
     HEAD_FLAGS,
-    HEAD_DICE,
+    HEAD_SEED,
     HEAD_FAULT,
     HEAD_ERROR,
     HEAD_CHANGED,
@@ -37,9 +35,9 @@ enum { MESSAGES = 11, LARGE = BLOCK + 5000 };
 static struct mail {
     const char *name, *octets;
     size_t size;
-    char *wire;                 /* as RETR sends it, without stuffing */
+    char *wire;                 /* what RETR sends, before byte-stuffing */
     size_t wire_size;
-    char id[72];                /* its unique-id, once it was seen */
+    char id[72];                /* its unique-id, once it is known */
 } mail[MESSAGES] = {
 #define MAIL(name, octets) {name, octets, sizeof octets - 1, NULL, 0, ""}
     MAIL("1", ""),
@@ -51,8 +49,8 @@ static struct mail {
     MAIL("7", "\n.body\n\r\n.\n"),
     MAIL("8", "no: end\r\n\r\r\nnot a body\n"),
     MAIL("9", ""),
-    MAIL("10:2,", "Twin: yes\n\ntwin\n"),
-    MAIL("10:2,S", "Twin: yes\n\ntwin\n")
+    MAIL("10:2,", "Copy: yes\n\ncopy\n"),
+    MAIL("10:2,S", "Copy: yes\n\ncopy\n")
 #undef MAIL
 };
 
@@ -70,51 +68,51 @@ static bool ids_seen;
 
 static struct model {
     bool login, in_transaction, user_given, user_right, over, quit;
-    int mistakes, tries;
+    int mistakes, wrong_passwords;
     bool deleted[MESSAGES];
-    size_t changed;             /* a message that changes, at some time; MESSAGES: none */
-    bool from_the_start;
-    int excuses;                /* what may go wrong for reasons of the system */
+    size_t changed;             /* a message that changes during the session; MESSAGES: none */
+    bool changed_at_start;
+    int faults;                /* failures that the injected fault may still cause */
 } model;
 
-/* What the server sent, as far as it was judged. */
+/* The part of the output that is not checked yet. */
 static struct {
     const char *at, *end;
-    bool may_break, broken;     /* may it end in the middle of an answer, and has it */
-} heard;
+    bool may_break, broken;     /* it may end, or has ended, within an answer */
+} unread;
 
-/* Takes one line, of which *length octets are before its CRLF. Returns NULL when none is left. */
+/* Reads a line. *length does not count the CRLF. Returns NULL if there is none. */
 static const char *
-hear_line(size_t *length)
+read_line(size_t *length)
 {
-    const char *line = heard.at;
-    const char *lf = memchr(line, '\n', (size_t)(heard.end - line));
+    const char *line = unread.at;
+    const char *lf = memchr(line, '\n', (size_t)(unread.end - line));
 
     if (lf == NULL)
         return NULL;
     DEMAND(lf > line && lf[-1] == '\r');
     *length = (size_t)(lf - line) - 1;
-    heard.at = lf + 1;
+    unread.at = lf + 1;
     return line;
 }
 
-/* No answer, or not all of one: that needs an excuse, and is the end. */
+/* The output ended within an answer. This must be allowed. */
 static void
-hear_nothing(bool excused)
+output_ended(bool may_end)
 {
-    DEMAND(heard.may_break || excused);
-    heard.broken = true;
+    DEMAND(unread.may_break || may_end);
+    unread.broken = true;
 }
 
-/* Takes a status line into text. Returns 1 for +OK, 0 for -ERR, -1 for none. */
+/* Reads a status line. Returns 1 for +OK, 0 for -ERR, -1 if the output ended. */
 static int
-hear_status(char text[513])
+read_status(char text[513])
 {
     size_t length = 0;
-    const char *line = hear_line(&length);
+    const char *line = read_line(&length);
 
     if (line == NULL) {
-        hear_nothing(false);
+        output_ended(false);
         return -1;
     }
     DEMAND(length + 2 <= 512);
@@ -127,17 +125,17 @@ hear_status(char text[513])
 }
 
 /*
- * Takes the lines of a body without their stuffing, and the final dot, and compares them. One
- * with an excuse may be anything, but then the dot does not come.
+ * Compares the lines up to the final dot, without byte-stuffing. With may_end the output may end
+ * before the dot, and only then the lines may differ.
  */
 static void
-hear_body(const char *wanted, size_t size, bool excused)
+expect_body(const char *wanted, size_t size, bool may_end)
 {
     const char *line;
     size_t length, at = 0;
     bool same = true;
 
-    while ((line = hear_line(&length)) != NULL) {
+    while ((line = read_line(&length)) != NULL) {
         if (length == 1 && line[0] == '.') {
             DEMAND(same && at == size);
             return;
@@ -148,13 +146,13 @@ hear_body(const char *wanted, size_t size, bool excused)
             length--;
         }
         same = same && size - at >= length + 2 && memcmp(wanted + at, line, length + 2) == 0;
-        DEMAND(same || excused);
+        DEMAND(same || may_end);
         at += length + 2;
     }
-    hear_nothing(excused);
+    output_ended(may_end);
 }
 
-/* Writes what a message is on the wire, in the plainest way. */
+/* Computes what RETR sends. */
 static void
 mail_to_wire(struct mail *m)
 {
@@ -173,7 +171,7 @@ mail_to_wire(struct mail *m)
 
 /* Returns how much of that TOP sends. */
 static size_t
-mail_top(const struct mail *m, uint64_t lines)
+top_size(const struct mail *m, uint64_t lines)
 {
     size_t at = 0;
     bool in_body = false;
@@ -190,14 +188,14 @@ mail_top(const struct mail *m, uint64_t lines)
     return at;
 }
 
-/* A mistake of the client's: -ERR, and the twentieth in a row is the last. */
+/* A mistake of the client: -ERR. The twentieth in a row ends the session. */
 static void
 expect_mistake(void)
 {
     char status[513];
-    int heard_ok = hear_status(status);
+    int ok = read_status(status);
 
-    DEMAND(heard_ok <= 0);
+    DEMAND(ok <= 0);
     model.over = model.over || ++model.mistakes == 20;
 }
 
@@ -208,14 +206,14 @@ expect_ok(const char *wanted)
     char status[513];
 
     model.mistakes = 0;
-    if (hear_status(status) < 0)
+    if (read_status(status) < 0)
         return;
     DEMAND(status[0] == '+');
     if (wanted != NULL)
         DEMAND(strcmp(status, wanted) == 0);
 }
 
-/* Returns true if a word is a number up to 4294967295. */
+/* Parses a number up to 4294967295. */
 static bool
 read_number(const char *word, uint64_t *number)
 {
@@ -239,9 +237,9 @@ expect_listing(bool ids)
 
         if (model.deleted[i])
             continue;
-        line = hear_line(&length);
+        line = read_line(&length);
         if (line == NULL) {
-            hear_nothing(false);
+            output_ended(false);
             return;
         }
         DEMAND(length < 512 && length > (size_t)used && memcmp(line, number, (size_t)used) == 0);
@@ -257,27 +255,27 @@ expect_listing(bool ids)
             DEMAND(strcmp(text, mail[i].id) == 0);
         }
     }
-    hear_body("", 0, false);
+    expect_body("", 0, false);
 }
 
 static void
 expect_message(size_t i, const uint64_t *lines)
 {
     char status[513], wanted[64];
-    size_t size = lines != NULL ? mail_top(&mail[i], *lines) : mail[i].wire_size;
-    int good = hear_status(status);
+    size_t size = lines != NULL ? top_size(&mail[i], *lines) : mail[i].wire_size;
+    int good = read_status(status);
 
     model.mistakes = 0;
     if (good == 0) {
-        DEMAND(i == model.changed || model.excuses-- > 0);
+        DEMAND(i == model.changed || model.faults-- > 0);
         return;
     }
     if (good < 0)
         return;
-    DEMAND(i != model.changed || !model.from_the_start);
+    DEMAND(i != model.changed || !model.changed_at_start);
     snprintf(wanted, sizeof wanted, "+OK %zu ", size);
     DEMAND(lines != NULL || strncmp(status, wanted, strlen(wanted)) == 0);
-    hear_body(mail[i].wire, size, i == model.changed || model.excuses > 0);
+    expect_body(mail[i].wire, size, i == model.changed || model.faults > 0);
 }
 
 static void
@@ -285,14 +283,14 @@ expect_quit(void)
 {
     char status[513], left[32];
     size_t marked = 0, gone = 0, rest = MESSAGES;
-    int good = hear_status(status);
+    int good = read_status(status);
 
     model.quit = model.over = true;
     for (size_t i = 0; i < MESSAGES; i++) {
         bool removed = system_find(mail[i].name) == SYSTEM_FILES;
 
         DEMAND(!removed || model.deleted[i]);
-        DEMAND(!removed || i != model.changed || !model.from_the_start);
+        DEMAND(!removed || i != model.changed || !model.changed_at_start);
         marked += model.deleted[i];
         gone += removed;
         rest -= removed;
@@ -306,8 +304,8 @@ expect_quit(void)
     } else {
         bool changed = model.changed < MESSAGES && model.deleted[model.changed];
 
-        DEMAND(gone < marked ? marked - gone <= (size_t)(changed + model.excuses)
-                             : model.excuses > 0);
+        DEMAND(gone < marked ? marked - gone <= (size_t)(changed + model.faults)
+                             : model.faults > 0);
     }
 }
 
@@ -370,7 +368,7 @@ expect_transaction(enum pop3_verb verb, int count, char *word[])
 
 /* Returns true for an HTTP request line, or a header field. */
 static bool
-is_web_page(const char *line)
+is_web_request(const char *line)
 {
     size_t at = 0;
 
@@ -380,7 +378,31 @@ is_web_page(const char *line)
     return at > 0 && (line[at] == ':' || (line[at] == ' ' && strstr(line + at, " HTTP/") != NULL));
 }
 
-/* Judges the answer to one line, without its line end, that came whole. */
+/* USER or PASS with -p. */
+static void
+expect_login(bool user, const char *argument)
+{
+    char status[513];
+
+    if (user) {
+        expect_ok(NULL);
+        model.user_given = true;
+        model.user_right = strcmp(argument, "alice") == 0;
+    } else if (!model.user_given) {
+        expect_mistake();
+    } else if (model.user_right && strcmp(argument, " open: sesame ") == 0) {
+        expect_ok(NULL);
+        model.in_transaction = true;
+    } else {
+        model.user_given = false;
+        model.over = ++model.wrong_passwords == 3;
+        model.mistakes = 0;
+        if (read_status(status) >= 0)
+            DEMAND(strncmp(status, "-ERR [AUTH] ", 12) == 0);
+    }
+}
+
+/* Checks the answer to a complete line. length does not count the line end. */
 static void
 expect(const char *octets, size_t length, size_t with_end)
 {
@@ -405,19 +427,19 @@ expect(const char *octets, size_t length, size_t with_end)
         word[count++] = next;
     while (verb < POP3_VERBS && (count == 0 || strcasecmp(word[0], names[verb]) != 0))
         verb++;
-    if (verb == POP3_VERBS && is_web_page(copy)) {
+    if (verb == POP3_VERBS && is_web_request(copy)) {
         char status[513];
 
-        DEMAND(hear_status(status) <= 0);
+        DEMAND(read_status(status) <= 0);
         model.over = true;
         return;
     }
     if (verb == POP3_VERBS || strlen(copy) != length) {
-        expect_mistake();       /* unknown, or there is a NUL in it */
+        expect_mistake();       /* unknown, or with a NUL */
         return;
     }
     count--;
-    if (verb == POP3_PASS) {    /* all that follows one blank */
+    if (verb == POP3_PASS) {    /* everything after one blank */
         const char *password = copy + strspn(copy, " \t") + 4;
 
         count = strlen(password) > 1;
@@ -430,7 +452,7 @@ expect(const char *octets, size_t length, size_t with_end)
     if ((!model.in_transaction && !log_in && !anywhere) ||
         (model.in_transaction && model.login && log_in) ||
         ((!log_in || model.login) && (count < least[verb] || count > most[verb]))) {
-        expect_mistake();       /* without a login, USER and PASS are +OK whatever follows */
+        expect_mistake();       /* without -p, USER and PASS accept any argument */
     } else if (verb == POP3_QUIT) {
         expect_quit();
     } else if (verb == POP3_CAPA) {
@@ -441,43 +463,18 @@ expect(const char *octets, size_t length, size_t with_end)
                 : "TOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nPIPELINING\r\nEXPIRE NEVER\r\n";
 
         expect_ok(NULL);
-        hear_body(wanted, strlen(wanted), false);
+        expect_body(wanted, strlen(wanted), false);
     } else if (!log_in) {
         expect_transaction((enum pop3_verb)verb, count, word + 1);
     } else if (!model.login) {
         expect_ok(NULL);
-    } else if (verb == POP3_USER) {
-        expect_ok(NULL);
-        model.user_given = true;
-        model.user_right = strcmp(word[1], "alice") == 0;
-    } else if (!model.user_given) {
-        expect_mistake();
-    } else if (model.user_right && strcmp(word[1], " open: sesame ") == 0) {
-        expect_ok(NULL);
-        model.in_transaction = true;
     } else {
-        char status[513];
-
-        model.user_given = false;
-        model.over = ++model.tries == 3;
-        model.mistakes = 0;
-        if (hear_status(status) >= 0)
-            DEMAND(strncmp(status, "-ERR [AUTH] ", 12) == 0);
+        expect_login(verb == POP3_USER, word[1]);
     }
 }
 
 /* ---- The session ----------------------------------------------------------------------------- */
 
-/* A line of the log is one line, and harmless. */
-static void
-look_at_log(const char *octets, size_t length)
-{
-    DEMAND(length > 1 && octets[length - 1] == '\n');
-    for (size_t i = 0; i + 1 < length; i++)
-        DEMAND(octets[i] >= ' ' && octets[i] < 0x7f);
-}
-
-/* Puts the messages into the directory of this run. */
 static void
 fill_store(void)
 {
@@ -485,14 +482,14 @@ fill_store(void)
         system_add(mail[i].name, (const unsigned char *)mail[i].octets, mail[i].size);
 }
 
-/* Makes the store and its index, once. */
+/* Makes the store and its index. */
 static void
 make_store(void)
 {
     static char large[LARGE];
     struct names names = {0};
 
-    memset(large, 'x', sizeof large);   /* a line end, and a dot behind it, where one read ends */
+    memset(large, 'x', sizeof large);   /* line ends and dots at the end of a block */
     memcpy(large + BLOCK - 1, "\r\n.", 3);
     memcpy(large + BLOCK - 5, "\n.\n", 3);
     memcpy(large + LARGE - 5, "\n\r\n.\n", 5);
@@ -511,7 +508,7 @@ make_store(void)
         DEMAND(strcmp(store.index.names + store.index.messages[i].name, mail[i].name) == 0);
 }
 
-/* Returns which message changes, MESSAGES: none. An empty one cannot: it would only be touched. */
+/* Returns the message that changes, or MESSAGES. An empty one has no content to change. */
 static size_t
 changed_message(const uint8_t *head)
 {
@@ -519,9 +516,9 @@ changed_message(const uint8_t *head)
                                                                               : MESSAGES;
 }
 
-/* Holds the session of an input. Returns how many octets of it the server read. */
+/* Runs the session. Returns how many bytes the server read. */
 static size_t
-hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
+run_session(const uint8_t *head, const uint8_t *octets, size_t size)
 {
     static struct settings settings;
     static const struct settings without_login = {.idle_seconds = 600},
@@ -535,9 +532,9 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     sigset_t signals;
     int64_t begun;
 
-    system_reset(head[HEAD_DICE]);
+    system_reset(head[HEAD_SEED]);
     fill_store();
-    sys.log = look_at_log;
+    sys.log = system_check_log;
     sys.pieces = (head[HEAD_FLAGS] & IN_PIECES) != 0;
     sys.interrupts = (head[HEAD_FLAGS] & WITH_INTERRUPTS) != 0;
     sys.fault_after = head[HEAD_FAULT];
@@ -549,12 +546,12 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     sys.stop_signal = 1;
     stop_asked = 0;
     in->in = octets;
-    in->have = size;
+    in->length = size;
     in->end = (head[HEAD_FLAGS] & CLIENT_END) == 32   ? STREAM_BREAKS
               : (head[HEAD_FLAGS] & CLIENT_END) == 64 ? STREAM_STAYS
                                                       : STREAM_ENDS;
     if (head[HEAD_OUTPUT] > 0)
-        out->takes = (size_t)head[HEAD_OUTPUT] * head[HEAD_OUTPUT] * 4;
+        out->accepts = (size_t)head[HEAD_OUTPUT] * head[HEAD_OUTPUT] * 4;
     out->stalls = in->end == STREAM_STAYS;
 
     memset(&s, 0, offsetof(struct session, wire));
@@ -582,9 +579,9 @@ hold_session(const uint8_t *head, const uint8_t *octets, size_t size)
     int64_t patience = s.state == IN_AUTH ? LOGIN_SECONDS : 600;
     if (s.wire.error == ETIMEDOUT && s.end == NULL)
         DEMAND(seconds >= patience && seconds <= patience + 3);
-    else if (out->takes > 0)
+    else if (out->accepts > 0)
         DEMAND(seconds <= 3 + LINGER_SECONDS);
-    else                        /* the last answer waits for who never reads */
+    else                        /* the client never reads the last answer */
         DEMAND(seconds <= 3 + (s.removed > 0 ? QUIT_SECONDS : patience));
     return in->at;
 }
@@ -594,20 +591,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t plain[HEAD] = {[HEAD_CHANGED] = MESSAGES};
     char status[513];
-    size_t at = HEAD, taken;
+    size_t at = HEAD, read_size;
 
     if (mail[0].wire == NULL) {
         const char *uidl = "uidl\r\n";
 
         make_store();
-        hold_session(plain, (const uint8_t *)uidl, strlen(uidl));
+        run_session(plain, (const uint8_t *)uidl, strlen(uidl));
         model = (struct model){.in_transaction = true, .changed = MESSAGES};
-        heard.at = (const char *)sys.stream[1].out;
-        heard.end = heard.at + sys.stream[1].made;
-        heard.may_break = heard.broken = false;
+        unread.at = (const char *)sys.stream[1].out;
+        unread.end = unread.at + sys.stream[1].written;
+        unread.may_break = unread.broken = false;
         expect_ok(NULL);
         expect(uidl, 4, 6);
-        DEMAND(heard.at == heard.end);
+        DEMAND(unread.at == unread.end);
         for (size_t i = 0; i < MESSAGES; i++) {
             for (size_t k = 0; mail[i].id[k] != '\0'; k++)
                 DEMAND(mail[i].id[k] > ' ' && mail[i].id[k] < 0x7f);
@@ -617,42 +614,39 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ids_seen = true;
     }
     if (size < HEAD || size > 2048)
-        return 0;               /* more holds nothing new, but a large message many times */
+        return 0;               /* longer inputs only retrieve the large message many times */
 
-    taken = HEAD + hold_session(data, data + HEAD, size - HEAD);
+    read_size = HEAD + run_session(data, data + HEAD, size - HEAD);
     const struct system_stream *out = &sys.stream[1];
     model = (struct model){.login = (data[HEAD_FLAGS] & WITH_LOGIN) != 0,
                            .in_transaction = (data[HEAD_FLAGS] & WITH_LOGIN) == 0,
                            .changed = changed_message(data),
-                           .from_the_start = data[HEAD_CHANGES] == 0,
-                           .excuses = sys.faulted != NULL};
-    heard.at = (const char *)out->out;
-    heard.end = heard.at + out->made;
-    heard.may_break = out->takes == 0 || stop_asked;
-    heard.broken = false;
+                           .changed_at_start = data[HEAD_CHANGES] == 0,
+                           .faults = sys.faulted != NULL};
+    unread.at = (const char *)out->out;
+    unread.end = unread.at + out->written;
+    unread.may_break = out->accepts == 0 || stop_asked;
+    unread.broken = false;
 
-    int greeted = hear_status(status);
+    int greeted = read_status(status);
     DEMAND(greeted != 0 && (greeted < 0 || strchr(status, '<') == NULL));
-    if (greeted > 0 && taken > HEAD && data[HEAD] == 0x16) {    /* TLS */
-        model.over = hear_status(status) <= 0;
+    if (greeted > 0 && read_size > HEAD && data[HEAD] == 0x16) {    /* TLS */
+        model.over = read_status(status) <= 0;
         DEMAND(model.over);
     }
     for (const uint8_t *lf;
-         !model.over && !heard.broken && (lf = memchr(data + at, '\n', taken - at)) != NULL;) {
+         !model.over && !unread.broken && (lf = memchr(data + at, '\n', read_size - at)) != NULL;) {
         size_t length = (size_t)(lf - (data + at));
 
         expect((const char *)data + at, length > 0 && lf[-1] == '\r' ? length - 1 : length,
                length + 1);
         at += length + 1;
     }
-    if (!heard.broken)
-        DEMAND(heard.at == heard.end && (model.over || taken == size || stop_asked) &&
-               sys.slept == model.tries);
+    if (!unread.broken)
+        DEMAND(unread.at == unread.end && (model.over || read_size == size || stop_asked) &&
+               sys.slept == model.wrong_passwords);
 
-    /*
-     * Nothing is removed but by a QUIT that came behind answers that all arrived; its own may be
-     * cut off.
-     */
+    /* Messages are removed only by a QUIT after complete answers. Its own answer may be cut off. */
     for (size_t i = 0; i < MESSAGES; i++)
         DEMAND(model.quit || system_find(mail[i].name) < SYSTEM_FILES);
     return 0;

@@ -1,8 +1,8 @@
 /*
- * show.c - whatever a message holds, SHOW writes only visible text, on lines that fit
+ * show.c - SHOW writes only printable text, on lines that fit, for any message
  *
  * The first byte of an input chooses the width and the charset of the page, the rest is the
- * message. fuzz.h says how to run it. tests/show holds messages to begin with; unit/show.c, which
+ * message. fuzz.h describes how to run it. tests/show has the first inputs; unit/show.c, which
  * includes this file, shows them in every width.
  */
 int client_main(int argc, char **argv);
@@ -12,7 +12,7 @@ int client_main(int argc, char **argv);
 
 #include "fuzz.h"
 
-/* Only the last word of a line may be too wide: before it stands what a line begins with. */
+/* Only a single word may exceed the width, after quote marks or a field name. */
 static void
 check_line(struct span line, size_t columns)
 {
@@ -71,7 +71,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(text);
     text = NULL;
 
-    /* What the parent adds to the page: unchanged, or in ASCII. */
+    /* The parent prints the page unchanged, or in ASCII. */
     out = open_memstream(&text, &length);
     DEMAND(out != NULL && page_put(out, utf8, whole, true) == size - 1);
     fclose(out);

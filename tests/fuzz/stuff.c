@@ -1,11 +1,10 @@
 /*
- * stuff.c - what the server measures is what it sends, and what the client makes of it is the
- * file again
+ * stuff.c - the server sends the size that it measured, and the client gets the file back
  *
- * The first octet of an input is a seed for the sizes of all pieces, the second a number of lines
- * for TOP, the rest is a file, and once more a stream from a server of any kind. Each stage works
- * in pieces of random sizes with exactly the room that it asks for, and is compared with a
- * reference that is as plain as can be.
+ * The first byte of an input is a seed for the sizes of all pieces, the second the number of lines
+ * for TOP. The rest is used as a file, and also as the output of any server. Each stage works in
+ * pieces of random sizes, in buffers of exactly the required size, and is compared with a simple
+ * reference.
  */
 #include "fuzz_system.h"
 
@@ -14,14 +13,13 @@ int server_main(int, char **);
 #include "../../server.c"
 #undef main
 
-/* Octets that somebody made. */
-struct octets {
+struct buffer {
     unsigned char *at;
     size_t length, room;
 };
 
 static void
-octets_add(struct octets *o, const void *more, size_t length)
+buffer_add(struct buffer *o, const void *more, size_t length)
 {
     if (o->room - o->length <= length) {
         o->room = 2 * (o->length + length) + 64;
@@ -34,42 +32,36 @@ octets_add(struct octets *o, const void *more, size_t length)
 }
 
 static bool
-octets_same(const struct octets *a, const struct octets *b)
+buffer_equal(const struct buffer *a, const struct buffer *b)
 {
     return a->length == b->length && (a->length == 0 || memcmp(a->at, b->at, a->length) == 0);
 }
 
 /* ---- The references -------------------------------------------------------------------------- */
 
-/*
- * What a file is on the wire: with CRLF for each LF and behind the last line, and dots if it is
- * to be stuffed.
- */
-static struct octets
-plain_wire(const uint8_t *file, size_t size, bool stuffed)
+/* What RETR sends for a file, with or without byte-stuffing. */
+static struct buffer
+reference_wire(const uint8_t *file, size_t size, bool stuffed)
 {
-    struct octets wire = {.at = NULL};
+    struct buffer wire = {.at = NULL};
 
     for (size_t i = 0; i < size; i++) {
         if (stuffed && file[i] == '.' && (i == 0 || file[i - 1] == '\n'))
-            octets_add(&wire, ".", 1);
+            buffer_add(&wire, ".", 1);
         if (file[i] == '\n' && (i == 0 || file[i - 1] != '\r'))
-            octets_add(&wire, "\r", 1);
-        octets_add(&wire, file + i, 1);
+            buffer_add(&wire, "\r", 1);
+        buffer_add(&wire, file + i, 1);
     }
     if (size > 0 && file[size - 1] != '\n')
-        octets_add(&wire, "\r\n", 2);
+        buffer_add(&wire, "\r\n", 2);
     return wire;
 }
 
-/*
- * The lines of a stream up to a lone dot. Says in *used how much that is, 0 when there is no such
- * line.
- */
-static struct octets
-plain_lines(const uint8_t *in, size_t size, size_t *used)
+/* The lines of a stream up to a lone dot. *used is the length with the dot, or 0 without a dot. */
+static struct buffer
+reference_lines(const uint8_t *in, size_t size, size_t *used)
 {
-    struct octets lines = {.at = NULL};
+    struct buffer lines = {.at = NULL};
     size_t at = 0;
 
     *used = 0;
@@ -82,18 +74,18 @@ plain_lines(const uint8_t *in, size_t size, size_t *used)
             break;
         }
         size_t dot = in[at] == '.';
-        octets_add(&lines, in + at + dot, length - dot);
+        buffer_add(&lines, in + at + dot, length - dot);
         if (end == NULL)
             break;
-        octets_add(&lines, "\n", 1);
+        buffer_add(&lines, "\n", 1);
         at += length + 2;
     }
     return lines;
 }
 
-/* How much of a file TOP takes: lines up to the first empty one, and so many behind it. */
+/* Returns how much of a file TOP sends: the header, the blank line, and `lines` lines. */
 static size_t
-plain_top(const uint8_t *file, size_t size, uint64_t lines)
+reference_top(const uint8_t *file, size_t size, uint64_t lines)
 {
     bool body = false;
     size_t at = 0;
@@ -113,7 +105,7 @@ plain_top(const uint8_t *file, size_t size, uint64_t lines)
     return at;
 }
 
-/* ---- The parts, in pieces -------------------------------------------------------------------- */
+/* ---- The functions under test, in pieces ----------------------------------------------------- */
 
 static void
 measure(struct message *m, const uint8_t *file, size_t size, uint32_t seed, bool pieces)
@@ -130,55 +122,57 @@ measure(struct message *m, const uint8_t *file, size_t size, uint32_t seed, bool
     system_close(fd);
 }
 
-static struct octets
-stuff(const uint8_t *file, size_t size, uint32_t *dice, uint64_t *octets)
+/* Returns the size of the next piece: tiny in half of the cases. */
+static size_t
+piece_size(uint32_t *random, size_t left)
 {
-    struct octets out = {.at = NULL};
+    size_t size = 1 + fuzz_random(random, fuzz_random(random, 2) == 0 ? 3 : (uint32_t)left);
+
+    return size < left ? size : left;
+}
+
+static struct buffer
+stuff(const uint8_t *file, size_t size, uint32_t *random, uint64_t *octets)
+{
+    struct buffer out = {.at = NULL};
     struct pop3_stuffer s = {.dots = 0};
     size_t at = 0;
 
     while (at < size) {
-        size_t part = 1 + fuzz_dice(dice, fuzz_dice(dice, 2) == 0 ? 3 : (uint32_t)(size - at)),
-               made;
-        part = part < size - at ? part : size - at;
+        size_t part = piece_size(random, size - at), written;
         unsigned char *room = malloc(2 * part);
 
         DEMAND(room != NULL);
-        made = pop3_stuff(&s, file + at, part, room);
-        DEMAND(made <= 2 * part);
-        octets_add(&out, room, made);
+        written = pop3_stuff(&s, file + at, part, room);
+        DEMAND(written <= 2 * part);
+        buffer_add(&out, room, written);
         free(room);
         at += part;
     }
     *octets = out.length - s.dots + (s.in_line ? 2 : 0);
     if (s.in_line)
-        octets_add(&out, "\r\n", 2);
+        buffer_add(&out, "\r\n", 2);
     return out;
 }
 
-/*
- * Returns the lines, and in *used how much of the stream they took up to the end of the dot's, 0:
- * no dot came.
- */
-static struct octets
-unstuff(const uint8_t *in, size_t size, uint32_t *dice, size_t *used, uint64_t *octets)
+/* Undoes byte-stuffing. *used is the length with the final dot, or 0 if there is none. */
+static struct buffer
+unstuff(const uint8_t *in, size_t size, uint32_t *random, size_t *used, uint64_t *octets)
 {
-    struct octets out = {.at = NULL};
+    struct buffer out = {.at = NULL};
     struct pop3_unstuffer u = {.octets = 0};
     size_t at = 0;
 
     while (at < size && u.at != UNSTUFF_END) {
-        size_t part = 1 + fuzz_dice(dice, fuzz_dice(dice, 2) == 0 ? 3 : (uint32_t)(size - at)),
-               made, took;
-        part = part < size - at ? part : size - at;
+        size_t part = piece_size(random, size - at), written, consumed;
         unsigned char *room = malloc(part + 1);
 
         DEMAND(room != NULL);
-        took = pop3_unstuff(&u, in + at, part, room, &made);
-        DEMAND(made <= part + 1 && (took == part || u.at == UNSTUFF_END));
-        octets_add(&out, room, made);
+        consumed = pop3_unstuff(&u, in + at, part, room, &written);
+        DEMAND(written <= part + 1 && (consumed == part || u.at == UNSTUFF_END));
+        buffer_add(&out, room, written);
         free(room);
-        at += took;
+        at += consumed;
     }
     *used = u.at == UNSTUFF_END ? at : 0;
     *octets = u.octets;
@@ -186,23 +180,21 @@ unstuff(const uint8_t *in, size_t size, uint32_t *dice, size_t *used, uint64_t *
 }
 
 static size_t
-top(const uint8_t *file, size_t size, uint64_t lines, uint32_t *dice)
+top(const uint8_t *file, size_t size, uint64_t lines, uint32_t *random)
 {
     struct top t = {.lines = lines};
     size_t at = 0;
 
     while (at < size) {
-        size_t part = 1 + fuzz_dice(dice, fuzz_dice(dice, 2) == 0 ? 3 : (uint32_t)(size - at)),
-               took;
-        part = part < size - at ? part : size - at;
+        size_t part = piece_size(random, size - at), consumed;
         unsigned char *block = malloc(part);
 
         DEMAND(block != NULL);
         memcpy(block, file + at, part);
-        took = top_part(&t, block, part);
+        consumed = top_part(&t, block, part);
         free(block);
-        at += took;
-        if (took < part)
+        at += consumed;
+        if (consumed < part)
             break;
     }
     return at;
@@ -213,32 +205,33 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const unsigned char more[] = ".\r\nand more\r\n.\r\n";
     struct message whole, pieces;
-    uint64_t octets, heard;
+    uint64_t octets, counted;
     size_t used, wanted;
 
     if (size < 2)
         return 0;
-    uint32_t dice = data[0];
+    uint32_t random = data[0];
     uint64_t lines = data[1];
     const uint8_t *file = data + 2;
     size -= 2;
 
-    struct octets wire = plain_wire(file, size, false), stuffed = plain_wire(file, size, true);
-    struct octets sent = stuff(file, size, &dice, &octets);
+    struct buffer wire = reference_wire(file, size, false);
+    struct buffer stuffed = reference_wire(file, size, true);
+    struct buffer sent = stuff(file, size, &random, &octets);
 
     measure(&whole, file, size, data[0], false);
     measure(&pieces, file, size, data[0], true);
     DEMAND(whole.octets == wire.length && pieces.octets == wire.length && octets == wire.length);
     DEMAND(memcmp(whole.id, pieces.id, sizeof whole.id) == 0);
-    DEMAND(octets_same(&sent, &stuffed));
+    DEMAND(buffer_equal(&sent, &stuffed));
 
     size_t length = sent.length;
-    octets_add(&sent, more, sizeof more - 1);
-    octets_add(&wire, more, 3);
-    struct octets saved = unstuff(sent.at, sent.length, &dice, &used, &heard);
-    DEMAND(used == length + 3 && heard == octets);
+    buffer_add(&sent, more, sizeof more - 1);
+    buffer_add(&wire, more, 3);
+    struct buffer saved = unstuff(sent.at, sent.length, &random, &used, &counted);
+    DEMAND(used == length + 3 && counted == octets);
 
-    /* The same as the file, but for CRLF and the last line end. */
+    /* It equals the file, except for CRLF and the last line end. */
     size_t at = 0;
     for (size_t i = 0; i < size; i++)
         if (file[i] != '\r' || i + 1 == size || file[i + 1] != '\n')
@@ -247,11 +240,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         DEMAND(at < saved.length && saved.at[at++] == '\n');
     DEMAND(at == saved.length);
 
-    DEMAND(top(file, size, lines, &dice) == plain_top(file, size, lines));
+    DEMAND(top(file, size, lines, &random) == reference_top(file, size, lines));
 
-    /* And a stream that nobody stuffed. Its last octets may wait for what comes behind them. */
-    struct octets got = unstuff(file, size, &dice, &used, &heard),
-                  reference = plain_lines(file, size, &wanted);
+    /* A stream without byte-stuffing. A CR at its end may still be pending. */
+    struct buffer got = unstuff(file, size, &random, &used, &counted),
+                  reference = reference_lines(file, size, &wanted);
     DEMAND(used == wanted);
     DEMAND(got.length <= reference.length && reference.length - got.length <= (wanted > 0 ? 0 : 1));
     DEMAND(got.length == 0 || memcmp(got.at, reference.at, got.length) == 0);

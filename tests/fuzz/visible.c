@@ -1,7 +1,7 @@
 /*
- * visible.c - whatever the network sends, visible() appends only what can be read
+ * visible.c - visible() appends only printable text, for any input
  *
- * fuzz.h says how to run it. unit/text.c includes this file.
+ * fuzz.h describes how to run it. unit/text.c includes this file.
  */
 int client_main(int argc, char **argv);
 #define main client_main
@@ -10,7 +10,7 @@ int client_main(int argc, char **argv);
 
 #include "fuzz.h"
 
-/* No control but TAB and LF, only valid UTF-8, and nothing that must be escaped. */
+/* Valid UTF-8 without control characters except TAB and LF, and nothing that must be escaped. */
 static void
 check_visible(struct span s)
 {
@@ -35,7 +35,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     DEMAND(once.length == twice.length);
     DEMAND(once.length == 0 || memcmp(once.bytes, twice.bytes, once.length) == 0);
 
-    /* In pieces that are cut where whole_end() says, the lines are the same. */
+    /* The input in pieces that end at whole_end(). */
     for (struct span rest = whole; rest.at < rest.end; ) {
         struct span piece = rest;
 

@@ -2,8 +2,8 @@
 
     python3 camel.py HOST PORT USER PASSWORD yes|no      (yes: deletes them)
 
-EDS_CAMEL_PROVIDER_DIR names the directory with libcamelpop3.so. Camel parses each message; what
-arrived is in its cache, one file a message, behind a byte of its own. That goes to got/, in no
+EDS_CAMEL_PROVIDER_DIR names the directory with libcamelpop3.so. Camel parses each message. Its
+cache has what arrived, one file per message, after one more byte. That is written to got/, in any
 order.
 """
 
@@ -35,7 +35,7 @@ settings.set_property("host", host)
 settings.set_property("port", int(port))
 settings.set_property("user", user)
 settings.set_property("security-method", Camel.NetworkSecurityMethod.NONE)
-settings.set_property("auto-fetch", True)       # sends RETR for the messages behind it as well
+settings.set_property("auto-fetch", True)       # pipelines RETR for the following messages
 settings.set_property("keep-on-server", delete == "no")
 store.set_password(password)
 store.connect_sync(None)

@@ -1,29 +1,30 @@
 #!/bin/sh
-# interop.sh - the two programs against programs that others wrote
+# interop.sh - the two programs with mail programs, servers and proxies that others wrote
 #
-#   sh tests/interop/interop.sh              all of them, and a table of what each of them did
+#   sh tests/interop/interop.sh              all of them, and tables of the results
 #   sh tests/interop/interop.sh curl mutt    some
 #
 # The last line is "N passed, N failed, N skipped".
 #
-# Each foreign mail program fetches a store of messages that are hard to carry from our server, once
-# without a login and once with one, deleting what it fetched (libraries.sh has the libraries for
-# programmers). Our client does the same with other people's servers, by TCP and by TLS
-# (servers.sh). Other programs listen in our server's place, or deliver into its store (under.sh),
-# or pass connections on to it (proxies.sh); and others use a Maildir while our server serves it
-# (maildir.sh). What arrives is compared octet for octet: the octets are the business of mail.py,
-# which knows as STEPS what a program may do to a message; what each of them does, and which
-# messages it cannot take, stands here beside the commands for it.
+# Each mail program retrieves a store of difficult messages from our server, first without a login,
+# then with one and with deletion (libraries.sh: libraries). Our client does the same with other
+# servers, over TCP and TLS (servers.sh). Other programs start our server for each connection, or
+# deliver into its store (under.sh), or forward connections to it (proxies.sh), or use a Maildir
+# while our server serves it (maildir.sh).
 #
-# From the environment it takes SERVER and CLIENT (./server and ./client). It needs python3; any
-# other program that is not installed is skipped. Nothing is written outside of a temporary
-# directory. Some programs cannot be installed beside each other, or would start at once: root
-# downloads these from Debian as they are needed, and unpacks them where nobody else sees them.
+# What arrives is compared octet for octet by mail.py. Its STEPS describe how a program may change a
+# message. The steps of each program, and the messages that it cannot handle, are beside its
+# commands.
+#
+# The environment can set SERVER and CLIENT (default ./server, ./client). It needs python3; other
+# programs that are not installed are skipped. It writes only to a temporary directory. Some servers
+# conflict with each other, or would start when they are installed: root downloads their packages
+# from Debian and unpacks them into a private mount namespace.
 
 LC_ALL=C
-PATH=$PATH:/usr/sbin:/usr/bin/mh        # where Debian keeps Dovecot, and nmh
+PATH=$PATH:/usr/sbin:/usr/bin/mh        # where Debian has Dovecot and nmh
 export LC_ALL PATH
-# The settings of whoever runs this.
+# The settings of the present user.
 unset CDPATH DISPLAY ALL_PROXY all_proxy FETCHMAILHOME MAIL MAILDIR MAILRC MBOX NETRC
 umask 077
 
@@ -38,15 +39,15 @@ trap 'kill $server_pid $tunnel_pid $dovecot_pid $display_pid $helper_pids 2>/dev
     kill -9 $guest_pid 2>/dev/null; wait; cd /; rm -rf "$work"' 0
 trap 'exit 130' 1 2 15
 HOME=$work/home
-TMPDIR=$work/tmp                        # where a program may leave its socket
+TMPDIR=$work/tmp                        # for sockets that programs leave behind
 mkdir "$HOME" "$TMPDIR"
 chmod 711 "$work"                       # some servers become another user
 
-# The program itself: what is called python3 may be a script that looks for it each time.
+# The binary: python3 may be a wrapper script, which takes time.
 python=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null)
 export HOME TMPDIR python
 
-user=ann password='s3cret word'         # a blank is part of a password
+user=ann password='s3cret word'         # with a blank, which is part of the password
 
 # ---- Verdicts ------------------------------------------------------------------------------------
 
@@ -55,7 +56,7 @@ passed=0 failed=0 skipped=0
 ok() { passed=$((passed + 1)); echo "ok - interop/$1: $2"; }
 skip() { skipped=$((skipped + 1)); echo "skipped - interop/$1: $2"; }
 
-# not_ok NAME WHAT: with what the programs said last.
+# not_ok NAME WHAT: prints the last output of the programs, too.
 not_ok() {
     failed=$((failed + 1))
     printf '%s\n' "not ok - interop/$1: $2" | cut -c 1-300
@@ -65,15 +66,22 @@ not_ok() {
     done
 }
 
-# row TABLE PROGRAM VERSION LISTED FETCHED DELETED REMARKS: one line of a table, which is clients or
-# servers.
+# row TABLE PROGRAM VERSION LISTED FETCHED DELETED REMARKS: adds a line to a table: clients,
+# servers, under or proxies.
 row() {
     table=$1
     shift
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$@" >>"$work/$table"
 }
 
-# show_table TABLE HEADING: prints it, each column as wide as what is in it.
+# skip_row TABLE NAME PROGRAM REASON: reports a program as skipped, also in its table. The table has
+# the reason without details in parentheses.
+skip_row() {
+    skip "$2" "$4"
+    row "$1" "$3" '' '' '' '' "${4%% (*}"
+}
+
+# show_table TABLE HEADING: prints the table with aligned columns.
 show_table() {
     [ -s "$work/$1" ] || return 0
     printf '\n%s\n\n' "$2"
@@ -100,7 +108,7 @@ show_table() {
         }'
 }
 
-# version_in COMMAND: prints the first version number that a command of the shell says.
+# version_in COMMAND: prints the first version number in the output of a shell command.
 version_in() {
     sh -c "$1" 2>&1 </dev/null |
         awk 'match($0, /[0-9]+([.][0-9]+)+[0-9A-Za-z~]*|[0-9][0-9][0-9][0-9]+/) {
@@ -109,8 +117,8 @@ version_in() {
 
 wanted() { case $asked in '  ' | *" $1 "*) ;; *) return 1 ;; esac; }
 
-# What stands before a command, and before a server, so that it ends one day. (In the foreground,
-# timeout passes a signal on once, and to the program alone.)
+# Prefixes of commands and servers that limit their time. (With --foreground, timeout forwards a
+# signal once, and only to the program.)
 limit= server_limit=
 if timeout --foreground -k 9 9 true >/dev/null 2>&1; then
     limit='timeout --foreground -k 9 30' server_limit='timeout --foreground -k 9 200'
@@ -125,7 +133,7 @@ if [ ! "$python" ]; then
 fi
 mail make "$work/messages" && cp "$top"/tests/mail/*.eml "$work/messages" || exit 1
 
-# wait_for COMMAND...: until it succeeds, ten seconds at most.
+# wait_for COMMAND...: waits up to ten seconds until the command succeeds.
 wait_for() {
     tries=200
     until "$@" >/dev/null 2>&1; do
@@ -135,10 +143,10 @@ wait_for() {
     done
 }
 
-# there TEST: whether a command of the shell succeeds.
-there() { sh -c "$1" >/dev/null 2>&1 </dev/null; }
+# available TEST: succeeds if a shell command succeeds.
+available() { sh -c "$1" >/dev/null 2>&1 </dev/null; }
 
-# fresh OMITTED...: begins in an empty directory, with a store (and what it holds again as "mail").
+# fresh OMITTED...: changes to a new directory with a store, and a copy of it, "mail".
 fresh() {
     cd "$work" && rm -rf now && mkdir now now/got && cp -R messages now/mail && cd now || exit 1
     for message; do
@@ -149,7 +157,7 @@ fresh() {
 
 # ---- Our server ----------------------------------------------------------------------------------
 
-# start_server OPTION...: on the store, at $port. It is there once it has said so.
+# start_server OPTION...: starts our server on store/, waits for its address, and sets $port.
 start_server() {
     rm -f addresses
     mkfifo addresses
@@ -158,10 +166,10 @@ start_server() {
     exec 3<addresses
     read -r line <&3
     port=${line##* }
-    : "${port:=1}"              # where nobody answers: it has not started
+    : "${port:=1}"              # it did not start: nobody answers there
 }
 
-# stop_server: returns whether it ended well, and all of its sessions did.
+# stop_server: succeeds if the server and all its sessions ended properly.
 stop_server() {
     kill $server_pid 2>/dev/null
     wait $server_pid
@@ -171,18 +179,16 @@ stop_server() {
     [ $ended -eq 0 ] && ! grep -q -e 'killed by signal' -e Sanitizer -e 'runtime error' log
 }
 
-# fetch NAME FUNCTION TEST VERSION STEPS REMARK [OMITTED]: lets a program fetch the store, twice.
-# The function gets $host, $port, $user, $password, and $delete, which is yes or no, and is to put
-# the messages into the directory got, in files whose names are in the order of the messages; and
-# where the program shows sizes, a line "n octets" for each into the file listing. The program is
-# there if TEST succeeds; the command VERSION says its version. Without the messages OMITTED, for
-# which the remark has the reason.
+# fetch NAME FUNCTION TEST VERSION STEPS REMARK [OMITTED]: a program retrieves the store twice. The
+# function gets $host, $port, $user, $password and $delete (yes or no). It writes the messages to
+# files in got/, whose names have the order of the messages. If the program shows sizes, it writes
+# them to the file listing, in lines "n octets". The program is installed if TEST succeeds. The
+# command VERSION prints its version. The messages OMITTED are left out; the remark has the reason.
 fetch() {
     name=$1 function=$2 test=$3 version=$4 steps=$5 remark=$6 omitted=$7 without=${7:+, without $7}
     wanted "$name" || return
-    if ! there "$test"; then
-        skip "$name" "not installed ($test)"
-        row clients "$name" '' '' '' '' 'not installed'
+    if ! available "$test"; then
+        skip_row clients "$name" "$name" "not installed ($test)"
         return
     fi
     host=127.0.0.1
@@ -198,7 +204,7 @@ fetch() {
         $function >said 2>&1 </dev/null
         status=$?
         stop_server
-        judge $?
+        report $?
         [ $delete = yes ] || fetched=$cell
     done
     listed=count
@@ -208,13 +214,13 @@ fetch() {
     row clients "$name" "$version" "$listed" "$fetched" "$cell" "$remark"
 }
 
-# judge STATUS: says how the program did, the server having ended with that status, and leaves in
-# $cell how many messages arrived, of how many.
-judge() {
+# report STATUS: prints the result of a program, where STATUS is that of stop_server, and sets $cell
+# to "N of N" messages.
+report() {
     what=$without cell=FAILED
     [ $delete = no ] || what=", with a login, then removed$without"
     if [ "$1" -ne 0 ]; then
-        not_ok "$name" "the server did not end well$what"
+        not_ok "$name" "the server did not end properly$what"
     elif [ $status -ne 0 ]; then
         not_ok "$name" "it ended with status $status$what"
     elif ! result=$(mail compare mail got $steps); then
@@ -222,7 +228,7 @@ judge() {
     elif [ -f listing ] && ! wrong=$(mail sizes mail listing); then
         not_ok "$name" "it lists $wrong$what"
     elif [ $delete = no ] && ! diff -r mail store >/dev/null; then
-        not_ok "$name" "the store is not what it was$what"
+        not_ok "$name" "the store was changed$what"
     elif [ $delete = yes ] && [ "$(ls -A store)" ]; then
         not_ok "$name" "left in the store: $(echo $(ls -A store))$what"
     else
@@ -231,25 +237,24 @@ judge() {
     fi
 }
 
-# ---- Programs that Debian would not install here -------------------------------------------------
+# ---- Programs in a mount namespace ---------------------------------------------------------------
 
-# POP3 servers shut each other out there, and a server that is installed is started, and listens to
-# everybody. So each of these is unpacked into directories of its own, which then lie above those of
-# the machine, but only for the processes that are started there (overlayfs, in a mount namespace).
-# These have process numbers of their own as well: when the first one ends, all end.
+# POP3 servers are in conflict with each other in Debian, and an installed server is started and
+# listens on all addresses. So each of these is unpacked into its own directories, which are mounted
+# over those of the machine (overlayfs), in a mount namespace. It has its own PID namespace too:
+# when the first process ends, all end.
 
-above='usr etc var run'
-guest_uid=60001                 # of $user there; the next one is that of the server itself
+overlaid='usr etc var run'
+guest_uid=60001                 # of $user there; the server has the next one
 
-# guest NAME PACKAGE...: unpacks what apt would install for the first package, the others standing
-# in for what it wants, and says who is known there. Leaves in $version what it is, or in $why_not
-# why it cannot be had.
+# guest NAME PACKAGE...: unpacks what apt would install for the first package (the others satisfy
+# its dependencies) and adds users. Sets $version, or $why_not to the reason of a failure.
 guest() {
     guest=$work/guests/$1 why_not= version=
     shift
     if [ "$(id -u)" -ne 0 ]; then
-        why_not='needs root, who can unpack it for itself'
-    elif ! there 'apt-get --version && dpkg --version && unshare --version'; then
+        why_not='needs root'
+    elif ! available 'apt-get --version && dpkg --version && unshare --version'; then
         why_not='needs apt, dpkg and unshare'
     elif ! (umask 022; unpack "$@") >"$work/guest.log" 2>&1; then
         last_line=$(grep -v '^W:' "$work/guest.log" | tail -n 1 | cut -c 1-100)
@@ -262,9 +267,18 @@ guest() {
     [ ! "$why_not" ]
 }
 
-# empty_guest: makes the directories of $guest, with nothing in them.
+# guest_or_skip TABLE NAME PROGRAM PACKAGE...: the same, but reports a failure as skipped.
+guest_or_skip() {
+    skip_table=$1 skip_name=$2 skip_program=$3
+    shift 3
+    guest $skip_name "$@" && return
+    skip_row $skip_table $skip_name "$skip_program" "$why_not"
+    return 1
+}
+
+# empty_guest: makes the empty directories of $guest.
 empty_guest() {
-    for directory in $above; do
+    for directory in $overlaid; do
         mkdir -p "$guest/$directory" "$guest/.$directory" || return
     done
 }
@@ -281,7 +295,7 @@ unpack() {
         dpkg -x "$package" "$guest/all" || return
     done
     cp -a "$guest/all/lib/." "$guest/usr/lib"
-    for directory in $above; do
+    for directory in $overlaid; do
         [ ! -d "$guest/all/$directory" ] ||
             cp -a "$guest/all/$directory/." "$guest/$directory" || return
     done
@@ -298,11 +312,11 @@ unpack() {
     cat "$guest/groups" /etc/group >"$guest/etc/group"
 }
 
-# in_guest COMMAND...: becomes the command, there.
+# in_guest COMMAND...: runs the command in the namespaces of $guest, in place of this shell.
 in_guest() {
     exec unshare --mount --pid --fork --kill-child --mount-proc sh -c '
         guest=$1
-        for directory in '"$above"'; do
+        for directory in '"$overlaid"'; do
             upper=$guest/$directory work=$guest/.$directory
             mount -t overlay -o "lowerdir=/$directory,upperdir=$upper,workdir=$work" \
                 overlay "/$directory" || exit
@@ -311,9 +325,8 @@ in_guest() {
         exec "$@"' in_guest "$guest" "$@"
 }
 
-# start_guest FUNCTION: chooses $port and $tls_port, runs there the commands of the shell that the
-# function prints, and returns whether somebody answers. What they print goes to the file
-# $guest_log, or log.
+# start_guest FUNCTION: sets $port and $tls_port and runs in $guest the shell commands that the
+# function prints. Succeeds if a server answers. Their output goes to the file $guest_log, or log.
 start_guest() {
     chmod 755 .
     for attempt in 1 2 3; do
@@ -334,21 +347,20 @@ stop_guest() {
     guest_pid=
 }
 
-# A program that delivers to a command hands each message to this one.
+# The delivery command: writes a message to got/.
 cat >"$work/sink" <<'EOF'
 #!/bin/sh
 cat >"got/$(($(ls got | wc -l) + 1))"
 EOF
 chmod +x "$work/sink"
 
-# yes_or_no FOR_YES FOR_NO: prints what fits $delete.
+# yes_or_no FOR_YES FOR_NO: prints one of them, depending on $delete.
 yes_or_no() { if [ $delete = yes ]; then echo "$1"; else echo "$2"; fi; }
 
 # ---- The programs --------------------------------------------------------------------------------
 
-# curl writes what it gets, but an empty message as a blank line. It lists them in one session,
-# takes all of them in another, and then needs a third to delete them, for which it asks with a
-# command of ours in place of RETR.
+# curl writes an empty message as a blank line. It needs one session for the list, one to retrieve,
+# and one to delete, with DELE in place of RETR.
 get_curl() {
     address="pop3://$host:$port"
     $limit curl -sS --user "$user:$password" -o listing "$address/" || return
@@ -360,8 +372,8 @@ get_curl() {
 fetch curl get_curl 'curl --version | grep pop3' 'curl --version' line-if-empty \
     'an empty message arrives as a blank line'
 
-# Python's poplib hands out lines without their ends, and refuses those of more than 2,048 octets.
-# This is also where the other commands are tried: what they say must agree with what was fetched.
+# Python's poplib returns lines without line ends, and rejects lines of more than 2,048 octets. The
+# script also compares the answers of all other commands with the messages.
 get_poplib() {
     $limit "$python" - "$host" "$port" "$user" "$password" $delete <<'EOF'
 import poplib, sys
@@ -400,7 +412,7 @@ EOF
 fetch 'Python poplib' get_poplib true "$python --version" '' \
     'refuses long-line (over 2,048 octets)' long-line
 
-# mpop delivers lines that end in LF, behind a Received field of its own.
+# mpop adds a Received field, and delivers with LF.
 get_mpop() {
     mkdir got/cur got/new got/tmp
     cat >config <<EOF
@@ -420,10 +432,9 @@ EOF
 }
 fetch mpop get_mpop 'mpop --version' 'mpop --version' 'drop=Received lf' 'adds Received; LF'
 
-# fetchmail hands messages to a command as they came (by default it would take out each CR), without
-# a first line as in an mbox. For it a header goes to the first blank line, which is added if there
-# is none. A dot at the start of a header field stays doubled, a long line is garbled at its
-# buffer's edge, and in place of an empty message it delivers one of its own.
+# fetchmail drops a first line "From " and adds a blank line if there is none. It leaves a doubled
+# dot at the start of a header field, damages a long line at the end of its buffer, and delivers its
+# own text in place of an empty message. (Without "no stripcr" it would remove each CR.)
 get_fetchmail() {
     cat >config <<EOF
 set no bouncemail
@@ -440,10 +451,9 @@ fetch fetchmail get_fetchmail 'fetchmail --version' 'fetchmail --version' 'drop-
     'alters dot-first, empty and long-line; ends each header, drops a first line as in an mbox' \
     'dot-first empty long-line'
 
-# getmail is written with poplib, so it refuses long lines as well, and with Python's email, for
-# which a CR alone ends a line too, and a first line as in an mbox goes. It puts a Return-Path in
-# front, and a blank line between the header and what follows. As root it delivers to nothing but a
-# command.
+# getmail uses poplib, which rejects long lines, and Python's email, which takes a CR alone as a
+# line end and drops a first line "From ". It adds a Return-Path, and a blank line after the header.
+# As root it delivers only to a command.
 get_getmail() {
     cat >getmailrc <<EOF
 [retriever]
@@ -470,7 +480,7 @@ fetch getmail6 get_getmail 'getmail --version' 'getmail --version' \
     'refuses long-line; adds Return-Path, ends each header, drops a first "From " line; CR as LF' \
     long-line
 
-# Perl's Net::POP3 hands out lines that end in LF.
+# Perl's Net::POP3 returns lines with LF.
 get_net_pop3() {
     $limit perl - "$host" "$port" "$user" "$password" $delete <<'EOF'
 use strict;
@@ -495,7 +505,7 @@ EOF
 fetch 'Perl Net::POP3' get_net_pop3 'perl -MNet::POP3 -e 1' \
     'perl -MNet::POP3 -e "print Net::POP3->VERSION"' lf LF
 
-# Perl's Mail::POP3Client writes to a file what it gets.
+# Perl's Mail::POP3Client writes a message unchanged.
 get_mail_pop3client() {
     $limit perl - "$host" "$port" "$user" "$password" $delete <<'EOF'
 use strict;
@@ -518,7 +528,7 @@ EOF
 fetch 'Perl Mail::POP3Client' get_mail_pop3client 'perl -MMail::POP3Client -e 1' \
     'perl -MMail::POP3Client -e "print Mail::POP3Client->VERSION"' '' ''
 
-# Ruby's net/pop hands out what it gets.
+# Ruby's net/pop returns a message unchanged.
 get_net_pop() {
     $limit ruby - "$host" "$port" "$user" "$password" $delete <<'EOF'
 require "net/pop"
@@ -537,9 +547,8 @@ EOF
 fetch 'Ruby net/pop' get_net_pop 'ruby -r net/pop -e 1' \
     'ruby -r net/pop -e "puts Net::POP3::VERSION"' '' ''
 
-# mutt and neomutt, on a terminal that nobody sees, pipe each message to a command. They read lines
-# to a NUL, write them with LF, and have a blank line between the header, a first line as in an mbox
-# included, and what follows.
+# mutt and neomutt, on a pseudoterminal, pipe each message to a command. They cut lines at a NUL,
+# write LF, and add a blank line after the header, which may begin with a line "From ".
 get_mutt() {
     cat >config <<EOF
 set pop_user="$user" pop_pass="$password" pop_authenticators=user pop_reconnect=no
@@ -558,8 +567,8 @@ fetch mutt get_mutt 'mutt -v | grep +USE_POP' 'mutt -v' 'lf cut-at-nul split-hea
 fetch neomutt get_neomutt 'neomutt -v' 'neomutt -v' 'lf cut-at-nul split-header-after-from' \
     'cuts a line at a NUL, ends each header; LF'
 
-# alpine does as well, but leaves the header as it is. It asks for the password before it takes the
-# keys that it was given.
+# alpine does the same, but does not change the header. It asks for the password before it reads the
+# keys of -I.
 get_alpine() {
     cat >pinerc <<EOF
 last-version-used=99.99
@@ -576,7 +585,7 @@ EOF
 }
 fetch alpine get_alpine 'alpine -v' 'alpine -v' 'lf cut-at-nul' 'cuts a line at a NUL; LF'
 
-# nmh's inc reads lines to a NUL as well, gives up at one of more than 65,371 octets, and writes LF.
+# nmh's inc cuts lines at a NUL, rejects lines of more than 65,371 octets, and writes LF.
 get_inc() {
     mkdir got/inbox
     printf 'machine %s login %s password "%s"\n' $host $user "$password" >credentials
@@ -588,8 +597,8 @@ fetch 'nmh inc' get_inc 'command -v inc' \
     'echo "Path: mh" >"$HOME/profile" && MH=$HOME/profile inc -version' 'lf cut-at-nul' \
     'refuses long-line (over 65,371 octets); cuts a line at a NUL; LF' long-line
 
-# s-nail copies into a Maildir what it would write to an mbox: with LF, no CR before it, a blank
-# line between header and body and at the end, and lines quoted that begin with "From ".
+# s-nail writes to a Maildir as to an mbox: LF without CRs before it, a blank line after the header
+# and at the end, and ">" before lines that begin with "From ".
 get_s_nail() {
     {
         echo "copy * maildir://$PWD/got/box"
@@ -603,9 +612,9 @@ fetch s-nail get_s_nail 's-nail --version' 's-nail --version' \
     'lf no-cr-at-end split-header quote-from blank-last' \
     'writes as into an mbox: quotes "From ", ends each header, a blank line at the end; LF'
 
-# ---- Those with windows, on a screen that nobody sees --------------------------------------------
+# ---- Programs with windows, on a virtual screen --------------------------------------------------
 
-# with_screen COMMAND...: runs it with DISPLAY set.
+# with_screen COMMAND...: runs the command with Xvfb as DISPLAY.
 with_screen() {
     Xvfb -displayfd 3 -screen 0 800x600x24 -nolisten tcp -noreset 3>display 2>/dev/null &
     display_pid=$!
@@ -621,9 +630,9 @@ with_screen() {
     return $ended
 }
 
-# descent NAME: the files of sylpheed and claws-mail, of one descent, which read them alike, in that
-# directory.
-descent() {
+# sylpheed_settings DIRECTORY INBOX: writes the settings of sylpheed or claws-mail, which have the
+# same format.
+sylpheed_settings() {
     mkdir -p "$1" Mail/inbox Mail/sent Mail/draft Mail/queue Mail/trash
     cat >"$1/accountrc" <<EOF
 [Account: 1]
@@ -668,7 +677,7 @@ no_receive_error_panel=1
 EOF
 }
 
-# receive COMMAND: lets it receive into the folder, and asks it to end when the session has.
+# receive COMMAND: starts the program, and ends it after its session.
 receive() {
     HOME=$PWD $limit "$1" --receive-all &
     helper_pids=$!
@@ -683,20 +692,20 @@ receive() {
 }
 
 get_sylpheed() {
-    descent .sylpheed-2.0 inbox
+    sylpheed_settings .sylpheed-2.0 inbox
     mv .sylpheed-2.0/sylpheed-2.0rc .sylpheed-2.0/sylpheedrc
     with_screen receive sylpheed
 }
 
 get_claws_mail() {
-    descent .claws-mail '#mh/Mailbox/inbox'
+    sylpheed_settings .claws-mail '#mh/Mailbox/inbox'
     mv .claws-mail/claws-mailrc .claws-mail/clawsrc
     with_screen receive claws-mail
 }
 
-# Thunderbird runs without a screen. It has no command to fetch mail: a script of ours that lies in
-# its directory, for nobody but itself, gives it the password and asks it to. It delivers into a
-# Maildir, behind fields of its own. No other address than ours is asked for anything.
+# Thunderbird runs without a screen. It has no command to fetch mail, so a script, which only this
+# process sees in its directory, sets the password and starts it. It adds fields and delivers into a
+# Maildir. A proxy that does not exist prevents other connections.
 get_thunderbird() {
     guest=$work/guests/thunderbird
     (
@@ -705,13 +714,13 @@ get_thunderbird() {
         mkdir -p "$guest/usr/lib/thunderbird" "$guest/usr/share/thunderbird/defaults/pref"
     )
     cat >"$guest/usr/share/thunderbird/defaults/pref/autoconfig.js" <<'EOF'
-// The first line is passed over.
+// The first line is ignored.
 pref("general.config.filename", "ours.cfg");
 pref("general.config.obscure_value", 0);
 pref("general.config.sandbox_enabled", false);
 EOF
     cat >"$guest/usr/lib/thunderbird/ours.cfg" <<'EOF'
-// The first line is passed over.
+// The first line is ignored.
 const { setTimeout } = ChromeUtils.importESModule("resource://gre/modules/Timer.sys.mjs");
 const end = () => Services.startup.quit(Ci.nsIAppStartup.eForceQuit);
 const fetchMail = async () => {
@@ -760,7 +769,7 @@ EOF
         ${limit:+timeout 150} /usr/lib/thunderbird/thunderbird-bin -profile "$PWD/profile")
     ended=$?
     for message in profile/Mail/127.0.0.1/Inbox/cur/*; do
-        number=${message##*Q}   # the number of the file follows a Q
+        number=${message##*Q}   # the number follows a Q
         mv "$message" "got/${number%%.*}"
     done
     rm -rf "$guest"
@@ -782,19 +791,19 @@ fetch Thunderbird get_thunderbird \
 
 . "$top/tests/interop/libraries.sh"
 
-# ---- What else a mail program relies on ----------------------------------------------------------
+# ---- Other promises ------------------------------------------------------------------------------
 
-# arrived STEP...: prints what is wrong unless all messages are there, after the steps.
-arrived() { right mail compare mail got "$@"; }
+# arrived STEP...: prints differences unless all messages arrived, after the steps.
+arrived() { succeeds mail compare mail got "$@"; }
 
-# right COMMAND...: prints what the command says if it fails.
-right() { "$@" >result 2>&1 || { cat result; echo "$1 $2: failed"; }; }
+# succeeds COMMAND...: prints the output of the command if it fails.
+succeeds() { "$@" >result 2>&1 || { cat result; echo "$1 $2: failed"; }; }
 
-# check NAME WHAT TEST FUNCTION: one thing more, if TEST succeeds. The function prints what is
-# wrong, if anything is. Returns whether it was tried, and all was well.
+# check NAME WHAT TEST FUNCTION: one more check, if TEST succeeds. The function prints what is
+# wrong. Succeeds if the check was made and nothing was wrong.
 check() {
     wanted "$1" || return
-    if ! there "$3"; then
+    if ! available "$3"; then
         skip "$1" "$2: not installed ($3)"
         return 1
     fi
@@ -807,14 +816,14 @@ check() {
     ok "$1" "$2"
 }
 
-# curl says 67 for a login that was refused.
+# curl ends with 67 if the login is refused.
 wrong_password() {
     echo "$user:$password" >passfile
     start_server -p passfile
     $limit curl -sS --user "$user:${password}x" "pop3://127.0.0.1:$port/1" >said 2>&1
     status=$?
     [ $status -eq 67 ] || echo "curl ended with status $status, not 67"
-    stop_server || echo 'the server did not end well'
+    stop_server || echo 'the server did not end properly'
 }
 check curl 'a wrong password is refused' 'curl --version | grep pop3' wrong_password
 
@@ -822,14 +831,14 @@ ipv6() {
     host='[::1]' delete=no
     start_server -a ::1
     get_curl >said 2>&1 || echo "curl ended with status $?"
-    stop_server || echo 'the server did not end well'
+    stop_server || echo 'the server did not end properly'
     arrived line-if-empty
 }
 check curl 'all messages over IPv6' \
     'curl --version | grep pop3 && grep " lo$" /proc/net/if_inet6' ipv6
 
-# mpop remembers the unique-ids of what it has: the second time it must want nothing but what is
-# new.
+# mpop stores the unique-ids of retrieved messages. The second time it must retrieve only the new
+# one.
 unique_ids() {
     host=127.0.0.1 delete=no
     rm store/cr
@@ -838,7 +847,7 @@ unique_ids() {
         rm -rf got
         mkdir got
         get_mpop >said 2>&1 || echo "mpop failed the $time time"
-        stop_server || echo 'the server did not end well'
+        stop_server || echo 'the server did not end properly'
         touch store/dots
         cp mail/cr store
     done
@@ -847,17 +856,17 @@ unique_ids() {
     cp store/cr mail
     arrived drop=Received lf
 }
-check mpop 'after a restart it fetches what is new, no more' 'mpop --version' unique_ids
+check mpop 'after a restart it retrieves only the new message' 'mpop --version' unique_ids
 
 . "$top/tests/interop/servers.sh"
 . "$top/tests/interop/under.sh"
 . "$top/tests/interop/proxies.sh"
 . "$top/tests/interop/maildir.sh"
 
-show_table clients 'Mail programs, with our server. Listed: the sizes that it shows, all right, or,
-where it shows none, how many messages there are. Fetched: octet for octet, but for what the remarks
-say (LF: that as the line end), and without the messages that they name.'
-show_table servers 'Mail servers, with our client. Listed: so many sizes are those of what is sent.
+show_table clients 'Mail programs, with our server. Listed: "sizes" if it shows the size of each
+message correctly, "count" if it shows only their number. Fetched: octet for octet, except for the
+remarks (LF: LF as the line end) and the messages named there.'
+show_table servers 'Mail servers, with our client. Listed: how many of the listed sizes are right.
 Fetched: as above.'
 show_table under 'Programs that start our server for each connection, with curl and our client.'
 show_table proxies 'Proxies in front of our server, with curl and our client.'

@@ -1,14 +1,13 @@
-# libraries.sh - libraries that programmers fetch mail with: a part of interop.sh, and read by it
+# libraries.sh - mail libraries, with our server; read by interop.sh
 #
-# A library hands over a message as it came, so it shows more than a mail program does. The programs
-# in other languages beside this file take the same arguments (HOST PORT USER PASSWORD yes|no) and
-# do what fetch() wants.
+# Most libraries return a message unchanged, so they show more than a mail program. The programs
+# beside this file have the arguments HOST PORT USER PASSWORD yes|no and do what fetch() expects.
 
 programs=$top/tests/interop
 
-# unpacked DIRECTORY PACKAGE...: downloads these packages alone, and unpacks them into the
-# directory.
-unpacked() {
+# unpack_packages DIRECTORY PACKAGE...: downloads packages without their dependencies, and unpacks
+# them into the directory.
+unpack_packages() {
     unpack_to=$1
     shift
     mkdir -p "$unpack_to/debs" && (
@@ -21,7 +20,7 @@ unpacked() {
 
 # ---- Java ----------------------------------------------------------------------------------------
 
-# Both run as a single source file, which needs the compiler of a JDK.
+# Both run as a single source file, which needs a JDK.
 jdk='java --list-modules | grep jdk.compiler'
 jars=/usr/share/java
 
@@ -51,12 +50,12 @@ get_libetpan() {
 fetch libetpan get_libetpan "$python $programs/etpan.py" "$python $programs/etpan.py" \
     'lf cut-at-nul crlf' 'cuts a line at a NUL'
 
-# Camel finds its POP3 part and its settings in a package that would install most of a desktop.
+# Camel needs two packages that depend on most of a desktop.
 camel=$work/camel
 schemas=$camel/usr/share/glib-2.0/schemas
 has_camel='import gi; gi.require_version("Camel", "1.2")'
-if wanted Camel && there "/usr/bin/python3 -c '$has_camel'" &&
-    unpacked "$camel" evolution-data-server evolution-data-server-common; then
+if wanted Camel && available "/usr/bin/python3 -c '$has_camel'" &&
+    unpack_packages "$camel" evolution-data-server evolution-data-server-common; then
     glib-compile-schemas "$schemas" 2>/dev/null
 fi
 get_camel() {

@@ -1,27 +1,25 @@
-"""The octets of tests/interop/interop.sh: makes messages that are hard to carry,
-and compares what arrived.
+"""The messages of tests/interop/interop.sh, their comparison, and helpers.
 
-    mail.py make DIRECTORY            writes the messages, one a file
+    mail.py make DIRECTORY            writes the difficult messages, one per file
     mail.py compare WANTED GOT STEP...
-        prints how many messages GOT has, and exits with 0, when each file there is the message of
-        WANTED that has its place, after the steps; otherwise prints where they differ first, and
-        exits with 1
-    mail.py sizes WANTED LISTING      prints what is wrong in a listing, lines of numbers and sizes
+        compares the files of GOT, in order, with the messages of WANTED after the steps. If they
+        are equal, prints their number and exits with 0; else prints differences and exits with 1
+    mail.py sizes WANTED LISTING      prints differences in a listing, lines of numbers and sizes
     mail.py terminal PROMPT ANSWER COMMAND...
-        runs a program that needs a terminal on a pseudoterminal, and types the answer at the prompt
-    mail.py port                      prints a port of 127.0.0.1 that is free
-    mail.py greets PORT               exits with 0 once a server for POP3 or ssh answers there
+        runs a program on a pseudoterminal, and types the answer at the prompt
+    mail.py port                      prints a free port of 127.0.0.1
+    mail.py greets PORT               exits with 0 once a POP3 or ssh server answers there
     mail.py breaks_off PORT USER PASSWORD
-        logs in there, marks the first message, and goes away; exits with 0 if that was answered
+        logs in, marks the first message, and disconnects; exits with 0 if that was answered +OK
     mail.py ended PROGRAM ARGUMENT    exits with 0 once no process runs it with that argument
     mail.py deliver FIRST LAST COMMAND...
-        hands each message of that number to the command, on its standard input
-    mail.py delivered COUNT GOT       prints what is wrong unless each is there once, and whole
-    mail.py whole GOT                 prints what is wrong unless those that are there are whole
+        runs the command once for each numbered message, with the message on standard input
+    mail.py delivered COUNT GOT       prints differences unless each message is there once, complete
+    mail.py whole GOT                 prints differences unless all messages there are complete
     mail.py wire FROM TO              writes the messages of a directory as RETR sends them, 1 to n
 
-Nothing here knows how the server or the client do it: what a message looks like on its way is
-written down once more, from RFC 1939 and the README.
+It shares no code with the server and the client: the format of a message in POP3 is written down
+independently, from RFC 1939 and the README.
 """
 
 import glob
@@ -37,8 +35,8 @@ import time
 # ---- The messages --------------------------------------------------------------------------------
 
 def large():
-    """Returns some 3 MiB in which every buffer of up to 64 KiB has an edge in the middle of a line
-    end, beside a dot that begins a line, and between dots that do not."""
+    """Returns about 3 MiB. Any buffer of up to 64 KiB sometimes ends within a line end, before and
+    after a dot that begins a line, and between other dots."""
     edges = 70_000
     octets = b"".join(b"%d %s\n" % (i, b"x" * (i % 97)) for i in range(50_000))
     for pattern in b"\r\n", b".\n", b"..\r\n", b"." * 999 + b"\n":
@@ -48,7 +46,7 @@ def large():
 
 
 def messages():
-    """Yields the name and the octets of each message; its name is also its subject."""
+    """Yields the name and the content of each message. The name is also the subject."""
     def header(name):
         return (f"From: Ann Example <ann@example.org>\nTo: bob@example.org\nSubject: {name}\n"
                 f"Date: Mon, 3 Mar 2025 10:00:00 +0000\n"
@@ -86,10 +84,10 @@ def make(directory):
             file.write(octets)
 
 
-# ---- What programs do to a message ---------------------------------------------------------------
+# ---- Changes by programs -------------------------------------------------------------------------
 
 def on_the_wire(octets):
-    """Returns a file's message as RETR sends it, byte-stuffing undone."""
+    """Returns what RETR sends for a file, before byte-stuffing."""
     return with_end(re.sub(rb"(?<!\r)\n", b"\r\n", octets))
 
 
@@ -98,7 +96,7 @@ def with_end(octets):
 
 
 def end_of_header(octets):
-    """Returns the offset of the first line that is no header field, and if it is blank."""
+    """Returns the offset of the first line that is no header field, and True if it is blank."""
     field = re.compile(rb"[!-9;-~]+[ \t]*:.*\n|[ \t]+\S.*\n")
     at = 0
     while found := field.match(octets, at):
@@ -107,39 +105,39 @@ def end_of_header(octets):
 
 
 def split_header(octets):
-    """Where the header ends without a blank line, one is put there, or first without a header."""
+    """Inserts a blank line after the header fields if there is none."""
     at, blank = end_of_header(octets)
     return octets if blank else octets[:at] + b"\n" + octets[at:]
 
 
 def split_from(octets):
-    """Returns the first line if it is like those that begin a message in an mbox, and the rest."""
+    """Returns a first line "From ", or nothing, and the rest."""
     line = re.match(rb"(From .*\n)?", octets).group()
     return line, octets[len(line):]
 
 
 def end_header(octets):
-    """All up to the first blank line is header; a blank line is put behind a header without one."""
+    """Appends a blank line if the message has none."""
     return octets if re.search(rb"(?m)^\r?\n", octets) else octets + b"\r\n"
 
 
-# The steps, in the words of interop.sh; what it names is done in that order to what RETR sends.
-# Three more are done elsewhere: "drop=FIELD", "any-order", and "lf-for-itself", for a server that
-# puts a CR before each LF, whether there is one or not.
+# The steps that interop.sh names. They are applied in order to what RETR sends. compare() and
+# after() handle three more: "drop=FIELD", "any-order", and "lf-for-itself", for a server that adds
+# a CR before each LF, even after a CR.
 STEPS = {
     "lf": lambda m: m.replace(b"\r\n", b"\n"),                  # LF as the line end
     "crlf": lambda m: m.replace(b"\n", b"\r\n"),                # and back
-    "cr-is-lf": lambda m: re.sub(rb"\r\n?", b"\n", m),          # a CR alone is a line end as well
+    "cr-is-lf": lambda m: re.sub(rb"\r\n?", b"\n", m),          # a CR alone is a line end
     "no-cr": lambda m: m.replace(b"\r", b""),                   # no CR at all
     "no-cr-at-end": lambda m: re.sub(rb"\r+\n", b"\n", m),      # CRs before a line end are dropped
-    "cut-at-nul": lambda m: re.sub(rb"\0[^\n]*", b"", m),       # a line goes to its first NUL
-    # a line goes to its first NUL and on with the next line
+    "cut-at-nul": lambda m: re.sub(rb"\0[^\n]*", b"", m),       # a line ends at its first NUL
+    # a line ends at its first NUL, and the next one is appended
     "cut-at-nul-and-end": lambda m: re.sub(rb"\0[^\n]*\n?", b"", m),
     "split-header": split_header,
     "split-header-after-from": lambda m: split_from(m)[0] + split_header(split_from(m)[1]),
     "end-header": end_header,
     "drop-from": lambda m: split_from(m)[1],
-    # "From " is quoted as in an mbox
+    # ">" before "From ", as in an mbox
     "quote-from": lambda m: re.sub(rb"(?m)^From ", b">From ", m),
     # a message ends in a blank line
     "blank-last": lambda m: m if re.search(rb"(\A|\n)\n\Z", m) else m + b"\n",
@@ -148,7 +146,7 @@ STEPS = {
 
 
 def drop_field(name, octets):
-    """Returns what a program saved without the header field that it put in front (it must have)."""
+    """Removes a header field that a program added. It must be the first one."""
     field = re.compile(rb"%s:.*\n([ \t].*\n)*" % name.encode())
     found = field.match(octets)
     return octets[found.end():] if found else b"(no %s in front) " % name.encode() + octets
@@ -176,7 +174,7 @@ def read_all(directory):
 
 
 def difference(wanted, got):
-    """Says in one line where two texts part."""
+    """Returns the first difference of two texts in one line."""
     differing = (i for i, (a, b) in enumerate(zip(wanted, got)) if a != b)
     at = next(differing, min(len(wanted), len(got)))
     return (f"{len(got)} octets instead of {len(wanted)}; at octet {at} "
@@ -184,7 +182,7 @@ def difference(wanted, got):
 
 
 def after(octets, steps):
-    """Returns what a file's message is when it was sent and the steps are done."""
+    """Returns what arrives of a file after the steps."""
     if "lf-for-itself" in steps:
         octets = with_end(octets.replace(b"\n", b"\r\n"))
     else:
@@ -196,7 +194,7 @@ def after(octets, steps):
 
 
 def in_order_of(wanted, arrived):
-    """Returns what arrived: what is as wanted in its place, and the rest where there is room."""
+    """Returns what arrived in the order of wanted. Unknown texts fill the gaps."""
     rest = list(arrived)
     places = [rest.pop(rest.index(octets)) if octets in rest else None for octets in wanted]
     return [octets if octets is not None else rest.pop(0) if rest else b""
@@ -223,7 +221,7 @@ def compare(wanted, got, *steps):
 
 
 def sizes(wanted, listing):
-    """Compares the lines of a listing, each a number and a size, with what RETR sends."""
+    """Compares a listing, lines of numbers and sizes, with what RETR sends."""
     expected = [(n, len(on_the_wire(read(os.path.join(wanted, name)))))
                 for n, name in enumerate(sorted(os.listdir(wanted), key=natural), 1)]
     listed = [tuple(map(int, line.split())) for line in read(listing).splitlines()]
@@ -237,7 +235,7 @@ def sizes(wanted, listing):
 # ---- Delivery ------------------------------------------------------------------------------------
 
 def numbered(n):
-    """Returns the header and the body of the message of that number, now and then a large one."""
+    """Returns the header and the body of message n. Every tenth one is large."""
     lines = (n * 7919 % 40) if n % 10 else 4000
     header = f"From: Ann Example <ann@example.org>\nSubject: {n}\n"
     body = b"".join(b"%d %d %s\n" % (n, line, b"." * (line % 80)) for line in range(lines))
@@ -250,7 +248,7 @@ def deliver(first, last, *command):
 
 
 def bad_ones(got):
-    """Returns the numbers of the whole messages there, and a line for each of the others."""
+    """Returns the numbers of the complete messages, and a line for each of the others."""
     numbers, bad = [], []
     for octets in read_all(got):
         found = re.search(rb"(?m)^Subject: ([0-9]+)$", octets)
@@ -259,7 +257,7 @@ def bad_ones(got):
         if found and octets.endswith(b"\n\n" + body) and octets.count(b"Subject:") == 1:
             numbers.append(n)
         else:
-            bad.append(f"message {n} is not whole: {len(octets)} octets, end {octets[-40:]!r}")
+            bad.append(f"message {n} is not complete: {len(octets)} octets, end {octets[-40:]!r}")
     return numbers, bad
 
 
@@ -280,7 +278,7 @@ def delivered(count, got):
     return 1 if bad else 0
 
 
-# ---- Small help for the shell --------------------------------------------------------------------
+# ---- Helpers of the shell scripts ----------------------------------------------------------------
 
 def terminal(prompt, answer, *command):
     shown, answered = b"", prompt == ""
@@ -305,7 +303,7 @@ def port():
 
 
 def once(condition):
-    """Waits until it holds, ten seconds at most. Returns the status to exit with."""
+    """Waits up to ten seconds for a condition. Returns the exit status."""
     end = time.monotonic() + 10
     while not condition():
         if time.monotonic() > end:

@@ -1,16 +1,15 @@
-# maildir.sh - others use a Maildir while our server serves it: a part of interop.sh, and read by it
+# maildir.sh - other programs use a Maildir while our server serves it; read by interop.sh
 #
-# One session of ours stays open. Meanwhile Dovecot takes new messages in, mutt sets flags and
-# removes messages, and Dovecot's LDA delivers more. What the session fetches and removes after that
-# must be right.
+# During one session with our server, Dovecot moves new messages to cur, mutt sets flags and removes
+# messages, and Dovecot's LDA delivers more. After that the session retrieves and removes messages.
 
-# dovecot_takes_in: a session with Dovecot, which moves what is in new to cur.
-dovecot_takes_in() {
+# dovecot_moves_new: a session with Dovecot, which moves the messages of new to cur.
+dovecot_moves_new() {
     $limit curl -sS --user "$user:secret" -o listing "pop3://127.0.0.1:$dovecot_port/" >said 2>&1 ||
         echo "curl ended with status $?, with Dovecot"
 }
 
-# mutt_does KEYS: in that Maildir, on a terminal that nobody sees; sorted as our server does.
+# mutt_does KEYS: types keys at mutt, in the Maildir, in the order of our server.
 mutt_does() {
     cat >muttrc <<EOT
 set sort=mailbox-order delete=yes quit=yes mark_old=no wait_key=no sleep_time=0
@@ -22,7 +21,7 @@ EOT
         >mutt.log 2>&1 || echo "mutt ended with status $?"
 }
 
-# session COMMANDS: one of our client with our server. Prints what is wrong.
+# session COMMANDS: a session of our client with our server. Prints what is wrong.
 session() { talk "$1" 127.0.0.1 $our_port; }
 
 unique_ids_now() {
@@ -40,7 +39,7 @@ beside_others() {
     cp -R mail all
     rm -rf store
     ln -s Maildir store
-    mv log dovecot.log          # Dovecot goes on writing to it
+    mv log dovecot.log          # Dovecot still writes to it
     start_server
     our_port=$port
     unique_ids_now >ids.1
@@ -52,7 +51,7 @@ beside_others() {
     echo STAT >&4
     wait_for grep '^+OK [0-9]* [0-9]*$' said.open || echo 'the session does not begin'
 
-    dovecot_takes_in
+    dovecot_moves_new
     [ ! "$(ls Maildir/new)" ] || echo 'Dovecot left mail in new'
     mutt_does '<tag-pattern>~A<enter><tag-prefix><flag-message>'
     [ "$(ls Maildir/cur | grep -c ':2,F')" -eq $(ls all | wc -l) ] || echo 'mutt did not flag all'
@@ -61,7 +60,7 @@ beside_others() {
     mutt_does '<tag-pattern>~i dot<enter><tag-prefix><delete-message>'
     gone=$(($(ls all | wc -l) - $(ls Maildir/cur | wc -l)))
     [ $gone -eq 3 ] || echo "mutt removed $gone messages, not 3"
-    rm mail/1.eml mail/dots mail/dot-no-end      # what has "dot" in its Message-ID
+    rm mail/1.eml mail/dots mail/dot-no-end      # mutt removed those with "dot" in the Message-ID
     sed 's,/log$,/lda.log,' dovecot.conf >lda.conf
     chmod a+r lda.conf
     mail deliver 1 3 $as env HOME="$PWD" USER="$who" $dovecot_lda -c "$PWD/lda.conf" 2>delivery ||
@@ -73,12 +72,12 @@ beside_others() {
     helper_pids=
     arrived lf
     [ "$(grep -c '^-ERR' said.open)" -eq 3 ] || echo 'our server answers +OK for what mutt removed'
-    right mail delivered 3 Maildir/new
+    succeeds mail delivered 3 Maildir/new
     rm -rf got
     session 'RETR *\nDELE *\nQUIT\n'
-    right mail delivered 3 got
+    succeeds mail delivered 3 got
     [ ! "$(ls Maildir/cur Maildir/new | grep -v :$)" ] || echo 'left:' $(ls Maildir/cur Maildir/new)
-    stop_server || echo 'our server did not end well'
+    stop_server || echo 'our server did not end properly'
     stop_dovecot
 }
 

@@ -1,5 +1,5 @@
-;; Emacs' pop3.el, which Gnus uses: pipelines RETR, then DELE. Each message goes to a file in got/
-;; in place of an mbox: after the byte-stuffing is undone, before a "From " line is put in front.
+;; Emacs' pop3.el, which Gnus uses: pipelines RETR, then DELE. Each message is written to a file in
+;; got/, not to an mbox: after byte-stuffing is undone, before a "From " line is added.
 ;;
 ;;   HOST=... PORT=... POP_USER=... PASSWORD=... DELETE=yes|no emacs -Q --batch -l pop3.el
 
@@ -9,7 +9,7 @@
   (let ((coding-system-for-write 'binary))
     (write-region start end (format "got/%d" (setq number (1+ number))) nil 'silent)))
 (advice-add 'pop3-munge-message-separator :override #'save-message)
-(setq nsm-trust-local-network t      ; in a batch Emacs refuses what is not encrypted
+(setq nsm-trust-local-network t      ; else batch mode rejects an unencrypted connection
       pop3-mailhost (getenv "HOST")
       pop3-port (string-to-number (getenv "PORT"))
       pop3-maildrop (getenv "POP_USER")

@@ -1,11 +1,11 @@
-# proxies.sh - proxies in front of our server: a part of interop.sh, and read by it
+# proxies.sh - proxies in front of our server; read by interop.sh
 #
-# Our server listens at $server_port, the proxy at $port. Through it curl lists and fetches all
-# messages, our client removes them, and a client that goes away in the middle removes nothing.
+# Our server listens on $server_port, the proxy on $port. Through it curl lists and retrieves all
+# messages, our client removes them, and a client that disconnects during a session removes nothing.
 
 # behind FUNCTION: runs it while our server and $proxy listen. Prints what is wrong.
 behind() {
-    password=secret         # no blank in it, for the proxies that would stop there
+    password=secret         # without a blank, because some proxies stop there
     echo "$user:$password" >passfile
     start_server -p passfile
     server_port=$port guest_log=proxy.log
@@ -16,27 +16,27 @@ behind() {
     fi
     stop_guest
     guest_log=
-    stop_server || echo 'our server did not end well'
+    stop_server || echo 'our server did not end properly'
     password='s3cret word'
 }
 
-marks_and_goes() {
-    mail breaks_off $port "$user" "$password" || echo 'the session did not go as it should'
-    wait_for grep ': disconnected .* del=0' log || echo 'our server does not notice'
-    diff -r mail store >/dev/null || echo 'the store is not what it was'
+marks_and_disconnects() {
+    mail breaks_off $port "$user" "$password" || echo 'the session failed'
+    wait_for grep ': disconnected .* del=0' log || echo 'our server does not log the disconnect'
+    diff -r mail store >/dev/null || echo 'the store was changed'
 }
 
-# A server that offers only STLS: openssl reads its greeting, so the command prints one itself.
+# A server with only STLS: openssl reads the greeting, so the command prints one.
 by_stls() {
     all_removed -x "printf '+OK STLS\\r\\n'; exec $(s_client $tls_port "$@" -starttls pop3)"
 }
 trusted_stls() { by_stls $trusted; }
 
-# Without a trusted certificate, our client ends with 1 and nothing has changed.
+# Without a trusted certificate, our client ends with 1 and nothing changes.
 refused_stls() {
     by_stls >refusal
     grep -q '^the client ended with status 1' refusal || echo "not refused: $(cat refusal)"
-    diff -r mail store >/dev/null || echo 'the store is not what it was'
+    diff -r mail store >/dev/null || echo 'the store was changed'
 }
 
 nginx_by_stls() {
@@ -49,31 +49,21 @@ nginx_by_stls() {
         'by openssl s_client -starttls pop3'
 }
 
-# proxy NAME PROGRAM REMARK PACKAGE...: unpacks a proxy, and tries it; NAME_start prints how to
-# start it.
+# proxy NAME PROGRAM REMARK PACKAGE...: unpacks and tests a proxy. NAME_start prints the commands
+# that start it.
 proxy() {
     proxy=$1 program=$2 remark=$3
     wanted $proxy || return
     shift 3
-    if guest $proxy "$@"; then
-        count=$(ls "$work/messages" | wc -l)
-        listed=sizes fetched="$count of $count" deleted=yes
-        check $proxy 'curl lists and gets all messages' 'curl --version | grep pop3' \
-            'behind by_curl' ||
-            listed=FAILED fetched=FAILED
-        check $proxy 'our client removes all' true 'behind by_client' || deleted=FAILED
-        check $proxy 'a client that goes away removes nothing' true 'behind marks_and_goes' ||
-            deleted=FAILED
+    if guest_or_skip proxies $proxy "$program" "$@"; then
+        check_three $proxy behind marks_and_disconnects
         row proxies "$program" "$version" "$listed" "$fetched" $deleted "$remark"
         [ $proxy != nginx ] || nginx_by_stls
-    else
-        skip $proxy "$why_not"
-        row proxies "$program" '' '' '' '' "$why_not"
     fi
     rm -rf "$guest"
 }
 
-# nginx asks a web server where to go to: itself.
+# nginx asks a web server for the address of our server: itself.
 nginx_start() {
     cat >nginx.conf <<END
 load_module /usr/lib/nginx/modules/ngx_mail_module.so;

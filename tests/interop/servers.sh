@@ -1,14 +1,13 @@
-# servers.sh - our client and the servers of others: a part of interop.sh, and read by it
+# servers.sh - our client with other servers; read by interop.sh
 #
-# Each server gets the messages that are hard to carry, in the way in which it keeps mail. Our
-# client lists and fetches all of them, and removes some; where the server has TLS, it fetches and
-# removes them all by that. What a server does to a message that ours does not stands beside the
-# commands for it.
+# Each server gets the difficult messages in its own mail format. Our client lists and retrieves all
+# of them, and removes some. If the server has TLS, the client also retrieves and removes all of
+# them over TLS. How a server changes messages is beside its commands.
 
-# ---- What our client does ------------------------------------------------------------------------
+# ---- Sessions of our client ----------------------------------------------------------------------
 
-# talk COMMANDS ARGUMENT...: lets our client say these lines. Prints what is wrong when it is not
-# content.
+# talk COMMANDS ARGUMENT...: runs our client with these commands. Prints what is wrong unless it
+# succeeds.
 talk() {
     printf "$1" >commands
     shift
@@ -18,19 +17,19 @@ talk() {
     ! grep -e Sanitizer -e 'runtime error' errors
 }
 
-# s_client PORT OPTION...: prints the command by which our client talks TLS to this machine.
+# s_client PORT OPTION...: prints the command for -x that connects to this machine with TLS.
 s_client() {
     tls=$1
     shift
     echo "openssl s_client -quiet -verify_return_error -connect 127.0.0.1:$tls $*"
 }
 
-# Who we say that we are, for TLS, and who says so.
+# A certificate authority, and a certificate for this machine.
 if openssl version >/dev/null 2>&1; then
     (
         cd "$work" || exit
         new_key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
-        openssl req -x509 $new_key -days 2 -subj '/CN=an authority of ours' \
+        openssl req -x509 $new_key -days 2 -subj '/CN=test authority' \
             -keyout authority.key -out authority.pem
         openssl req -new $new_key -subj /CN=localhost -keyout key.pem -out request.pem
         echo 'subjectAltName = DNS:localhost, IP:127.0.0.1' >names
@@ -40,12 +39,12 @@ if openssl version >/dev/null 2>&1; then
 fi
 trusted="-CAfile $work/authority.pem -verify_ip 127.0.0.1"
 
-# same_octets: prints what is wrong unless all messages arrived.
+# same_octets: prints differences unless all messages arrived.
 same_octets() { arrived $steps lf; }
 
-# only_left NAME...: prints what is wrong unless the server still has these messages and no others.
+# only_left NAME...: prints the difference unless the server has exactly these messages.
 only_left() {
-    for second in 1 2 3 4 5 6 7 8 9 10; do      # some servers remove after their answer to QUIT
+    for second in 1 2 3 4 5 6 7 8 9 10; do      # some servers remove after the answer to QUIT
         names=$(left_$server)
         [ "$(echo $names)" != "$*" ] || return 0
         sleep 1
@@ -53,14 +52,13 @@ only_left() {
     echo "left on the server:" $names
 }
 
-# sizes_differ COUNT: prints what is wrong unless the client said so often that a size was not what
-# it got.
+# sizes_differ COUNT: prints the difference unless the client reported so many wrong sizes.
 sizes_differ() {
-    said_so=$(grep -c 'the server [a-z]* .*message [0-9]* .*[0-9] octets' errors)
-    [ "$said_so" -eq "$1" ] || echo "the client noticed $said_so sizes that differ, not $1"
+    reported=$(grep -c 'the server [a-z]* .*message [0-9]* .*[0-9] octets' errors)
+    [ "$reported" -eq "$1" ] || echo "the client reported $reported wrong sizes, not $1"
 }
 
-# The password of $user on all of them; there is no blank in it, for those that would stop there.
+# The password of $user, without a blank, because some servers stop there.
 login="user $user\npass secret\n"
 
 whole_session() {
@@ -70,7 +68,7 @@ whole_session() {
     only_left $(ls mail)
 }
 
-# A server may number the messages as it likes: the two that stay are known by their size.
+# The order of the messages depends on the server. The two that stay are recognized by their sizes.
 some_removed() {
     talk "${login}list\nuidl\nuidl 1\nquit\n" 127.0.0.1 $port
     numbers=$(awk '/^[0-9]+ [0-9]+$/ && $2 != 1325 && $2 != 1672 { print $1 }' said)
@@ -85,8 +83,8 @@ all_removed_by_tls() {
     only_left
 }
 
-# refused PASSWORD ARGUMENT...: prints what is wrong unless the client ends with 1 and nothing has
-# changed.
+# refused PASSWORD ARGUMENT...: prints what is wrong unless the client ends with 1 and nothing
+# changes.
 refused() {
     said_password=$1
     shift
@@ -102,8 +100,8 @@ refused_name() {
     refused secret -x "$(s_client $tls_port $trusted -verify_hostname other.example)"
 }
 
-# beside FUNCTION: runs it while the server runs.
-beside() {
+# with_server FUNCTION: runs it while $server runs.
+with_server() {
     for message in $altered; do
         rm "mail/$message"
     done
@@ -115,30 +113,30 @@ beside() {
     stop_$server
 }
 
-# against NAME PROGRAM VERSION TEST REMARK: our client and a server, which has the functions
-# start_NAME, that sets $port and $tls_port, stop_NAME, and left_NAME, that prints the names of the
-# messages it has. Of these it alters $altered, in the others it does $steps, and $differ sizes are
-# not what it sends. Without $tls it has none; to openssl s_client $s_client_too is said.
+# against NAME PROGRAM VERSION TEST REMARK: our client with a server. Its functions are start_NAME,
+# which sets $port and $tls_port, stop_NAME, and left_NAME, which prints the names of its messages.
+# It damages the messages $altered, changes the others by $steps, and lists $differ wrong sizes.
+# $tls is empty if it has no TLS. $s_client_too are more options for openssl s_client.
 against() {
     server=$1 program=$2 version=$3 test=$4 remark=$5 without=${altered:+, without $altered}
     wanted $server || return
-    if ! there "$test"; then
-        skip $server "not installed ($test)"
-        row servers "$program" '' '' '' '' 'not installed'
+    if ! available "$test"; then
+        skip_row servers $server "$program" "not installed ($test)"
         return
     fi
     all=$(ls "$work/messages" | wc -l)
     count=$((all - $(echo $altered | wc -w)))
     fetched="$count of $all" listed="$((count - differ)) of $all" deleted=yes
-    check $server "our client gets all messages$without" true 'beside whole_session' ||
+    check $server "our client gets all messages$without" true 'with_server whole_session' ||
         fetched=FAILED listed=FAILED
-    check $server 'our client removes some' true 'beside some_removed' || deleted=FAILED
-    check $server 'a wrong password loses nothing' true 'beside refused_password' || deleted=FAILED
+    check $server 'our client removes some' true 'with_server some_removed' || deleted=FAILED
+    check $server 'a wrong password loses nothing' true 'with_server refused_password' ||
+        deleted=FAILED
     row servers "$program" "$version" "$listed" "$fetched" $deleted "$remark"
     if [ ! "$tls" ]; then
         row servers "$program, TLS" "$version" '' '' '' 'it has no TLS'
     elif check $server "our client gets and removes all by TLS$without" 'openssl version' \
-        'beside all_removed_by_tls'; then
+        'with_server all_removed_by_tls'; then
         row servers "$program, TLS" "$version" "$listed" "$fetched" yes \
             "by openssl s_client$tls_remark"
     else
@@ -146,8 +144,8 @@ against() {
     fi
 }
 
-# maildir OWNER: makes one of the messages; left_in_maildir prints the names of those that are
-# there.
+# maildir OWNER: makes a Maildir of the messages. left_in_maildir prints the names of those that are
+# left.
 maildir() {
     mkdir Maildir Maildir/cur Maildir/new Maildir/tmp
     number=1000
@@ -162,8 +160,8 @@ left_in_maildir() { ls Maildir/cur | sed 's/^[0-9]*\.//; s/[:,].*//'; }
 
 # ---- Dovecot -------------------------------------------------------------------------------------
 
-# start_dovecot: a normal user can run all of it; root runs it as nobody, because it serves no mail
-# of root's.
+# start_dovecot: runs as the present user, or as nobody if that is root, whose mail it does not
+# serve.
 start_dovecot() {
     mkdir run
     cp "$work/cert.pem" "$work/key.pem" .
@@ -175,7 +173,7 @@ start_dovecot() {
     fi
     maildir "$who"
     [ ! "$as" ] || chown -R $who .
-    for attempt in 1 2 3; do    # a port that was free may be taken meanwhile
+    for attempt in 1 2 3; do    # another program may have taken the free port
         port=$(mail port) tls_port=$(mail port)
         dovecot_config >dovecot.conf
         chmod a+r dovecot.conf
@@ -249,38 +247,34 @@ EOF
     only_left
 }
 
-# From 2.4 on its settings have other names. It does not double a dot with which a message begins.
-# An empty message it sends as a blank line; out of its sizes it leaves the line end that it adds to
-# a last line without one, and to nothing at all.
+# From 2.4 on its settings have other names. It does not double a dot at the start of a message. It
+# sends an empty message as a blank line. Its sizes do not count a line end that it adds.
 dovecot='dovecot --version | grep "^2[.]3" && openssl version'
 s_client_too= tls_remark=
 altered=dot-first steps=line-if-empty differ=4 tls=yes capa='capa\n'
 against dovecot Dovecot "$(version_in 'dovecot --version')" "$dovecot" \
     'does not stuff the first line of a message; 4 sizes lack the line end that it adds'
 check dovecot 'our client gets and removes all through stunnel' "$dovecot && stunnel -version" \
-    'beside by_stunnel'
-check dovecot 'no mail by TLS without a trusted certificate' "$dovecot" 'beside refused_certificate'
-check dovecot 'no mail by TLS under another name' "$dovecot" 'beside refused_name'
+    'with_server by_stunnel'
+check dovecot 'no mail by TLS without a trusted certificate' "$dovecot" \
+    'with_server refused_certificate'
+check dovecot 'no mail by TLS under another name' "$dovecot" 'with_server refused_name'
 
-# ---- Those that Debian would not install here ----------------------------------------------------
+# ---- Servers in a mount namespace ----------------------------------------------------------------
 
-# guest_server NAME PROGRAM REMARK PACKAGE...: unpacks it and lets our client talk to it.
+# guest_server NAME PROGRAM REMARK PACKAGE...: unpacks a server and runs our client with it.
 guest_server() {
     wanted $1 || return
     name=$1 program=$2 remark=$3
     shift 3
-    if guest $name "$@"; then
+    ! guest_or_skip servers $name "$program" "$@" ||
         against $name "$program" "$version" true "$remark"
-    else
-        skip $name "$why_not"
-        row servers "$program" '' '' '' '' "$why_not"
-    fi
     rm -rf "$guest"
 }
 
 # ---- Courier -------------------------------------------------------------------------------------
 
-# Its own start scripts go to the background; this is what they start.
+# This is what its start scripts run in the background.
 start_courier() {
     maildir $guest_uid
     start_guest courier_start
@@ -313,8 +307,8 @@ guest_server courier Courier \
 
 # ---- Cyrus ---------------------------------------------------------------------------------------
 
-# Mail lies in a spool of its own, with CRLF; what is put there by hand is taken in by
-# "reconstruct". The mailbox is made at the first login.
+# Its spool holds mail with CRLF. "reconstruct" adds files that were copied there. The first login
+# creates the mailbox.
 start_cyrus() {
     start_guest cyrus_start || return
     talk "${login}quit\n" 127.0.0.1 $port
@@ -370,7 +364,7 @@ EOF
 
 stop_cyrus() { stop_guest; }
 
-# Its files go some time later; the number that it gave a message is the end of the unique-id.
+# It removes files later. The unique-id ends in its number of a message.
 left_cyrus() {
     printf "${login}uidl\nquit\n" | $limit "$CLIENT" 127.0.0.1 $port >uids
     number=0
@@ -380,8 +374,7 @@ left_cyrus() {
     done
 }
 
-# At the end it closes the connection without a word of TLS, for which openssl has an option, or
-# ends with 1.
+# It closes the connection without a TLS close_notify. Without the option openssl ends with 1.
 s_client_too=-ignore_unexpected_eof tls_remark=' -ignore_unexpected_eof'
 altered='empty nul octets' steps= differ=0 tls=yes capa='capa\n'
 guest_server cyrus Cyrus 'loses what follows a NUL in a line, and passes over an empty file' \
@@ -391,7 +384,7 @@ s_client_too= tls_remark=
 
 # ---- solid-pop3d ---------------------------------------------------------------------------------
 
-# It is started for each connection, and wants to be given the socket itself.
+# It is started for each connection, with the socket as standard input and output.
 start_solid() {
     maildir $guest_uid
     start_guest solid_start
@@ -450,10 +443,10 @@ guest_server mailutils 'GNU Mailutils' \
 
 # ---- WildDuck ------------------------------------------------------------------------------------
 
-# Only its POP3 class, of Node.js, which sends asynchronously; the mail comes from a script of ours.
-# npm brings the package without what it needs, and then the five of these that the class loads.
+# Only its POP3 class for Node.js, which sends asynchronously; wildduck.js provides the mail. npm
+# installs the package without its dependencies, then the five that the class loads.
 wildduck=$work/wildduck
-bring_wildduck() {
+install_wildduck() {
     mkdir -p "$wildduck" && cd "$wildduck" &&
         $wildduck_limit npm pack --silent wildduck@1.46.1 && tar xzf wildduck-*.tgz && cd package &&
         node -e 'const { dependencies } = require("./package.json");
@@ -483,8 +476,8 @@ left_wildduck() { ls served; }
 
 wildduck_limit=${limit:+timeout --foreground -k 9 60}
 if wanted wildduck; then
-    if there 'node --version && npm --version && openssl version'; then
-        (bring_wildduck) >"$work/wildduck.log" 2>&1
+    if available 'node --version && npm --version && openssl version'; then
+        (install_wildduck) >"$work/wildduck.log" 2>&1
     fi
     altered= steps='any-order line-if-empty' differ=1 tls=yes capa='capa\n'
     against wildduck "WildDuck's POP3 class" 1.46.1 \

@@ -1,16 +1,16 @@
-# under.sh - our server under the programs of others: a part of interop.sh, and read by it
+# under.sh - programs that start our server, or deliver into its store; read by interop.sh
 #
-# Somebody else listens, and starts a "server -i" for each connection. Through each of them curl
-# fetches all messages, our client removes them, and a client that goes away in the middle removes
-# nothing. After that, mail is delivered by others into a store that is being emptied.
+# The programs of the first part listen and start "server -i" for each connection. With each of them
+# curl retrieves all messages, our client removes them, and a client that disconnects during a
+# session removes nothing. In the second part, programs deliver while sessions remove messages.
 
-# ---- Who listens ---------------------------------------------------------------------------------
+# ---- Programs that listen ------------------------------------------------------------------------
 
-# ours: prints the command that serves one session.
-ours() { echo "$SERVER -i -d $PWD/store -p $PWD/passfile"; }
+# server_command: prints the command that serves one session.
+server_command() { echo "$SERVER -i -d $PWD/store -p $PWD/passfile"; }
 
-# listen FUNCTION: chooses $port, runs the function, which becomes the program that listens there,
-# and returns whether our server answers.
+# listen FUNCTION: sets $port and runs the function, which executes the program that listens there.
+# Succeeds if our server answers.
 listen() {
     for attempt in 1 2 3; do
         port=$(mail port)
@@ -45,10 +45,10 @@ by_curl() {
     host=127.0.0.1 delete=no
     get_curl >said 2>&1 || echo "curl ended with status $?"
     arrived line-if-empty
-    right mail sizes mail listing
+    succeeds mail sizes mail listing
 }
 
-# all_removed ARGUMENT...: our client, with these, fetches and removes all. Prints what is wrong.
+# all_removed ARGUMENT...: our client retrieves and removes all messages. Prints what is wrong.
 all_removed() {
     talk "user $user\npass $password\nlist\nretr *\ndele *\nquit\n" "$@"
     sizes_differ 0
@@ -58,39 +58,46 @@ all_removed() {
 
 by_client() { all_removed 127.0.0.1 $port; }
 
-# A session that ended without QUIT has carried out nothing once its process is gone.
-gone_away() {
-    mail breaks_off $port "$user" "$password" || echo 'the session did not go as it should'
+# A client that disconnects without QUIT removes nothing.
+disconnected() {
+    mail breaks_off $port "$user" "$password" || echo 'the session failed'
     mail ended "$SERVER" "$PWD/store" || echo 'our server does not end'
-    diff -r mail store >/dev/null || echo 'the store is not what it was'
+    diff -r mail store >/dev/null || echo 'the store was changed'
 }
 
-# under NAME PROGRAM VERSION TEST REMARK: our server, started by a program that has the functions
-# start_NAME, which sets $port, and stop_NAME. What our server says may be in the file log.
+# all_messages: prints "N of N".
+all_messages() {
+    count=$(ls "$work/messages" | wc -l)
+    echo $count of $count
+}
+
+# check_three NAME WRAPPER DISCONNECTED: makes the three checks of a program between our server and
+# a client. WRAPPER runs a function while it listens. Sets $listed, $fetched and $deleted.
+check_three() {
+    listed=sizes fetched=$(all_messages) deleted=yes
+    check $1 'curl lists and gets all messages' 'curl --version | grep pop3' "$2 by_curl" ||
+        listed=FAILED fetched=FAILED
+    check $1 'our client removes all' true "$2 by_client" || deleted=FAILED
+    check $1 'a client that disconnects removes nothing' true "$2 $3" || deleted=FAILED
+}
+
+# under NAME PROGRAM VERSION TEST REMARK: our server, started by a program. Its functions are
+# start_NAME, which sets $port, and stop_NAME. Our server's log may be in the file log.
 under() {
     under=$1
     wanted $under || return
-    if ! there "$4"; then
-        skip $under "not installed ($4)"
-        row under "$2" '' '' '' '' 'not installed'
+    if ! available "$4"; then
+        skip_row under $under "$2" "not installed ($4)"
         return
     fi
-    count=$(ls "$work/messages" | wc -l)
-    listed=sizes fetched="$count of $count" deleted=yes
-    check $under 'curl lists and gets all messages' 'curl --version | grep pop3' \
-        'through by_curl' ||
-        listed=FAILED fetched=FAILED
-    check $under 'our client removes all' true 'through by_client' || deleted=FAILED
-    check $under 'a client that goes away removes nothing' true 'through gone_away' ||
-        deleted=FAILED
+    check_three $under through disconnected
     row under "$2" "$3" "$listed" "$fetched" $deleted "$5"
 }
 
-# socat hands over a socket of its own for both ways, two pipes, or, with nofork, the connection
-# itself.
+# socat passes a socketpair, or two pipes, or, with nofork, the connection itself.
 socat_listens() {
     exec $server_limit socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" \
-        "EXEC:$(ours)$handed_over"
+        "EXEC:$(server_command)$handed_over"
 }
 
 start_socat() { listen socat_listens; }
@@ -100,19 +107,19 @@ for handed_over in '' ,pipes ,nofork; do
     under socat "socat EXEC$handed_over" "$(version_in 'socat -V')" 'socat -V' ''
 done
 
-# As a unit with Accept=yes would: the connection is standard input and output.
+# As a unit with Accept=yes: the connection is standard input and output.
 systemd_listens() {
-    exec $server_limit systemd-socket-activate --inetd -a -l "127.0.0.1:$port" $(ours)
+    exec $server_limit systemd-socket-activate --inetd -a -l "127.0.0.1:$port" $(server_command)
 }
 start_systemd() { listen systemd_listens; }
 stop_systemd() { stop_listening; }
 under systemd systemd-socket-activate "$(version_in 'systemctl --version')" \
     'systemd-socket-activate --version' '--inetd -a'
 
-# Both inetds hand over the connection as standard error as well.
+# With both inetds, standard error is the connection, too.
 start_openbsd_inetd() { start_guest openbsd_inetd_start; }
 openbsd_inetd_start() {
-    echo "127.0.0.1:$port stream tcp nowait root $SERVER $(ours)" >inetd.conf
+    echo "127.0.0.1:$port stream tcp nowait root $SERVER $(server_command)" >inetd.conf
     echo "exec inetd -i $PWD/inetd.conf"
 }
 
@@ -138,17 +145,12 @@ EOF
 stop_openbsd_inetd() { stop_guest; }
 stop_xinetd() { stop_guest; }
 
-# guest_under NAME PROGRAM PACKAGE...: unpacks it and lets it listen.
+# guest_under NAME PROGRAM PACKAGE...: unpacks the program and lets it listen.
 guest_under() {
     wanted $1 || return
     name=$1 program=$2
     shift 2
-    if guest $name "$@"; then
-        under $name "$program" "$version" true ''
-    else
-        skip $name "$why_not"
-        row under "$program" '' '' '' '' "$why_not"
-    fi
+    ! guest_or_skip under $name "$program" "$@" || under $name "$program" "$version" true ''
     rm -rf "$guest"
 }
 
@@ -157,7 +159,7 @@ guest_under xinetd xinetd xinetd
 
 # ---- TLS and ssh ---------------------------------------------------------------------------------
 
-# stunnel says in its log which port it got.
+# The log of stunnel has the port.
 start_tunnel() {
     echo "$user:$password" >passfile
     cat >stunnel.conf <<EOF
@@ -200,9 +202,9 @@ client_by_tls() {
     stop_tunnel
 }
 
-# broken_off ARGUMENT...: our client marks all messages, and is ended by a signal. Prints what is
-# wrong.
-broken_off() {
+# killed_client ARGUMENT...: our client marks all messages and is terminated by a signal. Prints
+# what is wrong.
+killed_client() {
     mkfifo typed
     $limit "$CLIENT" -d got "$@" <typed >said 2>errors &
     helper_pids=$!
@@ -210,29 +212,28 @@ broken_off() {
     printf "user $user\npass $password\ndele *\nnoop\n" >&4
     wait_for grep ' marked, 0 failed' said || echo 'the messages were not marked'
     kill $helper_pids
-    wait $helper_pids           # the end of what is typed would be QUIT, so that comes later
+    wait $helper_pids           # before the end of its input, which would act as QUIT
     exec 4>&-
     helper_pids=
-    diff -r mail store >/dev/null || echo 'the store is not what it was'
+    diff -r mail store >/dev/null || echo 'the store was changed'
 }
 
-broken_off_by_tls() {
+killed_client_by_tls() {
     start_tunnel || echo 'stunnel does not start'
-    broken_off -x "$(s_client $tls_port $trusted)"
+    killed_client -x "$(s_client $tls_port $trusted)"
     stop_tunnel
 }
 
 stunnel='stunnel -version && openssl version'
 if wanted stunnel; then
-    listed=sizes fetched="$(ls "$work/messages" | wc -l)" deleted=yes
-    fetched="$fetched of $fetched"
+    listed=sizes fetched=$(all_messages) deleted=yes
     check stunnel 'curl gets all messages' "$stunnel && curl --version | grep pop3s" curl_by_tls ||
         fetched=FAILED
     check stunnel 'our client gets and removes all' "$stunnel" client_by_tls ||
         listed=FAILED deleted=FAILED
-    check stunnel 'a client that is ended removes nothing' "$stunnel" broken_off_by_tls ||
+    check stunnel 'a client that is killed removes nothing' "$stunnel" killed_client_by_tls ||
         deleted=FAILED
-    if there "$stunnel"; then
+    if available "$stunnel"; then
         row under stunnel "$(version_in 'stunnel -version')" $listed "$fetched" $deleted \
             'a certificate of an authority, checked'
     else
@@ -240,7 +241,7 @@ if wanted stunnel; then
     fi
 fi
 
-# An sshd with keys of its own, and a user there who has our server, and the store, at home.
+# An sshd with new keys, and a user who has our server and the store in the home directory.
 start_sshd() {
     start_guest sshd_start
 }
@@ -275,18 +276,13 @@ by_ssh() {
 }
 
 if wanted ssh; then
-    if ! there 'ssh -V && ssh-keygen -?; command -v ssh-keygen'; then
-        skip ssh 'not installed (ssh)'
-        row under ssh '' '' '' '' 'not installed'
-    elif ! guest ssh openssh-server; then
-        skip ssh "$why_not"
-        row under ssh '' '' '' '' "$why_not"
-    else
-        listed=sizes fetched="$(ls "$work/messages" | wc -l)" deleted=yes
-        fetched="$fetched of $fetched"
+    if ! available 'ssh -V && ssh-keygen -?; command -v ssh-keygen'; then
+        skip_row under ssh ssh 'not installed (ssh)'
+    elif guest_or_skip under ssh ssh openssh-server; then
+        listed=sizes fetched=$(all_messages) deleted=yes
         check ssh 'our client gets and removes all' true 'by_ssh all_removed' ||
             listed=FAILED fetched=FAILED deleted=FAILED
-        check ssh 'a client that is ended removes nothing' true 'by_ssh broken_off' ||
+        check ssh 'a client that is killed removes nothing' true 'by_ssh killed_client' ||
             deleted=FAILED
         row under ssh "$version" $listed "$fetched" $deleted \
             "client -x 'ssh host ./server -i -d store'"
@@ -296,10 +292,10 @@ fi
 
 # ---- Delivery ------------------------------------------------------------------------------------
 
-# delivered COUNT COMMAND...: lets two at once deliver messages by that command, each numbered and
-# of a content that is known, while our client fetches and removes what it finds, session after
-# session, and another one only looks. Prints what is wrong unless each message arrived once, whole,
-# and nothing else did.
+# delivered COUNT COMMAND...: two processes deliver numbered messages with that command. During
+# this, our client retrieves and removes messages in session after session, and another one only
+# retrieves. Prints what is wrong unless each message arrived once and completely, and nothing else
+# arrived.
 delivered() {
     count=$1
     shift
@@ -331,15 +327,15 @@ delivered() {
     touch over
     wait $looking
     helper_pids=
-    stop_server || echo 'the server did not end well'
+    stop_server || echo 'the server did not end properly'
     [ $some -gt 2 ] || echo "only $some sessions found anything"
-    right mail delivered $count got
-    [ ! -d looked ] || right mail whole looked
+    succeeds mail delivered $count got
+    [ ! -d looked ] || succeeds mail whole looked
     left=$(find $kept -type f ! -name '.*')
     [ ! "$left" ] || echo 'left in the store:' $left
 }
 
-# into_maildir COUNT COMMAND...: the same, into a Maildir.
+# into_maildir COUNT COMMAND...: the same with a Maildir.
 into_maildir() {
     mkdir Maildir Maildir/cur Maildir/new Maildir/tmp
     [ ! "$as" ] || chown -R nobody .
@@ -392,7 +388,7 @@ by_rcvstore() {
 }
 
 dovecot_lda=/usr/lib/dovecot/dovecot-lda rcvstore=/usr/lib/mh/rcvstore
-while_sessions='delivers, two at once, while sessions run: none lost, half or twice'
+while_sessions='two deliveries at once during sessions: none lost, incomplete or twice'
 check procmail "$while_sessions" 'procmail -v' by_procmail
 check maildrop "$while_sessions" 'maildrop -v' by_maildrop
 check dovecot-lda "$while_sessions" "test -x $dovecot_lda && setpriv --version" by_dovecot_lda

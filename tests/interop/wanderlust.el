@@ -1,4 +1,4 @@
-;; Wanderlust, a mail program in Emacs: fetches every message through its library ELMO.
+;; Wanderlust, a mail program in Emacs: retrieves every message with its library ELMO.
 ;;
 ;;   HOST=... PORT=... POP_USER=... PASSWORD=... DELETE=yes|no emacs --batch -l wanderlust.el
 
@@ -7,7 +7,7 @@
 (setq elmo-msgdb-directory (expand-file-name "elmo")
       elmo-cache-directory (expand-file-name "elmo/cache")
       elmo-folder-info-hashtb (elmo-make-hash)
-      nsm-trust-local-network t)        ; in a batch Emacs refuses what is not encrypted
+      nsm-trust-local-network t)        ; else batch mode rejects an unencrypted connection
 (let* ((coding-system-for-write 'binary)
        (user (getenv "POP_USER"))
        (folder (elmo-make-folder (format "&%s/user@%s:%s" user (getenv "HOST") (getenv "PORT")))))

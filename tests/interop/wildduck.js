@@ -1,5 +1,5 @@
-// WildDuck's POP3 class as a server of the messages in a directory. It answers asynchronously: each
-// message is a stream whose pieces come in later turns of the event loop.
+// WildDuck's POP3 class as a server of the messages in a directory. It sends asynchronously: each
+// message is a stream whose pieces arrive in later turns of the event loop.
 //
 //   node wildduck.js PACKAGE DIRECTORY CERTIFICATE KEY PORT TLS_PORT
 
@@ -11,7 +11,7 @@ const [wildduck, directory, certificate, key, ...ports] = process.argv.slice(2);
 const POP3Server = require(path.join(wildduck, 'lib/pop3/server.js'));
 const later = callback => setTimeout(callback, 1);
 
-// content(NAME): a message as it is sent, with CRLF, also at its end.
+// content(NAME): returns a message with CRLF, also at its end.
 function content(name) {
     const text = fs.readFileSync(path.join(directory, name), 'latin1').replace(/\r?\n/g, '\r\n');
     return text === '' || text.endsWith('\n') ? text : text + '\r\n';

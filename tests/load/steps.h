@@ -1,34 +1,33 @@
 /*
- * steps.h - random sessions step by step, against a model of the store; a part of load.c
+ * steps.h - random steps of several sessions, compared with a model of the store; part of load.c
  */
 #ifndef STEPS_H
 #define STEPS_H
 
 /*
- * One step after another, so that the model knows what the store is at each of them: sessions are
- * open side by side, and between two steps of one the store changes in every way there is. What a
- * session must be answered is known to the octet, but for messages that were touched and are the
- * same.
+ * One process takes all steps, so the model knows the store at each of them. Several sessions are
+ * open, and the store changes between their commands. Every answer is known exactly, except for
+ * messages whose file was touched without a change of its content.
  */
 
 struct text {
-    int users;
-    size_t length, wire; /* octets of the file; octets that RETR sends, before byte-stuffing */
-    char octets[];
+    int references;
+    size_t length, wire;        /* bytes of the file; octets of RETR before byte-stuffing */
+    char bytes[];
 };
 
 struct mail {
     char name[24];
     struct text *text;
-    unsigned file;              /* another number: another file */
-    unsigned state;             /* another number: another content */
-    unsigned touch;             /* another number: the same, but its times or links may be others */
-    char id[72];                /* once a session was told */
+    unsigned file;              /* changes with the file */
+    unsigned version;           /* changes with the content */
+    unsigned touch;             /* changes with times, mode or links */
+    char id[72];                /* its unique-id once a session has received it, else "" */
 };
 
-enum { MAILS = 70, VISITS = 6 };
+enum { MAILS = 70, OPEN = 6 };
 
-struct visit {
+struct session {
     bool open;
     struct client c;
     int count, mistakes;
@@ -40,12 +39,24 @@ struct model {
     struct server s;
     int count;
     struct mail mail[MAILS];    /* as the store is now */
-    unsigned number;            /* of what was made so far */
-    struct visit visits[VISITS];
+    unsigned number;            /* the last number that was used */
+    struct session sessions_open[OPEN];
     long steps, sessions, changes, retrieved, refused, removed, kept;
 };
 
-/* Makes a text of any kind, with a number in it that no other has. */
+/* Counts what RETR sends: LF becomes CRLF, and a last line gets a line end. */
+static size_t
+wire_length(const struct text *t)
+{
+    size_t wire = t->length;
+    char last = '\n';
+
+    for (size_t i = 0; i < t->length; last = t->bytes[i++])
+        wire += t->bytes[i] == '\n' && last != '\r';
+    return wire + (last != '\n' ? 2 : 0);
+}
+
+/* Makes a random text, which contains the number. */
 static struct text *
 new_text(unsigned number)
 {
@@ -62,49 +73,41 @@ new_text(unsigned number)
                                          "a\rb",
                                          "\r\n",
                                          "longer than the rest "};
-    size_t room = dice(40) == 0  ? 300 * 1000
-                  : dice(6) == 0 ? 20 * 1000
-                                 : dice(1500),
+    size_t room = random_below(40) == 0  ? 300 * 1000
+                  : random_below(6) == 0 ? 20 * 1000
+                                 : random_below(1500),
            most = room + 100;
     struct text *t = malloc(sizeof *t + most);
-    char last = '\n';
 
     check(t != NULL);
-    t->users = 1;
-    t->length = (size_t)snprintf(t->octets, most, "Number: %u\nSubject: any\n%s", number,
-                                 dice(10) > 0 ? "\n" : "");
+    t->references = 1;
+    t->length = (size_t)snprintf(t->bytes, most, "Number: %u\nSubject: any\n%s", number,
+                                 random_below(10) > 0 ? "\n" : "");
     while (t->length < room) {
-        const char *piece = pieces[dice(sizeof pieces / sizeof *pieces)];
+        const char *piece = pieces[random_below(sizeof pieces / sizeof *pieces)];
         size_t length = strlen(piece);
 
-        memcpy(t->octets + t->length, piece, length);
+        memcpy(t->bytes + t->length, piece, length);
         t->length += length;
     }
-    t->wire = t->length;
-    for (size_t i = 0; i < t->length; last = t->octets[i++])
-        t->wire += t->octets[i] == '\n' && last != '\r';
-    t->wire += last != '\n' ? 2 : 0;
+    t->wire = wire_length(t);
     return t;
 }
 
-/* Returns true if two texts are the same; what was written twice may be what it was. */
 static bool
 same_text(const struct text *a, const struct text *b)
 {
-    return a->length == b->length && memcmp(a->octets, b->octets, a->length) == 0;
+    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
 }
 
 static void
-drop_text(struct text *t)
+release_text(struct text *t)
 {
-    if (--t->users == 0)
+    if (--t->references == 0)
         free(t);
 }
 
-/*
- * Returns what TOP or, with lines below 0, RETR sends of a text, byte-stuffing undone, to be
- * freed.
- */
+/* Returns what TOP sends, or RETR if lines is negative, before byte-stuffing. To be freed. */
 static char *
 wire_text(const struct text *t, long lines)
 {
@@ -113,12 +116,12 @@ wire_text(const struct text *t, long lines)
 
     check(wire != NULL);
     for (size_t i = 0; i < t->length && !(in_body && lines == 0);) {
-        const char *lf = memchr(t->octets + i, '\n', t->length - i);
-        size_t end = lf != NULL ? (size_t)(lf - t->octets) : t->length, length = end - i;
+        const char *lf = memchr(t->bytes + i, '\n', t->length - i);
+        size_t end = lf != NULL ? (size_t)(lf - t->bytes) : t->length, length = end - i;
 
-        if (lf != NULL && length > 0 && t->octets[end - 1] == '\r')
+        if (lf != NULL && length > 0 && t->bytes[end - 1] == '\r')
             length--;
-        memcpy(to, t->octets + i, length);
+        memcpy(to, t->bytes + i, length);
         to += length;
         memcpy(to, "\r\n", 2);
         to += 2;
@@ -136,7 +139,7 @@ static int
 mail_order(const void *a, const void *b)
 {
     const struct mail *x = a, *y = b;
-    int m = atoi(x->name + 1), n = atoi(y->name + 1);   /* all are a letter and a number */
+    int m = atoi(x->name + 1), n = atoi(y->name + 1);   /* after the m */
 
     return m != n ? m - n : strcmp(x->name, y->name);
 }
@@ -150,10 +153,7 @@ find_mail(struct model *m, const char *name)
     return NULL;
 }
 
-/*
- * Returns the mail that a session saw, under the name that it has now, or what has taken its
- * name, or NULL.
- */
+/* Returns a session's message under its present name, or the one that has its old name, or NULL. */
 static struct mail *
 find_now(struct model *m, const struct mail *then)
 {
@@ -163,34 +163,31 @@ find_now(struct model *m, const struct mail *then)
     return find_mail(m, then->name);
 }
 
-/* Returns true if a mail is as a session saw it, whatever its name is now. */
+/* Returns true if a message is unchanged since a session began. Its name may be another. */
 static bool
-is_same(const struct mail *now, const struct mail *then)
+is_unchanged(const struct mail *now, const struct mail *then)
 {
-    return now != NULL && now->file == then->file && now->state == then->state &&
+    return now != NULL && now->file == then->file && now->version == then->version &&
            now->touch == then->touch;
 }
 
-/* Writes a text to a file of the store in place, or under another name that is then renamed. */
+/* Writes a file of the store in place, or under a hidden name which it then renames. */
 static void
 write_mail(const char *name, const struct text *t, bool in_place)
 {
-    char path[64], hidden[64] = "store/.new";
-    int file;
+    int file = open(in_place ? store_path(name) : "store/.new", O_WRONLY | O_CREAT | O_TRUNC, 0644);
 
-    snprintf(path, sizeof path, "store/%s", name);
-    file = open(in_place ? path : hidden, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    check(file >= 0 && write(file, t->octets, t->length) == (ssize_t)t->length && close(file) == 0);
-    check(in_place || rename(hidden, path) == 0);
+
+    check(file >= 0 && write(file, t->bytes, t->length) == (ssize_t)t->length && close(file) == 0);
+    check(in_place || rename("store/.new", store_path(name)) == 0);
 }
 
-/* Notes that a mail has another text. */
 static void
 set_text(struct model *m, struct mail *mail, struct text *t)
 {
-    drop_text(mail->text);
+    release_text(mail->text);
     mail->text = t;
-    mail->state = ++m->number;
+    mail->version = ++m->number;
     mail->id[0] = '\0';
 }
 
@@ -201,66 +198,66 @@ add_mail(struct model *m)
 
     if (m->count == MAILS)
         return;
-    *mail = (struct mail){.state = ++m->number};
+    *mail = (struct mail){.version = ++m->number};
     mail->file = m->number;
     mail->text = new_text(m->number);
     snprintf(mail->name, sizeof mail->name, "m%u", m->number);
-    if (dice(3) == 0)
+    if (random_below(3) == 0)
         strcat(mail->name, ":2,");
-    write_mail(mail->name, mail->text, dice(4) == 0);
+    write_mail(mail->name, mail->text, random_below(4) == 0);
     m->count++;
+}
+
+static void
+forget_mail(struct model *m, struct mail *mail)
+{
+    release_text(mail->text);
+    *mail = m->mail[--m->count];
 }
 
 static void
 remove_mail(struct model *m, struct mail *mail)
 {
-    char path[64];
-
-    snprintf(path, sizeof path, "store/%s", mail->name);
-    check(unlink(path) == 0);
-    drop_text(mail->text);
-    *mail = m->mail[--m->count];
+    check(unlink(store_path(mail->name)) == 0);
+    forget_mail(m, mail);
 }
 
-/* Gives a mail another name: other flags, or quite another. */
+/* Changes the flags in a message's name, or the whole name. */
 static void
 rename_mail(struct model *m, struct mail *mail)
 {
-    char from[64], to[64], *flags = strstr(mail->name, ":2,");
+    char from[64], *flags = strstr(mail->name, ":2,");
 
     snprintf(from, sizeof from, "store/%s", mail->name);
-    if (flags != NULL && dice(4) > 0) {
-        strcpy(flags, strcmp(flags, ":2,") != 0 ? ":2," : dice(2) == 0 ? ":2,S" : ":2,FRS");
+    if (flags != NULL && random_below(4) > 0) {
+        strcpy(flags, strcmp(flags, ":2,") != 0 ? ":2," : random_below(2) == 0 ? ":2,S" : ":2,FRS");
     } else {
         snprintf(mail->name, sizeof mail->name, "m%u", ++m->number);
         mail->id[0] = '\0';
     }
-    snprintf(to, sizeof to, "store/%s", mail->name);
-    check(rename(from, to) == 0);
+    check(rename(from, store_path(mail->name)) == 0);
 }
 
-/* Changes a mail in place and leaves its size, and perhaps its time of modification. */
+/* Changes one byte of a message in place, and sometimes restores its modification time. */
 static void
-scribble_mail(struct model *m, struct mail *mail)
+change_byte(struct model *m, struct mail *mail)
 {
     struct text *t = malloc(sizeof *t + mail->text->length);
     struct stat status;
-    char path[64];
     size_t at = mail->text->length - 1 -
-                dice((unsigned)(mail->text->length < 20 ? mail->text->length : 20));
+                random_below((unsigned)(mail->text->length < 20 ? mail->text->length : 20));
     int file;
 
     check(t != NULL);
     memcpy(t, mail->text, sizeof *t + mail->text->length);
-    t->users = 1;
-    if (t->octets[at] == '\n' || t->octets[at] == '\r')
-        at = 0;                                 /* so that the octets on the wire stay as many */
-    t->octets[at] = t->octets[at] == 'x' ? 'y' : 'x';
-    snprintf(path, sizeof path, "store/%s", mail->name);
-    file = open(path, O_WRONLY);
+    t->references = 1;
+    if (t->bytes[at] == '\n' || t->bytes[at] == '\r')
+        at = 0;                                 /* so that the size stays */
+    t->bytes[at] = t->bytes[at] == 'x' ? 'y' : 'x';
+    file = open(store_path(mail->name), O_WRONLY);
     check(file >= 0 && fstat(file, &status) == 0 &&
-          pwrite(file, &t->octets[at], 1, (off_t)at) == 1);
-    if (dice(2) == 0) {
+          pwrite(file, &t->bytes[at], 1, (off_t)at) == 1);
+    if (random_below(2) == 0) {
         const struct timespec times[2] = {status.st_atim, status.st_mtim};
 
         check(futimens(file, times) == 0);
@@ -269,47 +266,39 @@ scribble_mail(struct model *m, struct mail *mail)
     set_text(m, mail, t);
 }
 
-/* Adds to a mail in place. */
 static void
 append_mail(struct model *m, struct mail *mail)
 {
     struct text *more = new_text(++m->number),
                 *t = malloc(sizeof *t + mail->text->length + more->length);
-    char path[64], last;
     int file;
 
     check(t != NULL);
-    t->users = 1;
+    t->references = 1;
     t->length = mail->text->length + more->length;
-    memcpy(t->octets, mail->text->octets, mail->text->length);
-    memcpy(t->octets + mail->text->length, more->octets, more->length);
-    t->wire = t->length;
-    last = '\n';
-    for (size_t i = 0; i < t->length; last = t->octets[i++])
-        t->wire += t->octets[i] == '\n' && last != '\r';
-    t->wire += last != '\n' ? 2 : 0;
-    snprintf(path, sizeof path, "store/%s", mail->name);
-    file = open(path, O_WRONLY | O_APPEND);
-    check(file >= 0 && write(file, more->octets, more->length) == (ssize_t)more->length &&
+    memcpy(t->bytes, mail->text->bytes, mail->text->length);
+    memcpy(t->bytes + mail->text->length, more->bytes, more->length);
+    t->wire = wire_length(t);
+    file = open(store_path(mail->name), O_WRONLY | O_APPEND);
+    check(file >= 0 && write(file, more->bytes, more->length) == (ssize_t)more->length &&
           close(file) == 0);
-    drop_text(more);
+    release_text(more);
     set_text(m, mail, t);
 }
 
-/* Makes a file that looks like another one, although the message is the same. */
+/* Changes a message's times, mode, links or file, but not its content. */
 static void
 touch_mail(struct model *m, struct mail *mail)
 {
-    char path[64];
+    const char *path = store_path(mail->name);
 
-    snprintf(path, sizeof path, "store/%s", mail->name);
     mail->touch = ++m->number;
-    switch (dice(4)) {
+    switch (random_below(4)) {
     case 0:
         check(utimensat(AT_FDCWD, path, NULL, 0) == 0);
         break;
     case 1:
-        check(chmod(path, dice(2) == 0 ? 0600 : 0644) == 0);
+        check(chmod(path, random_below(2) == 0 ? 0600 : 0644) == 0);
         break;
     case 2:
         check(link(path, "elsewhere") == 0 && unlink("elsewhere") == 0);
@@ -321,12 +310,12 @@ touch_mail(struct model *m, struct mail *mail)
     }
 }
 
-/* Changes the store in some way. */
+/* Makes a random change to the store. */
 static void
 change_store(struct model *m)
 {
-    struct mail *mail = m->count > 0 ? &m->mail[dice((unsigned)m->count)] : NULL;
-    unsigned what = dice(100);
+    struct mail *mail = m->count > 0 ? &m->mail[random_below((unsigned)m->count)] : NULL;
+    unsigned what = random_below(100);
 
     m->changes++;
     if (mail == NULL || what < (m->count < 25 ? 45 : 25)) {
@@ -343,23 +332,23 @@ change_store(struct model *m)
         if (what >= 69)
             mail->file = m->number;
     } else if (what < 80) {
-        scribble_mail(m, mail);
+        change_byte(m, mail);
     } else if (what < 85 && mail->text->length < 1000 * 1000) {
         append_mail(m, mail);
     } else if (what < 95) {
         touch_mail(m, mail);
-    } else if (what < 98) {                     /* what is no mail */
+    } else if (what < 98) {                     /* files that are no messages */
         run_command(
-            dice(2) == 0
+            random_below(2) == 0
                 ? "echo new >store/.part; echo old >store/,1; mkdir -p store/d; ln -sf m1 store/l"
                 : "rm -rf store/.part store/,1 store/d store/l");
-    } else if (what == 99 && dice(10) == 0) {
+    } else if (what == 99 && random_below(10) == 0) {
         while (m->count > 0)
             remove_mail(m, &m->mail[0]);
     }
 }
 
-/* The store must hold what the model says: the names, and the content of one file. */
+/* The store must have the names of the model. The content of one file is compared. */
 static void
 check_store(struct model *m)
 {
@@ -373,29 +362,22 @@ check_store(struct model *m)
             continue;
         count++;
         if (find_mail(m, entry->d_name) == NULL)
-            fail("%s is in the store, and should be gone", entry->d_name);
+            fail("%s is still in the store", entry->d_name);
     }
     closedir(directory);
     if (count != m->count)
-        for (int i = 0; i < m->count; i++) {
-            char path[64];
-
-            snprintf(path, sizeof path, "store/%s", m->mail[i].name);
-            if (!exists(path))
+        for (int i = 0; i < m->count; i++)
+            if (!exists(store_path(m->mail[i].name)))
                 fail("%s is gone", m->mail[i].name);
-        }
     if (m->count > 0) {
-        struct mail *mail = &m->mail[dice((unsigned)m->count)];
-        char path[64], *text;
+        struct mail *mail = &m->mail[random_below((unsigned)m->count)];
+        char *text = slurp(store_path(mail->name));
 
-        snprintf(path, sizeof path, "store/%s", mail->name);
-        text = slurp(path);
-        check(memcmp(text, mail->text->octets, mail->text->length) == 0);
+        check(memcmp(text, mail->text->bytes, mail->text->length) == 0);
         free(text);
     }
 }
 
-/* The commands of a session, as a client sends them. */
 struct command {
     enum { C_STAT, C_LIST, C_UIDL, C_RETR, C_TOP, C_DELE, C_RSET, C_NOOP, C_CAPA, C_NONE } verb;
     int number;                 /* 0: none */
@@ -403,7 +385,7 @@ struct command {
 };
 
 static struct command
-any_command(const struct visit *v)
+random_command(const struct session *v)
 {
     static const int often[] = {C_STAT, C_LIST, C_LIST, C_UIDL, C_UIDL, C_RETR, C_RETR,
                                 C_RETR, C_RETR, C_RETR, C_TOP,  C_TOP,  C_DELE, C_DELE,
@@ -412,21 +394,24 @@ any_command(const struct visit *v)
 
     if (v->mistakes > 8)        /* at twenty in a row the session would end */
         return command;
-    command.verb = (unsigned)often[dice(sizeof often / sizeof *often)];
-    if (command.verb == C_RSET && dice(4) > 0)
+    command.verb = (unsigned)often[random_below(sizeof often / sizeof *often)];
+    if (command.verb == C_RSET && random_below(4) > 0)
         command.verb = C_RETR;
-    if (command.verb >= C_RETR && command.verb <= C_DELE)
-        command.number = (int)dice((unsigned)v->count + (dice(10) == 0 ? 3 : 0) + (v->count == 0)) +
-                         (dice(20) > 0);
-    else if (command.verb <= C_UIDL && command.verb != C_STAT && dice(2) == 0)
-        command.number = (int)dice((unsigned)v->count + 1) + 1;
-    command.lines = (int)dice(dice(4) == 0 ? 1000 : 5);
+    if (command.verb >= C_RETR && command.verb <= C_DELE) {
+        unsigned beyond = random_below(10) == 0 ? 3 : 0;
+
+        command.number = (int)random_below((unsigned)v->count + beyond + (v->count == 0)) +
+                         (random_below(20) > 0);
+    }
+    if (command.verb <= C_UIDL && command.verb != C_STAT && random_below(2) == 0)
+        command.number = (int)random_below((unsigned)v->count + 1) + 1;
+    command.lines = (int)random_below(random_below(4) == 0 ? 1000 : 5);
     return command;
 }
 
 /* Sends a command, its line end CRLF or LF. */
 static void
-send_command(struct visit *v, struct command command)
+send_command(struct session *v, struct command command)
 {
     static const char *const words[] = {
         "STAT", "LIST", "UIDL", "RETR", "TOP", "DELE", "RSET", "NOOP", "CAPA", "XNONE"
@@ -437,14 +422,14 @@ send_command(struct visit *v, struct command command)
     if (command.number > 0 || (command.verb >= C_RETR && command.verb <= C_DELE))
         length += snprintf(line + length, sizeof line - (size_t)length, " %d", command.number);
     if (command.verb == C_TOP)
-        length += snprintf(line + length, sizeof line - (size_t)length, " %d", command.lines);
-    snprintf(line + length, sizeof line - (size_t)length, "%s", dice(2) == 0 ? "\r\n" : "\n");
+        snprintf(line + length, sizeof line - (size_t)length, " %d", command.lines);
     send_text(&v->c, line);
+    send_text(&v->c, random_below(2) == 0 ? "\r\n" : "\n");
 }
 
-/* Compares an id with what this session, and earlier ones, were told. */
+/* Compares a unique-id with those that this session and earlier ones received. */
 static void
-expect_id(struct model *m, struct visit *v, int i, const char *id)
+expect_id(struct model *m, struct session *v, int i, const char *id)
 {
     struct mail *now = find_mail(m, v->mail[i].name);
 
@@ -455,7 +440,7 @@ expect_id(struct model *m, struct visit *v, int i, const char *id)
         fail("the unique-id of %s was %s, is %s", v->mail[i].name, v->mail[i].id, id);
     for (int k = 0; k < v->count; k++)
         check(k == i || strcmp(v->mail[k].id, id) != 0);
-    if (now != NULL && now->state == v->mail[i].state && now->id[0] == '\0')
+    if (now != NULL && now->version == v->mail[i].version && now->id[0] == '\0')
         strcpy(now->id, id);
     else if (now != NULL && !same_text(now->text, v->mail[i].text))
         check(strcmp(now->id, id) != 0);
@@ -465,7 +450,7 @@ enum listing { STATUS, SIZES, IDS };
 
 /* STAT, LIST and UIDL: exactly the messages that are not marked. */
 static void
-expect_listing(struct model *m, struct visit *v, enum listing what)
+expect_listing(struct model *m, struct session *v, enum listing what)
 {
     unsigned long long octets = 0;
     int count = 0;
@@ -493,27 +478,23 @@ expect_listing(struct model *m, struct visit *v, enum listing what)
             expect(&v->c, line);
         } else {
             snprintf(line, sizeof line, "%d ", i + 1);
-            got = next_line(&v->c);
-            check(got != NULL && strncmp(got, line, strlen(line)) == 0);
+            got = read_answer(&v->c);
+            check(strncmp(got, line, strlen(line)) == 0);
             expect_id(m, v, i, got + strlen(line));
         }
     }
     expect(&v->c, ".");
 }
 
-/*
- * RETR and TOP: the message as it was when the session began, or, unless it is that still, a
- * refusal.
- */
+/* RETR and TOP: the message as it was when the session began, or -ERR if it has changed. */
 static void
-expect_mail(struct model *m, struct visit *v, struct command command)
+expect_mail(struct model *m, struct session *v, struct command command)
 {
     const struct mail *then = &v->mail[command.number - 1];
-    bool same = is_same(find_now(m, then), then);
-    const char *line = next_line(&v->c);
+    bool same = is_unchanged(find_now(m, then), then);
+    const char *line = read_answer(&v->c);
     char *wanted, *body;
 
-    check(line != NULL);
     if (!matches(line, "+OK*")) {
         check(matches(line, "-ERR*"));
         if (same)
@@ -530,17 +511,16 @@ expect_mail(struct model *m, struct visit *v, struct command command)
 
         while (wanted[same_octets] == body[same_octets])
             same_octets++;
-        fail("%s is not what it was when the session began, from octet %zu on", then->name,
-             same_octets);
+        fail("%s has changed since the session began, from octet %zu on", then->name, same_octets);
     }
     free(wanted);
     free(body);
     m->retrieved++;
 }
 
-/* What a session answers to a command, by what it saw when it began and what it was told since. */
+/* The answer to a command. */
 static void
-expect_command(struct model *m, struct visit *v, struct command command)
+expect_command(struct model *m, struct session *v, struct command command)
 {
     const bool is_there =
         command.number > 0 && command.number <= v->count && !v->marked[command.number - 1];
@@ -570,8 +550,8 @@ expect_command(struct model *m, struct visit *v, struct command command)
     case C_UIDL:
         if (command.number > 0) {
             snprintf(line, sizeof line, "+OK %d ", command.number);
-            got = next_line(&v->c);
-            check(got != NULL && strncmp(got, line, strlen(line)) == 0);
+            got = read_answer(&v->c);
+            check(strncmp(got, line, strlen(line)) == 0);
             expect_id(m, v, command.number - 1, got + strlen(line));
         } else {
             expect_listing(m, v, IDS);
@@ -598,15 +578,15 @@ expect_command(struct model *m, struct visit *v, struct command command)
     }
 }
 
-/* Begins a session, which sees the store as it is now. */
+/* Begins a session. Its maildrop is the present store. */
 static void
-open_visit(struct model *m, struct visit *v)
+begin_session(struct model *m, struct session *v)
 {
-    *v = (struct visit){.open = true, .count = m->count};
+    *v = (struct session){.open = true, .count = m->count};
     v->c = greeted(&m->s);
     memcpy(v->mail, m->mail, sizeof v->mail);
     for (int i = 0; i < v->count; i++)
-        v->mail[i].text->users++;
+        v->mail[i].text->references++;
     qsort(v->mail, (size_t)v->count, sizeof *v->mail, mail_order);
     send_text(&v->c, "STAT\r\nLIST\r\nUIDL\r\n");
     expect_listing(m, v, STATUS);
@@ -615,144 +595,127 @@ open_visit(struct model *m, struct visit *v)
     m->sessions++;
 }
 
-/* Forgets a session that is over. */
 static void
-close_visit(struct visit *v)
+forget_session(struct session *v)
 {
     for (int i = 0; i < v->count; i++)
-        drop_text(v->mail[i].text);
+        release_text(v->mail[i].text);
     v->open = false;
 }
 
 /*
- * QUIT: a marked message that is as it was is gone, under whatever name; one that changed stays,
- * and the answer is +OK if none stays. One that was only touched may do either, and the answer is
- * either if a message has another name and another content: it is another message then, or this
- * one.
+ * QUIT removes a marked message that is unchanged, under whatever name, and keeps one whose content
+ * has changed. It may do either with one that was only touched. The answer is +OK if no marked
+ * message is left. If one has another name and other content, either answer is right: it may count
+ * as the same message or as another one.
  */
 static void
-quit_visit(struct model *m, struct visit *v)
+quit_session(struct model *m, struct session *v)
 {
     bool stays = false, unsure = false;
     const char *line;
 
-    send_text(&v->c, dice(2) == 0 ? "QUIT\r\n" : "QUIT\r\nDELE 1\r\nQUIT\r\n");
-    line = next_line(&v->c);
-    check(line != NULL);
+    send_text(&v->c, random_below(2) == 0 ? "QUIT\r\n" : "QUIT\r\nDELE 1\r\nQUIT\r\n");
+    line = read_answer(&v->c);
     for (int i = 0; i < v->count; i++) {
         struct mail *now = find_now(m, &v->mail[i]);
         bool here;
-        char path[64];
 
         if (!v->marked[i] || now == NULL)
             continue;
-        snprintf(path, sizeof path, "store/%s", now->name);
-        here = exists(path);
+        here = exists(store_path(now->name));
         if (!same_text(now->text, v->mail[i].text) && !here)
-            fail("%s was another message, and is gone", now->name);
-        if (is_same(now, &v->mail[i]) && here)
-            fail("%s was marked, and is still there after: %s", now->name, line);
+            fail("%s was changed, but removed", now->name);
+        if (is_unchanged(now, &v->mail[i]) && here)
+            fail("%s was marked, but is still there after: %s", now->name, line);
         unsure = unsure || strcmp(now->name, v->mail[i].name) != 0;
         stays = stays || here;
         if (here) {
             m->kept++;
         } else {
             m->removed++;
-            drop_text(now->text);
-            *now = m->mail[--m->count];
+            forget_mail(m, now);
         }
     }
     if (!matches(line, stays ? "-ERR*" : "+OK*") && !(stays && unsure))
-        fail("%s, but the answer is: %s", stays ? "a message stays" : "no message stays", line);
+        fail("%s, but the answer is: %s", stays ? "a message is left" : "no message is left", line);
     expect_end(&v->c);
     check_store(m);
-    close_visit(v);
+    forget_session(v);
 }
 
-/* The client goes, in the middle of something or not: nothing is removed. */
+/* The client disconnects, perhaps within a command: nothing is removed. */
 static void
-break_visit(struct model *m, struct visit *v)
+drop_session(struct model *m, struct session *v)
 {
-    for (unsigned i = dice(5); i > 0; i--)
-        send_command(v, any_command(v));
-    if (dice(3) == 0)
+    for (unsigned i = random_below(5); i > 0; i--)
+        send_command(v, random_command(v));
+    if (random_below(3) == 0)
         send_text(&v->c, "QUI");
-    if (dice(2) == 0)
-        reset(&v->c);
-    else
-        hang_up(&v->c);
+    drop(&v->c);
     check_store(m);
-    close_visit(v);
+    forget_session(v);
 }
 
-/* The client goes right behind its QUIT: what it marked is gone, or all of it is still there. */
+/* The client disconnects right after QUIT: all that it marked is removed, or nothing. */
 static void
-quit_and_break(struct model *m, struct visit *v)
+quit_and_drop(struct model *m, struct session *v)
 {
     int others = -1, gone = 0, here = 0;
 
-    for (int i = 0; i < VISITS; i++)
-        others += m->visits[i].open;
+    for (int i = 0; i < OPEN; i++)
+        others += m->sessions_open[i].open;
     send_text(&v->c, "QUIT\r\n");
-    if (dice(2) == 0)
-        reset(&v->c);
-    else
-        hang_up(&v->c);
-    await(sessions_of(&m->s, NULL) == others);
+    drop(&v->c);
+    await_sessions(&m->s, others);
     for (int i = 0; i < v->count; i++) {
         struct mail *now = find_now(m, &v->mail[i]);
-        bool same = is_same(now, &v->mail[i]);
-        char path[64];
+        bool same = is_unchanged(now, &v->mail[i]);
 
         if (!v->marked[i] || now == NULL)
             continue;
-        snprintf(path, sizeof path, "store/%s", now->name);
-        if (exists(path)) {
+        if (exists(store_path(now->name))) {
             here += same;
             continue;
         }
         check(same_text(now->text, v->mail[i].text));
         gone += same;
         m->removed++;
-        drop_text(now->text);
-        *now = m->mail[--m->count];
+        forget_mail(m, now);
     }
     if (gone > 0 && here > 0)
-        fail("%d marked messages are gone, and %d are not", gone, here);
+        fail("%d of the marked messages are gone, but %d are not", gone, here);
     check_store(m);
-    close_visit(v);
+    forget_session(v);
 }
 
-/* Some commands at once, and their answers. */
+/* Sends one or several commands, then reads their answers. */
 static void
-step_visit(struct model *m, struct visit *v)
+pipeline_commands(struct model *m, struct session *v)
 {
     struct command commands[10];
-    unsigned count = dice(4) == 0 ? dice(10) + 1 : 1;
+    unsigned count = random_below(4) == 0 ? random_below(10) + 1 : 1;
 
     for (unsigned i = 0; i < count; i++) {
-        commands[i] = any_command(v);
+        commands[i] = random_command(v);
         send_command(v, commands[i]);
     }
     for (unsigned i = 0; i < count; i++)
         expect_command(m, v, commands[i]);
 }
 
-/*
- * The server stops, the sessions with it, and nothing is removed; another one serves the same
- * store.
- */
+/* Stops the server and its sessions, which removes nothing, and starts another one. */
 static void
 restart_server(struct model *m)
 {
     kill(m->s.pid, SIGTERM);
     check(wait_for(m->s.pid) == 0);
     close(m->s.out);
-    for (int i = 0; i < VISITS; i++) {
-        if (!m->visits[i].open)
+    for (int i = 0; i < OPEN; i++) {
+        if (!m->sessions_open[i].open)
             continue;
-        expect_end(&m->visits[i].c);
-        close_visit(&m->visits[i]);
+        expect_end(&m->sessions_open[i].c);
+        forget_session(&m->sessions_open[i]);
     }
     check_store(m);
     m->s = start_server("-d store 0");
@@ -764,39 +727,39 @@ random_steps(void)
     static struct model m;
     int64_t until;
 
-    seed_dice();
+    seed_random();
     until = clock_ms() + random_seconds() * INT64_C(1000);
     check(mkdir("store", 0755) == 0);
     for (int i = 0; i < 20; i++)
         add_mail(&m);
     m.s = start_server("-d store 0");
     while (clock_ms() < until) {
-        struct visit *v = &m.visits[dice(VISITS)];
-        unsigned what = dice(100);
+        struct session *v = &m.sessions_open[random_below(OPEN)];
+        unsigned what = random_below(100);
 
         m.steps++;
         if (what < 30)
             change_store(&m);
-        else if (what == 99 && dice(20) == 0)
+        else if (what == 99 && random_below(20) == 0)
             restart_server(&m);
         else if (!v->open)
-            open_visit(&m, v);
+            begin_session(&m, v);
         else if (what < 88)
-            step_visit(&m, v);
+            pipeline_commands(&m, v);
         else if (what < 96)
-            quit_visit(&m, v);
+            quit_session(&m, v);
         else if (what < 98)
-            break_visit(&m, v);
+            drop_session(&m, v);
         else
-            quit_and_break(&m, v);
+            quit_and_drop(&m, v);
     }
-    for (int i = 0; i < VISITS; i++)
-        if (m.visits[i].open)
-            quit_visit(&m, &m.visits[i]);
+    for (int i = 0; i < OPEN; i++)
+        if (m.sessions_open[i].open)
+            quit_session(&m, &m.sessions_open[i]);
     check_store(&m);
     printf(
         "%ld steps, %ld sessions, %ld changes of the store; %ld messages retrieved, %ld refused; "
-        "%ld removed, %ld kept that had changed\n",
+        "%ld removed, %ld kept after a change\n",
         m.steps, m.sessions, m.changes, m.retrieved, m.refused, m.removed, m.kept);
     check(m.retrieved > 0 && m.refused > 0 && m.removed > 0 && m.kept > 0);
     end_server(&m.s);

@@ -1,8 +1,8 @@
 /*
  * bsd.h - makes Linux behave like macOS and the BSDs, for programs compiled with -include bsd.h
  *
- * Use it with -DPOSIX_ONLY. What differs at run time is imitated; what one of them lacks
- * is taken away. NOFOLLOW_ERRNO is EMLINK as on FreeBSD, or EFTYPE for NetBSD.
+ * Use it with -DPOSIX_ONLY. It imitates differences at run time, and hides what at least one of
+ * these systems lacks. NOFOLLOW_ERRNO is EMLINK as on FreeBSD, or EFTYPE for NetBSD.
  */
 #ifndef BSD_H
 #define BSD_H
@@ -34,7 +34,7 @@
 #define NOFOLLOW_ERRNO EMLINK
 #endif
 
-/* ---- What those systems do otherwise ---- */
+/* ---- Different behaviour ---- */
 
 /* A connection inherits O_NONBLOCK from the socket that listens. */
 static inline int
@@ -47,7 +47,7 @@ bsd_accept(int listening, struct sockaddr *address, socklen_t *length)
     return fd;
 }
 
-/* A symbolic link that is not followed, and a socket, have other errors. */
+/* O_NOFOLLOW of a symbolic link, and open() of a socket, have other errors. */
 static inline int
 bsd_open_failed(int flags)
 {
@@ -66,7 +66,7 @@ bsd_openat(int directory, const char *path, int flags, mode_t mode)
     return fd >= 0 ? fd : bsd_open_failed(flags);
 }
 
-/* unlink() of a directory is EPERM, as POSIX has it. */
+/* unlink() of a directory is EPERM, as in POSIX. */
 static inline int
 bsd_unlinkat(int directory, const char *path, int flags)
 {
@@ -104,7 +104,7 @@ bsd_fstat(int fd, struct stat *status)
     return result;
 }
 
-/* Some file systems tell the type of no file. */
+/* Some file systems return no file types. */
 static inline struct dirent *
 bsd_readdir(DIR *directory)
 {
@@ -168,7 +168,7 @@ bsd_nl_langinfo(nl_item item)
     return item == CODESET && strcmp(text, "ANSI_X3.4-1968") == 0 ? ascii : text;
 }
 
-/* open() with its mode, or with none. */
+/* open() with or without a mode. */
 #define BSD_OPEN(directory, path, flags, mode, ...) bsd_openat(directory, path, flags, mode)
 
 #define accept(...) bsd_accept(__VA_ARGS__)
@@ -186,7 +186,7 @@ bsd_nl_langinfo(nl_item item)
 #define getopt_long(...) bsd_getopt_long(__VA_ARGS__)
 #define nl_langinfo(...) bsd_nl_langinfo(__VA_ARGS__)
 
-/* ---- What at least one of those systems lacks ---- */
+/* ---- Missing interfaces ---- */
 
 #undef TIOCOUTQ                         /* not for sockets */
 #undef SIOCOUTQ

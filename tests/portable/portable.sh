@@ -1,28 +1,20 @@
 #!/bin/sh
-# portable.sh - both programs built and tested with each compiler, libc and machine at hand
+# portable.sh - builds and tests both programs with each available compiler, libc and machine
 #
 #   sh tests/portable/portable.sh          prints a line for each build; status 1 if one failed
 #
-# Each build must be silent with every warning, and pass tests: all of them with another libc or
-# other system calls; the conversations and units, without terminal and sockets, in a slow
-# emulator; the server's conversations and the units if only a flag differs. What is not installed
-# is skipped.
-cd "$(dirname "$0")/../.." || exit 1
-top=$(pwd)
-warnings='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
-    -Wmissing-prototypes -Wvla'
-work=$(mktemp -d "${TMPDIR:-/tmp}/pop3-portable.XXXXXX") || exit 1
-trap 'cd /; rm -rf "$work"' 0
-trap 'exit 130' 1 2 15
-failed=0 skipped=0 built=0
+# Each build must be silent with every warning and pass tests: all of them with another libc or
+# other system calls; the conversations and some units in a slow emulator; the server's
+# conversations and the units if only a flag differs. What is not installed is skipped.
+. "$(dirname "$0")/common.sh"
 SECONDS_EACH=${SECONDS_EACH:-180}
 export SECONDS_EACH
 
 units='server unit live/confined_server'
 most='server client unit live/confined_server'
-# With another libc or compiler some unit tests of the client expect glibc's iconv and words.
+# Some unit tests of the client expect the iconv and the messages of glibc.
 other='server client unit/header unit/wire unit/store unit/server'
-# The fuzzers put a system of their own in the place of the headers'.
+# The fuzzers replace the same calls as bsd.h.
 bsd='server client unit live'
 emulated='server client unit/header unit/wire unit/store unit/server'
 
@@ -31,7 +23,7 @@ skip() {
     printf '%-58s %s\n' "$1" "skipped: $2"
 }
 
-# try NAME CC FLAGS TESTS: builds both programs in a tree of their own, and runs the tests.
+# try NAME CC FLAGS TESTS: builds both programs in a copy of the tree, and runs the tests.
 try() {
     name=$1 compiler=$2 flags=$3 tests=$4
     if ! command -v "${compiler%% *}" >/dev/null 2>&1; then
@@ -57,7 +49,7 @@ try() {
     fi
     case $result in
     *' 0 failed'*)
-        built=$((built + 1))
+        passed=$((passed + 1))
         ;;
     *)
         failed=$((failed + 1))
@@ -68,26 +60,26 @@ try() {
     cd "$top" || exit 1
 }
 
-# runs CC: whether what a compiler makes can be run here, by the machine itself or by an emulator.
+# runs CC: succeeds if the output of a compiler runs here, natively or in an emulator.
 runs() {
     command -v "$1" >/dev/null 2>&1 && echo 'int main(void){return 0;}' >"$work/try.c" &&
         "$1" -o "$work/try" "$work/try.c" 2>/dev/null && "$work/try" 2>/dev/null
 }
 
-# register EMULATOR: tells the kernel to run programs such as $work/try by it. The first 20 bytes of
-# a program name its machine. Not compared: its system, and if it can be loaded at any address.
+# register EMULATOR: makes the kernel run programs such as $work/try with it. The first 20 bytes of
+# an ELF file name its machine. The mask ignores the ABI and the difference between EXEC and DYN.
 register() {
     formats=/proc/sys/fs/binfmt_misc
     [ -e $formats/register ] || mount -t binfmt_misc binfmt_misc $formats 2>/dev/null
     [ ! -e "$formats/$1" ] || return
     magic=$(head -c 20 "$work/try" | od -An -v -tx1 | tr -d '\n' | sed 's/ /\\x/g')
-    every='\xff\xff\xff\xff\xff\xff\xff' type='\xff\xfe'
+    all='\xff\xff\xff\xff\xff\xff\xff' type='\xff\xfe'
     case $magic in '\x7f\x45\x4c\x46\x0'?'\x01'*) type='\xfe\xff' ;; esac   # little-endian
-    printf '%s' ":$1:M::$magic:$every\\x00$every\\xff$type\\xff\\xff:$(command -v "$1"):" \
+    printf '%s' ":$1:M::$magic:$all\\x00$all\\xff$type\\xff\\xff:$(command -v "$1"):" \
         2>/dev/null >$formats/register
 }
 
-# foreign NAME CC EMULATOR ROOT TESTS: a machine of another kind.
+# foreign NAME CC EMULATOR ROOT TESTS: like try, for another kind of machine.
 foreign() {
     QEMU_LD_PREFIX=$4
     export QEMU_LD_PREFIX
@@ -95,7 +87,7 @@ foreign() {
     if runs "$2"; then
         try "$1" "$2" -O1 "$5"
     else
-        skip "$1" "no $2, no $3, or no way to run what it makes"
+        skip "$1" "no $2, no $3, or its programs do not run here"
     fi
     unset QEMU_LD_PREFIX
 }
@@ -123,7 +115,7 @@ if runs i686-linux-gnu-gcc; then
 else
     skip '32-bit x86' 'no i686-linux-gnu-gcc, or it cannot be run here'
 fi
-# An emulator is slow: the first and the last two run most.
+# Emulators are slow, so some run fewer tests.
 foreign 'arm64, emulated' aarch64-linux-gnu-gcc qemu-aarch64 /usr/aarch64-linux-gnu "$emulated"
 foreign 'armhf, emulated' arm-linux-gnueabihf-gcc qemu-arm /usr/arm-linux-gnueabihf \
     'server unit/store'
@@ -136,7 +128,7 @@ foreign 's390x, big-endian, emulated' s390x-linux-gnu-gcc qemu-s390x /usr/s390x-
 foreign 'mips, big-endian, 32-bit, emulated' mips-linux-gnu-gcc qemu-mips /usr/mips-linux-gnu \
     "$emulated"
 
-# The Makefile by another make, the tests by other shells.
+# The Makefile with another make, the tests with other shells.
 if command -v bmake >/dev/null 2>&1; then
     rm -rf "$work/tree"
     mkdir "$work/tree"
@@ -144,8 +136,8 @@ if command -v bmake >/dev/null 2>&1; then
     rm -rf "$work/tree/tests/build"
     if (cd "$work/tree" && bmake >log 2>&1 && ! grep -q warning log &&
         bmake -n test install DESTDIR=/x >/dev/null && bmake clean && [ ! -e server ]); then
-        built=$((built + 1))
-        printf '%-58s %s\n' "BSD's make" "built, and clean again"
+        passed=$((passed + 1))
+        printf '%-58s %s\n' "BSD's make" "built and cleaned"
     else
         failed=$((failed + 1))
         cat "$work/tree/log"
@@ -156,13 +148,12 @@ else
 fi
 for shell in dash bash 'busybox sh' mksh; do
     if ! command -v "${shell%% *}" >/dev/null 2>&1; then
-        skip "tests by $shell" "no ${shell%% *}"
+        skip "tests with $shell" "no ${shell%% *}"
         continue
     fi
     result=$($shell tests/run.sh server client 2>&1 | tail -n 1)
-    printf '%-58s %s\n' "tests by $shell" "$result"
-    case $result in *' 0 failed'*) built=$((built + 1)) ;; *) failed=$((failed + 1)) ;; esac
+    printf '%-58s %s\n' "tests with $shell" "$result"
+    case $result in *' 0 failed'*) passed=$((passed + 1)) ;; *) failed=$((failed + 1)) ;; esac
 done
 
-echo "$built passed, $failed failed, $skipped skipped"
-[ $failed -eq 0 ]
+finish

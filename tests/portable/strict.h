@@ -1,8 +1,8 @@
 /*
- * strict.h - shows POSIX.1-2008 and nothing else, for the strict build (strict.sh)
+ * strict.h - limits the headers to POSIX.1-2008, for the strict build (strict.sh)
  *
- * pop3.h asks the system for every interface that it has. A C library decides at its first header
- * what to show. So this file comes before anything else (-include) and decides first.
+ * pop3.h requests all interfaces of a system. But the C library evaluates the feature macros in the
+ * first header, and with -include that is this file.
  */
 #include <limits.h>
 
@@ -18,7 +18,7 @@
 #include <sys/types.h>
 #include <wchar.h>
 
-#define MAP_ANON 0x20                   /* the Linux value: what is built is not run elsewhere */
+#define MAP_ANON 0x20                   /* the value on Linux */
 #define P_tmpdir "/tmp"
 int setgroups(size_t, const gid_t *);
 char *strcasestr(const char *, const char *);

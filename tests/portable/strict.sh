@@ -1,17 +1,10 @@
 #!/bin/sh
-# strict.sh - what the programs use where only POSIX is sure
+# strict.sh - both programs with -DPOSIX_ONLY use only what POSIX and all supported systems have
 #
-# With -DPOSIX_ONLY they compile, silently, where the headers show nothing but POSIX.1-2008 and the
-# exceptions in strict.h, and they call none of the functions that only Linux has.
-cd "$(dirname "$0")/../.." || exit 1
-work=$(mktemp -d "${TMPDIR:-/tmp}/pop3-strict.XXXXXX") || exit 1
-trap 'rm -rf "$work"' 0
-trap 'exit 130' 1 2 15
-: "${CC:=cc}"
-passed=0 failed=0 skipped=0
+# They compile silently with headers that show nothing but POSIX.1-2008 and the exceptions in
+# strict.h, and they call none of the functions that only Linux has.
+. "$(dirname "$0")/common.sh"
 
-warnings='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
-    -Wmissing-prototypes -Wvla'
 strict='-D_POSIX_C_SOURCE=200809L -Werror=implicit-function-declaration
     -include tests/portable/strict.h'
 
@@ -26,27 +19,7 @@ foreign=$foreign'|explicit_bzero|memrchr|mempcpy|rawmemchr|strchrnul|strverscmp|
 foreign=$foreign'|reallocarray|canonicalize_file_name|euidaccess|get_current_dir_name|error'
 foreign=$foreign'|fopencookie|getresuid|getresgid)$'
 
-check() {
-    name=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok - $name"
-    else
-        failed=$((failed + 1))
-        echo "not ok - $name"
-        cut -c 1-200 "$work/log" | head -n 40
-    fi
-}
-
-skip() { skipped=$((skipped + 1)); echo "skipped - $*"; }
-
-# silent COMMAND...: succeeds and prints nothing.
-silent() {
-    "$@" >"$work/said" 2>&1 && [ ! -s "$work/said" ] || { cat "$work/said"; false; }
-}
-
-# hides CC: a function that is not in POSIX is an error, although pop3.h asks for it.
+# hides CC: with these headers a function that is not in POSIX does not compile.
 hides() {
     printf '%s\n' '#include "pop3.h"' '#include <poll.h>' \
         'int main(void) { return ppoll(NULL, 0, NULL, NULL); }' >"$work/try.c"
@@ -54,20 +27,20 @@ hides() {
         ! "$1" -std=c11 $strict -I. -o "$work/try" "$work/try.c"
 }
 
-# calls_none PROGRAM: it was linked without any function of the list.
+# calls_none PROGRAM: the linked program calls no function of the list.
 calls_none() {
     $CC -std=c11 -O1 -DPOSIX_ONLY -o "$work/$1" "$1.c" &&
         nm -D -u "$work/$1" | sed 's/.* //; s/@.*//' >"$work/called" &&
         grep -q '^socket$\|^write$' "$work/called" && ! grep -E "$foreign" "$work/called"
 }
 
-# no_iconv: on OpenBSD there is no iconv. Here the headers are the same without it.
+# no_iconv: the client works without <iconv.h>, as on OpenBSD.
 no_iconv() {
     mkdir "$work/include" && ln -s /usr/include/* "$work/include" && rm "$work/include/iconv.h" &&
         silent gcc $warnings -nostdinc -isystem "$(gcc -print-file-name=include)" \
             -isystem "$work/include" -isystem "/usr/include/$(gcc -print-multiarch)" \
             -o "$work/client" client.c &&
-        gcc -o "$work/server" server.c 2>"$work/said" && ! nm -D -u "$work/client" | grep iconv &&
+        gcc -o "$work/server" server.c 2>"$work/output" && ! nm -D -u "$work/client" | grep iconv &&
         mkdir "$work/mail" && printf '%s\n' 'Content-Type: text/plain; charset=iso-8859-1' \
             'Content-Transfer-Encoding: quoted-printable' '' 'caf=E9' >"$work/mail/1" &&
         printf '%s\n' 'show 1' quit |
@@ -91,10 +64,10 @@ for compiler in gcc clang; do
 done
 if command -v nm >/dev/null 2>&1; then
     for program in server client; do
-        check "$program calls nothing that only Linux has" calls_none $program
+        check "$program calls no function of Linux alone" calls_none $program
     done
 else
-    skip "which functions are called: no nm"
+    skip "the called functions: no nm"
 fi
 
 if glibc && [ "$(gcc -print-multiarch 2>/dev/null)" ] && [ -e /usr/include/iconv.h ]; then
@@ -102,6 +75,4 @@ if glibc && [ "$(gcc -print-multiarch 2>/dev/null)" ] && [ -e /usr/include/iconv
 else
     skip "the client without iconv: no gcc with /usr/include"
 fi
-
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed -eq 0 ]
+finish

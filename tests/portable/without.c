@@ -1,8 +1,8 @@
 /*
- * without.c - runs a program on a kernel that lacks some system calls, as far as the program sees
+ * without.c - runs a program without some system calls, as on an older kernel
  *
  *   without ERROR CALL... -- COMMAND...     ERROR is ENOSYS (an old kernel) or EPERM (a container)
- *   without possible                        status 0 if the kernel lets us
+ *   without possible                        status 0 if the kernel allows it
  *
  * A seccomp filter answers the calls with the error, in the program and in all its children.
  */

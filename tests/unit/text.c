@@ -132,8 +132,8 @@ test_visible_every(void)
         uint32_t state = seed;
 
         for (size_t i = 0; i < sizeof text; i++)
-            text[i] = seed % 2 == 0 ? (uint8_t)fuzz_dice(&state, 256)
-                : (uint8_t)"\xe2\x80\x8d\r\na\xc2\xad"[fuzz_dice(&state, 8)];
+            text[i] = seed % 2 == 0 ? (uint8_t)fuzz_random(&state, 256)
+                : (uint8_t)"\xe2\x80\x8d\r\na\xc2\xad"[fuzz_random(&state, 8)];
         LLVMFuzzerTestOneInput(text, sizeof text);
     }
     CHECK(true);
