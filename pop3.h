@@ -375,16 +375,19 @@ wire_fail(struct wire *w, int error)
 static inline int
 wire_unsent(const struct wire *w)
 {
-    int bytes = 0;
+    int bytes = 0, result = -1;
+    socklen_t size = sizeof bytes;
 
-#ifdef __linux__
-    if (ioctl(w->out, TIOCOUTQ, &bytes) != 0)
-#elif defined FIONWRITE
-    if (ioctl(w->out, FIONWRITE, &bytes) != 0)
+#if defined __linux__ && defined TIOCOUTQ
+    result = ioctl(w->out, TIOCOUTQ, &bytes);
+#elif defined FIONWRITE                 /* the BSDs */
+    result = ioctl(w->out, FIONWRITE, &bytes);
+#elif defined SO_NWRITE                 /* macOS */
+    result = getsockopt(w->out, SOL_SOCKET, SO_NWRITE, &bytes, &size);
 #endif
-        bytes = 0;
     (void)w;
-    return bytes;
+    (void)size;
+    return result == 0 ? bytes : 0;
 }
 
 /* Returns true if stop is set. Lets blocked signals in: select() does not if it need not wait. */
