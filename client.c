@@ -750,11 +750,9 @@ terminal_restore(void)
 }
 
 /*
- * Stops like any program at Ctrl-Z, with the terminal as it was found, and sets the mode again
- * when it continues. As the handler of SIGTSTP it stops this process. With 0, for a Ctrl-Z that
- * was read as a key, it stops everything that the shell started together with it.
- *
- * This handler does its work itself: signals arrive only while we wait, so nothing is interrupted.
+ * Stops everything that the shell started together with this process, as Ctrl-Z does, with the
+ * terminal as it was found. The handler of SIGTSTP: the work is done here, because signals arrive
+ * only while we wait. Later the shell may have set the terminal differently, so it is asked again.
  */
 static void
 suspend(int number)
@@ -763,18 +761,19 @@ suspend(int number)
     enum mode mode = terminal.mode;
     sigset_t only, blocked;
 
+    (void)number;
     terminal_mode(AS_FOUND);
     sigemptyset(&stop.sa_mask);
     sigemptyset(&only);
     sigaddset(&only, SIGTSTP);
     sigaction(SIGTSTP, &stop, &before);
-    kill(number == 0 ? 0 : getpid(), SIGTSTP);
+    kill(0, SIGTSTP);
     sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* it stops here */
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     sigaction(SIGTSTP, &before, NULL);
-    terminal.changed = false;   /* the terminal may have been set differently meanwhile */
+    terminal.changed = false;
     terminal_mode(mode);
-    resized = 1;                /* and the screen shows something else */
+    resized = 1;                /* the screen shows something else now */
 }
 
 /* The handler of SIGCONT: after SIGSTOP, which nobody can catch, the shell has had the terminal. */
@@ -784,10 +783,8 @@ on_continue(int number)
     enum mode mode = terminal.mode;
 
     (void)number;
-    if (terminal.changed) {
-        terminal.mode = AS_FOUND;
-        terminal_mode(mode);
-    }
+    terminal.mode = AS_FOUND;
+    terminal_mode(mode);
     resized = 1;
 }
 
@@ -5404,7 +5401,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
             break;
         if (ended > 0) {
             terminal_give(getpgrp());
-            suspend(0);
+            suspend(SIGTSTP);
             terminal_give(pid);
             kill(target, SIGCONT);
         }
@@ -6554,7 +6551,7 @@ edit_line(struct client *c, bool hidden)
         if (verdict == SUSPEND) {
             clear_line(c);
             wire_flush(&c->screen);
-            suspend(0);
+            suspend(SIGTSTP);
             e->pasting = e->discarding = false;
             verdict = MORE;
         }
@@ -6949,7 +6946,7 @@ catch_signals(sigset_t *mask)
     struct sigaction action = {.sa_handler = note_signal};
     sigset_t blocked;
 
-    sigemptyset(&action.sa_mask);
+    sigfillset(&action.sa_mask);        /* one handler at a time: two of them set the terminal */
     sigemptyset(&blocked);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct sigaction before;
