@@ -158,10 +158,7 @@ struct span { const char *at, *end; };
 _Noreturn static void
 out_of_memory(void)
 {
-    static const char message[] = "client: out of memory; nothing is removed but by QUIT\n";
-
-    if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
-        exit(EXIT_FAILURE);
+    dprintf(STDERR_FILENO, "%s: out of memory; nothing is removed but by QUIT\n", program);
     exit(EXIT_FAILURE);
 }
 
@@ -6720,6 +6717,17 @@ wait_for_line(struct client *c, const char *text, size_t length)
     return true;
 }
 
+/* Removes a password that the terminal has shown. Without sequences it can only scroll. */
+static void
+scroll_away(struct client *c)
+{
+    struct winsize size = {.ws_row = 0};
+
+    ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
+    for (int rows = size.ws_row > 0 ? size.ws_row : 24; rows > 0; rows--)
+        wire_put(&c->screen, "\n", 1);
+}
+
 /*
  * Reads one line as it comes from a script, or from a terminal without line editing, into text,
  * which has room for TYPED_MAX + 2 bytes. Returns TYPED_LINE, or why there is none.
@@ -6751,6 +6759,8 @@ read_line(struct client *c, char *text, size_t *length)
             interrupted = SIGHUP;
     }
     c->row = ROW_FREE;
+    if (c->at_terminal && is_secret(text) && count > 5)
+        scroll_away(c);
     if (count == *length && count > 0 && text[count - 1] == '\r')
         *length = --count;
     text[*length] = '\0';
@@ -6791,7 +6801,7 @@ converse(struct client *c)
             run(c, line, length);
         else if (typed == TYPED_END && !is_broken(c))
             do_quit(c);
-        if (is_broken(c))
+        if (is_broken(c) || interrupted)
             connection_lost(c);
         memset(line, 0, length);
     }
@@ -6807,15 +6817,20 @@ static void
 greet(struct client *c)
 {
     const struct settings *s = c->settings;
+    bool echoes = c->at_terminal && s->command == NULL;     /* what is typed ahead */
 
     if (s->command == NULL
-        && wait_ready(&c->server.in, 1, false, GREETING_SECONDS * 1000, &c->mask) == 0)
+        && wait_ready(&c->server.in, 1, false, GREETING_SECONDS * 1000, &c->mask) == 0) {
+        c->row = c->editing ? ROW_LINE : echoes ? ROW_TEXT : ROW_FREE;
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -verify_return_error -verify_hostname %s "
              "-connect %s:%s')", s->host, s->port, s->host, s->host, s->port);
+    }
     bool welcome = read_status(c);
     if (c->continued)
         wire_fail(&c->server, EPROTO);  /* "+ " is no greeting */
+    if (echoes && c->editing)
+        c->row = ROW_LINE;      /* the editor will show it again */
     show_status(c);
     if (welcome)
         converse(c);

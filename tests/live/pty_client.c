@@ -826,6 +826,11 @@ test_dumb_password(void)
     CHECK(sees("pop3> "));
     press(CTRL_C);
     CHECK(sees("pop3> "));
+    type("PASS geheim\n");      /* the terminal itself shows this */
+    CHECK(server_got("PASS geheim\r\n"));
+    answer("+OK welcome\r\n");
+    CHECK(sees("+OK welcome\r\npop3> "));
+    CHECK(!on_screen("geheim"));
     press(CTRL_D);
     CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
@@ -1354,6 +1359,21 @@ test_signals(void)
         }
 }
 
+/* The same while a password is asked for: no prompt comes after it. */
+static void
+test_signal_in_password(void)
+{
+    start_served(80);
+    type("PASS\r");
+    CHECK(sees("Password: "));
+    kill(now.client, SIGTERM);
+    CHECK(ends(1));
+    CHECK(on_screen("nothing was removed"));
+    CHECK(strstr(now.stream + now.seen, "pop3>") == NULL);
+    CHECK(got_no_more());
+    clean_up();
+}
+
 static void
 test_interrupt_signal(void)
 {
@@ -1777,12 +1797,36 @@ static void
 test_greeting_late(void)
 {
     start_silent(80, "xterm");
+    type("STAT");
     CHECK(sees("client: waiting for a greeting from 127.0.0.1 port "));
     CHECK(sees("a TLS port such as 995 needs -x 'openssl s_client"));
-    CHECK(terminal_as_before());
+    CHECK(!on_screen("STAT") && terminal_as_before());
+    type(" half");
     answer("+OK hello\r\n");
-    CHECK(prompted());
+    CHECK(row_is("pop3> STAT half", 15));
+    CHECK(!on_screen("half+OK"));
+    type("\025");
     quit();
+}
+
+/* On a dumb terminal nothing can be erased, but the message has a line of its own. */
+static void
+test_dumb_greeting_late(void)
+{
+    start_silent(80, "dumb");
+    type("STAT");
+    CHECK(sees("STAT\r\nclient: waiting for a greeting"));
+    answer("+OK hello\r\n");
+    CHECK(sees("+OK hello\r\npop3> "));
+    type("\n");
+    CHECK(server_got("STAT\r\n"));
+    answer("+OK\r\n");
+    CHECK(sees("+OK\r\npop3> "));
+    press(CTRL_D);
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(0));
+    clean_up();
 }
 
 /*
@@ -1892,6 +1936,7 @@ main(void)
     unit_case("terminal: what is typed ahead", test_typed_ahead);
     unit_case("terminal: left alone until the greeting", test_greeting);
     unit_case("terminal: no greeting for three seconds", test_greeting_late);
+    unit_case("terminal: no greeting, on a dumb one", test_dumb_greeting_late);
     unit_case("terminal: a dumb one", test_dumb);
     unit_case("terminal: a password on a dumb one", test_dumb_password);
     unit_case("terminal: ten columns", test_ten_columns);
@@ -1919,6 +1964,7 @@ main(void)
     unit_case("terminal: ^C during an answer", test_ctrl_c_in_answer);
     unit_case("terminal: ^C during an answer that is shown", test_ctrl_c_in_text);
     unit_case("terminal: SIGTERM, SIGHUP and SIGQUIT", test_signals);
+    unit_case("terminal: SIGTERM while a password is asked for", test_signal_in_password);
     unit_case("terminal: SIGINT at the prompt", test_interrupt_signal);
     unit_case("terminal: hung up", test_hang_up);
     unit_case("terminal: hung up without a signal", test_hang_up_without_a_word);
