@@ -1907,9 +1907,27 @@ test_show_several(void)
     clean_up();
 }
 
+static int beside;              /* number of cases that run beside the others */
+
+/* Runs a case that mostly waits in a process of its own. */
+static void
+case_beside(const char *name, void (*test)(void))
+{
+    beside++;
+    fflush(stdout);
+    if (fork() == 0) {
+        snprintf(strrchr(directory, '/'), 16, "/%d", beside);
+        enter();
+        unit_case(name, test);
+        _exit(unit_status);
+    }
+}
+
 int
 main(void)
 {
+    char command[sizeof directory + 16];
+    int status;
     const char *client = getenv("CLIENT"), *server = getenv("SERVER"), *base = getenv("TMPDIR");
     int master = posix_openpt(O_RDWR | O_NOCTTY);
 
@@ -1926,7 +1944,18 @@ main(void)
     snprintf(directory, sizeof directory, "%s/pty-client.XXXXXX", base != NULL ? base : "/tmp");
     if (mkdtemp(directory) == NULL)
         give_up(directory);
+    strcat(directory, "/0");
     enter();
+
+    case_beside("terminal: no greeting for three seconds", test_greeting_late);
+    case_beside("terminal: no greeting, on a dumb one", test_dumb_greeting_late);
+    case_beside("terminal: a paste without an end", test_paste_without_end);
+    case_beside("terminal: ^C stops a paste", test_paste_stopped);
+    case_beside("terminal: keys that arrive slowly", test_slow_keys);
+    case_beside("terminal: a transfer that stalls", test_stalled);
+    case_beside("terminal: one that takes no output", test_full);
+    case_beside("a pager ends before the client", test_pager_ended);
+    case_beside("terminal: no progress in a pipe", test_pipe);
 
     unit_case("terminal: keys that edit reach the command", test_editing);
     unit_case("terminal: history and search", test_history);
@@ -1935,8 +1964,6 @@ main(void)
     unit_case("terminal: lines that are pasted run once, in order", test_paste);
     unit_case("terminal: what is typed ahead", test_typed_ahead);
     unit_case("terminal: left alone until the greeting", test_greeting);
-    unit_case("terminal: no greeting for three seconds", test_greeting_late);
-    unit_case("terminal: no greeting, on a dumb one", test_dumb_greeting_late);
     unit_case("terminal: a dumb one", test_dumb);
     unit_case("terminal: a password on a dumb one", test_dumb_password);
     unit_case("terminal: ten columns", test_ten_columns);
@@ -1945,21 +1972,16 @@ main(void)
     unit_case("terminal: a password that is pasted", test_password_pasted);
     unit_case("terminal: a password is any bytes, and Enter wipes it", test_password_bytes);
     unit_case("terminal: a paste that ends in the password prompt", test_paste_in_password);
-    unit_case("terminal: a paste without an end", test_paste_without_end);
-    unit_case("terminal: ^C stops a paste", test_paste_stopped);
     unit_case("terminal: ^C stops thousands of pasted lines", test_long_paste_stopped);
     unit_case("terminal: a line that is too long", test_too_long);
     unit_case("terminal: a line that is too long for a dumb one", test_dumb_too_long);
-    unit_case("terminal: keys that arrive slowly", test_slow_keys);
     unit_case("terminal: what the server says does not spoil the line", test_notice);
     unit_case("terminal: the server goes while a line is typed", test_server_goes);
     unit_case("terminal: progress comes and goes", test_progress);
     unit_case("terminal: progress, broken off", test_progress_broken_off);
-    unit_case("terminal: a transfer that stalls", test_stalled);
     unit_case("terminal: Tab before the login", test_tab_before_login);
     unit_case("terminal: HEADERS fits the width", test_headers);
     unit_case("terminal: SHOW of several messages", test_show_several);
-    unit_case("terminal: no progress in a pipe", test_pipe);
     unit_case("terminal: ^C clears the line, ^D quits", test_ctrl_c);
     unit_case("terminal: ^C during an answer", test_ctrl_c_in_answer);
     unit_case("terminal: ^C during an answer that is shown", test_ctrl_c_in_text);
@@ -1969,13 +1991,11 @@ main(void)
     unit_case("terminal: hung up", test_hang_up);
     unit_case("terminal: hung up without a signal", test_hang_up_without_a_word);
     unit_case("terminal: the output alone goes", test_other_terminal);
-    unit_case("terminal: one that takes no output", test_full);
     unit_case("terminal: ^Z and fg", test_suspend);
     unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
     unit_case("a pager runs what it likes", test_pager);
     unit_case("a pager has its own ^C", test_pager_ctrl_c);
     unit_case("a pager in the middle of a paste", test_pager_paste);
-    unit_case("a pager ends before the client", test_pager_ended);
     unit_case("a pager is stopped and continued", test_pager_suspend);
     unit_case("a pager that fails", test_pager_fails);
     unit_case("-x: the command's standard error", test_command_says);
@@ -1984,7 +2004,10 @@ main(void)
     unit_case("-x: ^C leaves our server as it is", test_command_stays);
     unit_case("-x: the command fails", test_command_fails);
 
-    char command[sizeof directory + 16];
+    for (; beside > 0; beside--)
+        if (wait(&status) < 0 || status != 0)
+            unit_status = 1;
+    *strrchr(directory, '/') = '\0';
     snprintf(command, sizeof command, "rm -rf '%s'", directory);
     return chdir("/") == 0 && system(command) == 0 ? unit_status : 2;
 }

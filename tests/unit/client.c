@@ -176,6 +176,8 @@ temporary_file(void)
 static void
 client_begin(void)
 {
+    const struct sigaction note = {.sa_handler = note_signal};
+    sigset_t child;
     int pair[2], keys[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 || pipe(keys) != 0) {
@@ -189,7 +191,11 @@ client_begin(void)
     client.editor = &editor;
     client.noop_ms = 60 * 1000;
     client.spoke = wire_clock();
-    sigprocmask(SIG_SETMASK, NULL, &client.mask);
+    sigaction(SIGCHLD, &note, NULL);    /* it ends the wait for a decoder, as in the program */
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child, &client.mask);
+    sigdelset(&client.mask, SIGCHLD);
     screen_file = temporary_file();
     complaints_file = temporary_file();
     wire_open(&client.server, pair[0], pair[0]);
