@@ -1006,7 +1006,7 @@ progress_end(struct client *c)
  * verdict; editor_paint() appends what makes a terminal show the line. So a test can type keys
  * from a string and read the screen from a text.
  *
- *     byte -> character -> escape sequence or paste -> key -> the line -> the screen
+ *     byte -> character -> key -> the line -> the screen
  *
  * A line is UTF-8 that may be shown as it is. A hidden one, a password, is any bytes but NUL, CR
  * and LF: it is never painted, so its bytes need not be characters.
@@ -1015,9 +1015,8 @@ progress_end(struct client *c)
 enum {
     QUERY_MAX = 128,            /* bytes that a search looks for */
     HISTORY_MAX = 200,          /* lines that are remembered */
-    LIST_ROWS = 16,             /* rows of completions that are listed */
+    LIST_MAX = 100,             /* completions that are listed */
     WORD_MAX = 32,              /* bytes of a completion: a command or a number */
-    ESCAPE_MS = 60,             /* then an ESC alone is the key of that name */
     SEQUENCE_MS = 500           /* then an escape sequence or a paste that has begun is over */
 };
 
@@ -1026,10 +1025,12 @@ enum key {
     CTRL_A = 1, CTRL_B, CTRL_C, CTRL_D, CTRL_E, CTRL_F, CTRL_G, CTRL_H, TAB, LINE_FEED, CTRL_K,
     CTRL_L, ENTER, CTRL_N, CTRL_P = 16, CTRL_R = 18, CTRL_U = 21, CTRL_W = 23, CTRL_Y = 25, CTRL_Z,
     ESCAPE, BACKSPACE = 127, LAST_CHARACTER = 0x10ffff,
-    WORD_LEFT, WORD_RIGHT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
+    WORD_LEFT, WORD_RIGHT, KILL_WORD_RIGHT, DELETE, PASTE, PASTE_END,
+    OTHER_KEY,                  /* one that does nothing */
+    NO_KEY                      /* it is not complete yet */
 };
 
-/* What terminals send for keys, after the ESC. A sequence that is not here does nothing. */
+/* What terminals send for keys, after the ESC. */
 static const struct sequence {
     const char *bytes;
     enum key key;
@@ -1044,8 +1045,8 @@ static const struct sequence {
     {"[1;5D", WORD_LEFT}, {"[1;3D", WORD_LEFT}, {"[5D", WORD_LEFT},         /* Ctrl or Alt left */
     {"Od", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
     {"[3~", DELETE}, {"[3;5~", KILL_WORD_RIGHT}, {"[3^", KILL_WORD_RIGHT},
-    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", CTRL_W}, {"\010", CTRL_W},
-    {"OM", ENTER}, {"[200~", PASTE},
+    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", CTRL_W}, {"OM", ENTER},
+    {"[200~", PASTE}, {"[201~", PASTE_END},
 };
 
 /* What the keyboard asks for. */
@@ -1057,35 +1058,21 @@ enum verdict {
     SUSPEND                     /* Ctrl-Z: the line stays as it is */
 };
 
-/* What Tab can complete beyond the commands of POP3. */
-struct completer {
-    const struct completer_command {
-        const char *name;
-        unsigned messages;      /* how many of its arguments may be message numbers */
-    } *extra;                   /* one without a name ends them */
+/* All zero at first, except the prompt and what Tab asks for messages. */
+struct editor {
+    const char *prompt;
     /* Returns the lowest message number above one, 0: none. *octets: its size, -1: unknown. */
     size_t (*next_message)(void *context, size_t above, int64_t *octets);
     void *context;
-};
-
-/* What a key did, as far as the next key wants to know. */
-enum edit { OTHER_EDIT, KILL, COMPLETION };
-
-/* All zero at first, except the prompt and the completer, which are not copied. */
-struct editor {
-    const char *prompt;
-    const struct completer *completer;      /* or NULL */
     bool ascii;                 /* the terminal cannot show more */
     bool hidden;                /* the line is a password */
     size_t columns;             /* of the terminal */
 
     char line[TYPED_MAX + 1];
     size_t length, cursor;      /* the cursor is in front of a character or at the end */
-    bool too_long;              /* something did not fit: the line is not what was typed */
-    bool dropped;               /* the same: a paste had something that is not text */
+    const char *flaw;           /* why the line is not what was typed, or NULL */
     char killed[TYPED_MAX + 1]; /* for Ctrl-Y */
-    bool secret;                /* part of a password may be in it */
-    enum edit before, now;      /* edit kinds of the last key and of this one */
+    uint32_t last;              /* the key before this one */
 
     char *history[HISTORY_MAX]; /* the oldest first */
     size_t history_count;
@@ -1101,11 +1088,8 @@ struct editor {
     bool after_cr;              /* a LF now belongs to that CR */
     char sequence[16];          /* what came after an ESC; a longer one is cut here */
     size_t sequence_length;     /* with the ESC; 0: none has begun */
-    bool esc_alone;             /* nothing came after the ESC for ESCAPE_MS */
     bool pasting, discarding;   /* in a paste, in the part after a Ctrl-C */
-    size_t paste_end;           /* how much of its end mark has arrived */
 
-    size_t view;                /* the column of the line at the left edge of the screen */
     size_t painted;             /* the column of the cursor on the screen */
     bool resized;               /* since then */
     bool bell, clear;           /* to be painted next */
@@ -1131,36 +1115,21 @@ static size_t
 next_place(const char *line, size_t at)
 {
     uint32_t c;
-    size_t bytes = character_at(line, at, &c);
 
-    while (bytes > 0) {
-        at += bytes;
-        bytes = character_at(line, at, &c);
-        if (character_columns(c) > 0)
-            break;
-    }
+    do
+        at += character_at(line, at, &c);
+    while (character_at(line, at, &c) > 0 && character_columns(c) == 0);
     return at;
 }
 
 static size_t
 previous_place(const char *line, size_t at)
 {
-    uint32_t c = 0;
+    size_t place = 0;
 
-    while (at > 0) {
-        size_t back = 1;
-
-        while (back < 4 && back < at && ((unsigned char)line[at - back] & 0xc0) == 0x80)
-            back++;
-        if (character_at(line, at - back, &c) != back) {
-            back = 1;
-            c = 0xfffd;
-        }
-        at -= back;
-        if (character_columns(c) > 0)
-            break;
-    }
-    return at;
+    for (size_t next = 0; next < at; next = next_place(line, next))
+        place = next;
+    return place;
 }
 
 /* Returns the columns between two places of a line. */
@@ -1176,10 +1145,7 @@ columns_between(const char *line, size_t from, size_t to)
 static bool
 is_secret(const char *line)
 {
-    char word[5] = "";
-
-    strncpy(word, line + strspn(line, " \t"), 4);
-    return pop3_same_word(word, "PASS");
+    return strncasecmp(line + strspn(line, " \t"), "PASS", 4) == 0;
 }
 
 /* Makes the line another one, with the cursor at its end. */
@@ -1198,25 +1164,18 @@ editor_delete(struct editor *e, size_t from, size_t to)
     memmove(e->line + from, e->line + to, e->length - to + 1);
     e->length -= to - from;
     e->cursor = from;
-    e->too_long = e->too_long && e->length > 0;
+    if (e->length == 0)
+        e->flaw = NULL;
 }
 
-/* The same, kept for Ctrl-Y. Kills in a row are kept together, in the order of the line. */
+/* The same, kept for Ctrl-Y, unless it is part of a password or of a line that is not complete. */
 static void
 editor_kill(struct editor *e, size_t from, size_t to)
 {
-    size_t length = to - from, had = e->before == KILL ? strlen(e->killed) : 0;
-    size_t at = from < e->cursor ? 0 : had;
+    bool keep = e->flaw == NULL && !e->hidden && !is_secret(e->line);
 
-    if (e->too_long) {
-        e->killed[0] = '\0';    /* it would come back as if it were complete */
-    } else if (length > 0 && had + length <= TYPED_MAX) {
-        memmove(e->killed + at + length, e->killed + at, had - at);
-        memcpy(e->killed + at, e->line + from, length);
-        e->killed[had + length] = '\0';
-    }
-    e->secret = e->secret || is_secret(e->line);
-    e->now = KILL;
+    if (from < to)
+        snprintf(e->killed, sizeof e->killed, "%.*s", keep ? (int)(to - from) : 0, e->line + from);
     editor_delete(e, from, to);
 }
 
@@ -1225,7 +1184,8 @@ static void
 editor_insert(struct editor *e, const char *bytes, size_t length)
 {
     if (length > TYPED_MAX - e->length) {
-        e->bell = e->too_long = true;
+        e->bell = true;
+        e->flaw = "is longer than 4096 bytes";
         return;
     }
     memmove(e->line + e->cursor + length, e->line + e->cursor, e->length - e->cursor + 1);
@@ -1234,27 +1194,36 @@ editor_insert(struct editor *e, const char *bytes, size_t length)
     e->cursor += length;
 }
 
+/* Something that is no text came: a person hears it, a line of a paste is not carried out. */
+static void
+editor_refuse(struct editor *e)
+{
+    e->bell = true;
+    if (e->pasting && !e->discarding)
+        e->flaw = "is not only text";
+}
+
 /* Returns true if a character may follow the first bytes of a line. A blank takes no accent. */
 static bool
 fits_after(const struct editor *e, uint32_t c, const char *line, size_t at)
 {
     uint32_t before = 0;
 
+    if (c < 0x80 || c > LAST_CHARACTER || e->ascii)
+        return c >= ' ' && c < 0x7f;
     if (at > 0)
         character_at(line, previous_place(line, at), &before);
-    if (c < ' ' || c > LAST_CHARACTER || (e->ascii && c >= 0x80))
-        return false;
     return !must_escape(c, before) && (before > ' ' || character_columns(c) > 0);
 }
 
-/* Inserts the character that just arrived, if it may be shown. */
+/* Inserts the character that just arrived. In a password each byte is one. */
 static void
 editor_type(struct editor *e, uint32_t c)
 {
-    if (e->hidden || fits_after(e, c, e->line, e->cursor))
+    if (e->hidden ? c == (unsigned char)*e->bytes : fits_after(e, c, e->line, e->cursor))
         editor_insert(e, e->bytes, strlen(e->bytes));
     else
-        e->bell = e->dropped = true;
+        editor_refuse(e);
 }
 
 /* Returns the start of the word before the cursor. A word is what is between blanks. */
@@ -1281,22 +1250,20 @@ word_right(const struct editor *e)
 
 /* -- History and search -- */
 
-/* Remembers the line, unless it is blank, the last one again, or may hold a password. */
+/* Remembers the line, unless it is blank, the last one again, or must not come back. */
 static void
 history_add(struct editor *e)
 {
     size_t last = e->history_count;
-    char *copy;
 
-    if (e->line[strspn(e->line, " ")] == '\0' || e->hidden || is_secret(e->line)
-        || (last > 0 && strcmp(e->history[last - 1], e->line) == 0)
-        || (copy = strdup(e->line)) == NULL)
+    if (e->line[strspn(e->line, " ")] == '\0' || e->flaw != NULL || e->hidden || is_secret(e->line)
+        || (last > 0 && strcmp(e->history[last - 1], e->line) == 0))
         return;
     if (last == HISTORY_MAX) {
         free(e->history[0]);
         memmove(e->history, e->history + 1, --last * sizeof *e->history);
     }
-    e->history[last] = copy;
+    e->history[last] = memcpy(grow(NULL, e->length + 1), e->line, e->length + 1);
     e->history_count = last + 1;
 }
 
@@ -1304,7 +1271,7 @@ history_add(struct editor *e)
 static void
 history_show(struct editor *e, size_t index)
 {
-    if (index > e->history_count || index == e->recalled) {
+    if (index > e->history_count) {
         e->bell = true;
         return;
     }
@@ -1332,7 +1299,7 @@ search(struct editor *e, size_t count)
         for (const char *line = e->history[count], *at = line; *at != '\0'; at++)
             if (strncasecmp(at, e->query, length) == 0) {
                 e->found = count;
-                e->match = previous_place(line, next_place(line, (size_t)(at - line)));
+                e->match = (size_t)(at - line);
                 return;
             }
     e->missed = e->bell = true;
@@ -1347,30 +1314,23 @@ search_key(struct editor *e, uint32_t key)
 {
     size_t length = strlen(e->query), more = strlen(e->bytes);
 
-    if (key == CTRL_G || key == ESCAPE || key == PASTE) {
-        e->searching = false;   /* the line is as it was; a paste must not join a found one */
-        return key != PASTE;
-    }
     if (key == CTRL_R) {
         search(e, e->found);
     } else if (key == BACKSPACE || key == CTRL_H) {
         e->query[previous_place(e->query, length)] = '\0';
-        e->found = e->history_count;
         search(e, e->history_count);
-    } else if (!fits_after(e, key, e->query, length)) {
+    } else if (length + more <= QUERY_MAX && fits_after(e, key, e->query, length)) {
+        memcpy(e->query + length, e->bytes, more + 1);
+        search(e, e->found < e->history_count ? e->found + 1 : e->found);
+    } else {
         e->searching = false;
-        if (e->found < e->history_count) {
-            if (e->found != e->recalled)
-                history_show(e, e->found);
-            editor_set(e, e->history[e->found]);
+        if (key == CTRL_G || key == ESCAPE)
+            return true;        /* the line is as it was */
+        if (e->found < e->history_count && key != PASTE) {  /* which must not join a found line */
+            history_show(e, e->found);
             e->cursor = e->match;
         }
         return false;
-    } else if (length + more > QUERY_MAX) {
-        e->bell = true;
-    } else {
-        memcpy(e->query + length, e->bytes, more + 1);
-        search(e, e->found < e->history_count ? e->found + 1 : e->found);
     }
     return true;
 }
@@ -1382,33 +1342,15 @@ struct completion {
     const char *prefix;
     size_t length, count;
     char common[WORD_MAX];      /* the start that all completions have in common */
-    struct text *list;          /* where they are listed, or NULL */
-    size_t width, column, rows, listed;
+    size_t column;              /* where the last row of the list ends */
 };
 
-/* Lists a completion, unless there are enough. octets -1: it has no size. */
+/* Takes a word into account if it begins with the prefix. octets -1: it has no size. */
 static void
-completion_list(struct completion *k, const char *word, int64_t octets)
+completion_offer(struct editor *e, struct completion *k, const char *word, int64_t octets)
 {
     char cell[2 * WORD_MAX], size[16];
-
-    size_text(octets, size, sizeof size);
-    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size);
-
-    bool fits = k->column + strlen(cell) <= k->width;
-    k->rows += k->column == 0 || !fits;
-    if (k->rows > LIST_ROWS)
-        return;
-    text_printf(k->list, "%s%.*s", k->column == 0 ? "" : fits ? "  " : "\r\n", (int)k->width, cell);
-    k->column = (fits ? k->column : 0) + strlen(cell) + 2;
-    k->listed++;
-}
-
-/* Takes a word into account if it begins with the prefix, in any case. */
-static void
-completion_offer(struct completion *k, const char *word, int64_t octets)
-{
-    size_t same = 0;
+    size_t same = 0, width = e->columns - 1;
 
     if (strncasecmp(word, k->prefix, k->length) != 0)
         return;
@@ -1417,39 +1359,37 @@ completion_offer(struct completion *k, const char *word, int64_t octets)
     while (k->common[same] != '\0' && k->common[same] == word[same])
         same++;
     k->common[same] = '\0';
-    if (k->list != NULL)
-        completion_list(k, word, octets);
+    if (k->count > LIST_MAX)
+        return;
+    size_text(octets, size, sizeof size);
+    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size);
+
+    bool fits = k->count > 1 && k->column + 2 + strlen(cell) <= width;
+    text_printf(&e->list, "%s%.*s", k->count == 1 ? "" : fits ? "  " : "\r\n", (int)width, cell);
+    k->column = (fits ? k->column + 2 : 0) + strlen(cell);
 }
 
-/* Returns the n-th command, one without a name after the last. RETR and DELE take several. */
-static struct completer_command
-command_at(const struct editor *e, size_t n)
+/* Returns the n-th command, NULL after the last. */
+static const char *
+command_name(size_t n)
 {
-    if (n < POP3_VERBS) {
-        const struct pop3_command *c = &pop3_commands[n];
-        unsigned several = c->min == 1 && c->max == 1 ? UINT_MAX : 1;
+    static const char *const own[] = {"SHOW", "HEADERS", "HELP", NULL};
 
-        return (struct completer_command){c->name, c->on_message ? several : 0};
-    }
-    if (e->completer == NULL || e->completer->extra == NULL)
-        return (struct completer_command){NULL, 0};
-    return e->completer->extra[n - POP3_VERBS];
+    return n < POP3_VERBS ? pop3_commands[n].name : own[n - POP3_VERBS];
 }
 
-/* Returns true if the argument that begins at an offset may be the number of a message. */
+/* Returns true if the arguments of a line may be numbers of messages. */
 static bool
-is_message_argument(const struct editor *e, size_t start)
+takes_messages(const char *line)
 {
-    size_t first = strspn(e->line, " "), length = strcspn(e->line + first, " "), before = 0;
-    struct completer_command command;
+    char word[WORD_MAX];
 
-    for (size_t at = first; at + 1 < start; at++)
-        before += e->line[at] == ' ' && e->line[at + 1] != ' ';
-    for (size_t n = 0; (command = command_at(e, n)).name != NULL; n++)
-        if (strlen(command.name) == length
-            && strncasecmp(command.name, e->line + first, length) == 0)
-            return e->completer != NULL && before < command.messages;
-    return false;
+    line += strspn(line, " ");
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(line, " "), line);
+
+    enum pop3_verb verb = pop3_find(word);
+    return verb < POP3_VERBS ? pop3_commands[verb].on_message
+        : pop3_same_word(word, "SHOW") || pop3_same_word(word, "HEADERS");
 }
 
 /*
@@ -1459,35 +1399,32 @@ is_message_argument(const struct editor *e, size_t start)
 static void
 editor_complete(struct editor *e)
 {
-    struct completion k = {.width = e->columns - 1};
-    size_t start = e->cursor, from = e->cursor, n = 0;
+    struct completion k = {.length = 0};
+    size_t start = e->cursor;
     int64_t octets = -1;
-    char number[32];
+    char number[WORD_MAX];
 
-    while (start > 0 && e->line[start - 1] != ' ')
+    while (start > 0 && strchr(" -", e->line[start - 1]) == NULL)
         start--;
-    bool argument = start > strspn(e->line, " ");
-    while (from > start && !(argument && e->line[from - 1] == '-'))
-        from--;
-    k.prefix = e->line + from;
-    k.length = e->cursor - from;
-    k.list = e->before == COMPLETION ? &e->list : NULL;
-    for (; !argument && command_at(e, n).name != NULL; n++)
-        completion_offer(&k, command_at(e, n).name, -1);
-    if (argument && is_message_argument(e, start))
-        while ((n = e->completer->next_message(e->completer->context, n, &octets)) > 0) {
+    k.prefix = e->line + start;
+    k.length = e->cursor - start;
+    if (start == strspn(e->line, " "))
+        for (size_t n = 0; command_name(n) != NULL; n++)
+            completion_offer(e, &k, command_name(n), -1);
+    else if (takes_messages(e->line))
+        for (size_t n = 0; (n = e->next_message(e->context, n, &octets)) > 0;) {
             snprintf(number, sizeof number, "%zu", n);
-            completion_offer(&k, number, octets);
+            completion_offer(e, &k, number, octets);
         }
 
     char *rest = k.common + (k.count > 0 ? k.length : 0);
     bool small = e->cursor > 0 && e->line[e->cursor - 1] >= 'a';
-    text_puts(&e->list, k.list != NULL ? "\r\n" : "");
-    if (k.count > k.listed && k.list != NULL) {
-        snprintf(number, sizeof number, "%zu more", k.count - k.listed);
-        text_printf(&e->list, "%.*s\r\n", (int)k.width, number);
+    if (k.count > LIST_MAX) {
+        snprintf(number, sizeof number, "%zu more", k.count - LIST_MAX);
+        text_printf(&e->list, "\r\n%.*s", (int)e->columns - 1, number);
     }
-    if (k.count < 2)
+    text_puts(&e->list, "\r\n");
+    if (k.count < 2 || e->last != TAB)
         text_clear(&e->list);
     e->bell = e->bell || (k.count != 1 && *rest == '\0');
     for (char *c = rest; small && *c != '\0'; c++)
@@ -1497,7 +1434,6 @@ editor_complete(struct editor *e)
         e->cursor++;
     else if (k.count == 1)
         editor_insert(e, " ", 1);
-    e->now = COMPLETION;
 }
 
 /* -- Painting -- */
@@ -1508,8 +1444,8 @@ editor_complete(struct editor *e)
  * last column stays free, because terminals differ in what they do after it. All that is sent
  * besides text, CR, LF and BEL:
  *
- *     ESC [ K     erase to the end of the row         ESC [ n C   move n columns to the right
- *     ESC [ J     erase to the end of the screen      ESC [ n A   move n rows up
+ *     ESC [ J     erase to the end of the screen      ESC [ n C   move n columns to the right
+ *     ESC [ n A   move n rows up
  *     ESC [ H ESC [ 2 J       go to the first row and erase the screen
  */
 
@@ -1521,29 +1457,27 @@ paint_move(struct text *to, size_t count, char direction)
         text_printf(to, "\033[%zu%c", count, direction);
 }
 
+/* Appends what erases the line, which may have wrapped when the window became narrower. */
+static void
+paint_erase(const struct editor *e, struct text *to)
+{
+    text_puts(to, "\r");
+    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');
+    text_puts(to, "\033[J");
+}
+
 /*
- * Appends the part of a line that is in view, in a field of so many columns (at least 1). First
- * moves the view so that the cursor and the character under it are in it. Returns the columns
- * painted.
+ * Appends the part of a line around the cursor that fits so many columns (at least 1). Returns the
+ * column of the cursor in it.
  */
 static size_t
-paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, size_t field)
+paint_field(struct text *to, const char *line, size_t cursor, size_t field)
 {
-    size_t total = columns_between(line, 0, strlen(line)), edge = field >= 6 ? 1 : 0;
-    size_t at_cursor = columns_between(line, 0, cursor);
-    size_t under = columns_between(line, cursor, next_place(line, cursor));
-
-    if (total <= field)
-        e->view = 0;
-    else if (at_cursor < e->view + (e->view > 0 ? edge : 0) ||
-             at_cursor + under > e->view + field - (total > e->view + field ? edge : 0)) {
-        size_t before = under > 0 ? (field - 1) / 2 : field - field / 4;
-
-        e->view = at_cursor > before ? at_cursor - before : 0;
-    }
-
-    bool less = edge > 0 && e->view > 0, more = edge > 0 && total > e->view + field;
-    size_t left = e->view + less, right = e->view + field - more, column = 0, done = left, next;
+    size_t total = columns_between(line, 0, strlen(line)), most = total > field ? total - field : 0;
+    size_t at_cursor = columns_between(line, 0, cursor), before = (field - 1) / 2;
+    size_t view = at_cursor < before ? 0 : at_cursor - before < most ? at_cursor - before : most;
+    bool less = field >= 6 && view > 0, more = field >= 6 && view < most;
+    size_t left = view + less, right = view + field - more, column = 0, done = left, next;
 
     text_puts(to, less ? "<" : "");
     for (size_t at = 0; line[at] != '\0'; at = next) {
@@ -1557,11 +1491,9 @@ paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, 
         }
         column = end;
     }
-    if (more) {
+    if (more)
         text_printf(to, "%*s>", (int)(right - done), "");
-        done = right + 1;
-    }
-    return done - e->view;
+    return at_cursor - view;
 }
 
 /* Appends the prompt, shortened or left out on a narrow screen. Returns its columns. */
@@ -1600,21 +1532,13 @@ editor_paint(struct editor *e, struct text *to)
     size_t cursor;
     const char *line = editor_shown(e, &cursor);
 
-    text_puts(to, "\r");
-    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');  /* it may have wrapped */
-    if (e->resized || e->list.length > 0)
-        text_puts(to, "\033[J");
+    paint_erase(e, to);
     text_puts(to, e->clear ? "\033[H\033[2J" : "");
-    text_add(to, e->list.length > 0 ? e->list.bytes : "", e->list.length);
-
-    size_t start = paint_prompt(e, to);
-    size_t end = start + paint_field(e, to, line, cursor, e->columns - 1 - start);
-    text_puts(to, "\033[K");
-    e->painted = start + columns_between(line, 0, cursor) - e->view;
-    if (e->painted != end) {
-        text_puts(to, "\r");
-        paint_move(to, e->painted, 'C');
-    }
+    text_add(to, e->list.bytes, e->list.length);
+    e->painted = paint_prompt(e, to);
+    e->painted += paint_field(to, line, cursor, e->columns - 1 - e->painted);
+    text_puts(to, "\r");
+    paint_move(to, e->painted, 'C');
     text_puts(to, e->bell ? "\a" : "");
     e->resized = e->bell = e->clear = false;
     text_clear(&e->list);
@@ -1624,9 +1548,7 @@ editor_paint(struct editor *e, struct text *to)
 static void
 editor_finish(struct editor *e, const char *behind, struct text *to)
 {
-    text_puts(to, "\r");
-    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');
-    text_puts(to, "\033[J");
+    paint_erase(e, to);
     e->searching = false;
     paint_prompt(e, to);
     if (!is_secret(e->line))
@@ -1642,7 +1564,6 @@ editor_resize(struct editor *e, size_t columns)
 {
     e->columns = columns == 0 ? 80 : columns < 2 ? 2 : columns;
     e->resized = true;
-    e->view = 0;
 }
 
 /* -- Keys -- */
@@ -1651,15 +1572,16 @@ editor_resize(struct editor *e, size_t columns)
 static void
 editor_start(struct editor *e, bool hidden)
 {
-    if (e->secret || e->hidden || is_secret(e->line))
+    if (e->hidden || is_secret(e->line))
         memset(e->killed, 0, sizeof e->killed);
     memset(e->line, 0, sizeof e->line);
     memset(e->unfinished, 0, sizeof e->unfinished);
     memset(e->query, 0, sizeof e->query);
     memset(e->bytes, 0, sizeof e->bytes);
-    e->length = e->cursor = e->view = e->painted = 0;
-    e->too_long = e->dropped = e->secret = e->searching = e->bell = false;
-    e->before = OTHER_EDIT;
+    e->length = e->cursor = e->count = e->painted = 0;
+    e->searching = e->bell = false;
+    e->flaw = NULL;
+    e->last = NO_KEY;
     e->hidden = hidden;
     e->recalled = e->history_count;
     text_clear(&e->list);
@@ -1702,10 +1624,7 @@ editor_key(struct editor *e, uint32_t key)
     case PASTE:             e->pasting = true; break;
 
     case LINE_FEED:
-    case ENTER:
-        if (!e->too_long && !e->dropped)
-            history_add(e);
-        return LINE;
+    case ENTER:             history_add(e); return LINE;
     case CTRL_C:            return INTERRUPT;
     case CTRL_Z:            return SUSPEND;
     case CTRL_D:
@@ -1720,109 +1639,77 @@ editor_key(struct editor *e, uint32_t key)
     return MORE;
 }
 
-/* Obeys a key in a password: what does not end or erase it is part of it. */
+/*
+ * Takes a key of a paste: text, a line end, or the mark that ends it. TAB becomes a blank. Ctrl-C
+ * discards the rest.
+ */
 static enum verdict
-hidden_key(struct editor *e, uint32_t key)
+editor_paste(struct editor *e, uint32_t key)
 {
-    bool byte = key == (unsigned char)e->bytes[0];      /* and not a sequence */
-
-    if (key == PASTE || (byte && strchr("\n\r\003\004\010\025\032\177", (int)key) != NULL))
+    if (key == PASTE_END)
+        e->pasting = e->discarding = false;
+    if (key == PASTE_END || e->discarding)
+        return MORE;
+    if (key == CTRL_C) {
+        e->discarding = true;
+        return INTERRUPT;
+    }
+    if (key == ENTER || key == LINE_FEED)
         return editor_key(e, key);
-    if (byte)
+    if (key == TAB && !e->hidden)
+        editor_insert(e, " ", 1);
+    else
         editor_type(e, key);
     return MORE;
 }
 
-/* Gives one key to the password, the search or the line. */
+/* Gives one key to the paste, the password, the search or the line. */
 static enum verdict
 editor_press(struct editor *e, uint32_t key)
 {
+    bool byte = key == (unsigned char)e->bytes[0];      /* and not a sequence */
     enum verdict verdict = MORE;
 
-    e->now = OTHER_EDIT;
-    e->dropped = e->dropped && e->pasting;      /* a person sees what is there */
     text_clear(&e->list);
-    if (e->hidden)
-        verdict = hidden_key(e, key);
-    else if (e->too_long && (key == CTRL_P || key == CTRL_N || key == CTRL_R))
+    if (e->pasting)
+        verdict = editor_paste(e, key);
+    else if (e->hidden && key != PASTE
+             && !(byte && strchr("\n\r\003\004\010\025\032\177", (int)key) != NULL))
+        editor_type(e, key);    /* what does not end or erase a password is part of it */
+    else if (e->flaw != NULL && (key == CTRL_P || key == CTRL_N || key == CTRL_R))
         e->bell = true;         /* the line would come back as if it were complete */
     else if (!e->searching || !search_key(e, key))
         verdict = editor_key(e, key);
-    e->before = e->now;
+    e->last = key;
     return verdict;
 }
 
 /*
- * Takes a character that is an ESC or follows one. Returns the key that it completes, or NO_KEY.
- * A control character ends every sequence and is a key itself. (ECMA-48, 5.4 and 5.6)
+ * Takes a character that is an ESC or follows one. Returns the key that it completes. A control
+ * character ends every sequence and is a key itself. (ECMA-48, 5.4)
  */
 static uint32_t
 sequence_key(struct editor *e, uint32_t c)
 {
     size_t length = e->sequence_length;
-    char kind = length > 1 ? e->sequence[0] : '?';
-    bool string = strchr("]PX^_", kind) != NULL;    /* OSC, DCS and the like */
 
+    if (c < ' ' && length > 0)
+        editor_refuse(e);
     e->sequence_length = c == ESCAPE;
-    if (c == ESCAPE) {
-        e->esc_alone = false;
-        return NO_KEY;
-    }
-    if (length == 1 && e->esc_alone && c != '[' && c != 'O')
-        return c;
-    if (c < ' ' && (c != CTRL_H || length > 1))
-        return string && c == CTRL_G ? NO_KEY : c;
+    if (c < ' ')
+        return c == ESCAPE ? NO_KEY : c;
 
     length -= length == sizeof e->sequence;     /* too long for a key: the end does not matter */
     e->sequence[length - 1] = (char)(c < 0x80 ? c : '?');
     e->sequence[length] = '\0';
-    bool console = length == 2 && kind == '[' && c == '[';      /* ESC [ [ A is a F1 */
-    if (string || console || (length == 1 ? strchr("[O]PX^_", *e->sequence) != NULL : c < '@')) {
+    if (length == 1 ? c == '[' || c == 'O' : c < '@' || c == '[') {     /* ESC [ [ A is a F1 */
         e->sequence_length = length + 1;
         return NO_KEY;
     }
     for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
         if (strcmp(sequences[i].bytes, e->sequence) == 0)
             return sequences[i].key;
-    return NO_KEY;
-}
-
-/*
- * Takes a character of a paste: text, a line end, or part of the mark that ends it. TAB becomes a
- * blank; a line with other control characters is not carried out. Ctrl-C discards the rest.
- */
-static enum verdict
-editor_paste(struct editor *e, uint32_t c)
-{
-    static const char mark[] = "\033[201~";
-    size_t came = e->paste_end;
-
-    if (c == (unsigned char)mark[came]) {
-        e->paste_end = came + 1;
-        if (mark[came + 1] == '\0') {
-            e->pasting = e->discarding = false;
-            e->paste_end = 0;
-        }
-        return MORE;
-    }
-    e->paste_end = c == ESCAPE ? 1 : 0;
-    if (e->discarding)
-        return MORE;
-    if (c == CTRL_C) {
-        e->discarding = true;
-        return INTERRUPT;
-    }
-    if (came > 0) {             /* what looked like the mark was text, except the ESC */
-        editor_insert(e, mark + 1, came - 1);
-        e->dropped = true;
-    }
-    if (c == ENTER || c == LINE_FEED)
-        return editor_press(e, c);
-    if (c == TAB && !e->hidden)
-        editor_insert(e, " ", 1);
-    else if (c != ESCAPE)
-        editor_type(e, c);
-    return MORE;
+    return OTHER_KEY;
 }
 
 /*
@@ -1832,8 +1719,8 @@ editor_paste(struct editor *e, uint32_t c)
 static bool
 assemble(struct editor *e, unsigned char byte, uint32_t *c)
 {
-    if (e->count > 0 && (e->hidden || (byte & 0xc0) != 0x80)) {
-        e->bell = e->dropped = true;
+    if (e->count > 0 && (byte & 0xc0) != 0x80) {
+        editor_refuse(e);
         e->count = 0;
     }
     e->bytes[e->count++] = (char)byte;
@@ -1846,7 +1733,7 @@ assemble(struct editor *e, unsigned char byte, uint32_t *c)
     e->count = 0;
     if (bytes > 0 && *c != 0)
         return true;
-    e->bell = e->dropped = true;
+    editor_refuse(e);
     return false;
 }
 
@@ -1862,8 +1749,6 @@ editor_feed(struct editor *e, unsigned char byte)
     e->after_cr = c == ENTER;
     if (second_half)
         return MORE;
-    if (e->pasting)
-        return editor_paste(e, c);
     if (c == ESCAPE || e->sequence_length > 0)
         c = sequence_key(e, c);
     return c == NO_KEY ? MORE : editor_press(e, c);
@@ -1873,25 +1758,19 @@ editor_feed(struct editor *e, unsigned char byte)
 static int64_t
 editor_patience(const struct editor *e)
 {
-    if (e->sequence_length == 1 && !e->esc_alone)
-        return ESCAPE_MS;
     return e->sequence_length > 0 || e->pasting ? SEQUENCE_MS : WAIT_FOREVER;
 }
 
-/*
- * Nothing came for so long. An ESC alone is a key, although what follows may still turn out to be
- * the rest of a slow sequence. Anything else that has begun is over: marks get lost, too.
- */
+/* Nothing came for so long. An ESC alone is a key. Anything else that has begun is over. */
 static void
 editor_timeout(struct editor *e)
 {
-    if (e->sequence_length == 1 && !e->esc_alone) {
-        e->esc_alone = true;
-        editor_press(e, ESCAPE);
-        return;
-    }
-    e->sequence_length = e->paste_end = 0;
+    bool alone = e->sequence_length == 1 && !e->pasting;
+
+    e->sequence_length = 0;
     e->pasting = e->discarding = false;
+    if (alone)
+        editor_press(e, ESCAPE);
 }
 
 /* ---- 6. The server --------------------------------------------------------------------------- */
@@ -6340,12 +6219,12 @@ do_quit(struct client *c)
 
 /* -- Typed input -- */
 
-enum wake { WAKE_KEYS, WAKE_PAUSE, WAKE_SIGNAL, WAKE_OVER };
+enum wake { WAKE_KEYS, WAKE_PAUSE, WAKE_AGAIN, WAKE_OVER };
 
 /*
  * Waits until something is typed, for at most ms milliseconds. Meanwhile it hears what the server
  * sends, and keeps the session open. Returns WAKE_KEYS if there are bytes (or their end),
- * WAKE_PAUSE after the time or if the prompt must be shown again, WAKE_SIGNAL after a signal,
+ * WAKE_PAUSE after the time, WAKE_AGAIN after a signal or if the prompt must be shown again,
  * WAKE_OVER if a wire has failed.
  */
 static enum wake
@@ -6354,15 +6233,13 @@ wait_for_keys(struct client *c, int64_t ms)
     struct wire *keys = &c->keys;
     int64_t until = ms == WAIT_FOREVER ? ms : wire_clock() + ms;
 
-    if (c->spoke == 0)
-        c->spoke = wire_clock();        /* nothing was sent yet: the server waits from now on */
     wire_flush(&c->screen);
     while (keys->in_start == keys->in_end && keys->error == 0 && !is_broken(c)) {
-        int fds[2] = {keys->in, c->server.in}, ready = 0;
+        int fds[2] = {keys->in, c->server.in}, ready;
         int64_t left = until - wire_clock(), alive;
 
         if (interrupted || resized || line_stopped)
-            return WAKE_SIGNAL; /* it came while something else waited */
+            return WAKE_AGAIN;
         if (left <= 0)
             return WAKE_PAUSE;
         if (c->noops > 0 && wire_clock() >= c->spoke + c->noop_ms) {
@@ -6371,33 +6248,20 @@ wait_for_keys(struct client *c, int64_t ms)
         }
         alive = keep_alive(c);
         ready = wait_ready(fds, 2, false, alive < left ? alive : left, &c->mask);
-        if (ready < 0 && errno != EINTR)
-            wire_fail(keys, errno);
-        if (ready < 0)
-            return WAKE_SIGNAL;
+        if (ready < 0) {
+            if (errno != EINTR)
+                wire_fail(keys, errno);
+            continue;
+        }
         if (ready & 1)
             wire_fill(keys);
         if (ready & 2) {
             hear_server(c);
             if (c->row == ROW_FREE && c->server.error == 0)
-                return WAKE_PAUSE;      /* the prompt made way for what the server sent */
+                return WAKE_AGAIN;      /* the prompt made way for what the server sent */
         }
     }
     return is_broken(c) ? WAKE_OVER : WAKE_KEYS;
-}
-
-/*
- * Returns true if the input ended in a way that is no wish to quit: an error, or a terminal that
- * is gone. Only Ctrl-D and the end of a file or pipe mean QUIT.
- */
-static bool
-input_broke(const struct client *c)
-{
-    struct termios t;
-
-    if (c->keys.error != WIRE_CLOSED)
-        return true;
-    return c->at_terminal && (terminal.mode == RAW || tcgetattr(c->keys.in, &t) != 0);
 }
 
 /* Takes one byte of what was typed; -1 at its end. */
@@ -6443,30 +6307,11 @@ edit_finish(struct client *c, enum verdict verdict)
     text_free(&paint);
 }
 
-/* Reads all that was typed. Returns true if a Ctrl-C is in it. */
+/* Returns true if a key was typed and waits. */
 static bool
-ctrl_c_waits(struct wire *keys)
+key_waits(const struct wire *keys, char key)
 {
-    while (keys->error == 0 && keys->in_end - keys->in_start < WIRE_INPUT &&
-           wait_ready(&keys->in, 1, false, 0, NULL) > 0)
-        wire_fill(keys);
-    return memchr(keys->input + keys->in_start, CTRL_C, keys->in_end - keys->in_start) != NULL;
-}
-
-/*
- * After a Ctrl-C: if lines wait behind it, on a terminal that does not mark pastes, it was typed in
- * a paste. All that comes until a pause is dropped then.
- */
-static void
-drop_paste(struct wire *keys)
-{
-    if (memchr(keys->input + keys->in_start, '\r', keys->in_end - keys->in_start) == NULL
-        && memchr(keys->input + keys->in_start, '\n', keys->in_end - keys->in_start) == NULL)
-        return;
-    do
-        keys->in_start = keys->in_end;
-    while (keys->error == 0 && wait_ready(&keys->in, 1, false, 50, NULL) > 0 && wire_fill(keys));
-    keys->in_start = keys->in_end;
+    return memchr(keys->input + keys->in_start, key, keys->in_end - keys->in_start) != NULL;
 }
 
 /*
@@ -6477,13 +6322,18 @@ drop_paste(struct wire *keys)
 static enum verdict
 edit_keys(struct client *c)
 {
-    struct editor *e = c->editor;
+    struct wire *keys = &c->keys;
     enum verdict verdict = MORE;
 
-    while (verdict == MORE && c->keys.in_start < c->keys.in_end) {
-        verdict = editor_feed(e, (unsigned char)take_key(c));
-        if (verdict == LINE && ctrl_c_waits(&c->keys)) {
-            editor_start(e, e->hidden);
+    while (verdict == MORE && keys->in_start < keys->in_end) {
+        verdict = editor_feed(c->editor, (unsigned char)take_key(c));
+        if (verdict != LINE)
+            continue;
+        while (keys->error == 0 && keys->in_end - keys->in_start < WIRE_INPUT
+               && wait_ready(&keys->in, 1, false, 0, NULL) > 0)
+            wire_fill(keys);
+        if (key_waits(keys, CTRL_C)) {
+            editor_start(c->editor, c->editor->hidden);
             verdict = MORE;
         }
     }
@@ -6510,14 +6360,13 @@ edit_signal(struct client *c)
 
 /*
  * Reads a line, or a password that nobody sees, with the editor. Returns TYPED_LINE with the line
- * in c->editor, or why there is none: TYPED_NOTHING also for one that is too long.
+ * in c->editor, or why there is none: TYPED_NOTHING also for one that must not be carried out.
  */
 static enum typed
 edit_line(struct client *c, bool hidden)
 {
     struct editor *e = c->editor;
     enum verdict verdict = MORE;
-    int64_t since = wire_clock();       /* the last key */
 
     terminal_mode(RAW);
     editor_start(e, hidden);
@@ -6525,26 +6374,16 @@ edit_line(struct client *c, bool hidden)
     e->ascii = !c->utf8;
     paste_running = 0;
     while (verdict == MORE) {
-        int64_t patience = editor_patience(e), left = patience;
-
-        if (patience != WAIT_FOREVER)
-            left = since + patience > wire_clock() ? since + patience - wire_clock() : 0;
         edit_show(c);
 
-        enum wake wake = wait_for_keys(c, left);
-        if (wake == WAKE_OVER) {
-            terminal_mode(QUIET);
-            return TYPED_NOTHING;
-        }
-        if (wake == WAKE_KEYS && c->keys.in_start == c->keys.in_end && input_broke(c))
-            interrupted = SIGHUP;
-        verdict = edit_signal(c);
-        if (wake == WAKE_PAUSE && patience != WAIT_FOREVER && wire_clock() - since >= patience)
+        enum wake wake = wait_for_keys(c, editor_patience(e));
+        if (wake == WAKE_KEYS && c->keys.in_start == c->keys.in_end)
+            interrupted = SIGHUP;       /* the terminal is gone */
+        if (wake == WAKE_PAUSE)
             editor_timeout(e);
-        if (wake == WAKE_KEYS && verdict == MORE) {
-            since = wire_clock();
+        verdict = wake == WAKE_OVER ? END : edit_signal(c);
+        if (wake == WAKE_KEYS && verdict == MORE)
             verdict = edit_keys(c);
-        }
         if (verdict == SUSPEND) {
             clear_line(c);
             wire_flush(&c->screen);
@@ -6554,17 +6393,13 @@ edit_line(struct client *c, bool hidden)
         }
     }
     edit_finish(c, verdict);
-    if (verdict == INTERRUPT && !e->pasting)
-        drop_paste(&c->keys);
+    if (verdict == INTERRUPT && (key_waits(&c->keys, '\r') || key_waits(&c->keys, '\n')))
+        e->pasting = e->discarding = true;      /* a paste that the terminal did not mark */
+    line_stopped = 0;
     paste_running = verdict == LINE && e->pasting && c->editing;
-    line_stopped = line_stopped && c->editing;  /* otherwise nobody looks at it */
     terminal_mode(QUIET);
-    if (verdict == LINE && e->too_long) {
-        fail(c, "the line is longer than %d bytes; it was not sent", TYPED_MAX);
-        return TYPED_NOTHING;
-    }
-    if (verdict == LINE && e->dropped && !hidden) {
-        fail(c, "that line of the paste is not only text; it was not sent");
+    if (verdict == LINE && e->flaw != NULL) {
+        fail(c, "the line %s; it was not sent", e->flaw);
         return TYPED_NOTHING;
     }
     if (verdict == LINE)
@@ -6679,42 +6514,42 @@ next_message(void *context, size_t above, int64_t *octets)
     return 0;
 }
 
-/* Shows the prompt of a terminal without line editing, with what was typed so far. */
-static void
-show_prompt(struct client *c, const char *text, size_t length)
-{
-    if (!c->at_terminal || c->row != ROW_FREE)
-        return;
-    wire_put(&c->screen, "pop3> ", 6);
-    wire_put(&c->screen, text, length);
-    c->row = ROW_PROMPT;
-}
-
 /*
- * Waits for input in read_line(). Returns true if there is a byte or the end; false if the line is
- * given up because of a signal or a failed wire.
+ * Waits for input in read_line(), at a prompt if a person types. Returns true if there is a byte or
+ * the end; false if the line is given up because of a signal or a failed wire.
  */
 static bool
-wait_for_line(struct client *c, const char *text, size_t length)
+wait_for_line(struct client *c)
 {
     while (c->keys.in_start == c->keys.in_end && c->keys.error == 0) {
-        show_prompt(c, text, length);
-
-        enum wake wake = wait_for_keys(c, WAIT_FOREVER);
-        if (wake == WAKE_OVER)
+        if (c->at_terminal && c->row == ROW_FREE) {
+            wire_put(&c->screen, "pop3> ", 6);
+            c->row = ROW_PROMPT;
+        }
+        if (wait_for_keys(c, WAIT_FOREVER) == WAKE_OVER)
             return false;
-        if (wake == WAKE_SIGNAL && interrupted) {
-            clear_line(c);
+        if (interrupted || resized)
+            clear_line(c);      /* after a stop the shell had the terminal */
+        resized = 0;
+        if (interrupted) {
             if (c->at_terminal && interrupted == SIGINT)
                 interrupted = 0;
             return false;
         }
-        if (wake == WAKE_SIGNAL && resized) {
-            resized = 0;
-            clear_line(c);      /* the shell had the terminal while this was stopped */
-        }
     }
     return true;
+}
+
+/*
+ * Returns true if the input ended in a way that is no wish to quit: an error, or a terminal that
+ * is gone. Only Ctrl-D and the end of a file or pipe mean QUIT.
+ */
+static bool
+input_broke(const struct client *c)
+{
+    struct termios t;
+
+    return c->keys.error != WIRE_CLOSED || (c->at_terminal && tcgetattr(c->keys.in, &t) != 0);
 }
 
 /* Removes a password that the terminal has shown. Without sequences it can only scroll. */
@@ -6742,15 +6577,17 @@ read_line(struct client *c, char *text, size_t *length)
     int key;
 
     for (;;) {
-        *length = count < TYPED_MAX + 1 ? count : TYPED_MAX + 1;
-        if (!wait_for_line(c, text, *length))
+        if (!wait_for_line(c))
             return TYPED_NOTHING;
         key = take_key(c);
         if (key < 0 || key == '\n')
             break;
-        if (count++ <= TYPED_MAX)
-            text[*length] = (char)key;
+        if (count <= TYPED_MAX)
+            text[count] = (char)key;
+        count++;
     }
+    *length = count < TYPED_MAX + 1 ? count : TYPED_MAX + 1;
+    text[*length] = '\0';
     if (key < 0) {
         clear_line(c);          /* Ctrl-D leaves the cursor behind the prompt */
         if (c->keys.error > 0)
@@ -7015,6 +6852,7 @@ initialize(struct client *c, const struct settings *settings, struct editor *edi
     c->editor = editor;
     c->savings.directory = -1;
     c->noop_ms = NOOP_SECONDS * 1000;
+    c->spoke = wire_clock();
     c->at_terminal = isatty(STDIN_FILENO) != 0;
     c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && *term != '\0'
         && strcmp(term, "dumb") != 0;
@@ -7072,12 +6910,9 @@ int
 main(int argc, char **argv)
 {
     static struct client client;
-    static struct editor editor;
-    static const struct completer_command own[] = {
-        {"SHOW", UINT_MAX}, {"HEADERS", UINT_MAX}, {"HELP", 0}, {NULL, 0}
+    static struct editor editor = {
+        .prompt = "pop3> ", .next_message = next_message, .context = &client
     };
-    static const struct completer completer = {.extra = own, .next_message = next_message,
-                                               .context = &client};
     static struct settings settings = {
         .host = "localhost", .port = POP3_PORT, .directory = "inbox"
     };
@@ -7088,8 +6923,6 @@ main(int argc, char **argv)
         program = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
     reserve_descriptors();
     initialize(c, &settings, &editor);
-    editor.prompt = "pop3> ";
-    editor.completer = &completer;
     read_options(c, &settings, argc, argv);
     if (settings.command == NULL && (addresses = find_addresses(c)) == NULL)
         return 1;

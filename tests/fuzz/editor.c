@@ -94,10 +94,11 @@ demand_screen(const struct editor *e, const struct screen *s)
     }
     if (cursor == length)
         under = total;
-    DEMAND(under >= e->view && s->column == start + under - e->view && s->column < s->columns);
+    DEMAND(s->column >= start && s->column - start <= under && s->column < s->columns);
 
-    bool before = field >= 6 && e->view > 0, behind = field >= 6 && total > e->view + field;
-    size_t left = e->view + before, right = e->view + field - behind, seen = 0;
+    size_t view = under + start - s->column;    /* the column of the line at the left edge */
+    bool before = field >= 6 && view > 0, behind = field >= 6 && total > view + field;
+    size_t left = view + before, right = view + field - behind, seen = 0;
 
     if (before)
         DEMAND(strcmp(s->cell[s->row][start], "<") == 0);
@@ -106,14 +107,14 @@ demand_screen(const struct editor *e, const struct screen *s)
     for (at = 0, column = 0; at < length; at = next_place(line, at), column += width) {
         width = columns_between(line, at, next_place(line, at));
         if (column >= left && column + width <= right) {
-            const char *cell = s->cell[s->row][start + column - e->view];
+            const char *cell = s->cell[s->row][start + column - view];
             size_t bytes = next_place(line, at) - at, kept = strlen(cell);
 
             DEMAND(kept <= bytes);
             DEMAND(kept == bytes || kept > CELL - 6 || (kept == 0 && line[at] == ' '));
             DEMAND(memcmp(cell, line + at, kept) == 0);
             if (width == 2)
-                DEMAND(s->cell[s->row][start + column - e->view + 1][0] == '\1');
+                DEMAND(s->cell[s->row][start + column - view + 1][0] == '\1');
             seen += width;
         } else if (at == cursor) {
             DEMAND(width > field);      /* under the cursor: in view, if it can be */
@@ -158,10 +159,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t widths[] = {80, 20, 10, 3, 2, 5, 7, 8, 12, 40, 132, 200};
-    static const struct completer_command more[] = {{"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}};
     static struct text paint;
     size_t last = 12;
-    struct completer completer = {.extra = more, .next_message = fuzz_message, .context = &last};
     struct editor *e = &editor;
 
     if (size < 2)
@@ -170,7 +169,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     last = data[1] > 250 ? 20000 : data[1];
     memset(e, 0, sizeof *e);
     e->prompt = data[1] % 5 == 0 ? "\xe4\xbd\xa0> " : "pop3> ";
-    e->completer = &completer;
+    e->next_message = fuzz_message;
+    e->context = &last;
     editor_start(e, false);
     editor_resize(e, columns);
     e->ascii = data[1] % 16 == 3;

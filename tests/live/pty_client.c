@@ -846,7 +846,7 @@ test_ten_columns(void)
     type("LIST 12345\177\177\177\177\177" "2");
     CHECK(row_is("> LIST 2", 8));
     type("\001\013RETR 1 2");
-    CHECK(row_is("> <R 1 2", 8));
+    CHECK(row_is("> <TR 1 2", 9));
     type("\001");
     CHECK(now.screen.foreign == 0);
     CHECK(row_is("> RETR 1>", 2));
@@ -1025,7 +1025,7 @@ test_paste_stopped(void)
     CHECK(prompted());
     type("NOO\003DELE 5\rDELE 6\r");     /* on a terminal that does not mark pastes */
     CHECK(prompted());
-    pause_keys(200);
+    pause_keys(700);
     type("STAT\r");
     CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");

@@ -387,8 +387,10 @@ test_idle(void)
 {
     client_begin();
     client.noops = 1;
+    client.row = ROW_LINE;
     server_says("+OK\r\n");
     CHECK(wait_for_keys(&client, 20) == WAKE_PAUSE);
+    client.row = ROW_FREE;
     CHECK(client.noops == 0 && client.server.error == 0 && strcmp(shown(), "") == 0);
     CHECK(write(keys_end, "k", 1) == 1);
     CHECK(wait_for_keys(&client, WAIT_FOREVER) == WAKE_KEYS);

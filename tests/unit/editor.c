@@ -27,13 +27,6 @@ test_message(void *context, size_t above, int64_t *octets)
     return 0;
 }
 
-static const struct completer_command more_commands[] = {
-    {"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}
-};
-static const struct completer test_completer = {
-    .extra = more_commands, .next_message = test_message
-};
-
 /* Puts on the screen what was painted. */
 static void
 put_out(void)
@@ -56,7 +49,7 @@ begin(size_t columns)
     fuzz_end(&editor);
     memset(&editor, 0, sizeof editor);
     editor.prompt = "pop3> ";
-    editor.completer = &test_completer;
+    editor.next_message = test_message;
     editor_start(&editor, false);
     editor_resize(&editor, columns);
     screen_init(&screen, columns, screen_width);
@@ -89,7 +82,7 @@ type_octets(const char *keys, size_t length)
         if (verdict != MORE)
             last = verdict;
         if (verdict == LINE) {
-            strcat(ran, editor.too_long ? "TOO LONG" : editor.dropped ? "DROPPED" : editor.line);
+            strcat(ran, editor.flaw != NULL ? editor.flaw : editor.line);
             strcat(ran, "|");
             editor_finish(&editor, "", &paint);
             put_out();
@@ -186,6 +179,8 @@ row_is(size_t n, const char *expected)
     return good;
 }
 
+#define TOO_LONG "is longer than 4096 bytes"
+
 #define UP "\033[A"
 #define DOWN "\033[B"
 #define RIGHT "\033[C"
@@ -257,9 +252,7 @@ test_changing(void)
         {"Ctrl-Delete of rxvt", "RETR 12\001\033[3^", "| 12"},
         {"^Y", "abc\025x\031y", "xabcy|"},
         {"^Y with nothing killed", "ab\031", "ab|"},
-        {"kills in a row to the left", "one two three\027\027\001\031", "two three|one "},
-        {"kills in a row to the right", "one two three\001\033d\033d\005\031", " threeone two|"},
-        {"kills apart", "one two\027\002\002\013\031", "one |"},
+        {"^Y with two kills brings back the last", "one two three\027\027\001\031", "two |one "},
         {"Backspace takes an accent", "a\xc3\xa9\177", "a|"},
         {"Backspace takes a mark with its letter", "ae\xcc\x81\177", "a|"},
         {"Delete takes a mark with its letter", "e\xcc\x81z\001\004", "|z"},
@@ -305,14 +298,11 @@ test_sequences(void)
         {"focus reports", "a\033[I\033[Ob", "ab|"},
         {"a key of CSI u", "a\033[97;5ub", "ab|"},
         {"a long sequence", "a\033[1;2;3;4;5;6;7777777777777777777777mb", "ab|"},
-        {"a colour report, ended by BEL", "a\033]11;rgb:0/0/0\007b", "ab|"},
-        {"a colour report, ended by ST", "a\033]11;rgb:0/0/0\033\\b", "ab|"},
-        {"a device report", "a\033P1$r0m\033\\b", "ab|"},
         {"Alt with any letter", "a\033xb", "ab|"},
         {"Alt with an accent", "a\033\xc3\xa9" "b", "ab|"},
         {"ESC inside a sequence begins another", "abc\033[1;\033[D", "ab|c"},
         {"control inside a sequence counts", "abc\033[1;\001x", "x|abc"},
-        {"Enter inside a string counts", "abc\033]0\rx", "x|"},
+        {"Enter inside a sequence counts", "abc\033[0\rx", "x|"},
         {"unknown control characters", "a\026\017\034b", "ab|"},
         {"an arrow with a modifier of long ago", "ab\033O5D", "ab|"},
     };
@@ -327,8 +317,6 @@ test_slow_sequences(void)
     begin(80);
     CHECK(editor_patience(&editor) == WAIT_FOREVER);
     type("ab\033");
-    CHECK(editor_patience(&editor) == ESCAPE_MS);
-    editor_timeout(&editor);
     CHECK(editor_patience(&editor) == SEQUENCE_MS);
     type("[");
     CHECK(editor_patience(&editor) == SEQUENCE_MS);
@@ -340,13 +328,12 @@ test_slow_sequences(void)
     CHECK(holds("ax|b"));       /* an ESC alone takes no other key with it */
     type("\033");
     editor_timeout(&editor);
-    editor_timeout(&editor);
     CHECK(editor_patience(&editor) == WAIT_FOREVER);
     type("[A");
     CHECK(holds("ax[A|b"));
     type("\033[1;");
     editor_timeout(&editor);
-    type("y\033]0;");
+    type("y\033O");
     editor_timeout(&editor);
     type("z");
     CHECK(holds("ax[Ayz|b"));
@@ -396,8 +383,8 @@ test_paste(void)
         {"a paste is text", "a\033[200~bc\033[201~d", "abcd|"},
         {"Tab in a paste is a blank", "\033[200~RE\tx\033[201~", "RE x|"},
         {"controls in a paste are dropped", "\033[200~a\001b\032c\177d\033[201~", "abcd|"},
-        {"a sequence in a paste is no key", "ab\033[200~x\033[Dy\033[201~", "abx[Dy|"},
-        {"a false end in a paste", "\033[200~a\033[20b\033[20\033[201~c", "a[20b[20c|"},
+        {"a sequence in a paste is no key", "ab\033[200~x\033[Dy\033[201~", "abxy|"},
+        {"a false end in a paste", "\033[200~a\033[20b\033[20\033[201~c", "ac|"},
         {"an end without a start", "a\033[201~b", "ab|"},
         {"UTF-8 in a paste", "\033[200~\xc3\xa9\xff\xe4\xbd\xa0\033[201~", "\xc3\xa9\xe4\xbd\xa0|"},
     };
@@ -416,7 +403,7 @@ test_paste(void)
     type("\033[200~");
     type_many('x', 10000);
     type("\r\033[201~");
-    CHECK(strlen(editor.line) == 0 && strcmp(ran, "TOO LONG|") == 0);
+    CHECK(strlen(editor.line) == 0 && strcmp(ran, TOO_LONG "|") == 0);
 }
 
 /* A pasted line is carried out as it was pasted, or not at all. */
@@ -433,15 +420,14 @@ test_paste_dropped(void)
         type("\033[200~STAT\n");
         type(bad[i]);
         type("\nNOOP\n\033[201~LIST\r" UP);
-        CHECK(strcmp(ran, "STAT|DROPPED|NOOP|LIST|") == 0);
+        CHECK(strcmp(ran, "STAT|is not only text|NOOP|LIST|") == 0);
         type(UP UP);
         CHECK(holds("STAT|"));
         begin(80);
         type("\033[200~");
         type(bad[i]);
-        type("\033[201~\177");            /* here a person has seen the line */
-        type("\r");
-        CHECK(strncmp(ran, "DELE 1", 6) == 0);
+        type("\033[201~\177\r");         /* whatever is done to it afterwards */
+        CHECK(strcmp(ran, "is not only text|") == 0);
     }
 }
 
@@ -478,11 +464,11 @@ static void
 test_too_long(void)
 {
     static const struct keys ways[] = {
-        {"typed", "", "TOO LONG|"}, {"shortened", "\177\177", "TOO LONG|"},
-        {"cut", "\027", "TOO LONG|"},
-        {"up", UP, "TOO LONG|"}, {"up and down", UP DOWN, "TOO LONG|"},
-        {"found", "\022NO", "TOO LONG|"}, {"searched", "\022zz\007", "TOO LONG|"},
-        {"completed", "\t", "TOO LONG|"}, {"brought back", "\025\031STAT", "STAT|"},
+        {"typed", "", TOO_LONG "|"}, {"shortened", "\177\177", TOO_LONG "|"},
+        {"cut", "\027", TOO_LONG "|"},
+        {"up", UP, TOO_LONG "|"}, {"up and down", UP DOWN, TOO_LONG "|"},
+        {"found", "\022NO", TOO_LONG "|"}, {"searched", "\022zz\007", TOO_LONG "|"},
+        {"completed", "\t", TOO_LONG "|"}, {"brought back", "\025\031STAT", "STAT|"},
         {"emptied", "\025STAT", "STAT|"},
     };
 
@@ -491,7 +477,7 @@ test_too_long(void)
         type("NOOP\rDELE 1");
         for (int n = 0; n < 1000; n++)
             type(" 1000");
-        CHECK(editor.too_long && screen.bells > 0);
+        CHECK(editor.flaw != NULL && screen.bells > 0);
         ran[0] = '\0';
         type(ways[i].keys);
         type("\r");
@@ -708,7 +694,7 @@ test_completion(void)
         {"ambiguous stays", "r\t", "r|"},
         {"an extra command", "sho\t", "show |"},
         {"no such command", "xyz\t", "xyz|"},
-        {"behind blanks", "  he\t", "  help |"},
+        {"behind blanks", "  hel\t", "  help |"},
         {"in the middle", "ret 1\001\033f\t", "retr |1"},
         {"no arguments to complete", "NOOP \t", "NOOP |"},
         {"a message that is not there", "RETR 7\t", "RETR 7|"},
@@ -725,10 +711,8 @@ test_completion(void)
     CHECK(holds("RETR 2 3 5-1|"));
     type("2\t");
     CHECK(holds("RETR 2 3 5-12 |"));
-    type("\025TOP 4\t4\t");
-    CHECK(holds("TOP 4 4|"));   /* the lines of TOP are no message */
-    type("\025list 4\t4\t");
-    CHECK(holds("list 4 4|"));
+    type("\025headers 4\t4\t");
+    CHECK(holds("headers 4 4 |"));
     type("\025show 4\t4\t");
     CHECK(holds("show 4 4 |"));
     type("\025USER 4\t");
@@ -748,13 +732,6 @@ test_completion(void)
     begin(80);
     type("r\t");
     CHECK(holds("r|") && screen.bells == 1);
-    fuzz_end(&editor);
-    memset(&editor, 0, sizeof editor);
-    editor.prompt = "> ";
-    editor_start(&editor, false);
-    editor_resize(&editor, 80);
-    type("RETR 1\t\tx");
-    CHECK(holds("RETR 1x|"));   /* without a completer */
 }
 
 static void
@@ -788,11 +765,11 @@ test_completion_list(void)
     begin(80);
     have_messages(3000, -1);
     type("RETR \t\t");
-    CHECK(screen.row < 20 && row_is(screen.row - 1, "2723 more") && shows("pop3> RETR", 11));
+    CHECK(screen.row < 20 && row_is(screen.row - 1, "2900 more") && shows("pop3> RETR", 11));
     begin(5);
     have_messages(3000, -1);
     type("RETR \t\t");
-    CHECK(screen.wrapped == 0 && row_is(screen.row - 1, "2980") && screen.foreign == 0);
+    CHECK(screen.wrapped == 0 && row_is(screen.row - 1, "2900") && screen.foreign == 0);
     begin(80);
     type("\t\t");
     CHECK(strncmp(line_at(0), "STAT  LIST  RETR  DELE  TOP  UIDL", 33) == 0);
@@ -825,7 +802,7 @@ test_painting(void)
     type("0123456789abc");
     CHECK(shows("pop3> 0123456789abc", 19));
     type("d");
-    CHECK(shows("pop3> <56789abcd", 16));
+    CHECK(shows("pop3> <23456789abcd", 19));
     type("efg");
     CHECK(shows("pop3> <56789abcdefg", 19));
     type("\001");
@@ -841,7 +818,7 @@ test_painting(void)
     type("RETR 12");
     CHECK(shows("> RETR 12", 9));
     type(" 15");
-    CHECK(shows("> <12 15", 8));
+    CHECK(shows("> < 12 15", 9));
     begin(3);
     type("abc");
     CHECK(shows("bc", 2));
@@ -935,7 +912,7 @@ test_resize(void)
     begin(80);
     type(keys);
     wrap_to(20, line, 42);
-    CHECK(screen.row == 1 && row_is(0, "above") && shows("pop3> <rstuvwxyz", 16));
+    CHECK(screen.row == 1 && row_is(0, "above") && shows("pop3> <opqrstuvwxyz", 19));
     CHECK(row_is(2, "") && row_is(3, ""));
     editor_resize(&editor, 80);
     screen.columns = 80;
