@@ -1439,10 +1439,10 @@ editor_complete(struct editor *e)
 /* -- Painting -- */
 
 /*
- * The line has one row of the screen, whatever its length: the part around the cursor is shown,
- * with < or > where there is more. So nothing has to be counted or cleaned up when lines grow. The
- * last column stays free, because terminals differ in what they do after it. All that is sent
- * besides text, CR, LF and BEL:
+ * Prompt and line have one row of the screen, whatever their length: the part around the cursor is
+ * shown, with < or > where there is more. So nothing has to be counted or cleaned up when lines
+ * grow. The last column stays free, because terminals differ in what they do after it. All that is
+ * sent besides text, CR, LF and BEL:
  *
  *     ESC [ J     erase to the end of the screen      ESC [ n C   move n columns to the right
  *     ESC [ n A   move n rows up
@@ -1466,27 +1466,43 @@ paint_erase(const struct editor *e, struct text *to)
     text_puts(to, "\033[J");
 }
 
+/* Appends the prompt and the line that is to be seen. Returns the offset of the cursor in them. */
+static size_t
+editor_row(const struct editor *e, struct text *to)
+{
+    bool found = e->searching && e->found < e->history_count;
+    size_t length;
+
+    if (e->searching)
+        text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
+    else
+        text_puts(to, e->prompt);
+    length = to->length;
+    text_puts(to, found ? e->history[e->found] : e->line);
+    return length + (found ? e->match : e->cursor);
+}
+
 /*
- * Appends the part of a line around the cursor that fits so many columns (at least 1). Returns the
- * column of the cursor in it.
+ * Appends the part of a row around the cursor that fits so many columns. Returns the column of the
+ * cursor in it.
  */
 static size_t
-paint_field(struct text *to, const char *line, size_t cursor, size_t field)
+paint_part(struct text *to, const char *row, size_t cursor, size_t columns)
 {
-    size_t total = columns_between(line, 0, strlen(line)), most = total > field ? total - field : 0;
-    size_t at_cursor = columns_between(line, 0, cursor), before = (field - 1) / 2;
+    size_t total = columns_between(row, 0, strlen(row)), at_cursor = columns_between(row, 0, cursor);
+    size_t most = total > columns ? total - columns : 0, before = (columns - 1) / 2;
     size_t view = at_cursor < before ? 0 : at_cursor - before < most ? at_cursor - before : most;
-    bool less = field >= 6 && view > 0, more = field >= 6 && view < most;
-    size_t left = view + less, right = view + field - more, column = 0, done = left, next;
+    bool less = columns >= 6 && view > 0, more = columns >= 6 && view < most;
+    size_t left = view + less, right = view + columns - more, column = 0, done = left, next;
 
     text_puts(to, less ? "<" : "");
-    for (size_t at = 0; line[at] != '\0'; at = next) {
-        next = next_place(line, at);
+    for (size_t at = 0; row[at] != '\0'; at = next) {
+        next = next_place(row, at);
 
-        size_t end = column + columns_between(line, at, next);
+        size_t end = column + columns_between(row, at, next);
         if (column >= left && end <= right) {
             text_printf(to, "%*s", (int)(column - done), "");   /* half of a wide character */
-            text_add(to, line + at, next - at);
+            text_add(to, row + at, next - at);
             done = end;
         }
         column = end;
@@ -1496,52 +1512,23 @@ paint_field(struct text *to, const char *line, size_t cursor, size_t field)
     return at_cursor - view;
 }
 
-/* Appends the prompt, shortened or left out on a narrow screen. Returns its columns. */
-static size_t
-paint_prompt(const struct editor *e, struct text *to)
-{
-    const char *end = e->searching ? "? " : "> ";
-    size_t width = e->columns - 1, start = to->length, columns;
-
-    if (e->searching)
-        text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
-    else
-        text_puts(to, e->prompt);
-    columns = columns_between(to->bytes, start, to->length);
-    if (width >= columns + 12)
-        return columns;
-    to->length = start;
-    text_puts(to, width < 6 ? "" : end);
-    return to->length - start;
-}
-
-/* Returns the line that is to be seen, and the place of the cursor in it. */
-static const char *
-editor_shown(const struct editor *e, size_t *cursor)
-{
-    bool found = e->searching && e->found < e->history_count;
-
-    *cursor = found ? e->match : e->cursor;
-    return found ? e->history[e->found] : e->line;
-}
-
 /* Appends what shows the line as it is now, in the row of the cursor. */
 static void
 editor_paint(struct editor *e, struct text *to)
 {
-    size_t cursor;
-    const char *line = editor_shown(e, &cursor);
+    struct text row = {NULL, 0, 0};
+    size_t cursor = editor_row(e, &row);
 
     paint_erase(e, to);
     text_puts(to, e->clear ? "\033[H\033[2J" : "");
     text_add(to, e->list.bytes, e->list.length);
-    e->painted = paint_prompt(e, to);
-    e->painted += paint_field(to, line, cursor, e->columns - 1 - e->painted);
+    e->painted = paint_part(to, row.bytes, cursor, e->columns - 1);
     text_puts(to, "\r");
     paint_move(to, e->painted, 'C');
     text_puts(to, e->bell ? "\a" : "");
     e->resized = e->bell = e->clear = false;
     text_clear(&e->list);
+    text_free(&row);
 }
 
 /* Appends what leaves the whole line on the screen, with something behind it, for good. */
@@ -1549,8 +1536,7 @@ static void
 editor_finish(struct editor *e, const char *behind, struct text *to)
 {
     paint_erase(e, to);
-    e->searching = false;
-    paint_prompt(e, to);
+    text_puts(to, e->prompt);
     if (!is_secret(e->line))
         text_puts(to, e->line);
     else

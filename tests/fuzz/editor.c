@@ -62,59 +62,38 @@ demand_line(const struct editor *e)
     DEMAND(met || e->hidden);
 }
 
-/* The row of the cursor shows the prompt and, column by column, the part of the line in view. */
+/* The row of the cursor shows, column by column, the part of prompt and line that is in view. */
 static void
 demand_screen(const struct editor *e, const struct screen *s)
 {
-    size_t cursor, length;
-    const char *line = editor_shown(e, &cursor);
-    struct text prompt = {NULL, 0, 0};
-    size_t column = 0, start, field, at, total = 0, under = 0, width;
+    struct text row = {NULL, 0, 0};
+    size_t cursor = editor_row(e, &row), field = s->columns - 1, column = 0, next, width;
+    size_t total = columns_between(row.bytes, 0, row.length);
+    size_t under = columns_between(row.bytes, 0, cursor);
 
-    length = strlen(line);
-    paint_prompt(e, &prompt);
-    text_puts(&prompt, "");
-    for (at = 0; prompt.bytes[at] != '\0'; at = next_place(prompt.bytes, at)) {
-        const char *cell = s->cell[s->row][column];
-        size_t bytes = strlen(cell);
-
-        DEMAND(bytes == 0 || bytes >= CELL - 4 || memcmp(cell, prompt.bytes + at, bytes) == 0);
-        column += columns_between(prompt.bytes, at, next_place(prompt.bytes, at));
-    }
-    text_free(&prompt);
-    start = column;
-    field = s->columns - 1 - start;
-    DEMAND(start < s->columns && field >= 1);
     DEMAND(!s->pending);
+    DEMAND(s->column <= under && s->column < s->columns);
 
-    for (at = 0; at < length; at = next_place(line, at)) {
-        if (at == cursor)
-            under = total;
-        total += columns_between(line, at, next_place(line, at));
-    }
-    if (cursor == length)
-        under = total;
-    DEMAND(s->column >= start && s->column - start <= under && s->column < s->columns);
-
-    size_t view = under + start - s->column;    /* the column of the line at the left edge */
+    size_t view = under - s->column;    /* the column of the row at the left edge */
     bool before = field >= 6 && view > 0, behind = field >= 6 && total > view + field;
     size_t left = view + before, right = view + field - behind, seen = 0;
 
     if (before)
-        DEMAND(strcmp(s->cell[s->row][start], "<") == 0);
+        DEMAND(strcmp(s->cell[s->row][0], "<") == 0);
     if (behind)
-        DEMAND(strcmp(s->cell[s->row][start + field - 1], ">") == 0);
-    for (at = 0, column = 0; at < length; at = next_place(line, at), column += width) {
-        width = columns_between(line, at, next_place(line, at));
+        DEMAND(strcmp(s->cell[s->row][field - 1], ">") == 0);
+    for (size_t at = 0; at < row.length; at = next, column += width) {
+        next = next_place(row.bytes, at);
+        width = columns_between(row.bytes, at, next);
         if (column >= left && column + width <= right) {
-            const char *cell = s->cell[s->row][start + column - view];
-            size_t bytes = next_place(line, at) - at, kept = strlen(cell);
+            const char *cell = s->cell[s->row][column - view];
+            size_t bytes = next - at, kept = strlen(cell);
 
             DEMAND(kept <= bytes);
-            DEMAND(kept == bytes || kept > CELL - 6 || (kept == 0 && line[at] == ' '));
-            DEMAND(memcmp(cell, line + at, kept) == 0);
+            DEMAND(kept == bytes || kept > CELL - 6 || (kept == 0 && row.bytes[at] == ' '));
+            DEMAND(memcmp(cell, row.bytes + at, kept) == 0);
             if (width == 2)
-                DEMAND(s->cell[s->row][start + column - view + 1][0] == '\1');
+                DEMAND(s->cell[s->row][column - view + 1][0] == '\1');
             seen += width;
         } else if (at == cursor) {
             DEMAND(width > field);      /* under the cursor: in view, if it can be */
@@ -122,9 +101,10 @@ demand_screen(const struct editor *e, const struct screen *s)
     }
     /* And nothing else is there. */
     size_t used = 0;
-    for (size_t i = start; i < s->columns; i++)
+    for (size_t i = 0; i < s->columns; i++)
         used += s->cell[s->row][i][0] != '\0' && strcmp(s->cell[s->row][i], " ") != 0;
     DEMAND(used <= seen + before + behind);
+    text_free(&row);
 }
 
 /* Paints, and looks at the screen. */

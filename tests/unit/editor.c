@@ -112,8 +112,9 @@ static const char *
 held(void)
 {
     static char text[TYPED_MAX + 2];
-    size_t cursor;
-    const char *line = editor_shown(&editor, &cursor);
+    bool found = editor.searching && editor.found < editor.history_count;
+    const char *line = found ? editor.history[editor.found] : editor.line;
+    size_t cursor = found ? editor.match : editor.cursor;
 
     memcpy(text, line, cursor);
     text[cursor] = '|';
@@ -761,7 +762,7 @@ test_completion_list(void)
     CHECK(row_is(0, "1 (340 B)") && row_is(3, "12 (4.1 k") && screen.wrapped == 0);
     begin(3);
     type("\t\t");
-    CHECK(screen.wrapped == 0 && screen.foreign == 0 && shows("", 0));
+    CHECK(screen.wrapped == 0 && screen.foreign == 0 && shows(">", 2));
     begin(80);
     have_messages(3000, -1);
     type("RETR \t\t");
@@ -802,9 +803,9 @@ test_painting(void)
     type("0123456789abc");
     CHECK(shows("pop3> 0123456789abc", 19));
     type("d");
-    CHECK(shows("pop3> <23456789abcd", 19));
+    CHECK(shows("<p3> 0123456789abcd", 19));
     type("efg");
-    CHECK(shows("pop3> <56789abcdefg", 19));
+    CHECK(shows("< 0123456789abcdefg", 19));
     type("\001");
     CHECK(shows("pop3> 0123456789ab>", 6));
     for (int i = 0; i < 12; i++)
@@ -814,11 +815,11 @@ test_painting(void)
     CHECK(row_is(0, "pop3> 0123456789abcd") && row_is(1, "efg"));       /* finished, it wraps */
 
     begin(10);
-    CHECK(shows(">", 2));
+    CHECK(shows("pop3>", 6));
     type("RETR 12");
-    CHECK(shows("> RETR 12", 9));
+    CHECK(shows("< RETR 12", 9));
     type(" 15");
-    CHECK(shows("> < 12 15", 9));
+    CHECK(shows("<TR 12 15", 9));
     begin(3);
     type("abc");
     CHECK(shows("bc", 2));
@@ -912,7 +913,7 @@ test_resize(void)
     begin(80);
     type(keys);
     wrap_to(20, line, 42);
-    CHECK(screen.row == 1 && row_is(0, "above") && shows("pop3> <opqrstuvwxyz", 19));
+    CHECK(screen.row == 1 && row_is(0, "above") && shows("<ijklmnopqrstuvwxyz", 19));
     CHECK(row_is(2, "") && row_is(3, ""));
     editor_resize(&editor, 80);
     screen.columns = 80;
