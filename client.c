@@ -162,23 +162,26 @@ out_of_memory(void)
     exit(EXIT_FAILURE);
 }
 
+/* Returns the memory with another size. */
+static void *
+grow(void *memory, size_t size)
+{
+    void *more = realloc(memory, size);
+
+    if (more == NULL)
+        out_of_memory();
+    return more;
+}
+
 /* Makes room for so many bytes more and a NUL. Returns where they go. */
 static char *
 text_room(struct text *t, size_t length)
 {
-    size_t room = t->room > 0 ? t->room : 64;
-
-    while (room - t->length <= length && room <= SIZE_MAX / 2)
-        room *= 2;
-    if (room - t->length <= length)
-        out_of_memory();
-    if (room > t->room) {
-        char *bytes = realloc(t->bytes, room);
-
-        if (bytes == NULL)
+    if (t->room - t->length <= length) {
+        if (length > SIZE_MAX / 4 || t->room > SIZE_MAX / 4)
             out_of_memory();
-        t->bytes = bytes;
-        t->room = room;
+        t->room = t->room * 2 + length + 64;
+        t->bytes = grow(t->bytes, t->room);
     }
     return t->bytes + t->length;
 }
@@ -517,7 +520,12 @@ struct numbers {
 };
 
 /* What stands in the row of the cursor and must go before anything else is written. */
-enum row { ROW_FREE, ROW_TEXT, ROW_PROMPT, ROW_PASSWORD, ROW_LINE, ROW_PROGRESS };
+enum row {
+    ROW_FREE,                   /* nothing */
+    ROW_TEXT,                   /* a line of the server without its end, so far */
+    ROW_PROMPT, ROW_PASSWORD,   /* what a person types at stays */
+    ROW_LINE                    /* the line editor's line, or progress: it is erased */
+};
 
 /* How far a command is. */
 struct progress {
@@ -591,25 +599,12 @@ struct client {
 /* Signals that arrived: the number of one that ends the session; a change of the window's size. */
 static volatile sig_atomic_t interrupted, resized;
 
-/* Returns the memory with another size. Without memory the program ends: nothing was removed. */
-static void *
-grow(void *memory, size_t size)
-{
-    void *more = realloc(memory, size);
-
-    if (more == NULL)
-        out_of_memory();
-    return more;
-}
-
 /* Returns the index of a message in c->messages, or where it should be inserted. */
 static size_t
 message_index(const struct client *c, uint64_t number)
 {
     size_t begin = 0, end = c->count;
 
-    if (end > 0 && c->messages[end - 1].number < number)
-        return end;             /* LIST comes in order */
     while (begin < end) {
         size_t middle = begin + (end - begin) / 2;
 
@@ -796,16 +791,13 @@ terminal_columns(void)
 
 /* -- Lines and messages -- */
 
-/* Removes the prompt, the line or the progress from the row of the cursor, or ends that row. */
+/* Removes the line or the progress from the row of the cursor, or ends that row. */
 static void
 clear_line(struct client *c)
 {
-    static const char *const clear[] = {
-        [ROW_FREE] = "", [ROW_TEXT] = "\n", [ROW_PROMPT] = "\n", [ROW_PASSWORD] = "\n",
-        [ROW_LINE] = "\r\033[J", [ROW_PROGRESS] = "\r\033[K"
-    };
+    const char *clear = c->row == ROW_FREE ? "" : c->row == ROW_LINE ? "\r\033[J" : "\n";
 
-    wire_put(&c->screen, clear[c->row], strlen(clear[c->row]));
+    wire_put(&c->screen, clear, strlen(clear));
     c->row = ROW_FREE;
 }
 
@@ -987,7 +979,7 @@ progress_paint(struct client *c)
     clear_line(c);
     wire_put(&c->screen, text.bytes, text.length);
     wire_flush(&c->screen);
-    c->row = ROW_PROGRESS;
+    c->row = ROW_LINE;
     text_free(&text);
 }
 
@@ -995,7 +987,7 @@ static void
 progress_end(struct client *c)
 {
     c->progress.began = 0;
-    if (c->row == ROW_PROGRESS)
+    if (c->row == ROW_LINE)
         clear_line(c);
 }
 
@@ -1092,8 +1084,8 @@ struct editor {
 
     size_t painted;             /* the column of the cursor on the screen */
     bool resized;               /* since then */
-    bool bell, clear;           /* to be painted next */
-    struct text list;           /* the same: the completions */
+    bool bell;                  /* to be rung by the next painting */
+    struct text above;          /* to be painted above the line: completions, or a clear screen */
 };
 
 /* -- Places: where a character begins that takes columns; those that take none belong to it -- */
@@ -1340,17 +1332,18 @@ search_key(struct editor *e, uint32_t key)
 /* The word before the cursor and what could complete it. */
 struct completion {
     const char *prefix;
-    size_t length, count;
+    size_t length, count, width;
     char common[WORD_MAX];      /* the start that all completions have in common */
-    size_t column;              /* where the last row of the list ends */
+    struct text list;
+    size_t column;              /* where its last row ends */
 };
 
 /* Takes a word into account if it begins with the prefix. octets -1: it has no size. */
 static void
-completion_offer(struct editor *e, struct completion *k, const char *word, int64_t octets)
+completion_offer(struct completion *k, const char *word, int64_t octets)
 {
     char cell[2 * WORD_MAX], size[16];
-    size_t same = 0, width = e->columns - 1;
+    size_t same = 0;
 
     if (strncasecmp(word, k->prefix, k->length) != 0)
         return;
@@ -1364,8 +1357,8 @@ completion_offer(struct editor *e, struct completion *k, const char *word, int64
     size_text(octets, size, sizeof size);
     snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size);
 
-    bool fits = k->count > 1 && k->column + 2 + strlen(cell) <= width;
-    text_printf(&e->list, "%s%.*s", k->count == 1 ? "" : fits ? "  " : "\r\n", (int)width, cell);
+    bool fits = k->count > 1 && k->column + 2 + strlen(cell) <= k->width;
+    text_printf(&k->list, "%s%.*s", k->count == 1 ? "" : fits ? "  " : "\r\n", (int)k->width, cell);
     k->column = (fits ? k->column + 2 : 0) + strlen(cell);
 }
 
@@ -1399,7 +1392,7 @@ takes_messages(const char *line)
 static void
 editor_complete(struct editor *e)
 {
-    struct completion k = {.length = 0};
+    struct completion k = {.width = e->columns - 1};
     size_t start = e->cursor;
     int64_t octets = -1;
     char number[WORD_MAX];
@@ -1410,22 +1403,22 @@ editor_complete(struct editor *e)
     k.length = e->cursor - start;
     if (start == strspn(e->line, " "))
         for (size_t n = 0; command_name(n) != NULL; n++)
-            completion_offer(e, &k, command_name(n), -1);
+            completion_offer(&k, command_name(n), -1);
     else if (takes_messages(e->line))
         for (size_t n = 0; (n = e->next_message(e->context, n, &octets)) > 0;) {
             snprintf(number, sizeof number, "%zu", n);
-            completion_offer(e, &k, number, octets);
+            completion_offer(&k, number, octets);
         }
 
     char *rest = k.common + (k.count > 0 ? k.length : 0);
     bool small = e->cursor > 0 && e->line[e->cursor - 1] >= 'a';
     if (k.count > LIST_MAX) {
         snprintf(number, sizeof number, "%zu more", k.count - LIST_MAX);
-        text_printf(&e->list, "\r\n%.*s", (int)e->columns - 1, number);
+        text_printf(&k.list, "\r\n%.*s", (int)k.width, number);
     }
-    text_puts(&e->list, "\r\n");
-    if (k.count < 2 || e->last != TAB)
-        text_clear(&e->list);
+    if (k.count > 1 && e->last == TAB)
+        text_printf(&e->above, "%s\r\n", k.list.bytes);
+    text_free(&k.list);
     e->bell = e->bell || (k.count != 1 && *rest == '\0');
     for (char *c = rest; small && *c != '\0'; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
@@ -1449,20 +1442,13 @@ editor_complete(struct editor *e)
  *     ESC [ H ESC [ 2 J       go to the first row and erase the screen
  */
 
-/* Appends an escape sequence with a number, or nothing for 0. */
-static void
-paint_move(struct text *to, size_t count, char direction)
-{
-    if (count > 0)
-        text_printf(to, "\033[%zu%c", count, direction);
-}
-
 /* Appends what erases the line, which may have wrapped when the window became narrower. */
 static void
 paint_erase(const struct editor *e, struct text *to)
 {
     text_puts(to, "\r");
-    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');
+    if (e->resized && e->painted >= e->columns)
+        text_printf(to, "\033[%zuA", e->painted / e->columns);
     text_puts(to, "\033[J");
 }
 
@@ -1520,14 +1506,14 @@ editor_paint(struct editor *e, struct text *to)
     size_t cursor = editor_row(e, &row);
 
     paint_erase(e, to);
-    text_puts(to, e->clear ? "\033[H\033[2J" : "");
-    text_add(to, e->list.bytes, e->list.length);
+    text_add(to, e->above.bytes, e->above.length);
     e->painted = paint_part(to, row.bytes, cursor, e->columns - 1);
     text_puts(to, "\r");
-    paint_move(to, e->painted, 'C');
+    if (e->painted > 0)
+        text_printf(to, "\033[%zuC", e->painted);
     text_puts(to, e->bell ? "\a" : "");
-    e->resized = e->bell = e->clear = false;
-    text_clear(&e->list);
+    e->resized = e->bell = false;
+    text_clear(&e->above);
     text_free(&row);
 }
 
@@ -1570,7 +1556,7 @@ editor_start(struct editor *e, bool hidden)
     e->last = NO_KEY;
     e->hidden = hidden;
     e->recalled = e->history_count;
-    text_clear(&e->list);
+    text_clear(&e->above);
 }
 
 /* Obeys a key. */
@@ -1606,7 +1592,7 @@ editor_key(struct editor *e, uint32_t key)
         e->found = e->history_count;
         break;
     case TAB:               editor_complete(e); break;
-    case CTRL_L:            e->clear = true; break;
+    case CTRL_L:            text_puts(&e->above, "\033[H\033[2J"); break;
     case PASTE:             e->pasting = true; break;
 
     case LINE_FEED:
@@ -1656,7 +1642,6 @@ editor_press(struct editor *e, uint32_t key)
     bool byte = key == (unsigned char)e->bytes[0];      /* and not a sequence */
     enum verdict verdict = MORE;
 
-    text_clear(&e->list);
     if (e->pasting)
         verdict = editor_paste(e, key);
     else if (e->hidden && key != PASTE
@@ -6383,7 +6368,7 @@ edit_line(struct client *c, bool hidden)
         e->pasting = e->discarding = true;      /* a paste that the terminal did not mark */
     line_stopped = 0;
     paste_running = verdict == LINE && e->pasting && c->editing;
-    terminal_mode(QUIET);
+    terminal_mode(c->editing ? QUIET : AS_FOUND);
     if (verdict == LINE && e->flaw != NULL) {
         fail(c, "the line %s; it was not sent", e->flaw);
         return TYPED_NOTHING;
@@ -6398,11 +6383,9 @@ static void
 do_password(struct client *c)
 {
     const struct pop3_request pass = {.verb = POP3_PASS, .word = "PASS", .count = 1};
-    enum mode before = terminal.mode;
     enum typed typed = edit_line(c, true);
     char line[TYPED_MAX + 8];
 
-    terminal_mode(before);
     if (typed == TYPED_LINE && c->editor->length > 0 && !c->over) {
         snprintf(line, sizeof line, "PASS %s", c->editor->line);
         do_plain(c, line, &pass);

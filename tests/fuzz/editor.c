@@ -131,7 +131,7 @@ fuzz_end(struct editor *e)
 {
     for (size_t i = 0; i < e->history_count; i++)
         free(e->history[i]);
-    text_free(&e->list);
+    text_free(&e->above);
     e->history_count = 0;
 }
 
@@ -207,7 +207,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         default:
             if (e->hidden)
                 break;
-            if (e->length > 0 && data[i] % 4 != 0 && i + 1 < size && e->list.length == 0)
+            if (e->length > 0 && data[i] % 4 != 0 && i + 1 < size && e->above.length == 0)
                 break;          /* several bytes at a time, as they come from a terminal */
             fuzz_paint(e);
         }

@@ -726,7 +726,7 @@ test_progress(void)
     client.progress.began -= 60000;
     client.progress.messages = 3;
     progress_paint(&client);
-    CHECK(client.row == ROW_PROGRESS);
+    CHECK(client.row == ROW_LINE);
     CHECK(strncmp(content(screen_file), "3 of 10, 25 kB of 100 kB, 41", 28) == 0);
     CHECK(strstr(content(screen_file), " B/s, 3:00 left") != NULL);
     size_t length = strlen(content(screen_file));
@@ -734,7 +734,7 @@ test_progress(void)
     CHECK(strlen(content(screen_file)) == length);      /* not painted again at once */
     progress_end(&client);
     wire_flush(&client.screen);
-    CHECK(client.row == ROW_FREE && strcmp(content(screen_file) + length, "\r\033[K") == 0);
+    CHECK(client.row == ROW_FREE && strcmp(content(screen_file) + length, "\r\033[J") == 0);
     client_end();
 
     client_begin();             /* nothing comes any more */
@@ -748,7 +748,7 @@ test_progress(void)
     client.progress.moved -= 100;
     client.progress.painted = 0;
     progress_paint(&client);
-    CHECK(strcmp(shown(), "50 kB of 100 kB, 833 B/s, 1:00 left\r\033[K50 kB of 100 kB, stalled\r\033[K") == 0);
+    CHECK(strcmp(shown(), "50 kB of 100 kB, 833 B/s, 1:00 left\r\033[J50 kB of 100 kB, stalled\r\033[J") == 0);
     client_end();
 
     client_begin();             /* a pipe gets none */
