@@ -1088,19 +1088,16 @@ struct editor {
     struct text above;          /* to be painted above the line: completions, or a clear screen */
 };
 
-/* -- Places: where a character begins that takes columns; those that take none belong to it -- */
+/* -- Places: where a character begins, or in a password a byte -- */
 
 /* Reads the character at an offset, U+FFFD for an invalid byte. Returns its bytes, 0 at the end. */
 static size_t
 character_at(const char *line, size_t at, uint32_t *c)
 {
-    size_t length = strnlen(line + at, 4);
-    int bytes = utf8_read((const unsigned char *)line + at, length, c);
+    struct span rest = {line + at, line + at + strnlen(line + at, 4)};
 
-    if (bytes > 0 && length > 0)
-        return (size_t)bytes;
-    *c = 0xfffd;
-    return length > 0 ? 1 : 0;
+    *c = rest.at < rest.end ? span_next(&rest) : 0;
+    return (size_t)(rest.at - line) - at;
 }
 
 static size_t
@@ -1108,10 +1105,7 @@ next_place(const char *line, size_t at)
 {
     uint32_t c;
 
-    do
-        at += character_at(line, at, &c);
-    while (character_at(line, at, &c) > 0 && character_columns(c) == 0);
-    return at;
+    return at + character_at(line, at, &c);
 }
 
 static size_t
@@ -1195,24 +1189,20 @@ editor_refuse(struct editor *e)
         e->flaw = "is not only text";
 }
 
-/* Returns true if a character may follow the first bytes of a line. A blank takes no accent. */
+/* Returns true for a character that may be in a line: it is shown as it is and takes columns. */
 static bool
-fits_after(const struct editor *e, uint32_t c, const char *line, size_t at)
+is_typable(const struct editor *e, uint32_t c)
 {
-    uint32_t before = 0;
-
     if (c < 0x80 || c > LAST_CHARACTER || e->ascii)
         return c >= ' ' && c < 0x7f;
-    if (at > 0)
-        character_at(line, previous_place(line, at), &before);
-    return !must_escape(c, before) && (before > ' ' || character_columns(c) > 0);
+    return !must_escape(c, 0) && character_columns(c) > 0;
 }
 
 /* Inserts the character that just arrived. In a password each byte is one. */
 static void
 editor_type(struct editor *e, uint32_t c)
 {
-    if (e->hidden ? c == (unsigned char)*e->bytes : fits_after(e, c, e->line, e->cursor))
+    if (e->hidden ? c == (unsigned char)*e->bytes : is_typable(e, c))
         editor_insert(e, e->bytes, strlen(e->bytes));
     else
         editor_refuse(e);
@@ -1311,7 +1301,7 @@ search_key(struct editor *e, uint32_t key)
     } else if (key == BACKSPACE || key == CTRL_H) {
         e->query[previous_place(e->query, length)] = '\0';
         search(e, e->history_count);
-    } else if (length + more <= QUERY_MAX && fits_after(e, key, e->query, length)) {
+    } else if (length + more <= QUERY_MAX && is_typable(e, key)) {
         memcpy(e->query + length, e->bytes, more + 1);
         search(e, e->found < e->history_count ? e->found + 1 : e->found);
     } else {
@@ -1412,10 +1402,8 @@ editor_complete(struct editor *e)
 
     char *rest = k.common + (k.count > 0 ? k.length : 0);
     bool small = e->cursor > 0 && e->line[e->cursor - 1] >= 'a';
-    if (k.count > LIST_MAX) {
-        snprintf(number, sizeof number, "%zu more", k.count - LIST_MAX);
-        text_printf(&k.list, "\r\n%.*s", (int)k.width, number);
-    }
+    if (k.count > LIST_MAX)
+        text_printf(&k.list, "\r\n%.*s", (int)k.width, "...");
     if (k.count > 1 && e->last == TAB)
         text_printf(&e->above, "%s\r\n", k.list.bytes);
     text_free(&k.list);
@@ -1423,9 +1411,7 @@ editor_complete(struct editor *e)
     for (char *c = rest; small && *c != '\0'; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
     editor_insert(e, rest, strlen(rest));
-    if (k.count == 1 && e->line[e->cursor] == ' ')
-        e->cursor++;
-    else if (k.count == 1)
+    if (k.count == 1)
         editor_insert(e, " ", 1);
 }
 

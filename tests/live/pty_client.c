@@ -638,8 +638,8 @@ test_editing(void)
     type("abc\025STAT\r");
     CHECK(sees("+OK 3 59"));
     CHECK(prompted());
-    type("RETR 1 \xc3\xa9\xe4\xbd\xa0" "e\xcc\x81");
-    CHECK(row_is("pop3> RETR 1 \xc3\xa9\xe4\xbd\xa0" "e\xcc\x81", 17));
+    type("RETR 1 \xc3\xa9\xe4\xbd\xa0" "e");
+    CHECK(row_is("pop3> RETR 1 \xc3\xa9\xe4\xbd\xa0" "e", 17));
     type("\027\r");
     CHECK(sees("saved inbox/1.eml (19 octets)"));
     CHECK(prompted());

@@ -222,7 +222,6 @@ test_moving(void)
         {"Alt-left of xterm", "RETR 12\033[1;3D", "RETR |12"},
         {"Shift-left is left", "RETR 12\033[1;2D", "RETR 1|2"},
         {"accents are one step", "a\xc3\xa9z" LEFT LEFT, "a|\xc3\xa9z"},
-        {"left over a mark", "ae\xcc\x81z" LEFT LEFT, "a|e\xcc\x81z"},
         {"wide characters", "\xe4\xbd\xa0\xe5\xa5\xbd\002", "\xe4\xbd\xa0|\xe5\xa5\xbd"},
         {"words of other scripts", "x \xe4\xbd\xa0\xe5\xa5\xbd \033b",
          "x |\xe4\xbd\xa0\xe5\xa5\xbd "},
@@ -255,8 +254,6 @@ test_changing(void)
         {"^Y with nothing killed", "ab\031", "ab|"},
         {"^Y with two kills brings back the last", "one two three\027\027\001\031", "two |one "},
         {"Backspace takes an accent", "a\xc3\xa9\177", "a|"},
-        {"Backspace takes a mark with its letter", "ae\xcc\x81\177", "a|"},
-        {"Delete takes a mark with its letter", "e\xcc\x81z\001\004", "|z"},
         {"Backspace takes an emoji", "a\xf0\x9f\x98\x80\177", "a|"},
         {"Alt-D of an accented word", "\xc3\xa9t\xc3\xa9 x\001\033d", "| x"},
     };
@@ -354,8 +351,8 @@ test_refused(void)
         {"C1 raw", "a\x9b" "31mz", "a31mz|"},
         {"a right-to-left override", "a\xe2\x80\xaez", "az|"},
         {"a line separator", "a\xe2\x80\xa8z", "az|"},
-        {"a combining mark with nothing before it", "\xcc\x81z", "z|"},
-        {"a combining mark on a blank", "a \xcc\x81z", "a z|"},
+        {"a combining mark", "a\xcc\x81z", "az|"},
+        {"a joiner", "\xf0\x9f\x98\x80\xe2\x80\x8dz", "\xf0\x9f\x98\x80z|"},
     };
 
     TRY(refused);
@@ -696,7 +693,7 @@ test_completion(void)
         {"an extra command", "sho\t", "show |"},
         {"no such command", "xyz\t", "xyz|"},
         {"behind blanks", "  hel\t", "  help |"},
-        {"in the middle", "ret 1\001\033f\t", "retr |1"},
+        {"in the middle", "ret 1\001\033f\t", "retr | 1"},
         {"no arguments to complete", "NOOP \t", "NOOP |"},
         {"a message that is not there", "RETR 7\t", "RETR 7|"},
     };
@@ -766,11 +763,11 @@ test_completion_list(void)
     begin(80);
     have_messages(3000, -1);
     type("RETR \t\t");
-    CHECK(screen.row < 20 && row_is(screen.row - 1, "2900 more") && shows("pop3> RETR", 11));
+    CHECK(screen.row < 20 && row_is(screen.row - 1, "...") && shows("pop3> RETR", 11));
     begin(5);
     have_messages(3000, -1);
     type("RETR \t\t");
-    CHECK(screen.wrapped == 0 && row_is(screen.row - 1, "2900") && screen.foreign == 0);
+    CHECK(screen.wrapped == 0 && row_is(screen.row - 1, "...") && screen.foreign == 0);
     begin(80);
     type("\t\t");
     CHECK(strncmp(line_at(0), "STAT  LIST  RETR  DELE  TOP  UIDL", 33) == 0);
@@ -787,8 +784,8 @@ test_painting(void)
     CHECK(shows("pop3> RETR 1", 6));
     type("\013");
     CHECK(shows("pop3>", 6));
-    type("\xe4\xbd\xa0" "a\xcc\x81\xc3\xa9\xf0\x9f\x98\x80");
-    CHECK(shows("pop3> \xe4\xbd\xa0" "a\xcc\x81\xc3\xa9\xf0\x9f\x98\x80", 12));
+    type("\xe4\xbd\xa0" "a\xc3\xa9\xf0\x9f\x98\x80");
+    CHECK(shows("pop3> \xe4\xbd\xa0" "a\xc3\xa9\xf0\x9f\x98\x80", 12));
     type(LEFT);
     CHECK(screen.column == 10);         /* left of the emoji */
     type(LEFT LEFT);
@@ -796,7 +793,7 @@ test_painting(void)
     type(LEFT);
     CHECK(screen.column == 6);          /* of the wide one */
     type("\r");
-    CHECK(row_is(0, "pop3> \xe4\xbd\xa0" "a\xcc\x81\xc3\xa9\xf0\x9f\x98\x80"));
+    CHECK(row_is(0, "pop3> \xe4\xbd\xa0" "a\xc3\xa9\xf0\x9f\x98\x80"));
     CHECK(screen.row == 1 && shows("pop3>", 6));
 
     begin(20);
@@ -850,7 +847,7 @@ test_walking(void)
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         begin(widths[i]);
         for (int k = 0; k < 4; k++)
-            type("RETR 1 \xc3\xa9" "a\xcc\x81-\xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80x "
+            type("RETR 1 \xc3\xa9" "a-\xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80x "
                 "0123456789 \xea\xb0\x80 ");
         for (int step = 0; step < 400; step++) {
             type(keys[step / 100]);
