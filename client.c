@@ -702,8 +702,7 @@ open_again(int fd)
 static void
 terminal_mode(enum mode mode)
 {
-    static const char marks_on[] = "\033[?2004h", marks_off[] = "\033[?2004l";
-    const char *marks = mode == AS_FOUND ? marks_off : marks_on;
+    const char *marks = mode == AS_FOUND ? "\033[?2004l" : "\033[?2004h";
     struct termios t;
 
     if (mode == terminal.mode)
@@ -874,8 +873,8 @@ print_message(struct client *c, const char *format, va_list arguments)
 
     text_printf(&message, "%s: ", program);
     text_vprintf(&message, format, arguments);
+    text_puts(&message, "\n");
     put_visible(c, &line, text_span(&message));
-    text_puts(&line, "\n");
     if (interrupted)
         limit_output(c);
     clear_line(c);
@@ -1071,9 +1070,8 @@ struct editor {
     size_t recalled;            /* index of the line that is shown; history_count: a new one */
     char unfinished[TYPED_MAX + 1];     /* the new line while another one is shown */
 
-    bool searching, missed;     /* missed: no line holds the query */
+    bool searching, missed;     /* missed: no older line holds the query */
     char query[QUERY_MAX + 1];
-    size_t found, match;        /* index of a line and offset in it; history_count: none yet */
 
     char bytes[5];              /* of a character, as they arrive */
     size_t count;
@@ -1263,56 +1261,52 @@ history_show(struct editor *e, size_t index)
     editor_set(e, index == e->history_count ? e->unfinished : e->history[index]);
 }
 
-/*
- * Finds the newest line with the query among the first count lines of the history. The line that
- * is being edited stays as it is until the search is accepted: the screen shows the found one.
- */
+/* Shows the new line again. */
+static void
+search_leave(struct editor *e)
+{
+    if (e->recalled < e->history_count)
+        history_show(e, e->history_count);
+}
+
+/* Shows the newest line with the query among the first count lines of the history. */
 static void
 search(struct editor *e, size_t count)
 {
     size_t length = strlen(e->query);
 
     e->missed = false;
-    if (length == 0) {
-        e->found = e->history_count;
-        return;
-    }
-    while (count-- > 0)
+    if (length == 0)
+        search_leave(e);
+    while (length > 0 && count-- > 0)
         for (const char *line = e->history[count], *at = line; *at != '\0'; at++)
             if (strncasecmp(at, e->query, length) == 0) {
-                e->found = count;
-                e->match = (size_t)(at - line);
+                history_show(e, count);
+                e->cursor = (size_t)(at - line);
                 return;
             }
-    e->missed = e->bell = true;
+    e->missed = e->bell = length > 0;
 }
 
-/*
- * Obeys a key while searching. Returns false if it ends the search and is for the line, which has
- * become the one that was found.
- */
+/* Obeys a key while searching. Returns false if it ends the search and is for the line. */
 static bool
 search_key(struct editor *e, uint32_t key)
 {
     size_t length = strlen(e->query), more = strlen(e->bytes);
 
     if (key == CTRL_R) {
-        search(e, e->found);
+        search(e, e->recalled);
     } else if (key == BACKSPACE || key == CTRL_H) {
         e->query[previous_place(e->query, length)] = '\0';
         search(e, e->history_count);
     } else if (length + more <= QUERY_MAX && is_typable(e, key)) {
         memcpy(e->query + length, e->bytes, more + 1);
-        search(e, e->found < e->history_count ? e->found + 1 : e->found);
+        search(e, e->recalled < e->history_count ? e->recalled + 1 : e->recalled);
     } else {
         e->searching = false;
-        if (key == CTRL_G || key == ESCAPE)
-            return true;        /* the line is as it was */
-        if (e->found < e->history_count && key != PASTE) {  /* which must not join a found line */
-            history_show(e, e->found);
-            e->cursor = e->match;
-        }
-        return false;
+        if (key == CTRL_G || key == ESCAPE || key == PASTE)     /* which must not join an old line */
+            search_leave(e);
+        return key == CTRL_G || key == ESCAPE;
     }
     return true;
 }
@@ -1438,11 +1432,10 @@ paint_erase(const struct editor *e, struct text *to)
     text_puts(to, "\033[J");
 }
 
-/* Appends the prompt and the line that is to be seen. Returns the offset of the cursor in them. */
+/* Appends the prompt and the line. Returns the offset of the cursor in them. */
 static size_t
 editor_row(const struct editor *e, struct text *to)
 {
-    bool found = e->searching && e->found < e->history_count;
     size_t length;
 
     if (e->searching)
@@ -1450,8 +1443,8 @@ editor_row(const struct editor *e, struct text *to)
     else
         text_puts(to, e->prompt);
     length = to->length;
-    text_puts(to, found ? e->history[e->found] : e->line);
-    return length + (found ? e->match : e->cursor);
+    text_puts(to, e->line);
+    return length + e->cursor;
 }
 
 /*
@@ -1575,7 +1568,6 @@ editor_key(struct editor *e, uint32_t key)
         e->searching = true;
         e->missed = false;
         e->query[0] = '\0';
-        e->found = e->history_count;
         break;
     case TAB:               editor_complete(e); break;
     case CTRL_L:            text_puts(&e->above, "\033[H\033[2J"); break;
@@ -6230,36 +6222,24 @@ take_key(struct client *c)
 
 enum typed { TYPED_LINE, TYPED_NOTHING, TYPED_END };
 
-/* Shows the line that is being typed, or for a password only what to type. */
+/*
+ * Shows the line that is being typed, or for a password only what to type. With something behind
+ * it, maybe "", it is finished and stays.
+ */
 static void
-edit_show(struct client *c)
+edit_show(struct client *c, const char *behind)
 {
     struct text paint = {NULL, 0, 0};
+    bool hidden = c->editor->hidden;
 
-    if (!c->editor->hidden) {
+    if (hidden)
+        text_puts(&paint, behind != NULL ? "\n" : c->row == ROW_FREE ? "Password: " : "");
+    else if (behind != NULL)
+        editor_finish(c->editor, behind, &paint);
+    else
         editor_paint(c->editor, &paint);
-        c->row = ROW_LINE;
-    } else if (c->row == ROW_FREE) {
-        text_puts(&paint, "Password: ");
-        c->row = ROW_PASSWORD;
-    }
+    c->row = behind != NULL ? ROW_FREE : hidden ? ROW_PASSWORD : ROW_LINE;
     wire_put(&c->screen, paint.bytes, paint.length);
-    wire_flush(&c->screen);
-    text_free(&paint);
-}
-
-/* Leaves the line on the screen. A password was never there. */
-static void
-edit_finish(struct client *c, enum verdict verdict)
-{
-    struct text paint = {NULL, 0, 0};
-
-    if (!c->editor->hidden) {
-        editor_finish(c->editor, verdict == INTERRUPT ? "^C" : "", &paint);
-        wire_put(&c->screen, paint.bytes, paint.length);
-        c->row = ROW_FREE;
-    }
-    clear_line(c);
     wire_flush(&c->screen);
     text_free(&paint);
 }
@@ -6331,7 +6311,7 @@ edit_line(struct client *c, bool hidden)
     e->ascii = !c->utf8;
     paste_running = 0;
     while (verdict == MORE) {
-        edit_show(c);
+        edit_show(c, NULL);
 
         enum wake wake = wait_for_keys(c, editor_patience(e));
         if (wake == WAKE_KEYS && c->keys.in_start == c->keys.in_end)
@@ -6349,7 +6329,7 @@ edit_line(struct client *c, bool hidden)
             verdict = MORE;
         }
     }
-    edit_finish(c, verdict);
+    edit_show(c, verdict == INTERRUPT ? "^C" : "");
     if (verdict == INTERRUPT && (key_waits(&c->keys, '\r') || key_waits(&c->keys, '\n')))
         e->pasting = e->discarding = true;      /* a paste that the terminal did not mark */
     line_stopped = 0;

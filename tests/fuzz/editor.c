@@ -47,7 +47,6 @@ demand_line(const struct editor *e)
     DEMAND(e->length <= TYPED_MAX && strlen(e->line) == e->length && e->cursor <= e->length);
     DEMAND(strlen(e->killed) <= TYPED_MAX && strlen(e->query) <= QUERY_MAX);
     DEMAND(e->history_count <= HISTORY_MAX && e->recalled <= e->history_count);
-    DEMAND(e->found <= e->history_count);
     for (size_t at = 0; at < e->length && !e->hidden;) {
         uint32_t code;
         size_t bytes = character_at(e->line, at, &code);

