@@ -1022,10 +1022,7 @@ enum key {
 };
 
 /* What terminals send for keys, after the ESC. */
-static const struct sequence {
-    const char *bytes;
-    enum key key;
-} sequences[] = {
+static const struct { const char *bytes; enum key key; } sequences[] = {
     {"[A", CTRL_P}, {"OA", CTRL_P}, {"[B", CTRL_N}, {"OB", CTRL_N},         /* up, down */
     {"[C", CTRL_F}, {"OC", CTRL_F}, {"[D", CTRL_B}, {"OD", CTRL_B},         /* right, left */
     {"[1;2C", CTRL_F}, {"[1;2D", CTRL_B},                                   /* with Shift */
@@ -1088,22 +1085,14 @@ struct editor {
 
 /* -- Places: where a character begins, or in a password a byte -- */
 
-/* Reads the character at an offset, U+FFFD for an invalid byte. Returns its bytes, 0 at the end. */
-static size_t
-character_at(const char *line, size_t at, uint32_t *c)
-{
-    struct span rest = {line + at, line + at + strnlen(line + at, 4)};
-
-    *c = rest.at < rest.end ? span_next(&rest) : 0;
-    return (size_t)(rest.at - line) - at;
-}
-
 static size_t
 next_place(const char *line, size_t at)
 {
-    uint32_t c;
+    struct span rest = {line + at, line + at + strnlen(line + at, 4)};
 
-    return at + character_at(line, at, &c);
+    if (rest.at < rest.end)
+        span_next(&rest);
+    return (size_t)(rest.at - line);
 }
 
 static size_t
@@ -1116,13 +1105,6 @@ previous_place(const char *line, size_t at)
     return place;
 }
 
-/* Returns the columns between two places of a line. */
-static size_t
-columns_between(const char *line, size_t from, size_t to)
-{
-    return span_columns((struct span){line + from, line + to});
-}
-
 /* -- Changing the line -- */
 
 /* Returns true if a line may hold a password. */
@@ -1130,14 +1112,6 @@ static bool
 is_secret(const char *line)
 {
     return strncasecmp(line + strspn(line, " \t"), "PASS", 4) == 0;
-}
-
-/* Makes the line another one, with the cursor at its end. */
-static void
-editor_set(struct editor *e, const char *line)
-{
-    e->length = e->cursor = strlen(line);
-    memcpy(e->line, line, e->length + 1);
 }
 
 /* Removes what is between two places, or rings the bell if they are the same. */
@@ -1258,7 +1232,10 @@ history_show(struct editor *e, size_t index)
     if (e->recalled == e->history_count)
         memcpy(e->unfinished, e->line, e->length + 1);
     e->recalled = index;
-    editor_set(e, index == e->history_count ? e->unfinished : e->history[index]);
+
+    const char *line = index == e->history_count ? e->unfinished : e->history[index];
+    e->length = e->cursor = strlen(line);
+    memcpy(e->line, line, e->length + 1);
 }
 
 /* Shows the new line again. */
@@ -1432,49 +1409,48 @@ paint_erase(const struct editor *e, struct text *to)
     text_puts(to, "\033[J");
 }
 
-/* Appends the prompt and the line. Returns the offset of the cursor in them. */
+/* Appends the prompt and the line. Returns the column of the cursor in them. */
 static size_t
 editor_row(const struct editor *e, struct text *to)
 {
-    size_t length;
-
     if (e->searching)
         text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
     else
         text_puts(to, e->prompt);
-    length = to->length;
+
+    size_t cursor = to->length + e->cursor;
     text_puts(to, e->line);
-    return length + e->cursor;
+    return span_columns((struct span){to->bytes, to->bytes + cursor});
 }
 
 /*
- * Appends the part of a row around the cursor that fits so many columns. Returns the column of the
- * cursor in it.
+ * Appends the part of a row that fits so many columns, with the cursor near its middle. cursor is
+ * the column of the cursor in the row; returns that in the part.
  */
 static size_t
-paint_part(struct text *to, const char *row, size_t cursor, size_t columns)
+paint_part(struct text *to, struct span row, size_t cursor, size_t columns)
 {
-    size_t total = columns_between(row, 0, strlen(row)), at_cursor = columns_between(row, 0, cursor);
-    size_t most = total > columns ? total - columns : 0, before = (columns - 1) / 2;
-    size_t view = at_cursor < before ? 0 : at_cursor - before < most ? at_cursor - before : most;
+    size_t total = span_columns(row), most = total > columns ? total - columns : 0;
+    size_t before = (columns - 1) / 2;
+    size_t view = cursor < before ? 0 : cursor - before < most ? cursor - before : most;
     bool less = columns >= 6 && view > 0, more = columns >= 6 && view < most;
-    size_t left = view + less, right = view + columns - more, column = 0, done = left, next;
+    size_t left = view + less, right = view + columns - more, column = 0, done = left;
 
     text_puts(to, less ? "<" : "");
-    for (size_t at = 0; row[at] != '\0'; at = next) {
-        next = next_place(row, at);
+    while (row.at < row.end) {
+        const char *at = row.at;
+        size_t end = column + character_columns(span_next(&row));
 
-        size_t end = column + columns_between(row, at, next);
         if (column >= left && end <= right) {
             text_printf(to, "%*s", (int)(column - done), "");   /* half of a wide character */
-            text_add(to, row + at, next - at);
+            text_add(to, at, (size_t)(row.at - at));
             done = end;
         }
         column = end;
     }
     if (more)
         text_printf(to, "%*s>", (int)(right - done), "");
-    return at_cursor - view;
+    return cursor - view;
 }
 
 /* Appends what shows the line as it is now, in the row of the cursor. */
@@ -1486,7 +1462,7 @@ editor_paint(struct editor *e, struct text *to)
 
     paint_erase(e, to);
     text_add(to, e->above.bytes, e->above.length);
-    e->painted = paint_part(to, row.bytes, cursor, e->columns - 1);
+    e->painted = paint_part(to, text_span(&row), cursor, e->columns - 1);
     text_puts(to, "\r");
     if (e->painted > 0)
         text_printf(to, "\033[%zuC", e->painted);

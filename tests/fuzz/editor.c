@@ -49,11 +49,11 @@ demand_line(const struct editor *e)
     DEMAND(e->history_count <= HISTORY_MAX && e->recalled <= e->history_count);
     for (size_t at = 0; at < e->length && !e->hidden;) {
         uint32_t code;
-        size_t bytes = character_at(e->line, at, &code);
+        int bytes = utf8_read((const unsigned char *)e->line + at, e->length - at, &code);
 
         DEMAND(bytes > 0 && code != '\t' && code != '\n' && !must_escape(code, 0));
         DEMAND(character_columns(code) > 0);
-        at += bytes;
+        at += (size_t)bytes;
         met = met || at == e->cursor;
     }
     DEMAND(met || e->hidden);
@@ -64,9 +64,8 @@ static void
 demand_screen(const struct editor *e, const struct screen *s)
 {
     struct text row = {NULL, 0, 0};
-    size_t cursor = editor_row(e, &row), field = s->columns - 1, column = 0, next, width;
-    size_t total = columns_between(row.bytes, 0, row.length);
-    size_t under = columns_between(row.bytes, 0, cursor);
+    size_t under = editor_row(e, &row), field = s->columns - 1, column = 0, next, width;
+    size_t total = span_columns(text_span(&row));
 
     DEMAND(!s->pending);
     DEMAND(s->column <= under && s->column < s->columns);
@@ -81,7 +80,7 @@ demand_screen(const struct editor *e, const struct screen *s)
         DEMAND(strcmp(s->cell[s->row][field - 1], ">") == 0);
     for (size_t at = 0; at < row.length; at = next, column += width) {
         next = next_place(row.bytes, at);
-        width = columns_between(row.bytes, at, next);
+        width = span_columns((struct span){row.bytes + at, row.bytes + next});
         if (column >= left && column + width <= right) {
             const char *cell = s->cell[s->row][column - view];
             size_t bytes = next - at, kept = strlen(cell);
@@ -92,7 +91,7 @@ demand_screen(const struct editor *e, const struct screen *s)
             if (width == 2)
                 DEMAND(s->cell[s->row][column - view + 1][0] == '\1');
             seen += width;
-        } else if (at == cursor) {
+        } else if (column == under) {
             DEMAND(width > field);      /* under the cursor: in view, if it can be */
         }
     }
