@@ -665,7 +665,7 @@ marked_count(const struct client *c)
  */
 enum mode { AS_FOUND, QUIET, RAW };
 
-static struct {                 /* at file scope for the handlers of SIGTSTP and SIGCONT */
+static struct {                 /* at file scope for the handler of signals */
     int screen;                 /* descriptor for output */
     bool pastes;                /* the terminal can mark what is pasted */
     bool changed;
@@ -742,17 +742,15 @@ terminal_restore(void)
 
 /*
  * Stops everything that the shell started together with this process, as Ctrl-Z does, with the
- * terminal as it was found. The handler of SIGTSTP: the work is done here, because signals arrive
- * only while we wait. Later the shell may have set the terminal differently, so it is asked again.
+ * terminal as it was found. Later the shell may have set it differently, so it is asked again.
  */
 static void
-suspend(int number)
+suspend(void)
 {
     struct sigaction stop = {.sa_handler = SIG_DFL}, before;
     enum mode mode = terminal.mode;
     sigset_t only, blocked;
 
-    (void)number;
     terminal_mode(AS_FOUND);
     sigemptyset(&stop.sa_mask);
     sigemptyset(&only);
@@ -765,18 +763,6 @@ suspend(int number)
     terminal.changed = false;
     terminal_mode(mode);
     resized = 1;                /* the screen shows something else now */
-}
-
-/* The handler of SIGCONT: after SIGSTOP, which nobody can catch, the shell has had the terminal. */
-static void
-on_continue(int number)
-{
-    enum mode mode = terminal.mode;
-
-    (void)number;
-    terminal.mode = AS_FOUND;
-    terminal_mode(mode);
-    resized = 1;
 }
 
 /* Returns the columns of the terminal, 0 if they are not known. */
@@ -5202,7 +5188,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
             break;
         if (ended > 0) {
             terminal_give(getpgrp());
-            suspend(SIGTSTP);
+            suspend();
             terminal_give(pid);
             kill(target, SIGCONT);
         }
@@ -6300,7 +6286,7 @@ edit_line(struct client *c, bool hidden)
         if (verdict == SUSPEND) {
             clear_line(c);
             wire_flush(&c->screen);
-            suspend(SIGTSTP);
+            suspend();
             e->pasting = e->discarding = false;
             verdict = MORE;
         }
@@ -6686,12 +6672,24 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
 
 /* -- Signals, main -- */
 
+/*
+ * The handler of all signals. What it does to the terminal disturbs nobody, because signals arrive
+ * only while the client waits.
+ */
 static void
 note_signal(int number)
 {
-    if (number == SIGWINCH) {
+    enum mode mode = terminal.mode;
+
+    if (number == SIGTSTP) {
+        suspend();
+    } else if (number == SIGCONT) {
+        terminal.mode = AS_FOUND;       /* after SIGSTOP, which nobody can catch, the shell had it */
+        terminal_mode(mode);
         resized = 1;
-    } else if (number == SIGINT && (terminal.mode == RAW || paste_running)) {
+    } else if (number == SIGWINCH) {
+        resized = 1;
+    } else if (number == SIGINT && (mode == RAW || paste_running)) {
         line_stopped = 1;
         paste_running = 0;
     } else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT)) {
@@ -6706,19 +6704,15 @@ catch_signals(sigset_t *mask)
     static const int numbers[] = {
         SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGWINCH, SIGTSTP, SIGCONT
     };
-    struct sigaction action = {.sa_handler = note_signal};
+    struct sigaction action = {.sa_handler = note_signal}, before;
     sigset_t blocked;
 
     sigfillset(&action.sa_mask);        /* one handler at a time: two of them set the terminal */
     sigemptyset(&blocked);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        struct sigaction before;
-
         sigaction(numbers[i], NULL, &before);
         if (before.sa_handler == SIG_IGN && numbers[i] != SIGCHLD)
             continue;           /* as nohup and a shell's background jobs want it */
-        action.sa_handler = numbers[i] == SIGTSTP ? suspend
-                          : numbers[i] == SIGCONT ? on_continue : note_signal;
         sigaction(numbers[i], &action, NULL);
         sigaddset(&blocked, numbers[i]);
     }
