@@ -1130,6 +1130,7 @@ editor_insert(struct editor *e, const char *bytes, size_t length)
     if (length > TYPED_MAX - e->length) {
         e->bell = true;
         e->flaw = "is longer than 4096 bytes";
+        _Static_assert(TYPED_MAX == 4096, "the message names it");
         return;
     }
     memmove(e->line + e->cursor + length, e->line + e->cursor, e->length - e->cursor + 1);
@@ -1267,8 +1268,8 @@ search_key(struct editor *e, uint32_t key)
         search(e, e->recalled < e->history_count ? e->recalled + 1 : e->recalled);
     } else {
         e->searching = false;
-        if (key == CTRL_G || key == ESCAPE || key == PASTE)     /* which must not join an old line */
-            search_leave(e);
+        if (key == CTRL_G || key == ESCAPE || key == PASTE)
+            search_leave(e);    /* a paste must not join an old line */
         return key == CTRL_G || key == ESCAPE;
     }
     return true;
@@ -6246,10 +6247,8 @@ edit_signal(struct client *c)
     if (resized)
         editor_resize(c->editor, terminal_columns());
     resized = 0;
-    if (interrupted && interrupted != SIGINT) {
-        limit_output(c);
+    if (interrupted && interrupted != SIGINT)
         return END;
-    }
     if (!line_stopped && !interrupted)
         return MORE;
     c->editor->discarding = c->editor->pasting;
@@ -6684,7 +6683,7 @@ note_signal(int number)
     if (number == SIGTSTP) {
         suspend();
     } else if (number == SIGCONT) {
-        terminal.mode = AS_FOUND;       /* after SIGSTOP, which nobody can catch, the shell had it */
+        terminal.mode = AS_FOUND;       /* after SIGSTOP, which nobody can catch, a shell had it */
         terminal_mode(mode);
         resized = 1;
     } else if (number == SIGWINCH) {
