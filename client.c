@@ -918,28 +918,23 @@ static void
 progress_text(const struct progress *p, int64_t now, struct text *to)
 {
     uint64_t spent = (uint64_t)(now - p->began);
-    char size[16];
+    double left = p->octets == 0 || p->expected < p->octets ? 0
+        : (double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000;
+    char size[16], all[16], rate[16];
 
+    size_text((int64_t)p->octets, size, sizeof size);
+    size_text((int64_t)p->expected, all, sizeof all);
+    size_text((int64_t)(p->octets * 1000 / spent), rate, sizeof rate);
     if (p->of > 1)
         text_printf(to, "%zu of %zu, ", p->messages, p->of);
-    size_text((int64_t)p->octets, size, sizeof size);
-    text_puts(to, size);
-    if (p->expected > 0) {
-        size_text((int64_t)p->expected, size, sizeof size);
-        text_printf(to, " of %s", size);
-    }
+    text_printf(to, p->expected > 0 ? "%s of %s" : "%s", size, all);
     if (now - p->moved >= STALLED_MS) {
         text_puts(to, ", stalled");
         return;
     }
-    size_text((int64_t)(p->octets * 1000 / spent), size, sizeof size);
-    text_printf(to, ", %s/s", size);
-    if (p->expected > p->octets && p->octets > 0) {
-        double left = (double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000;
-
-        if (left < 100 * 3600)
-            text_printf(to, ", %d:%02d left", (int)left / 60, (int)left % 60);
-    }
+    text_printf(to, ", %s/s", rate);
+    if (left > 0 && left < 100 * 3600)
+        text_printf(to, ", %d:%02d left", (int)left / 60, (int)left % 60);
 }
 
 /*
@@ -6160,14 +6155,11 @@ wait_for_keys(struct client *c, int64_t ms)
         }
         alive = keep_alive(c);
         ready = wait_ready(fds, 2, false, alive < left ? alive : left, &c->mask);
-        if (ready < 0) {
-            if (errno != EINTR)
-                wire_fail(keys, errno);
-            continue;
-        }
-        if (ready & 1)
+        if (ready < 0 && errno != EINTR)
+            wire_fail(keys, errno);
+        if (ready > 0 && (ready & 1) != 0)
             wire_fill(keys);
-        if (ready & 2) {
+        if (ready > 0 && (ready & 2) != 0) {
             hear_server(c);
             if (c->row == ROW_FREE && c->server.error == 0)
                 return WAKE_AGAIN;      /* the prompt made way for what the server sent */
@@ -6291,10 +6283,15 @@ edit_line(struct client *c, bool hidden)
         }
     }
     edit_show(c, verdict == INTERRUPT ? "^C" : "");
-    if (verdict == INTERRUPT && (key_waits(&c->keys, '\r') || key_waits(&c->keys, '\n')))
-        e->pasting = e->discarding = true;      /* a paste that the terminal did not mark */
+    if (!c->editing)
+        e->pasting = e->discarding = false;     /* it ends with the password */
+    if (verdict == INTERRUPT && !e->pasting
+        && (key_waits(&c->keys, '\r') || key_waits(&c->keys, '\n'))) {
+        c->keys.in_start = c->keys.in_end;      /* a paste that the terminal did not mark */
+        e->pasting = e->discarding = c->editing;
+    }
     line_stopped = 0;
-    paste_running = verdict == LINE && e->pasting && c->editing;
+    paste_running = verdict == LINE && e->pasting;
     terminal_mode(c->editing ? QUIET : AS_FOUND);
     if (verdict == LINE && e->flaw != NULL) {
         fail(c, "the line %s; it was not sent", e->flaw);
@@ -6398,7 +6395,8 @@ next_message(void *context, size_t above, int64_t *octets)
     if (!c->listed && above == 0 && !c->user_given && !c->continued && !c->no_list
         && c->server.error == 0) {
         terminal_mode(QUIET);           /* Ctrl-C can end the wait */
-        if (!ask_list(c) && c->server.error == 0)
+        ask_list(c);
+        if (c->server.error == 0)
             c->failed = failed;
         terminal_mode(RAW);
     }
@@ -6436,18 +6434,6 @@ wait_for_line(struct client *c)
     return true;
 }
 
-/*
- * Returns true if the input ended in a way that is no wish to quit: an error, or a terminal that
- * is gone. Only Ctrl-D and the end of a file or pipe mean QUIT.
- */
-static bool
-input_broke(const struct client *c)
-{
-    struct termios t;
-
-    return c->keys.error != WIRE_CLOSED || (c->at_terminal && tcgetattr(c->keys.in, &t) != 0);
-}
-
 /* Removes a password that the terminal has shown. Without sequences it can only scroll. */
 static void
 scroll_away(struct client *c)
@@ -6470,6 +6456,7 @@ static enum typed
 read_line(struct client *c, char *text, size_t *length)
 {
     size_t count = 0, most = c->at_terminal ? CANONICAL_MAX - 1 : TYPED_MAX;
+    struct termios t;
     int key;
 
     for (;;) {
@@ -6488,8 +6475,8 @@ read_line(struct client *c, char *text, size_t *length)
         clear_line(c);          /* Ctrl-D leaves the cursor behind the prompt */
         if (c->keys.error > 0)
             fail(c, "the commands cannot be read: %s", strerror(c->keys.error));
-        if (input_broke(c))
-            interrupted = SIGHUP;
+        if (c->keys.error != WIRE_CLOSED || (c->at_terminal && tcgetattr(c->keys.in, &t) != 0))
+            interrupted = SIGHUP;       /* an error, or a terminal that is gone, is no QUIT */
     }
     c->row = ROW_FREE;
     if (c->at_terminal && is_secret(text) && count > 5)

@@ -826,6 +826,10 @@ test_dumb_password(void)
     CHECK(sees("pop3> "));
     press(CTRL_C);
     CHECK(sees("pop3> "));
+    type("PASS\n");             /* lines behind a Ctrl-C are not carried out */
+    CHECK(sees("Password: "));
+    type("gehei\003m\nDELE 1\n");
+    CHECK(sees("pop3> "));
     type("PASS geheim\n");      /* the terminal itself shows this */
     CHECK(server_got("PASS geheim\r\n"));
     answer("+OK welcome\r\n");
