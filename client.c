@@ -1047,6 +1047,7 @@ struct editor {
     size_t history_count;
     size_t recalled;            /* index of the line that is shown; history_count: a new one */
     char unfinished[TYPED_MAX + 1];     /* the new line while another one is shown */
+    size_t unfinished_cursor;
 
     bool searching, missed;     /* missed: no older line holds the query */
     char query[QUERY_MAX + 1];
@@ -1107,14 +1108,25 @@ editor_delete(struct editor *e, size_t from, size_t to)
         e->flaw = NULL;
 }
 
-/* The same, kept for Ctrl-Y, unless it is part of a password or of a line that is not complete. */
+/*
+ * The same, kept for Ctrl-Y, unless it is part of a password or of a line that is not complete.
+ * Keys that kill in a row collect what they remove, as it stood in the line.
+ */
 static void
 editor_kill(struct editor *e, size_t from, size_t to)
 {
-    bool keep = e->flaw == NULL && !e->hidden && !is_secret(e->line);
+    bool in_a_row = e->last == CTRL_K || e->last == CTRL_U || e->last == CTRL_W
+        || e->last == KILL_WORD_RIGHT;
+    size_t length = to - from, kept = in_a_row ? strlen(e->killed) : 0;
+    size_t at = from < e->cursor ? 0 : kept;
 
-    if (from < to)
-        snprintf(e->killed, sizeof e->killed, "%.*s", keep ? (int)(to - from) : 0, e->line + from);
+    if (e->flaw != NULL || e->hidden || is_secret(e->line)) {
+        e->killed[0] = '\0';
+    } else if (length > 0 && kept + length <= TYPED_MAX) {
+        memmove(e->killed + at + length, e->killed + at, kept - at);
+        memcpy(e->killed + at, e->line + from, length);
+        e->killed[kept + length] = '\0';
+    }
     editor_delete(e, from, to);
 }
 
@@ -1211,12 +1223,15 @@ history_show(struct editor *e, size_t index)
         e->bell = true;
         return;
     }
-    if (e->recalled == e->history_count)
+    if (e->recalled == e->history_count) {
         memcpy(e->unfinished, e->line, e->length + 1);
+        e->unfinished_cursor = e->cursor;
+    }
     e->recalled = index;
 
     const char *line = index == e->history_count ? e->unfinished : e->history[index];
-    e->length = e->cursor = strlen(line);
+    e->length = strlen(line);
+    e->cursor = index == e->history_count ? e->unfinished_cursor : e->length;
     memcpy(e->line, line, e->length + 1);
 }
 
@@ -1364,7 +1379,9 @@ editor_complete(struct editor *e)
     for (char *c = rest; small && *c != '\0'; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
     editor_insert(e, rest, strlen(rest));
-    if (k.count == 1)
+    if (k.count == 1 && e->line[e->cursor] == ' ')
+        e->cursor++;
+    else if (k.count == 1)
         editor_insert(e, " ", 1);
 }
 
@@ -1593,23 +1610,26 @@ editor_press(struct editor *e, uint32_t key)
 
 /*
  * Takes a character that is an ESC or follows one. Returns the key that it completes. A control
- * character ends every sequence and is a key itself. (ECMA-48, 5.4)
+ * character ends every sequence and is a key itself, but a BEL or ESC \ that ends a terminal's
+ * answer is none. (ECMA-48, 5.4 and 5.6)
  */
 static uint32_t
 sequence_key(struct editor *e, uint32_t c)
 {
     size_t length = e->sequence_length;
+    bool answer = length > 1 && (e->sequence[0] == ']' || e->sequence[0] == 'P');
 
-    if (c < ' ' && length > 0)
+    if (c < ' ' && length > 0 && !answer)
         editor_refuse(e);
     e->sequence_length = c == ESCAPE;
     if (c < ' ')
-        return c == ESCAPE ? NO_KEY : c;
+        return c == ESCAPE || (answer && c == CTRL_G) ? NO_KEY : c;
 
     length -= length == sizeof e->sequence;     /* too long for a key: the end does not matter */
     e->sequence[length - 1] = (char)(c < 0x80 ? c : '?');
     e->sequence[length] = '\0';
-    if (length == 1 ? c == '[' || c == 'O' : c < '@' || c == '[') {     /* ESC [ [ A is a F1 */
+    if (answer || (length == 1 ? c < 0x80 && strchr("[O]P", (int)c) != NULL
+                   : c < '@' || c == '[')) {    /* ESC [ [ A is a F1 */
         e->sequence_length = length + 1;
         return NO_KEY;
     }
