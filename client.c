@@ -158,30 +158,30 @@ struct span { const char *at, *end; };
 _Noreturn static void
 out_of_memory(void)
 {
-    static const char message[] = "client: out of memory; nothing is removed but by QUIT\n";
-
-    if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
-        exit(EXIT_FAILURE);
+    dprintf(STDERR_FILENO, "%s: out of memory; nothing is removed but by QUIT\n", program);
     exit(EXIT_FAILURE);
+}
+
+/* Returns the memory with another size. */
+static void *
+grow(void *memory, size_t size)
+{
+    void *more = realloc(memory, size);
+
+    if (more == NULL)
+        out_of_memory();
+    return more;
 }
 
 /* Makes room for so many bytes more and a NUL. Returns where they go. */
 static char *
 text_room(struct text *t, size_t length)
 {
-    size_t room = t->room > 0 ? t->room : 64;
-
-    while (room - t->length <= length && room <= SIZE_MAX / 2)
-        room *= 2;
-    if (room - t->length <= length)
-        out_of_memory();
-    if (room > t->room) {
-        char *bytes = realloc(t->bytes, room);
-
-        if (bytes == NULL)
+    if (t->room - t->length <= length) {
+        if (length > SIZE_MAX / 4 || t->room > SIZE_MAX / 4)
             out_of_memory();
-        t->bytes = bytes;
-        t->room = room;
+        t->room = t->room * 2 + length + 64;
+        t->bytes = grow(t->bytes, t->room);
     }
     return t->bytes + t->length;
 }
@@ -520,7 +520,12 @@ struct numbers {
 };
 
 /* What stands in the row of the cursor and must go before anything else is written. */
-enum row { ROW_FREE, ROW_TEXT, ROW_PROMPT, ROW_PASSWORD, ROW_LINE, ROW_PROGRESS };
+enum row {
+    ROW_FREE,                   /* nothing */
+    ROW_TEXT,                   /* a line of the server without its end, so far */
+    ROW_PROMPT, ROW_PASSWORD,   /* what a person types at stays */
+    ROW_LINE                    /* the line editor's line, or progress: it is erased */
+};
 
 /* How far a command is. */
 struct progress {
@@ -594,25 +599,12 @@ struct client {
 /* Signals that arrived: the number of one that ends the session; a change of the window's size. */
 static volatile sig_atomic_t interrupted, resized;
 
-/* Returns the memory with another size. Without memory the program ends: nothing was removed. */
-static void *
-grow(void *memory, size_t size)
-{
-    void *more = realloc(memory, size);
-
-    if (more == NULL)
-        out_of_memory();
-    return more;
-}
-
 /* Returns the index of a message in c->messages, or where it should be inserted. */
 static size_t
 message_index(const struct client *c, uint64_t number)
 {
     size_t begin = 0, end = c->count;
 
-    if (end > 0 && c->messages[end - 1].number < number)
-        return end;             /* LIST comes in order */
     while (begin < end) {
         size_t middle = begin + (end - begin) / 2;
 
@@ -673,7 +665,7 @@ marked_count(const struct client *c)
  */
 enum mode { AS_FOUND, QUIET, RAW };
 
-static struct {                 /* at file scope for the handlers of SIGTSTP and SIGCONT */
+static struct {                 /* at file scope for the handler of signals */
     int screen;                 /* descriptor for output */
     bool pastes;                /* the terminal can mark what is pasted */
     bool changed;
@@ -710,8 +702,7 @@ open_again(int fd)
 static void
 terminal_mode(enum mode mode)
 {
-    static const char marks_on[] = "\033[?2004h", marks_off[] = "\033[?2004l";
-    const char *marks = mode == AS_FOUND ? marks_off : marks_on;
+    const char *marks = mode == AS_FOUND ? "\033[?2004l" : "\033[?2004h";
     struct termios t;
 
     if (mode == terminal.mode)
@@ -750,14 +741,11 @@ terminal_restore(void)
 }
 
 /*
- * Stops like any program at Ctrl-Z, with the terminal as it was found, and sets the mode again
- * when it continues. As the handler of SIGTSTP it stops this process. With 0, for a Ctrl-Z that
- * was read as a key, it stops everything that the shell started together with it.
- *
- * This handler does its work itself: signals arrive only while we wait, so nothing is interrupted.
+ * Stops everything that the shell started together with this process, as Ctrl-Z does, with the
+ * terminal as it was found. Later the shell may have set it differently, so it is asked again.
  */
 static void
-suspend(int number)
+suspend(void)
 {
     struct sigaction stop = {.sa_handler = SIG_DFL}, before;
     enum mode mode = terminal.mode;
@@ -768,27 +756,13 @@ suspend(int number)
     sigemptyset(&only);
     sigaddset(&only, SIGTSTP);
     sigaction(SIGTSTP, &stop, &before);
-    kill(number == 0 ? 0 : getpid(), SIGTSTP);
+    kill(0, SIGTSTP);
     sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* it stops here */
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     sigaction(SIGTSTP, &before, NULL);
-    terminal.changed = false;   /* the terminal may have been set differently meanwhile */
+    terminal.changed = false;
     terminal_mode(mode);
-    resized = 1;                /* and the screen shows something else */
-}
-
-/* The handler of SIGCONT: after SIGSTOP, which nobody can catch, the shell has had the terminal. */
-static void
-on_continue(int number)
-{
-    enum mode mode = terminal.mode;
-
-    (void)number;
-    if (terminal.changed) {
-        terminal.mode = AS_FOUND;
-        terminal_mode(mode);
-    }
-    resized = 1;
+    resized = 1;                /* the screen shows something else now */
 }
 
 /* Returns the columns of the terminal, 0 if they are not known. */
@@ -802,16 +776,13 @@ terminal_columns(void)
 
 /* -- Lines and messages -- */
 
-/* Removes the prompt, the line or the progress from the row of the cursor, or ends that row. */
+/* Removes the line or the progress from the row of the cursor, or ends that row. */
 static void
 clear_line(struct client *c)
 {
-    static const char *const clear[] = {
-        [ROW_FREE] = "", [ROW_TEXT] = "\n", [ROW_PROMPT] = "\n", [ROW_PASSWORD] = "\n",
-        [ROW_LINE] = "\r\033[J", [ROW_PROGRESS] = "\r\033[K"
-    };
+    const char *clear = c->row == ROW_FREE ? "" : c->row == ROW_LINE ? "\r\033[J" : "\n";
 
-    wire_put(&c->screen, clear[c->row], strlen(clear[c->row]));
+    wire_put(&c->screen, clear, strlen(clear));
     c->row = ROW_FREE;
 }
 
@@ -888,8 +859,8 @@ print_message(struct client *c, const char *format, va_list arguments)
 
     text_printf(&message, "%s: ", program);
     text_vprintf(&message, format, arguments);
+    text_puts(&message, "\n");
     put_visible(c, &line, text_span(&message));
-    text_puts(&line, "\n");
     if (interrupted)
         limit_output(c);
     clear_line(c);
@@ -947,28 +918,23 @@ static void
 progress_text(const struct progress *p, int64_t now, struct text *to)
 {
     uint64_t spent = (uint64_t)(now - p->began);
-    char size[16];
+    double left = p->octets == 0 || p->expected < p->octets ? 0
+        : (double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000;
+    char size[16], all[16], rate[16];
 
+    size_text((int64_t)p->octets, size, sizeof size);
+    size_text((int64_t)p->expected, all, sizeof all);
+    size_text((int64_t)(p->octets * 1000 / spent), rate, sizeof rate);
     if (p->of > 1)
         text_printf(to, "%zu of %zu, ", p->messages, p->of);
-    size_text((int64_t)p->octets, size, sizeof size);
-    text_puts(to, size);
-    if (p->expected > 0) {
-        size_text((int64_t)p->expected, size, sizeof size);
-        text_printf(to, " of %s", size);
-    }
+    text_printf(to, p->expected > 0 ? "%s of %s" : "%s", size, all);
     if (now - p->moved >= STALLED_MS) {
         text_puts(to, ", stalled");
         return;
     }
-    size_text((int64_t)(p->octets * 1000 / spent), size, sizeof size);
-    text_printf(to, ", %s/s", size);
-    if (p->expected > p->octets && p->octets > 0) {
-        double left = (double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000;
-
-        if (left < 100 * 3600)
-            text_printf(to, ", %d:%02d left", (int)left / 60, (int)left % 60);
-    }
+    text_printf(to, ", %s/s", rate);
+    if (left > 0 && left < 100 * 3600)
+        text_printf(to, ", %d:%02d left", (int)left / 60, (int)left % 60);
 }
 
 /*
@@ -993,7 +959,7 @@ progress_paint(struct client *c)
     clear_line(c);
     wire_put(&c->screen, text.bytes, text.length);
     wire_flush(&c->screen);
-    c->row = ROW_PROGRESS;
+    c->row = ROW_LINE;
     text_free(&text);
 }
 
@@ -1001,7 +967,7 @@ static void
 progress_end(struct client *c)
 {
     c->progress.began = 0;
-    if (c->row == ROW_PROGRESS)
+    if (c->row == ROW_LINE)
         clear_line(c);
 }
 
@@ -1012,7 +978,7 @@ progress_end(struct client *c)
  * verdict; editor_paint() appends what makes a terminal show the line. So a test can type keys
  * from a string and read the screen from a text.
  *
- *     byte -> character -> escape sequence or paste -> key -> the line -> the screen
+ *     byte -> character -> key -> the line -> the screen
  *
  * A line is UTF-8 that may be shown as it is. A hidden one, a password, is any bytes but NUL, CR
  * and LF: it is never painted, so its bytes need not be characters.
@@ -1021,9 +987,8 @@ progress_end(struct client *c)
 enum {
     QUERY_MAX = 128,            /* bytes that a search looks for */
     HISTORY_MAX = 200,          /* lines that are remembered */
-    LIST_ROWS = 16,             /* rows of completions that are listed */
+    LIST_MAX = 100,             /* completions that are listed */
     WORD_MAX = 32,              /* bytes of a completion: a command or a number */
-    ESCAPE_MS = 60,             /* then an ESC alone is the key of that name */
     SEQUENCE_MS = 500           /* then an escape sequence or a paste that has begun is over */
 };
 
@@ -1032,14 +997,13 @@ enum key {
     CTRL_A = 1, CTRL_B, CTRL_C, CTRL_D, CTRL_E, CTRL_F, CTRL_G, CTRL_H, TAB, LINE_FEED, CTRL_K,
     CTRL_L, ENTER, CTRL_N, CTRL_P = 16, CTRL_R = 18, CTRL_U = 21, CTRL_W = 23, CTRL_Y = 25, CTRL_Z,
     ESCAPE, BACKSPACE = 127, LAST_CHARACTER = 0x10ffff,
-    WORD_LEFT, WORD_RIGHT, KILL_WORD_RIGHT, DELETE, PASTE, NO_KEY
+    WORD_LEFT, WORD_RIGHT, KILL_WORD_RIGHT, DELETE, PASTE, PASTE_END,
+    OTHER_KEY,                  /* one that does nothing */
+    NO_KEY                      /* it is not complete yet */
 };
 
-/* What terminals send for keys, after the ESC. A sequence that is not here does nothing. */
-static const struct sequence {
-    const char *bytes;
-    enum key key;
-} sequences[] = {
+/* What terminals send for keys, after the ESC. */
+static const struct { const char *bytes; enum key key; } sequences[] = {
     {"[A", CTRL_P}, {"OA", CTRL_P}, {"[B", CTRL_N}, {"OB", CTRL_N},         /* up, down */
     {"[C", CTRL_F}, {"OC", CTRL_F}, {"[D", CTRL_B}, {"OD", CTRL_B},         /* right, left */
     {"[1;2C", CTRL_F}, {"[1;2D", CTRL_B},                                   /* with Shift */
@@ -1050,8 +1014,8 @@ static const struct sequence {
     {"[1;5D", WORD_LEFT}, {"[1;3D", WORD_LEFT}, {"[5D", WORD_LEFT},         /* Ctrl or Alt left */
     {"Od", WORD_LEFT}, {"b", WORD_LEFT}, {"B", WORD_LEFT},
     {"[3~", DELETE}, {"[3;5~", KILL_WORD_RIGHT}, {"[3^", KILL_WORD_RIGHT},
-    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", CTRL_W}, {"\010", CTRL_W},
-    {"OM", ENTER}, {"[200~", PASTE},
+    {"d", KILL_WORD_RIGHT}, {"D", KILL_WORD_RIGHT}, {"\177", CTRL_W}, {"OM", ENTER},
+    {"[200~", PASTE}, {"[201~", PASTE_END},
 };
 
 /* What the keyboard asks for. */
@@ -1063,117 +1027,64 @@ enum verdict {
     SUSPEND                     /* Ctrl-Z: the line stays as it is */
 };
 
-/* What Tab can complete beyond the commands of POP3. */
-struct completer {
-    const struct completer_command {
-        const char *name;
-        unsigned messages;      /* how many of its arguments may be message numbers */
-    } *extra;                   /* one without a name ends them */
+/* All zero at first, except the prompt and what Tab asks for messages. */
+struct editor {
+    const char *prompt;
     /* Returns the lowest message number above one, 0: none. *octets: its size, -1: unknown. */
     size_t (*next_message)(void *context, size_t above, int64_t *octets);
     void *context;
-};
-
-/* What a key did, as far as the next key wants to know. */
-enum edit { OTHER_EDIT, KILL, COMPLETION };
-
-/* All zero at first, except the prompt and the completer, which are not copied. */
-struct editor {
-    const char *prompt;
-    const struct completer *completer;      /* or NULL */
     bool ascii;                 /* the terminal cannot show more */
     bool hidden;                /* the line is a password */
     size_t columns;             /* of the terminal */
 
     char line[TYPED_MAX + 1];
     size_t length, cursor;      /* the cursor is in front of a character or at the end */
-    bool too_long;              /* something did not fit: the line is not what was typed */
-    bool dropped;               /* the same: a paste had something that is not text */
+    const char *flaw;           /* why the line is not what was typed, or NULL */
     char killed[TYPED_MAX + 1]; /* for Ctrl-Y */
-    bool secret;                /* part of a password may be in it */
-    enum edit before, now;      /* edit kinds of the last key and of this one */
+    uint32_t last;              /* the key before this one */
 
     char *history[HISTORY_MAX]; /* the oldest first */
     size_t history_count;
     size_t recalled;            /* index of the line that is shown; history_count: a new one */
     char unfinished[TYPED_MAX + 1];     /* the new line while another one is shown */
+    size_t unfinished_cursor;
 
-    bool searching, missed;     /* missed: no line holds the query */
+    bool searching, missed;     /* missed: no older line holds the query */
     char query[QUERY_MAX + 1];
-    size_t found, match;        /* index of a line and offset in it; history_count: none yet */
 
     char bytes[5];              /* of a character, as they arrive */
     size_t count;
     bool after_cr;              /* a LF now belongs to that CR */
     char sequence[16];          /* what came after an ESC; a longer one is cut here */
     size_t sequence_length;     /* with the ESC; 0: none has begun */
-    bool esc_alone;             /* nothing came after the ESC for ESCAPE_MS */
     bool pasting, discarding;   /* in a paste, in the part after a Ctrl-C */
-    size_t paste_end;           /* how much of its end mark has arrived */
 
-    size_t view;                /* the column of the line at the left edge of the screen */
     size_t painted;             /* the column of the cursor on the screen */
     bool resized;               /* since then */
-    bool bell, clear;           /* to be painted next */
-    struct text list;           /* the same: the completions */
+    bool bell;                  /* to be rung by the next painting */
+    struct text above;          /* to be painted above the line: completions, or a clear screen */
 };
 
-/* -- Places: where a character begins that takes columns; those that take none belong to it -- */
-
-/* Reads the character at an offset, U+FFFD for an invalid byte. Returns its bytes, 0 at the end. */
-static size_t
-character_at(const char *line, size_t at, uint32_t *c)
-{
-    size_t length = strnlen(line + at, 4);
-    int bytes = utf8_read((const unsigned char *)line + at, length, c);
-
-    if (bytes > 0 && length > 0)
-        return (size_t)bytes;
-    *c = 0xfffd;
-    return length > 0 ? 1 : 0;
-}
+/* -- Places: where a character begins, or in a password a byte -- */
 
 static size_t
 next_place(const char *line, size_t at)
 {
-    uint32_t c;
-    size_t bytes = character_at(line, at, &c);
+    struct span rest = {line + at, line + at + strnlen(line + at, 4)};
 
-    while (bytes > 0) {
-        at += bytes;
-        bytes = character_at(line, at, &c);
-        if (character_columns(c) > 0)
-            break;
-    }
-    return at;
+    if (rest.at < rest.end)
+        span_next(&rest);
+    return (size_t)(rest.at - line);
 }
 
 static size_t
 previous_place(const char *line, size_t at)
 {
-    uint32_t c = 0;
+    size_t place = 0;
 
-    while (at > 0) {
-        size_t back = 1;
-
-        while (back < 4 && back < at && ((unsigned char)line[at - back] & 0xc0) == 0x80)
-            back++;
-        if (character_at(line, at - back, &c) != back) {
-            back = 1;
-            c = 0xfffd;
-        }
-        at -= back;
-        if (character_columns(c) > 0)
-            break;
-    }
-    return at;
-}
-
-/* Returns the columns between two places of a line. */
-static size_t
-columns_between(const char *line, size_t from, size_t to)
-{
-    return span_columns((struct span){line + from, line + to});
+    for (size_t next = 0; next < at; next = next_place(line, next))
+        place = next;
+    return place;
 }
 
 /* -- Changing the line -- */
@@ -1182,18 +1093,7 @@ columns_between(const char *line, size_t from, size_t to)
 static bool
 is_secret(const char *line)
 {
-    char word[5] = "";
-
-    strncpy(word, line + strspn(line, " \t"), 4);
-    return pop3_same_word(word, "PASS");
-}
-
-/* Makes the line another one, with the cursor at its end. */
-static void
-editor_set(struct editor *e, const char *line)
-{
-    e->length = e->cursor = strlen(line);
-    memcpy(e->line, line, e->length + 1);
+    return strncasecmp(line + strspn(line, " \t"), "PASS", 4) == 0;
 }
 
 /* Removes what is between two places, or rings the bell if they are the same. */
@@ -1204,25 +1104,29 @@ editor_delete(struct editor *e, size_t from, size_t to)
     memmove(e->line + from, e->line + to, e->length - to + 1);
     e->length -= to - from;
     e->cursor = from;
-    e->too_long = e->too_long && e->length > 0;
+    if (e->length == 0)
+        e->flaw = NULL;
 }
 
-/* The same, kept for Ctrl-Y. Kills in a row are kept together, in the order of the line. */
+/*
+ * The same, kept for Ctrl-Y, unless it is part of a password or of a line that is not complete.
+ * Keys that kill in a row collect what they remove, as it stood in the line.
+ */
 static void
 editor_kill(struct editor *e, size_t from, size_t to)
 {
-    size_t length = to - from, had = e->before == KILL ? strlen(e->killed) : 0;
-    size_t at = from < e->cursor ? 0 : had;
+    bool in_a_row = e->last == CTRL_K || e->last == CTRL_U || e->last == CTRL_W
+        || e->last == KILL_WORD_RIGHT;
+    size_t length = to - from, kept = in_a_row ? strlen(e->killed) : 0;
+    size_t at = from < e->cursor ? 0 : kept;
 
-    if (e->too_long) {
-        e->killed[0] = '\0';    /* it would come back as if it were complete */
-    } else if (length > 0 && had + length <= TYPED_MAX) {
-        memmove(e->killed + at + length, e->killed + at, had - at);
+    if (e->flaw != NULL || e->hidden || is_secret(e->line)) {
+        e->killed[0] = '\0';
+    } else if (length > 0 && kept + length <= TYPED_MAX) {
+        memmove(e->killed + at + length, e->killed + at, kept - at);
         memcpy(e->killed + at, e->line + from, length);
-        e->killed[had + length] = '\0';
+        e->killed[kept + length] = '\0';
     }
-    e->secret = e->secret || is_secret(e->line);
-    e->now = KILL;
     editor_delete(e, from, to);
 }
 
@@ -1231,7 +1135,9 @@ static void
 editor_insert(struct editor *e, const char *bytes, size_t length)
 {
     if (length > TYPED_MAX - e->length) {
-        e->bell = e->too_long = true;
+        e->bell = true;
+        e->flaw = "is longer than 4096 bytes";
+        _Static_assert(TYPED_MAX == 4096, "the message names it");
         return;
     }
     memmove(e->line + e->cursor + length, e->line + e->cursor, e->length - e->cursor + 1);
@@ -1240,27 +1146,32 @@ editor_insert(struct editor *e, const char *bytes, size_t length)
     e->cursor += length;
 }
 
-/* Returns true if a character may follow the first bytes of a line. A blank takes no accent. */
-static bool
-fits_after(const struct editor *e, uint32_t c, const char *line, size_t at)
+/* Something that is no text came: a person hears it, a line of a paste is not carried out. */
+static void
+editor_refuse(struct editor *e)
 {
-    uint32_t before = 0;
-
-    if (at > 0)
-        character_at(line, previous_place(line, at), &before);
-    if (c < ' ' || c > LAST_CHARACTER || (e->ascii && c >= 0x80))
-        return false;
-    return !must_escape(c, before) && (before > ' ' || character_columns(c) > 0);
+    e->bell = true;
+    if (e->pasting && !e->discarding)
+        e->flaw = "is not only text";
 }
 
-/* Inserts the character that just arrived, if it may be shown. */
+/* Returns true for a character that may be in a line: it is shown as it is and takes columns. */
+static bool
+is_typable(const struct editor *e, uint32_t c)
+{
+    if (c < 0x80 || c > LAST_CHARACTER || e->ascii)
+        return c >= ' ' && c < 0x7f;
+    return !must_escape(c, 0) && character_columns(c) > 0;
+}
+
+/* Inserts the character that just arrived. In a password each byte is one. */
 static void
 editor_type(struct editor *e, uint32_t c)
 {
-    if (e->hidden || fits_after(e, c, e->line, e->cursor))
+    if (e->hidden ? c == (unsigned char)*e->bytes : is_typable(e, c))
         editor_insert(e, e->bytes, strlen(e->bytes));
     else
-        e->bell = e->dropped = true;
+        editor_refuse(e);
 }
 
 /* Returns the start of the word before the cursor. A word is what is between blanks. */
@@ -1287,22 +1198,20 @@ word_right(const struct editor *e)
 
 /* -- History and search -- */
 
-/* Remembers the line, unless it is blank, the last one again, or may hold a password. */
+/* Remembers the line, unless it is blank, the last one again, or must not come back. */
 static void
 history_add(struct editor *e)
 {
     size_t last = e->history_count;
-    char *copy;
 
-    if (e->line[strspn(e->line, " ")] == '\0' || e->hidden || is_secret(e->line)
-        || (last > 0 && strcmp(e->history[last - 1], e->line) == 0)
-        || (copy = strdup(e->line)) == NULL)
+    if (e->line[strspn(e->line, " ")] == '\0' || e->flaw != NULL || e->hidden || is_secret(e->line)
+        || (last > 0 && strcmp(e->history[last - 1], e->line) == 0))
         return;
     if (last == HISTORY_MAX) {
         free(e->history[0]);
         memmove(e->history, e->history + 1, --last * sizeof *e->history);
     }
-    e->history[last] = copy;
+    e->history[last] = memcpy(grow(NULL, e->length + 1), e->line, e->length + 1);
     e->history_count = last + 1;
 }
 
@@ -1310,73 +1219,68 @@ history_add(struct editor *e)
 static void
 history_show(struct editor *e, size_t index)
 {
-    if (index > e->history_count || index == e->recalled) {
+    if (index > e->history_count) {
         e->bell = true;
         return;
     }
-    if (e->recalled == e->history_count)
+    if (e->recalled == e->history_count) {
         memcpy(e->unfinished, e->line, e->length + 1);
+        e->unfinished_cursor = e->cursor;
+    }
     e->recalled = index;
-    editor_set(e, index == e->history_count ? e->unfinished : e->history[index]);
+
+    const char *line = index == e->history_count ? e->unfinished : e->history[index];
+    e->length = strlen(line);
+    e->cursor = index == e->history_count ? e->unfinished_cursor : e->length;
+    memcpy(e->line, line, e->length + 1);
 }
 
-/*
- * Finds the newest line with the query among the first count lines of the history. The line that
- * is being edited stays as it is until the search is accepted: the screen shows the found one.
- */
+/* Shows the new line again. */
+static void
+search_leave(struct editor *e)
+{
+    if (e->recalled < e->history_count)
+        history_show(e, e->history_count);
+}
+
+/* Shows the newest line with the query among the first count lines of the history. */
 static void
 search(struct editor *e, size_t count)
 {
     size_t length = strlen(e->query);
 
     e->missed = false;
-    if (length == 0) {
-        e->found = e->history_count;
-        return;
-    }
-    while (count-- > 0)
+    if (length == 0)
+        search_leave(e);
+    while (length > 0 && count-- > 0)
         for (const char *line = e->history[count], *at = line; *at != '\0'; at++)
             if (strncasecmp(at, e->query, length) == 0) {
-                e->found = count;
-                e->match = previous_place(line, next_place(line, (size_t)(at - line)));
+                history_show(e, count);
+                e->cursor = (size_t)(at - line);
                 return;
             }
-    e->missed = e->bell = true;
+    e->missed = e->bell = length > 0;
 }
 
-/*
- * Obeys a key while searching. Returns false if it ends the search and is for the line, which has
- * become the one that was found.
- */
+/* Obeys a key while searching. Returns false if it ends the search and is for the line. */
 static bool
 search_key(struct editor *e, uint32_t key)
 {
     size_t length = strlen(e->query), more = strlen(e->bytes);
 
-    if (key == CTRL_G || key == ESCAPE || key == PASTE) {
-        e->searching = false;   /* the line is as it was; a paste must not join a found one */
-        return key != PASTE;
-    }
     if (key == CTRL_R) {
-        search(e, e->found);
+        search(e, e->recalled);
     } else if (key == BACKSPACE || key == CTRL_H) {
         e->query[previous_place(e->query, length)] = '\0';
-        e->found = e->history_count;
         search(e, e->history_count);
-    } else if (!fits_after(e, key, e->query, length)) {
-        e->searching = false;
-        if (e->found < e->history_count) {
-            if (e->found != e->recalled)
-                history_show(e, e->found);
-            editor_set(e, e->history[e->found]);
-            e->cursor = e->match;
-        }
-        return false;
-    } else if (length + more > QUERY_MAX) {
-        e->bell = true;
-    } else {
+    } else if (length + more <= QUERY_MAX && is_typable(e, key)) {
         memcpy(e->query + length, e->bytes, more + 1);
-        search(e, e->found < e->history_count ? e->found + 1 : e->found);
+        search(e, e->recalled < e->history_count ? e->recalled + 1 : e->recalled);
+    } else {
+        e->searching = false;
+        if (key == CTRL_G || key == ESCAPE || key == PASTE)
+            search_leave(e);    /* a paste must not join an old line */
+        return key == CTRL_G || key == ESCAPE;
     }
     return true;
 }
@@ -1386,34 +1290,17 @@ search_key(struct editor *e, uint32_t key)
 /* The word before the cursor and what could complete it. */
 struct completion {
     const char *prefix;
-    size_t length, count;
+    size_t length, count, width;
     char common[WORD_MAX];      /* the start that all completions have in common */
-    struct text *list;          /* where they are listed, or NULL */
-    size_t width, column, rows, listed;
+    struct text list;
+    size_t column;              /* where its last row ends */
 };
 
-/* Lists a completion, unless there are enough. octets -1: it has no size. */
-static void
-completion_list(struct completion *k, const char *word, int64_t octets)
-{
-    char cell[2 * WORD_MAX], size[16];
-
-    size_text(octets, size, sizeof size);
-    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size);
-
-    bool fits = k->column + strlen(cell) <= k->width;
-    k->rows += k->column == 0 || !fits;
-    if (k->rows > LIST_ROWS)
-        return;
-    text_printf(k->list, "%s%.*s", k->column == 0 ? "" : fits ? "  " : "\r\n", (int)k->width, cell);
-    k->column = (fits ? k->column : 0) + strlen(cell) + 2;
-    k->listed++;
-}
-
-/* Takes a word into account if it begins with the prefix, in any case. */
+/* Takes a word into account if it begins with the prefix. octets -1: it has no size. */
 static void
 completion_offer(struct completion *k, const char *word, int64_t octets)
 {
+    char cell[2 * WORD_MAX], size[16];
     size_t same = 0;
 
     if (strncasecmp(word, k->prefix, k->length) != 0)
@@ -1423,39 +1310,37 @@ completion_offer(struct completion *k, const char *word, int64_t octets)
     while (k->common[same] != '\0' && k->common[same] == word[same])
         same++;
     k->common[same] = '\0';
-    if (k->list != NULL)
-        completion_list(k, word, octets);
+    if (k->count > LIST_MAX)
+        return;
+    size_text(octets, size, sizeof size);
+    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size);
+
+    bool fits = k->count > 1 && k->column + 2 + strlen(cell) <= k->width;
+    text_printf(&k->list, "%s%.*s", k->count == 1 ? "" : fits ? "  " : "\r\n", (int)k->width, cell);
+    k->column = (fits ? k->column + 2 : 0) + strlen(cell);
 }
 
-/* Returns the n-th command, one without a name after the last. RETR and DELE take several. */
-static struct completer_command
-command_at(const struct editor *e, size_t n)
+/* Returns the n-th command, NULL after the last. */
+static const char *
+command_name(size_t n)
 {
-    if (n < POP3_VERBS) {
-        const struct pop3_command *c = &pop3_commands[n];
-        unsigned several = c->min == 1 && c->max == 1 ? UINT_MAX : 1;
+    static const char *const own[] = {"SHOW", "HEADERS", "HELP", NULL};
 
-        return (struct completer_command){c->name, c->on_message ? several : 0};
-    }
-    if (e->completer == NULL || e->completer->extra == NULL)
-        return (struct completer_command){NULL, 0};
-    return e->completer->extra[n - POP3_VERBS];
+    return n < POP3_VERBS ? pop3_commands[n].name : own[n - POP3_VERBS];
 }
 
-/* Returns true if the argument that begins at an offset may be the number of a message. */
+/* Returns true if the arguments of a line may be numbers of messages. */
 static bool
-is_message_argument(const struct editor *e, size_t start)
+takes_messages(const char *line)
 {
-    size_t first = strspn(e->line, " "), length = strcspn(e->line + first, " "), before = 0;
-    struct completer_command command;
+    char word[WORD_MAX];
 
-    for (size_t at = first; at + 1 < start; at++)
-        before += e->line[at] == ' ' && e->line[at + 1] != ' ';
-    for (size_t n = 0; (command = command_at(e, n)).name != NULL; n++)
-        if (strlen(command.name) == length
-            && strncasecmp(command.name, e->line + first, length) == 0)
-            return e->completer != NULL && before < command.messages;
-    return false;
+    line += strspn(line, " ");
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(line, " "), line);
+
+    enum pop3_verb verb = pop3_find(word);
+    return verb < POP3_VERBS ? pop3_commands[verb].on_message
+        : pop3_same_word(word, "SHOW") || pop3_same_word(word, "HEADERS");
 }
 
 /*
@@ -1466,35 +1351,30 @@ static void
 editor_complete(struct editor *e)
 {
     struct completion k = {.width = e->columns - 1};
-    size_t start = e->cursor, from = e->cursor, n = 0;
+    size_t start = e->cursor;
     int64_t octets = -1;
-    char number[32];
+    char number[WORD_MAX];
 
-    while (start > 0 && e->line[start - 1] != ' ')
+    while (start > 0 && strchr(" -", e->line[start - 1]) == NULL)
         start--;
-    bool argument = start > strspn(e->line, " ");
-    while (from > start && !(argument && e->line[from - 1] == '-'))
-        from--;
-    k.prefix = e->line + from;
-    k.length = e->cursor - from;
-    k.list = e->before == COMPLETION ? &e->list : NULL;
-    for (; !argument && command_at(e, n).name != NULL; n++)
-        completion_offer(&k, command_at(e, n).name, -1);
-    if (argument && is_message_argument(e, start))
-        while ((n = e->completer->next_message(e->completer->context, n, &octets)) > 0) {
+    k.prefix = e->line + start;
+    k.length = e->cursor - start;
+    if (start == strspn(e->line, " "))
+        for (size_t n = 0; command_name(n) != NULL; n++)
+            completion_offer(&k, command_name(n), -1);
+    else if (takes_messages(e->line))
+        for (size_t n = 0; (n = e->next_message(e->context, n, &octets)) > 0;) {
             snprintf(number, sizeof number, "%zu", n);
             completion_offer(&k, number, octets);
         }
 
     char *rest = k.common + (k.count > 0 ? k.length : 0);
     bool small = e->cursor > 0 && e->line[e->cursor - 1] >= 'a';
-    text_puts(&e->list, k.list != NULL ? "\r\n" : "");
-    if (k.count > k.listed && k.list != NULL) {
-        snprintf(number, sizeof number, "%zu more", k.count - k.listed);
-        text_printf(&e->list, "%.*s\r\n", (int)k.width, number);
-    }
-    if (k.count < 2)
-        text_clear(&e->list);
+    if (k.count > LIST_MAX)
+        text_printf(&k.list, "\r\n%.*s", (int)k.width, "...");
+    if (k.count > 1 && e->last == TAB)
+        text_printf(&e->above, "%s\r\n", k.list.bytes);
+    text_free(&k.list);
     e->bell = e->bell || (k.count != 1 && *rest == '\0');
     for (char *c = rest; small && *c != '\0'; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
@@ -1503,138 +1383,100 @@ editor_complete(struct editor *e)
         e->cursor++;
     else if (k.count == 1)
         editor_insert(e, " ", 1);
-    e->now = COMPLETION;
 }
 
 /* -- Painting -- */
 
 /*
- * The line has one row of the screen, whatever its length: the part around the cursor is shown,
- * with < or > where there is more. So nothing has to be counted or cleaned up when lines grow. The
- * last column stays free, because terminals differ in what they do after it. All that is sent
- * besides text, CR, LF and BEL:
+ * Prompt and line have one row of the screen, whatever their length: the part around the cursor is
+ * shown, with < or > where there is more. So nothing has to be counted or cleaned up when lines
+ * grow. The last column stays free, because terminals differ in what they do after it. All that is
+ * sent besides text, CR, LF and BEL:
  *
- *     ESC [ K     erase to the end of the row         ESC [ n C   move n columns to the right
- *     ESC [ J     erase to the end of the screen      ESC [ n A   move n rows up
+ *     ESC [ J     erase to the end of the screen      ESC [ n C   move n columns to the right
+ *     ESC [ n A   move n rows up
  *     ESC [ H ESC [ 2 J       go to the first row and erase the screen
  */
 
-/* Appends an escape sequence with a number, or nothing for 0. */
+/* Appends what erases the line, which may have wrapped when the window became narrower. */
 static void
-paint_move(struct text *to, size_t count, char direction)
+paint_erase(const struct editor *e, struct text *to)
 {
-    if (count > 0)
-        text_printf(to, "\033[%zu%c", count, direction);
+    text_puts(to, "\r");
+    if (e->resized && e->painted >= e->columns)
+        text_printf(to, "\033[%zuA", e->painted / e->columns);
+    text_puts(to, "\033[J");
 }
 
-/*
- * Appends the part of a line that is in view, in a field of so many columns (at least 1). First
- * moves the view so that the cursor and the character under it are in it. Returns the columns
- * painted.
- */
+/* Appends the prompt and the line. Returns the column of the cursor in them. */
 static size_t
-paint_field(struct editor *e, struct text *to, const char *line, size_t cursor, size_t field)
+editor_row(const struct editor *e, struct text *to)
 {
-    size_t total = columns_between(line, 0, strlen(line)), edge = field >= 6 ? 1 : 0;
-    size_t at_cursor = columns_between(line, 0, cursor);
-    size_t under = columns_between(line, cursor, next_place(line, cursor));
-
-    if (total <= field)
-        e->view = 0;
-    else if (at_cursor < e->view + (e->view > 0 ? edge : 0) ||
-             at_cursor + under > e->view + field - (total > e->view + field ? edge : 0)) {
-        size_t before = under > 0 ? (field - 1) / 2 : field - field / 4;
-
-        e->view = at_cursor > before ? at_cursor - before : 0;
-    }
-
-    bool less = edge > 0 && e->view > 0, more = edge > 0 && total > e->view + field;
-    size_t left = e->view + less, right = e->view + field - more, column = 0, done = left, next;
-
-    text_puts(to, less ? "<" : "");
-    for (size_t at = 0; line[at] != '\0'; at = next) {
-        next = next_place(line, at);
-
-        size_t end = column + columns_between(line, at, next);
-        if (column >= left && end <= right) {
-            text_printf(to, "%*s", (int)(column - done), "");   /* half of a wide character */
-            text_add(to, line + at, next - at);
-            done = end;
-        }
-        column = end;
-    }
-    if (more) {
-        text_printf(to, "%*s>", (int)(right - done), "");
-        done = right + 1;
-    }
-    return done - e->view;
-}
-
-/* Appends the prompt, shortened or left out on a narrow screen. Returns its columns. */
-static size_t
-paint_prompt(const struct editor *e, struct text *to)
-{
-    const char *end = e->searching ? "? " : "> ";
-    size_t width = e->columns - 1, start = to->length, columns;
-
     if (e->searching)
         text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
     else
         text_puts(to, e->prompt);
-    columns = columns_between(to->bytes, start, to->length);
-    if (width >= columns + 12)
-        return columns;
-    to->length = start;
-    text_puts(to, width < 6 ? "" : end);
-    return to->length - start;
+
+    size_t cursor = to->length + e->cursor;
+    text_puts(to, e->line);
+    return span_columns((struct span){to->bytes, to->bytes + cursor});
 }
 
-/* Returns the line that is to be seen, and the place of the cursor in it. */
-static const char *
-editor_shown(const struct editor *e, size_t *cursor)
+/*
+ * Appends the part of a row that fits so many columns, with the cursor near its middle. cursor is
+ * the column of the cursor in the row; returns that in the part.
+ */
+static size_t
+paint_part(struct text *to, struct span row, size_t cursor, size_t columns)
 {
-    bool found = e->searching && e->found < e->history_count;
+    size_t total = span_columns(row), most = total > columns ? total - columns : 0;
+    size_t before = (columns - 1) / 2;
+    size_t view = cursor < before ? 0 : cursor - before < most ? cursor - before : most;
+    bool less = columns >= 6 && view > 0, more = columns >= 6 && view < most;
+    size_t left = view + less, right = view + columns - more, column = 0, done = left;
 
-    *cursor = found ? e->match : e->cursor;
-    return found ? e->history[e->found] : e->line;
+    text_puts(to, less ? "<" : "");
+    while (row.at < row.end) {
+        const char *at = row.at;
+        size_t end = column + character_columns(span_next(&row));
+
+        if (column >= left && end <= right) {
+            text_printf(to, "%*s", (int)(column - done), "");   /* half of a wide character */
+            text_add(to, at, (size_t)(row.at - at));
+            done = end;
+        }
+        column = end;
+    }
+    if (more)
+        text_printf(to, "%*s>", (int)(right - done), "");
+    return cursor - view;
 }
 
 /* Appends what shows the line as it is now, in the row of the cursor. */
 static void
 editor_paint(struct editor *e, struct text *to)
 {
-    size_t cursor;
-    const char *line = editor_shown(e, &cursor);
+    struct text row = {NULL, 0, 0};
+    size_t cursor = editor_row(e, &row);
 
+    paint_erase(e, to);
+    text_add(to, e->above.bytes, e->above.length);
+    e->painted = paint_part(to, text_span(&row), cursor, e->columns - 1);
     text_puts(to, "\r");
-    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');  /* it may have wrapped */
-    if (e->resized || e->list.length > 0)
-        text_puts(to, "\033[J");
-    text_puts(to, e->clear ? "\033[H\033[2J" : "");
-    text_add(to, e->list.length > 0 ? e->list.bytes : "", e->list.length);
-
-    size_t start = paint_prompt(e, to);
-    size_t end = start + paint_field(e, to, line, cursor, e->columns - 1 - start);
-    text_puts(to, "\033[K");
-    e->painted = start + columns_between(line, 0, cursor) - e->view;
-    if (e->painted != end) {
-        text_puts(to, "\r");
-        paint_move(to, e->painted, 'C');
-    }
+    if (e->painted > 0)
+        text_printf(to, "\033[%zuC", e->painted);
     text_puts(to, e->bell ? "\a" : "");
-    e->resized = e->bell = e->clear = false;
-    text_clear(&e->list);
+    e->resized = e->bell = false;
+    text_clear(&e->above);
+    text_free(&row);
 }
 
 /* Appends what leaves the whole line on the screen, with something behind it, for good. */
 static void
 editor_finish(struct editor *e, const char *behind, struct text *to)
 {
-    text_puts(to, "\r");
-    paint_move(to, e->resized ? e->painted / e->columns : 0, 'A');
-    text_puts(to, "\033[J");
-    e->searching = false;
-    paint_prompt(e, to);
+    paint_erase(e, to);
+    text_puts(to, e->prompt);
     if (!is_secret(e->line))
         text_puts(to, e->line);
     else
@@ -1648,7 +1490,6 @@ editor_resize(struct editor *e, size_t columns)
 {
     e->columns = columns == 0 ? 80 : columns < 2 ? 2 : columns;
     e->resized = true;
-    e->view = 0;
 }
 
 /* -- Keys -- */
@@ -1657,18 +1498,19 @@ editor_resize(struct editor *e, size_t columns)
 static void
 editor_start(struct editor *e, bool hidden)
 {
-    if (e->secret || e->hidden || is_secret(e->line))
+    if (e->hidden || is_secret(e->line))
         memset(e->killed, 0, sizeof e->killed);
     memset(e->line, 0, sizeof e->line);
     memset(e->unfinished, 0, sizeof e->unfinished);
     memset(e->query, 0, sizeof e->query);
     memset(e->bytes, 0, sizeof e->bytes);
-    e->length = e->cursor = e->view = e->painted = 0;
-    e->too_long = e->dropped = e->secret = e->searching = e->bell = false;
-    e->before = OTHER_EDIT;
+    e->length = e->cursor = e->count = e->painted = 0;
+    e->searching = e->bell = false;
+    e->flaw = NULL;
+    e->last = NO_KEY;
     e->hidden = hidden;
     e->recalled = e->history_count;
-    text_clear(&e->list);
+    text_clear(&e->above);
 }
 
 /* Obeys a key. */
@@ -1701,17 +1543,13 @@ editor_key(struct editor *e, uint32_t key)
         e->searching = true;
         e->missed = false;
         e->query[0] = '\0';
-        e->found = e->history_count;
         break;
     case TAB:               editor_complete(e); break;
-    case CTRL_L:            e->clear = true; break;
+    case CTRL_L:            text_puts(&e->above, "\033[H\033[2J"); break;
     case PASTE:             e->pasting = true; break;
 
     case LINE_FEED:
-    case ENTER:
-        if (!e->too_long && !e->dropped)
-            history_add(e);
-        return LINE;
+    case ENTER:             history_add(e); return LINE;
     case CTRL_C:            return INTERRUPT;
     case CTRL_Z:            return SUSPEND;
     case CTRL_D:
@@ -1726,109 +1564,79 @@ editor_key(struct editor *e, uint32_t key)
     return MORE;
 }
 
-/* Obeys a key in a password: what does not end or erase it is part of it. */
+/*
+ * Takes a key of a paste: text, a line end, or the mark that ends it. TAB becomes a blank. Ctrl-C
+ * discards the rest.
+ */
 static enum verdict
-hidden_key(struct editor *e, uint32_t key)
+editor_paste(struct editor *e, uint32_t key)
 {
-    bool byte = key == (unsigned char)e->bytes[0];      /* and not a sequence */
-
-    if (key == PASTE || (byte && strchr("\n\r\003\004\010\025\032\177", (int)key) != NULL))
+    if (key == PASTE_END)
+        e->pasting = e->discarding = false;
+    if (key == PASTE_END || e->discarding)
+        return MORE;
+    if (key == CTRL_C) {
+        e->discarding = true;
+        return INTERRUPT;
+    }
+    if (key == ENTER || key == LINE_FEED)
         return editor_key(e, key);
-    if (byte)
+    if (key == TAB && !e->hidden)
+        editor_insert(e, " ", 1);
+    else
         editor_type(e, key);
     return MORE;
 }
 
-/* Gives one key to the password, the search or the line. */
+/* Gives one key to the paste, the password, the search or the line. */
 static enum verdict
 editor_press(struct editor *e, uint32_t key)
 {
+    bool byte = key == (unsigned char)e->bytes[0];      /* and not a sequence */
     enum verdict verdict = MORE;
 
-    e->now = OTHER_EDIT;
-    e->dropped = e->dropped && e->pasting;      /* a person sees what is there */
-    text_clear(&e->list);
-    if (e->hidden)
-        verdict = hidden_key(e, key);
-    else if (e->too_long && (key == CTRL_P || key == CTRL_N || key == CTRL_R))
+    if (e->pasting)
+        verdict = editor_paste(e, key);
+    else if (e->hidden && key != PASTE
+             && !(byte && strchr("\n\r\003\004\010\025\032\177", (int)key) != NULL))
+        editor_type(e, key);    /* what does not end or erase a password is part of it */
+    else if (e->flaw != NULL && (key == CTRL_P || key == CTRL_N || key == CTRL_R))
         e->bell = true;         /* the line would come back as if it were complete */
     else if (!e->searching || !search_key(e, key))
         verdict = editor_key(e, key);
-    e->before = e->now;
+    e->last = key;
     return verdict;
 }
 
 /*
- * Takes a character that is an ESC or follows one. Returns the key that it completes, or NO_KEY.
- * A control character ends every sequence and is a key itself. (ECMA-48, 5.4 and 5.6)
+ * Takes a character that is an ESC or follows one. Returns the key that it completes. A control
+ * character ends every sequence and is a key itself, but a BEL or ESC \ that ends a terminal's
+ * answer is none. (ECMA-48, 5.4 and 5.6)
  */
 static uint32_t
 sequence_key(struct editor *e, uint32_t c)
 {
     size_t length = e->sequence_length;
-    char kind = length > 1 ? e->sequence[0] : '?';
-    bool string = strchr("]PX^_", kind) != NULL;    /* OSC, DCS and the like */
+    bool answer = length > 1 && (e->sequence[0] == ']' || e->sequence[0] == 'P');
 
+    if (c < ' ' && length > 0 && !answer)
+        editor_refuse(e);
     e->sequence_length = c == ESCAPE;
-    if (c == ESCAPE) {
-        e->esc_alone = false;
-        return NO_KEY;
-    }
-    if (length == 1 && e->esc_alone && c != '[' && c != 'O')
-        return c;
-    if (c < ' ' && (c != CTRL_H || length > 1))
-        return string && c == CTRL_G ? NO_KEY : c;
+    if (c < ' ')
+        return c == ESCAPE || (answer && c == CTRL_G) ? NO_KEY : c;
 
     length -= length == sizeof e->sequence;     /* too long for a key: the end does not matter */
     e->sequence[length - 1] = (char)(c < 0x80 ? c : '?');
     e->sequence[length] = '\0';
-    bool console = length == 2 && kind == '[' && c == '[';      /* ESC [ [ A is a F1 */
-    if (string || console || (length == 1 ? strchr("[O]PX^_", *e->sequence) != NULL : c < '@')) {
+    if (answer || (length == 1 ? c < 0x80 && strchr("[O]P", (int)c) != NULL
+                   : c < '@' || c == '[')) {    /* ESC [ [ A is a F1 */
         e->sequence_length = length + 1;
         return NO_KEY;
     }
     for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
         if (strcmp(sequences[i].bytes, e->sequence) == 0)
             return sequences[i].key;
-    return NO_KEY;
-}
-
-/*
- * Takes a character of a paste: text, a line end, or part of the mark that ends it. TAB becomes a
- * blank; a line with other control characters is not carried out. Ctrl-C discards the rest.
- */
-static enum verdict
-editor_paste(struct editor *e, uint32_t c)
-{
-    static const char mark[] = "\033[201~";
-    size_t came = e->paste_end;
-
-    if (c == (unsigned char)mark[came]) {
-        e->paste_end = came + 1;
-        if (mark[came + 1] == '\0') {
-            e->pasting = e->discarding = false;
-            e->paste_end = 0;
-        }
-        return MORE;
-    }
-    e->paste_end = c == ESCAPE ? 1 : 0;
-    if (e->discarding)
-        return MORE;
-    if (c == CTRL_C) {
-        e->discarding = true;
-        return INTERRUPT;
-    }
-    if (came > 0) {             /* what looked like the mark was text, except the ESC */
-        editor_insert(e, mark + 1, came - 1);
-        e->dropped = true;
-    }
-    if (c == ENTER || c == LINE_FEED)
-        return editor_press(e, c);
-    if (c == TAB && !e->hidden)
-        editor_insert(e, " ", 1);
-    else if (c != ESCAPE)
-        editor_type(e, c);
-    return MORE;
+    return OTHER_KEY;
 }
 
 /*
@@ -1838,8 +1646,8 @@ editor_paste(struct editor *e, uint32_t c)
 static bool
 assemble(struct editor *e, unsigned char byte, uint32_t *c)
 {
-    if (e->count > 0 && (e->hidden || (byte & 0xc0) != 0x80)) {
-        e->bell = e->dropped = true;
+    if (e->count > 0 && (byte & 0xc0) != 0x80) {
+        editor_refuse(e);
         e->count = 0;
     }
     e->bytes[e->count++] = (char)byte;
@@ -1852,7 +1660,7 @@ assemble(struct editor *e, unsigned char byte, uint32_t *c)
     e->count = 0;
     if (bytes > 0 && *c != 0)
         return true;
-    e->bell = e->dropped = true;
+    editor_refuse(e);
     return false;
 }
 
@@ -1868,8 +1676,6 @@ editor_feed(struct editor *e, unsigned char byte)
     e->after_cr = c == ENTER;
     if (second_half)
         return MORE;
-    if (e->pasting)
-        return editor_paste(e, c);
     if (c == ESCAPE || e->sequence_length > 0)
         c = sequence_key(e, c);
     return c == NO_KEY ? MORE : editor_press(e, c);
@@ -1879,25 +1685,19 @@ editor_feed(struct editor *e, unsigned char byte)
 static int64_t
 editor_patience(const struct editor *e)
 {
-    if (e->sequence_length == 1 && !e->esc_alone)
-        return ESCAPE_MS;
     return e->sequence_length > 0 || e->pasting ? SEQUENCE_MS : WAIT_FOREVER;
 }
 
-/*
- * Nothing came for so long. An ESC alone is a key, although what follows may still turn out to be
- * the rest of a slow sequence. Anything else that has begun is over: marks get lost, too.
- */
+/* Nothing came for so long. An ESC alone is a key. Anything else that has begun is over. */
 static void
 editor_timeout(struct editor *e)
 {
-    if (e->sequence_length == 1 && !e->esc_alone) {
-        e->esc_alone = true;
-        editor_press(e, ESCAPE);
-        return;
-    }
-    e->sequence_length = e->paste_end = 0;
+    bool alone = e->sequence_length == 1 && !e->pasting;
+
+    e->sequence_length = 0;
     e->pasting = e->discarding = false;
+    if (alone)
+        editor_press(e, ESCAPE);
 }
 
 /* ---- 6. The server --------------------------------------------------------------------------- */
@@ -5404,7 +5204,7 @@ wait_pager(struct client *c, pid_t pid, bool own_group)
             break;
         if (ended > 0) {
             terminal_give(getpgrp());
-            suspend(0);
+            suspend();
             terminal_give(pid);
             kill(target, SIGCONT);
         }
@@ -6346,12 +6146,12 @@ do_quit(struct client *c)
 
 /* -- Typed input -- */
 
-enum wake { WAKE_KEYS, WAKE_PAUSE, WAKE_SIGNAL, WAKE_OVER };
+enum wake { WAKE_KEYS, WAKE_PAUSE, WAKE_AGAIN, WAKE_OVER };
 
 /*
  * Waits until something is typed, for at most ms milliseconds. Meanwhile it hears what the server
  * sends, and keeps the session open. Returns WAKE_KEYS if there are bytes (or their end),
- * WAKE_PAUSE after the time or if the prompt must be shown again, WAKE_SIGNAL after a signal,
+ * WAKE_PAUSE after the time, WAKE_AGAIN after a signal or if the prompt must be shown again,
  * WAKE_OVER if a wire has failed.
  */
 static enum wake
@@ -6360,15 +6160,13 @@ wait_for_keys(struct client *c, int64_t ms)
     struct wire *keys = &c->keys;
     int64_t until = ms == WAIT_FOREVER ? ms : wire_clock() + ms;
 
-    if (c->spoke == 0)
-        c->spoke = wire_clock();        /* nothing was sent yet: the server waits from now on */
     wire_flush(&c->screen);
     while (keys->in_start == keys->in_end && keys->error == 0 && !is_broken(c)) {
-        int fds[2] = {keys->in, c->server.in}, ready = 0;
+        int fds[2] = {keys->in, c->server.in}, ready;
         int64_t left = until - wire_clock(), alive;
 
         if (interrupted || resized || line_stopped)
-            return WAKE_SIGNAL; /* it came while something else waited */
+            return WAKE_AGAIN;
         if (left <= 0)
             return WAKE_PAUSE;
         if (c->noops > 0 && wire_clock() >= c->spoke + c->noop_ms) {
@@ -6379,31 +6177,15 @@ wait_for_keys(struct client *c, int64_t ms)
         ready = wait_ready(fds, 2, false, alive < left ? alive : left, &c->mask);
         if (ready < 0 && errno != EINTR)
             wire_fail(keys, errno);
-        if (ready < 0)
-            return WAKE_SIGNAL;
-        if (ready & 1)
+        if (ready > 0 && (ready & 1) != 0)
             wire_fill(keys);
-        if (ready & 2) {
+        if (ready > 0 && (ready & 2) != 0) {
             hear_server(c);
             if (c->row == ROW_FREE && c->server.error == 0)
-                return WAKE_PAUSE;      /* the prompt made way for what the server sent */
+                return WAKE_AGAIN;      /* the prompt made way for what the server sent */
         }
     }
     return is_broken(c) ? WAKE_OVER : WAKE_KEYS;
-}
-
-/*
- * Returns true if the input ended in a way that is no wish to quit: an error, or a terminal that
- * is gone. Only Ctrl-D and the end of a file or pipe mean QUIT.
- */
-static bool
-input_broke(const struct client *c)
-{
-    struct termios t;
-
-    if (c->keys.error != WIRE_CLOSED)
-        return true;
-    return c->at_terminal && (terminal.mode == RAW || tcgetattr(c->keys.in, &t) != 0);
 }
 
 /* Takes one byte of what was typed; -1 at its end. */
@@ -6415,64 +6197,33 @@ take_key(struct client *c)
 
 enum typed { TYPED_LINE, TYPED_NOTHING, TYPED_END };
 
-/* Shows the line that is being typed, or for a password only what to type. */
+/*
+ * Shows the line that is being typed, or for a password only what to type. With something behind
+ * it, maybe "", it is finished and stays.
+ */
 static void
-edit_show(struct client *c)
+edit_show(struct client *c, const char *behind)
 {
     struct text paint = {NULL, 0, 0};
+    bool hidden = c->editor->hidden;
 
-    if (!c->editor->hidden) {
+    if (hidden)
+        text_puts(&paint, behind != NULL ? "\n" : c->row == ROW_FREE ? "Password: " : "");
+    else if (behind != NULL)
+        editor_finish(c->editor, behind, &paint);
+    else
         editor_paint(c->editor, &paint);
-        c->row = ROW_LINE;
-    } else if (c->row == ROW_FREE) {
-        text_puts(&paint, "Password: ");
-        c->row = ROW_PASSWORD;
-    }
+    c->row = behind != NULL ? ROW_FREE : hidden ? ROW_PASSWORD : ROW_LINE;
     wire_put(&c->screen, paint.bytes, paint.length);
     wire_flush(&c->screen);
     text_free(&paint);
 }
 
-/* Leaves the line on the screen. A password was never there. */
-static void
-edit_finish(struct client *c, enum verdict verdict)
-{
-    struct text paint = {NULL, 0, 0};
-
-    if (!c->editor->hidden) {
-        editor_finish(c->editor, verdict == INTERRUPT ? "^C" : "", &paint);
-        wire_put(&c->screen, paint.bytes, paint.length);
-        c->row = ROW_FREE;
-    }
-    clear_line(c);
-    wire_flush(&c->screen);
-    text_free(&paint);
-}
-
-/* Reads all that was typed. Returns true if a Ctrl-C is in it. */
+/* Returns true if a key was typed and waits. */
 static bool
-ctrl_c_waits(struct wire *keys)
+key_waits(const struct wire *keys, char key)
 {
-    while (keys->error == 0 && keys->in_end - keys->in_start < WIRE_INPUT &&
-           wait_ready(&keys->in, 1, false, 0, NULL) > 0)
-        wire_fill(keys);
-    return memchr(keys->input + keys->in_start, CTRL_C, keys->in_end - keys->in_start) != NULL;
-}
-
-/*
- * After a Ctrl-C: if lines wait behind it, on a terminal that does not mark pastes, it was typed in
- * a paste. All that comes until a pause is dropped then.
- */
-static void
-drop_paste(struct wire *keys)
-{
-    if (memchr(keys->input + keys->in_start, '\r', keys->in_end - keys->in_start) == NULL
-        && memchr(keys->input + keys->in_start, '\n', keys->in_end - keys->in_start) == NULL)
-        return;
-    do
-        keys->in_start = keys->in_end;
-    while (keys->error == 0 && wait_ready(&keys->in, 1, false, 50, NULL) > 0 && wire_fill(keys));
-    keys->in_start = keys->in_end;
+    return memchr(keys->input + keys->in_start, key, keys->in_end - keys->in_start) != NULL;
 }
 
 /*
@@ -6483,13 +6234,18 @@ drop_paste(struct wire *keys)
 static enum verdict
 edit_keys(struct client *c)
 {
-    struct editor *e = c->editor;
+    struct wire *keys = &c->keys;
     enum verdict verdict = MORE;
 
-    while (verdict == MORE && c->keys.in_start < c->keys.in_end) {
-        verdict = editor_feed(e, (unsigned char)take_key(c));
-        if (verdict == LINE && ctrl_c_waits(&c->keys)) {
-            editor_start(e, e->hidden);
+    while (verdict == MORE && keys->in_start < keys->in_end) {
+        verdict = editor_feed(c->editor, (unsigned char)take_key(c));
+        if (verdict != LINE)
+            continue;
+        while (keys->error == 0 && keys->in_end - keys->in_start < WIRE_INPUT
+               && wait_ready(&keys->in, 1, false, 0, NULL) > 0)
+            wire_fill(keys);
+        if (key_waits(keys, CTRL_C)) {
+            editor_start(c->editor, c->editor->hidden);
             verdict = MORE;
         }
     }
@@ -6503,10 +6259,8 @@ edit_signal(struct client *c)
     if (resized)
         editor_resize(c->editor, terminal_columns());
     resized = 0;
-    if (interrupted && interrupted != SIGINT) {
-        limit_output(c);
+    if (interrupted && interrupted != SIGINT)
         return END;
-    }
     if (!line_stopped && !interrupted)
         return MORE;
     c->editor->discarding = c->editor->pasting;
@@ -6516,14 +6270,13 @@ edit_signal(struct client *c)
 
 /*
  * Reads a line, or a password that nobody sees, with the editor. Returns TYPED_LINE with the line
- * in c->editor, or why there is none: TYPED_NOTHING also for one that is too long.
+ * in c->editor, or why there is none: TYPED_NOTHING also for one that must not be carried out.
  */
 static enum typed
 edit_line(struct client *c, bool hidden)
 {
     struct editor *e = c->editor;
     enum verdict verdict = MORE;
-    int64_t since = wire_clock();       /* the last key */
 
     terminal_mode(RAW);
     editor_start(e, hidden);
@@ -6531,46 +6284,37 @@ edit_line(struct client *c, bool hidden)
     e->ascii = !c->utf8;
     paste_running = 0;
     while (verdict == MORE) {
-        int64_t patience = editor_patience(e), left = patience;
+        edit_show(c, NULL);
 
-        if (patience != WAIT_FOREVER)
-            left = since + patience > wire_clock() ? since + patience - wire_clock() : 0;
-        edit_show(c);
-
-        enum wake wake = wait_for_keys(c, left);
-        if (wake == WAKE_OVER) {
-            terminal_mode(QUIET);
-            return TYPED_NOTHING;
-        }
-        if (wake == WAKE_KEYS && c->keys.in_start == c->keys.in_end && input_broke(c))
-            interrupted = SIGHUP;
-        verdict = edit_signal(c);
-        if (wake == WAKE_PAUSE && patience != WAIT_FOREVER && wire_clock() - since >= patience)
+        enum wake wake = wait_for_keys(c, editor_patience(e));
+        if (wake == WAKE_KEYS && c->keys.in_start == c->keys.in_end)
+            interrupted = SIGHUP;       /* the terminal is gone */
+        if (wake == WAKE_PAUSE)
             editor_timeout(e);
-        if (wake == WAKE_KEYS && verdict == MORE) {
-            since = wire_clock();
+        verdict = wake == WAKE_OVER ? END : edit_signal(c);
+        if (wake == WAKE_KEYS && verdict == MORE)
             verdict = edit_keys(c);
-        }
         if (verdict == SUSPEND) {
             clear_line(c);
             wire_flush(&c->screen);
-            suspend(0);
+            suspend();
             e->pasting = e->discarding = false;
             verdict = MORE;
         }
     }
-    edit_finish(c, verdict);
-    if (verdict == INTERRUPT && !e->pasting)
-        drop_paste(&c->keys);
-    paste_running = verdict == LINE && e->pasting && c->editing;
-    line_stopped = line_stopped && c->editing;  /* otherwise nobody looks at it */
-    terminal_mode(QUIET);
-    if (verdict == LINE && e->too_long) {
-        fail(c, "the line is longer than %d bytes; it was not sent", TYPED_MAX);
-        return TYPED_NOTHING;
+    edit_show(c, verdict == INTERRUPT ? "^C" : "");
+    if (!c->editing)
+        e->pasting = e->discarding = false;     /* it ends with the password */
+    if (verdict == INTERRUPT && !e->pasting
+        && (key_waits(&c->keys, '\r') || key_waits(&c->keys, '\n'))) {
+        c->keys.in_start = c->keys.in_end;      /* a paste that the terminal did not mark */
+        e->pasting = e->discarding = c->editing;
     }
-    if (verdict == LINE && e->dropped && !hidden) {
-        fail(c, "that line of the paste is not only text; it was not sent");
+    line_stopped = 0;
+    paste_running = verdict == LINE && e->pasting;
+    terminal_mode(c->editing ? QUIET : AS_FOUND);
+    if (verdict == LINE && e->flaw != NULL) {
+        fail(c, "the line %s; it was not sent", e->flaw);
         return TYPED_NOTHING;
     }
     if (verdict == LINE)
@@ -6583,11 +6327,9 @@ static void
 do_password(struct client *c)
 {
     const struct pop3_request pass = {.verb = POP3_PASS, .word = "PASS", .count = 1};
-    enum mode before = terminal.mode;
     enum typed typed = edit_line(c, true);
     char line[TYPED_MAX + 8];
 
-    terminal_mode(before);
     if (typed == TYPED_LINE && c->editor->length > 0 && !c->over) {
         snprintf(line, sizeof line, "PASS %s", c->editor->line);
         do_plain(c, line, &pass);
@@ -6673,7 +6415,8 @@ next_message(void *context, size_t above, int64_t *octets)
     if (!c->listed && above == 0 && !c->user_given && !c->continued && !c->no_list
         && c->server.error == 0) {
         terminal_mode(QUIET);           /* Ctrl-C can end the wait */
-        if (!ask_list(c) && c->server.error == 0)
+        ask_list(c);
+        if (c->server.error == 0)
             c->failed = failed;
         terminal_mode(RAW);
     }
@@ -6685,42 +6428,41 @@ next_message(void *context, size_t above, int64_t *octets)
     return 0;
 }
 
-/* Shows the prompt of a terminal without line editing, with what was typed so far. */
-static void
-show_prompt(struct client *c, const char *text, size_t length)
-{
-    if (!c->at_terminal || c->row != ROW_FREE)
-        return;
-    wire_put(&c->screen, "pop3> ", 6);
-    wire_put(&c->screen, text, length);
-    c->row = ROW_PROMPT;
-}
-
 /*
- * Waits for input in read_line(). Returns true if there is a byte or the end; false if the line is
- * given up because of a signal or a failed wire.
+ * Waits for input in read_line(), at a prompt if a person types. Returns true if there is a byte or
+ * the end; false if the line is given up because of a signal or a failed wire.
  */
 static bool
-wait_for_line(struct client *c, const char *text, size_t length)
+wait_for_line(struct client *c)
 {
     while (c->keys.in_start == c->keys.in_end && c->keys.error == 0) {
-        show_prompt(c, text, length);
-
-        enum wake wake = wait_for_keys(c, WAIT_FOREVER);
-        if (wake == WAKE_OVER)
+        if (c->at_terminal && c->row == ROW_FREE) {
+            wire_put(&c->screen, "pop3> ", 6);
+            c->row = ROW_PROMPT;
+        }
+        if (wait_for_keys(c, WAIT_FOREVER) == WAKE_OVER)
             return false;
-        if (wake == WAKE_SIGNAL && interrupted) {
-            clear_line(c);
+        if (interrupted || resized)
+            clear_line(c);      /* after a stop the shell had the terminal */
+        resized = 0;
+        if (interrupted) {
             if (c->at_terminal && interrupted == SIGINT)
                 interrupted = 0;
             return false;
         }
-        if (wake == WAKE_SIGNAL && resized) {
-            resized = 0;
-            clear_line(c);      /* the shell had the terminal while this was stopped */
-        }
     }
     return true;
+}
+
+/* Removes a password that the terminal has shown. Without sequences it can only scroll. */
+static void
+scroll_away(struct client *c)
+{
+    struct winsize size = {.ws_row = 0};
+
+    ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
+    for (int rows = size.ws_row > 0 ? size.ws_row : 24; rows > 0; rows--)
+        wire_put(&c->screen, "\n", 1);
 }
 
 /*
@@ -6734,26 +6476,31 @@ static enum typed
 read_line(struct client *c, char *text, size_t *length)
 {
     size_t count = 0, most = c->at_terminal ? CANONICAL_MAX - 1 : TYPED_MAX;
+    struct termios t;
     int key;
 
     for (;;) {
-        *length = count < TYPED_MAX + 1 ? count : TYPED_MAX + 1;
-        if (!wait_for_line(c, text, *length))
+        if (!wait_for_line(c))
             return TYPED_NOTHING;
         key = take_key(c);
         if (key < 0 || key == '\n')
             break;
-        if (count++ <= TYPED_MAX)
-            text[*length] = (char)key;
+        if (count <= TYPED_MAX)
+            text[count] = (char)key;
+        count++;
     }
+    *length = count < TYPED_MAX + 1 ? count : TYPED_MAX + 1;
+    text[*length] = '\0';
     if (key < 0) {
         clear_line(c);          /* Ctrl-D leaves the cursor behind the prompt */
         if (c->keys.error > 0)
             fail(c, "the commands cannot be read: %s", strerror(c->keys.error));
-        if (input_broke(c))
-            interrupted = SIGHUP;
+        if (c->keys.error != WIRE_CLOSED || (c->at_terminal && tcgetattr(c->keys.in, &t) != 0))
+            interrupted = SIGHUP;       /* an error, or a terminal that is gone, is no QUIT */
     }
     c->row = ROW_FREE;
+    if (c->at_terminal && is_secret(text) && count > 5)
+        scroll_away(c);
     if (count == *length && count > 0 && text[count - 1] == '\r')
         *length = --count;
     text[*length] = '\0';
@@ -6794,7 +6541,7 @@ converse(struct client *c)
             run(c, line, length);
         else if (typed == TYPED_END && !is_broken(c))
             do_quit(c);
-        if (is_broken(c))
+        if (is_broken(c) || interrupted)
             connection_lost(c);
         memset(line, 0, length);
     }
@@ -6810,15 +6557,20 @@ static void
 greet(struct client *c)
 {
     const struct settings *s = c->settings;
+    bool echoes = c->at_terminal && s->command == NULL;     /* what is typed ahead */
 
     if (s->command == NULL
-        && wait_ready(&c->server.in, 1, false, GREETING_SECONDS * 1000, &c->mask) == 0)
+        && wait_ready(&c->server.in, 1, false, GREETING_SECONDS * 1000, &c->mask) == 0) {
+        c->row = c->editing ? ROW_LINE : echoes ? ROW_TEXT : ROW_FREE;
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -verify_return_error -verify_hostname %s "
              "-connect %s:%s')", s->host, s->port, s->host, s->host, s->port);
+    }
     bool welcome = read_status(c);
     if (c->continued)
         wire_fail(&c->server, EPROTO);  /* "+ " is no greeting */
+    if (echoes && c->editing)
+        c->row = ROW_LINE;      /* the editor will show it again */
     show_status(c);
     if (welcome)
         converse(c);
@@ -6926,12 +6678,24 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
 
 /* -- Signals, main -- */
 
+/*
+ * The handler of all signals. What it does to the terminal disturbs nobody, because signals arrive
+ * only while the client waits.
+ */
 static void
 note_signal(int number)
 {
-    if (number == SIGWINCH) {
+    enum mode mode = terminal.mode;
+
+    if (number == SIGTSTP) {
+        suspend();
+    } else if (number == SIGCONT) {
+        terminal.mode = AS_FOUND;       /* after SIGSTOP, which nobody can catch, a shell had it */
+        terminal_mode(mode);
         resized = 1;
-    } else if (number == SIGINT && (terminal.mode == RAW || paste_running)) {
+    } else if (number == SIGWINCH) {
+        resized = 1;
+    } else if (number == SIGINT && (mode == RAW || paste_running)) {
         line_stopped = 1;
         paste_running = 0;
     } else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT)) {
@@ -6946,19 +6710,15 @@ catch_signals(sigset_t *mask)
     static const int numbers[] = {
         SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGWINCH, SIGTSTP, SIGCONT
     };
-    struct sigaction action = {.sa_handler = note_signal};
+    struct sigaction action = {.sa_handler = note_signal}, before;
     sigset_t blocked;
 
-    sigemptyset(&action.sa_mask);
+    sigfillset(&action.sa_mask);        /* one handler at a time: two of them set the terminal */
     sigemptyset(&blocked);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        struct sigaction before;
-
         sigaction(numbers[i], NULL, &before);
         if (before.sa_handler == SIG_IGN && numbers[i] != SIGCHLD)
             continue;           /* as nohup and a shell's background jobs want it */
-        action.sa_handler = numbers[i] == SIGTSTP ? suspend
-                          : numbers[i] == SIGCONT ? on_continue : note_signal;
         sigaction(numbers[i], &action, NULL);
         sigaddset(&blocked, numbers[i]);
     }
@@ -7003,6 +6763,7 @@ initialize(struct client *c, const struct settings *settings, struct editor *edi
     c->editor = editor;
     c->savings.directory = -1;
     c->noop_ms = NOOP_SECONDS * 1000;
+    c->spoke = wire_clock();
     c->at_terminal = isatty(STDIN_FILENO) != 0;
     c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && *term != '\0'
         && strcmp(term, "dumb") != 0;
@@ -7060,12 +6821,9 @@ int
 main(int argc, char **argv)
 {
     static struct client client;
-    static struct editor editor;
-    static const struct completer_command own[] = {
-        {"SHOW", UINT_MAX}, {"HEADERS", UINT_MAX}, {"HELP", 0}, {NULL, 0}
+    static struct editor editor = {
+        .prompt = "pop3> ", .next_message = next_message, .context = &client
     };
-    static const struct completer completer = {.extra = own, .next_message = next_message,
-                                               .context = &client};
     static struct settings settings = {
         .host = "localhost", .port = POP3_PORT, .directory = "inbox"
     };
@@ -7076,8 +6834,6 @@ main(int argc, char **argv)
         program = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
     reserve_descriptors();
     initialize(c, &settings, &editor);
-    editor.prompt = "pop3> ";
-    editor.completer = &completer;
     read_options(c, &settings, argc, argv);
     if (settings.command == NULL && (addresses = find_addresses(c)) == NULL)
         return 1;

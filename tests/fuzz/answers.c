@@ -375,9 +375,7 @@ check_script(int status)
 static void
 init_client(const struct settings *settings, const uint8_t *head)
 {
-    static const struct completer_command none[] = {{NULL, 0}};
-    static const struct completer completer = {.extra = none};
-    static struct editor editor = {.prompt = "pop3> ", .completer = &completer};
+    static struct editor editor = {.prompt = "pop3> "};
     struct client *c = &client;
 
     memset(c, 0, offsetof(struct client, server));

@@ -42,88 +42,65 @@ fuzz_show(struct text *paint)
 static void
 check_line(const struct editor *e)
 {
-    uint32_t before = 0;
     bool met = e->cursor == 0;
 
     DEMAND(e->length <= TYPED_MAX && strlen(e->line) == e->length && e->cursor <= e->length);
     DEMAND(strlen(e->killed) <= TYPED_MAX && strlen(e->query) <= QUERY_MAX);
     DEMAND(e->history_count <= HISTORY_MAX && e->recalled <= e->history_count);
-    DEMAND(e->found <= e->history_count);
     for (size_t at = 0; at < e->length && !e->hidden;) {
         uint32_t code;
-        size_t bytes = character_at(e->line, at, &code);
+        int bytes = utf8_read((const unsigned char *)e->line + at, e->length - at, &code);
 
-        DEMAND(bytes > 0 && code != '\t' && code != '\n' && !must_escape(code, before));
-        DEMAND(character_columns(code) > 0 || at > 0);
-        before = code;
-        at += bytes;
-        met = met || (at == e->cursor && next_place(e->line, previous_place(e->line, at)) == at);
+        DEMAND(bytes > 0 && code != '\t' && code != '\n' && !must_escape(code, 0));
+        DEMAND(character_columns(code) > 0);
+        at += (size_t)bytes;
+        met = met || at == e->cursor;
     }
     DEMAND(met || e->hidden);
 }
 
-/* The row of the cursor shows the prompt and the visible part of the line. */
+/* The row of the cursor shows the part of prompt and line that is in view. */
 static void
 check_screen(const struct editor *e, const struct screen *s)
 {
-    size_t cursor, length;
-    const char *line = editor_shown(e, &cursor);
-    struct text prompt = {NULL, 0, 0};
-    size_t column = 0, start, field, at, total = 0, under = 0, width;
+    struct text row = {NULL, 0, 0};
+    size_t under = editor_row(e, &row), field = s->columns - 1, column = 0, next, width;
+    size_t total = span_columns(text_span(&row));
 
-    length = strlen(line);
-    paint_prompt(e, &prompt);
-    text_puts(&prompt, "");
-    for (at = 0; prompt.bytes[at] != '\0'; at = next_place(prompt.bytes, at)) {
-        const char *cell = s->cell[s->row][column];
-        size_t bytes = strlen(cell);
-
-        DEMAND(bytes == 0 || bytes >= CELL - 4 || memcmp(cell, prompt.bytes + at, bytes) == 0);
-        column += columns_between(prompt.bytes, at, next_place(prompt.bytes, at));
-    }
-    text_free(&prompt);
-    start = column;
-    field = s->columns - 1 - start;
-    DEMAND(start < s->columns && field >= 1);
     DEMAND(!s->pending);
+    DEMAND(s->column <= under && s->column < s->columns);
 
-    for (at = 0; at < length; at = next_place(line, at)) {
-        if (at == cursor)
-            under = total;
-        total += columns_between(line, at, next_place(line, at));
-    }
-    if (cursor == length)
-        under = total;
-    DEMAND(under >= e->view && s->column == start + under - e->view && s->column < s->columns);
-
-    bool before = field >= 6 && e->view > 0, behind = field >= 6 && total > e->view + field;
-    size_t left = e->view + before, right = e->view + field - behind, seen = 0;
+    size_t view = under - s->column;    /* the column of the row at the left edge */
+    bool before = field >= 6 && view > 0, behind = field >= 6 && total > view + field;
+    size_t left = view + before, right = view + field - behind, seen = 0;
 
     if (before)
-        DEMAND(strcmp(s->cell[s->row][start], "<") == 0);
+        DEMAND(strcmp(s->cell[s->row][0], "<") == 0);
     if (behind)
-        DEMAND(strcmp(s->cell[s->row][start + field - 1], ">") == 0);
-    for (at = 0, column = 0; at < length; at = next_place(line, at), column += width) {
-        width = columns_between(line, at, next_place(line, at));
+        DEMAND(strcmp(s->cell[s->row][field - 1], ">") == 0);
+    for (size_t at = 0; at < row.length; at = next, column += width) {
+        next = next_place(row.bytes, at);
+        width = span_columns((struct span){row.bytes + at, row.bytes + next});
         if (column >= left && column + width <= right) {
-            const char *cell = s->cell[s->row][start + column - e->view];
-            size_t bytes = next_place(line, at) - at, kept = strlen(cell);
+            const char *cell = s->cell[s->row][column - view];
+            size_t bytes = next - at, kept = strlen(cell);
 
             DEMAND(kept <= bytes);
-            DEMAND(kept == bytes || kept > CELL - 6 || (kept == 0 && line[at] == ' '));
-            DEMAND(memcmp(cell, line + at, kept) == 0);
+            DEMAND(kept == bytes || kept > CELL - 6 || (kept == 0 && row.bytes[at] == ' '));
+            DEMAND(memcmp(cell, row.bytes + at, kept) == 0);
             if (width == 2)
-                DEMAND(s->cell[s->row][start + column - e->view + 1][0] == '\1');
+                DEMAND(s->cell[s->row][column - view + 1][0] == '\1');
             seen += width;
-        } else if (at == cursor) {
+        } else if (column == under) {
             DEMAND(width > field);      /* under the cursor, but too wide */
         }
     }
     /* Nothing else is on the row. */
     size_t used = 0;
-    for (size_t i = start; i < s->columns; i++)
+    for (size_t i = 0; i < s->columns; i++)
         used += s->cell[s->row][i][0] != '\0' && strcmp(s->cell[s->row][i], " ") != 0;
     DEMAND(used <= seen + before + behind);
+    text_free(&row);
 }
 
 /* Paints and checks the screen. */
@@ -149,7 +126,7 @@ fuzz_end(struct editor *e)
 {
     for (size_t i = 0; i < e->history_count; i++)
         free(e->history[i]);
-    text_free(&e->list);
+    text_free(&e->above);
     e->history_count = 0;
 }
 
@@ -157,10 +134,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t widths[] = {80, 20, 10, 3, 2, 5, 7, 8, 12, 40, 132, 200};
-    static const struct completer_command more[] = {{"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}};
     static struct text paint;
     size_t last = 12;
-    struct completer completer = {.extra = more, .next_message = fuzz_message, .context = &last};
     struct editor *e = &editor;
 
     if (size < 2)
@@ -169,7 +144,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     last = data[1] > 250 ? 20000 : data[1];
     memset(e, 0, sizeof *e);
     e->prompt = data[1] % 5 == 0 ? "\xe4\xbd\xa0> " : "pop3> ";
-    e->completer = &completer;
+    e->next_message = fuzz_message;
+    e->context = &last;
     editor_start(e, false);
     editor_resize(e, columns);
     e->ascii = data[1] % 16 == 3;
@@ -226,8 +202,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         default:
             if (e->hidden)
                 break;
-            if (e->length > 0 && data[i] % 4 != 0 && i + 1 < size && e->list.length == 0)
-                break;          /* as if several bytes arrived together */
+            if (e->length > 0 && data[i] % 4 != 0 && i + 1 < size && e->above.length == 0)
+                break;          /* several bytes at a time, as they come from a terminal */
             fuzz_paint(e);
         }
     }

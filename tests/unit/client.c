@@ -176,6 +176,8 @@ temporary_file(void)
 static void
 client_begin(void)
 {
+    const struct sigaction note = {.sa_handler = note_signal};
+    sigset_t child;
     int pair[2], keys[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 || pipe(keys) != 0) {
@@ -189,7 +191,11 @@ client_begin(void)
     client.editor = &editor;
     client.noop_ms = 60 * 1000;
     client.spoke = wire_clock();
-    sigprocmask(SIG_SETMASK, NULL, &client.mask);
+    sigaction(SIGCHLD, &note, NULL);    /* it ends the wait for a decoder, as in the program */
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child, &client.mask);
+    sigdelset(&client.mask, SIGCHLD);
     screen_file = temporary_file();
     complaints_file = temporary_file();
     wire_open(&client.server, pair[0], pair[0]);
@@ -381,8 +387,10 @@ test_idle(void)
 {
     client_begin();
     client.noops = 1;
+    client.row = ROW_LINE;
     server_says("+OK\r\n");
     CHECK(wait_for_keys(&client, 20) == WAKE_PAUSE);
+    client.row = ROW_FREE;
     CHECK(client.noops == 0 && client.server.error == 0 && strcmp(shown(), "") == 0);
     CHECK(write(keys_end, "k", 1) == 1);
     CHECK(wait_for_keys(&client, WAIT_FOREVER) == WAKE_KEYS);
@@ -718,7 +726,7 @@ test_progress(void)
     client.progress.began -= 60000;
     client.progress.messages = 3;
     progress_paint(&client);
-    CHECK(client.row == ROW_PROGRESS);
+    CHECK(client.row == ROW_LINE);
     CHECK(strncmp(content(screen_file), "3 of 10, 25 kB of 100 kB, 41", 28) == 0);
     CHECK(strstr(content(screen_file), " B/s, 3:00 left") != NULL);
     size_t length = strlen(content(screen_file));
@@ -726,7 +734,7 @@ test_progress(void)
     CHECK(strlen(content(screen_file)) == length);      /* not painted again at once */
     progress_end(&client);
     wire_flush(&client.screen);
-    CHECK(client.row == ROW_FREE && strcmp(content(screen_file) + length, "\r\033[K") == 0);
+    CHECK(client.row == ROW_FREE && strcmp(content(screen_file) + length, "\r\033[J") == 0);
     client_end();
 
     client_begin();             /* nothing comes any more */
@@ -740,7 +748,7 @@ test_progress(void)
     client.progress.moved -= 100;
     client.progress.painted = 0;
     progress_paint(&client);
-    CHECK(strcmp(shown(), "50 kB of 100 kB, 833 B/s, 1:00 left\r\033[K50 kB of 100 kB, stalled\r\033[K") == 0);
+    CHECK(strcmp(shown(), "50 kB of 100 kB, 833 B/s, 1:00 left\r\033[J50 kB of 100 kB, stalled\r\033[J") == 0);
     client_end();
 
     client_begin();             /* a pipe gets none */

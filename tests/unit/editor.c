@@ -27,13 +27,6 @@ test_message(void *context, size_t above, int64_t *octets)
     return 0;
 }
 
-static const struct completer_command more_commands[] = {
-    {"SHOW", UINT_MAX}, {"HELP", 0}, {NULL, 0}
-};
-static const struct completer test_completer = {
-    .extra = more_commands, .next_message = test_message
-};
-
 /* Puts on the screen what was painted. */
 static void
 put_out(void)
@@ -56,7 +49,7 @@ begin(size_t columns)
     fuzz_end(&editor);
     memset(&editor, 0, sizeof editor);
     editor.prompt = "pop3> ";
-    editor.completer = &test_completer;
+    editor.next_message = test_message;
     editor_start(&editor, false);
     editor_resize(&editor, columns);
     screen_init(&screen, columns, screen_width);
@@ -89,7 +82,7 @@ type_octets(const char *keys, size_t length)
         if (verdict != MORE)
             last = verdict;
         if (verdict == LINE) {
-            strcat(ran, editor.too_long ? "TOO LONG" : editor.dropped ? "DROPPED" : editor.line);
+            strcat(ran, editor.flaw != NULL ? editor.flaw : editor.line);
             strcat(ran, "|");
             editor_finish(&editor, "", &paint);
             put_out();
@@ -119,12 +112,10 @@ static const char *
 held(void)
 {
     static char text[TYPED_MAX + 2];
-    size_t cursor;
-    const char *line = editor_shown(&editor, &cursor);
 
-    memcpy(text, line, cursor);
-    text[cursor] = '|';
-    strcpy(text + cursor + 1, line + cursor);
+    memcpy(text, editor.line, editor.cursor);
+    text[editor.cursor] = '|';
+    strcpy(text + editor.cursor + 1, editor.line + editor.cursor);
     return text;
 }
 
@@ -186,6 +177,8 @@ row_is(size_t n, const char *expected)
     return good;
 }
 
+#define TOO_LONG "is longer than 4096 bytes"
+
 #define UP "\033[A"
 #define DOWN "\033[B"
 #define RIGHT "\033[C"
@@ -226,7 +219,6 @@ test_moving(void)
         {"Alt-left of xterm", "RETR 12\033[1;3D", "RETR |12"},
         {"Shift-left is left", "RETR 12\033[1;2D", "RETR 1|2"},
         {"accents are one step", "a\xc3\xa9z" LEFT LEFT, "a|\xc3\xa9z"},
-        {"left over a mark", "ae\xcc\x81z" LEFT LEFT, "a|e\xcc\x81z"},
         {"wide characters", "\xe4\xbd\xa0\xe5\xa5\xbd\002", "\xe4\xbd\xa0|\xe5\xa5\xbd"},
         {"words of other scripts", "x \xe4\xbd\xa0\xe5\xa5\xbd \033b",
          "x |\xe4\xbd\xa0\xe5\xa5\xbd "},
@@ -259,10 +251,9 @@ test_changing(void)
         {"^Y with nothing killed", "ab\031", "ab|"},
         {"kills in a row to the left", "one two three\027\027\001\031", "two three|one "},
         {"kills in a row to the right", "one two three\001\033d\033d\005\031", " threeone two|"},
+        {"kills in a row to both sides", "one two three\033b\027\013\031", "one two three|"},
         {"kills apart", "one two\027\002\002\013\031", "one |"},
         {"Backspace takes an accent", "a\xc3\xa9\177", "a|"},
-        {"Backspace takes a mark with its letter", "ae\xcc\x81\177", "a|"},
-        {"Delete takes a mark with its letter", "e\xcc\x81z\001\004", "|z"},
         {"Backspace takes an emoji", "a\xf0\x9f\x98\x80\177", "a|"},
         {"Alt-D of an accented word", "\xc3\xa9t\xc3\xa9 x\001\033d", "| x"},
     };
@@ -305,14 +296,15 @@ test_sequences(void)
         {"focus reports", "a\033[I\033[Ob", "ab|"},
         {"a key of CSI u", "a\033[97;5ub", "ab|"},
         {"a long sequence", "a\033[1;2;3;4;5;6;7777777777777777777777mb", "ab|"},
-        {"a colour report, ended by BEL", "a\033]11;rgb:0/0/0\007b", "ab|"},
-        {"a colour report, ended by ST", "a\033]11;rgb:0/0/0\033\\b", "ab|"},
-        {"a device report", "a\033P1$r0m\033\\b", "ab|"},
         {"Alt with any letter", "a\033xb", "ab|"},
         {"Alt with an accent", "a\033\xc3\xa9" "b", "ab|"},
         {"ESC inside a sequence begins another", "abc\033[1;\033[D", "ab|c"},
         {"control inside a sequence counts", "abc\033[1;\001x", "x|abc"},
-        {"Enter inside a string counts", "abc\033]0\rx", "x|"},
+        {"Enter inside a sequence counts", "abc\033[0\rx", "x|"},
+        {"a colour report, ended by BEL", "a\033]11;rgb:0/0/0\007b", "ab|"},
+        {"a colour report, ended by ST", "a\033]11;rgb:0/0/0\033\\b", "ab|"},
+        {"a device report", "a\033P1$r0m\033\\b", "ab|"},
+        {"Enter inside a report counts", "abc\033]0\rx", "x|"},
         {"unknown control characters", "a\026\017\034b", "ab|"},
         {"an arrow with a modifier of long ago", "ab\033O5D", "ab|"},
     };
@@ -327,8 +319,6 @@ test_slow_sequences(void)
     begin(80);
     CHECK(editor_patience(&editor) == WAIT_FOREVER);
     type("ab\033");
-    CHECK(editor_patience(&editor) == ESCAPE_MS);
-    editor_timeout(&editor);
     CHECK(editor_patience(&editor) == SEQUENCE_MS);
     type("[");
     CHECK(editor_patience(&editor) == SEQUENCE_MS);
@@ -340,13 +330,12 @@ test_slow_sequences(void)
     CHECK(holds("ax|b"));       /* an ESC alone takes no other key with it */
     type("\033");
     editor_timeout(&editor);
-    editor_timeout(&editor);
     CHECK(editor_patience(&editor) == WAIT_FOREVER);
     type("[A");
     CHECK(holds("ax[A|b"));
     type("\033[1;");
     editor_timeout(&editor);
-    type("y\033]0;");
+    type("y\033O");
     editor_timeout(&editor);
     type("z");
     CHECK(holds("ax[Ayz|b"));
@@ -366,8 +355,8 @@ test_refused(void)
         {"C1 raw", "a\x9b" "31mz", "a31mz|"},
         {"a right-to-left override", "a\xe2\x80\xaez", "az|"},
         {"a line separator", "a\xe2\x80\xa8z", "az|"},
-        {"a combining mark with nothing before it", "\xcc\x81z", "z|"},
-        {"a combining mark on a blank", "a \xcc\x81z", "a z|"},
+        {"a combining mark", "a\xcc\x81z", "az|"},
+        {"a joiner", "\xf0\x9f\x98\x80\xe2\x80\x8dz", "\xf0\x9f\x98\x80z|"},
     };
 
     TRY(refused);
@@ -396,8 +385,8 @@ test_paste(void)
         {"a paste is text", "a\033[200~bc\033[201~d", "abcd|"},
         {"Tab in a paste is a blank", "\033[200~RE\tx\033[201~", "RE x|"},
         {"controls in a paste are dropped", "\033[200~a\001b\032c\177d\033[201~", "abcd|"},
-        {"a sequence in a paste is no key", "ab\033[200~x\033[Dy\033[201~", "abx[Dy|"},
-        {"a false end in a paste", "\033[200~a\033[20b\033[20\033[201~c", "a[20b[20c|"},
+        {"a sequence in a paste is no key", "ab\033[200~x\033[Dy\033[201~", "abxy|"},
+        {"a false end in a paste", "\033[200~a\033[20b\033[20\033[201~c", "ac|"},
         {"an end without a start", "a\033[201~b", "ab|"},
         {"UTF-8 in a paste", "\033[200~\xc3\xa9\xff\xe4\xbd\xa0\033[201~", "\xc3\xa9\xe4\xbd\xa0|"},
     };
@@ -416,7 +405,7 @@ test_paste(void)
     type("\033[200~");
     type_many('x', 10000);
     type("\r\033[201~");
-    CHECK(strlen(editor.line) == 0 && strcmp(ran, "TOO LONG|") == 0);
+    CHECK(strlen(editor.line) == 0 && strcmp(ran, TOO_LONG "|") == 0);
 }
 
 /* A pasted line is carried out as it was pasted, or not at all. */
@@ -433,15 +422,14 @@ test_paste_dropped(void)
         type("\033[200~STAT\n");
         type(bad[i]);
         type("\nNOOP\n\033[201~LIST\r" UP);
-        CHECK(strcmp(ran, "STAT|DROPPED|NOOP|LIST|") == 0);
+        CHECK(strcmp(ran, "STAT|is not only text|NOOP|LIST|") == 0);
         type(UP UP);
         CHECK(holds("STAT|"));
         begin(80);
         type("\033[200~");
         type(bad[i]);
-        type("\033[201~\177");            /* here a person has seen the line */
-        type("\r");
-        CHECK(strncmp(ran, "DELE 1", 6) == 0);
+        type("\033[201~\177\r");         /* whatever is done to it afterwards */
+        CHECK(strcmp(ran, "is not only text|") == 0);
     }
 }
 
@@ -478,11 +466,11 @@ static void
 test_too_long(void)
 {
     static const struct keys ways[] = {
-        {"typed", "", "TOO LONG|"}, {"shortened", "\177\177", "TOO LONG|"},
-        {"cut", "\027", "TOO LONG|"},
-        {"up", UP, "TOO LONG|"}, {"up and down", UP DOWN, "TOO LONG|"},
-        {"found", "\022NO", "TOO LONG|"}, {"searched", "\022zz\007", "TOO LONG|"},
-        {"completed", "\t", "TOO LONG|"}, {"brought back", "\025\031STAT", "STAT|"},
+        {"typed", "", TOO_LONG "|"}, {"shortened", "\177\177", TOO_LONG "|"},
+        {"cut", "\027", TOO_LONG "|"},
+        {"up", UP, TOO_LONG "|"}, {"up and down", UP DOWN, TOO_LONG "|"},
+        {"found", "\022NO", TOO_LONG "|"}, {"searched", "\022zz\007", TOO_LONG "|"},
+        {"completed", "\t", TOO_LONG "|"}, {"brought back", "\025\031STAT", "STAT|"},
         {"emptied", "\025STAT", "STAT|"},
     };
 
@@ -491,7 +479,7 @@ test_too_long(void)
         type("NOOP\rDELE 1");
         for (int n = 0; n < 1000; n++)
             type(" 1000");
-        CHECK(editor.too_long && screen.bells > 0);
+        CHECK(editor.flaw != NULL && screen.bells > 0);
         ran[0] = '\0';
         type(ways[i].keys);
         type("\r");
@@ -708,7 +696,7 @@ test_completion(void)
         {"ambiguous stays", "r\t", "r|"},
         {"an extra command", "sho\t", "show |"},
         {"no such command", "xyz\t", "xyz|"},
-        {"behind blanks", "  he\t", "  help |"},
+        {"behind blanks", "  hel\t", "  help |"},
         {"in the middle", "ret 1\001\033f\t", "retr |1"},
         {"no arguments to complete", "NOOP \t", "NOOP |"},
         {"a message that is not there", "RETR 7\t", "RETR 7|"},
@@ -725,10 +713,8 @@ test_completion(void)
     CHECK(holds("RETR 2 3 5-1|"));
     type("2\t");
     CHECK(holds("RETR 2 3 5-12 |"));
-    type("\025TOP 4\t4\t");
-    CHECK(holds("TOP 4 4|"));   /* the lines of TOP are no message */
-    type("\025list 4\t4\t");
-    CHECK(holds("list 4 4|"));
+    type("\025headers 4\t4\t");
+    CHECK(holds("headers 4 4 |"));
     type("\025show 4\t4\t");
     CHECK(holds("show 4 4 |"));
     type("\025USER 4\t");
@@ -748,13 +734,6 @@ test_completion(void)
     begin(80);
     type("r\t");
     CHECK(holds("r|") && screen.bells == 1);
-    fuzz_end(&editor);
-    memset(&editor, 0, sizeof editor);
-    editor.prompt = "> ";
-    editor_start(&editor, false);
-    editor_resize(&editor, 80);
-    type("RETR 1\t\tx");
-    CHECK(holds("RETR 1x|"));   /* without a completer */
 }
 
 static void
@@ -769,7 +748,7 @@ test_completion_list(void)
     CHECK(shows("pop3> rset", 11));
     begin(80);
     type("r\t\t\001x \006");
-    CHECK(shows("pop3> x r", 9) && screen.row == 0);    /* other keys came at once */
+    CHECK(shows("pop3> x r", 9) && screen.row == 1);
     begin(80);
     have_messages(12, 340);
     type("RETR 1\t\t");
@@ -784,15 +763,15 @@ test_completion_list(void)
     CHECK(row_is(0, "1 (340 B)") && row_is(3, "12 (4.1 k") && screen.wrapped == 0);
     begin(3);
     type("\t\t");
-    CHECK(screen.wrapped == 0 && screen.foreign == 0 && shows("", 0));
+    CHECK(screen.wrapped == 0 && screen.foreign == 0 && shows(">", 2));
     begin(80);
     have_messages(3000, -1);
     type("RETR \t\t");
-    CHECK(screen.row < 20 && row_is(screen.row - 1, "2723 more") && shows("pop3> RETR", 11));
+    CHECK(screen.row < 20 && row_is(screen.row - 1, "...") && shows("pop3> RETR", 11));
     begin(5);
     have_messages(3000, -1);
     type("RETR \t\t");
-    CHECK(screen.wrapped == 0 && row_is(screen.row - 1, "2980") && screen.foreign == 0);
+    CHECK(screen.wrapped == 0 && row_is(screen.row - 1, "...") && screen.foreign == 0);
     begin(80);
     type("\t\t");
     CHECK(strncmp(line_at(0), "STAT  LIST  RETR  DELE  TOP  UIDL", 33) == 0);
@@ -809,8 +788,8 @@ test_painting(void)
     CHECK(shows("pop3> RETR 1", 6));
     type("\013");
     CHECK(shows("pop3>", 6));
-    type("\xe4\xbd\xa0" "a\xcc\x81\xc3\xa9\xf0\x9f\x98\x80");
-    CHECK(shows("pop3> \xe4\xbd\xa0" "a\xcc\x81\xc3\xa9\xf0\x9f\x98\x80", 12));
+    type("\xe4\xbd\xa0" "a\xc3\xa9\xf0\x9f\x98\x80");
+    CHECK(shows("pop3> \xe4\xbd\xa0" "a\xc3\xa9\xf0\x9f\x98\x80", 12));
     type(LEFT);
     CHECK(screen.column == 10);         /* left of the emoji */
     type(LEFT LEFT);
@@ -818,16 +797,16 @@ test_painting(void)
     type(LEFT);
     CHECK(screen.column == 6);          /* of the wide one */
     type("\r");
-    CHECK(row_is(0, "pop3> \xe4\xbd\xa0" "a\xcc\x81\xc3\xa9\xf0\x9f\x98\x80"));
+    CHECK(row_is(0, "pop3> \xe4\xbd\xa0" "a\xc3\xa9\xf0\x9f\x98\x80"));
     CHECK(screen.row == 1 && shows("pop3>", 6));
 
     begin(20);
     type("0123456789abc");
     CHECK(shows("pop3> 0123456789abc", 19));
     type("d");
-    CHECK(shows("pop3> <56789abcd", 16));
+    CHECK(shows("<p3> 0123456789abcd", 19));
     type("efg");
-    CHECK(shows("pop3> <56789abcdefg", 19));
+    CHECK(shows("< 0123456789abcdefg", 19));
     type("\001");
     CHECK(shows("pop3> 0123456789ab>", 6));
     for (int i = 0; i < 12; i++)
@@ -837,11 +816,11 @@ test_painting(void)
     CHECK(row_is(0, "pop3> 0123456789abcd") && row_is(1, "efg"));       /* finished, it wraps */
 
     begin(10);
-    CHECK(shows(">", 2));
+    CHECK(shows("pop3>", 6));
     type("RETR 12");
-    CHECK(shows("> RETR 12", 9));
+    CHECK(shows("< RETR 12", 9));
     type(" 15");
-    CHECK(shows("> <12 15", 8));
+    CHECK(shows("<TR 12 15", 9));
     begin(3);
     type("abc");
     CHECK(shows("bc", 2));
@@ -872,7 +851,7 @@ test_walking(void)
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         begin(widths[i]);
         for (int k = 0; k < 4; k++)
-            type("RETR 1 \xc3\xa9" "a\xcc\x81-\xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80x "
+            type("RETR 1 \xc3\xa9" "a-\xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80x "
                 "0123456789 \xea\xb0\x80 ");
         for (int step = 0; step < 400; step++) {
             type(keys[step / 100]);
@@ -935,7 +914,7 @@ test_resize(void)
     begin(80);
     type(keys);
     wrap_to(20, line, 42);
-    CHECK(screen.row == 1 && row_is(0, "above") && shows("pop3> <rstuvwxyz", 16));
+    CHECK(screen.row == 1 && row_is(0, "above") && shows("<ijklmnopqrstuvwxyz", 19));
     CHECK(row_is(2, "") && row_is(3, ""));
     editor_resize(&editor, 80);
     screen.columns = 80;

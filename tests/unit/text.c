@@ -25,6 +25,30 @@ test_text(void)
     CHECK(t.bytes == NULL && t.room == 0);
 }
 
+/* The end without memory names the program as it was called. */
+static void
+test_out_of_memory(void)
+{
+    static const char expected[] = "mail: out of memory; nothing is removed but by QUIT\n";
+    char message[128] = "";
+    int pipes[2], status;
+
+    fflush(stdout);
+    if (!CHECK(pipe(pipes) == 0))
+        return;
+
+    pid_t pid = fork();
+    if (pid == 0) {
+        program = "mail";
+        dup2(pipes[1], STDERR_FILENO);
+        out_of_memory();
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    CHECK(read(pipes[0], message, sizeof message - 1) > 0 && strcmp(message, expected) == 0);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
 static void
 test_visible(void)
 {
@@ -215,6 +239,7 @@ int
 main(void)
 {
     unit_case("texts grow", test_text);
+    unit_case("the end without memory", test_out_of_memory);
     unit_case("visible text", test_visible);
     unit_case("visible text cannot drive a terminal", test_visible_safe);
     unit_case("every character, and pieces of text", test_visible_every);
