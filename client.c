@@ -4146,39 +4146,22 @@ page_row(struct page *p, struct span row)
     p->empty_bars = p->bars;
 }
 
-/* Returns true for a character that does not begin a line of Japanese or Chinese. */
-static bool
-stays_behind(struct span character, uint32_t c)
-{
-    char text[5] = "";
-
-    memcpy(text, character.at, span_length(character));
-    return character_columns(c) == 0 || strstr("\u3001\u3002\u3009\u300b\u300d\u300f\u3011"
-        "\u30fc\uff01\uff09\uff0c\uff0e\uff1a\uff1b\uff1f)].,;:!?", text) != NULL;
-}
-
-/* Takes what may not be divided: a word, or one character of Japanese or Chinese. */
+/*
+ * Takes what may not be divided: a word, or a character of Japanese or Chinese. A comma or full
+ * stop (U+3001, U+3002, U+FF09 to U+FF1F) does not begin a row.
+ */
 static struct span
 take_unit(struct span *rest)
 {
     struct span unit = {rest->at, rest->at};
-    bool wide = false;
 
     while (rest->at < rest->end && *rest->at != ' ' && *rest->at != '\t') {
-        uint32_t c = (unsigned char)*rest->at;
-        struct span next = {rest->at + 1, rest->end};
+        struct span next = *rest;
+        uint32_t c = span_next(&next);
 
-        if (c >= 0x80 || wide) {
-            next.at = rest->at;
-            c = span_next(&next);
-
-            size_t columns = character_columns(c);
-            bool behind = (columns == 2 || wide)
-                && stays_behind((struct span){rest->at, next.at}, c);
-            if (unit.at < rest->at && (columns == 2 || wide) && !behind)
-                break;
-            wide = columns == 2 || (wide && behind);
-        }
+        if (rest->at > unit.at && c > 0x3002 && (c < 0xff09 || c > 0xff1f)
+            && character_columns(c) == 2)
+            break;
         *rest = next;
     }
     unit.end = rest->at;
@@ -4198,7 +4181,7 @@ page_wrap(struct page *p, struct span head, struct span prefix, struct span text
     text_add(&p->row, head.at, span_length(head));
     while (text.at < text.end) {
         struct span gap = take(&text, " \t", false), unit = take_unit(&text);
-        size_t after = columns_from(columns_from(column, gap), unit);
+        size_t after = columns_from(column, (struct span){gap.at, unit.end});
 
         if (p->columns > 0 && after > p->columns) {
             if (column > indent) {
@@ -4207,74 +4190,27 @@ page_wrap(struct page *p, struct span head, struct span prefix, struct span text
                 text_add(&p->row, prefix.at, span_length(prefix));
                 column = indent = columns_from(left, prefix);
             }
-            gap.end = gap.at;
+            gap.at = unit.at;
             after = columns_from(column, unit);
         }
-        text_add(&p->row, gap.at, span_length(gap));
-        text_add(&p->row, unit.at, span_length(unit));
+        text_add(&p->row, gap.at, (size_t)(unit.end - gap.at));
         column = after;
     }
     page_row(p, text_span(&p->row));
 }
 
-/* Returns the bytes of a quote at the start of a line, "> > " or ">>", and the blanks behind it. */
-static size_t
-quote_length(struct span line)
-{
-    const char *start = line.at, *quote = start;
-
-    for (; line.at < line.end; line.at++)
-        if (*line.at == '>')
-            quote = line.at + 1;
-        else if (*line.at != ' ' || (line.at > start && line.at[-1] != '>'))
-            break;
-    line.at = quote;
-    take(&line, " \t", false);
-    return (size_t)(line.at - start);
-}
-
-/* Returns the bytes of a list's sign, "* ", "- " or "12. ", 0 if there is none. */
-static size_t
-list_length(struct span line)
-{
-    const char *start = line.at;
-    size_t digits;
-
-    while (line.at < line.end && line.at < start + 3 && is_digit(*line.at))
-        line.at++;
-    digits = (size_t)(line.at - start);
-    if (span_length(line) < 2 || line.at[1] != ' ')
-        return 0;
-    return *line.at == '.' ? (digits > 0 ? digits + 2 : 0)
-        : digits == 0 && (*line.at == '*' || *line.at == '-') ? 2 : 0;
-}
-
-/* Lays out one line of a message. The rows that it wraps to begin as it does. */
+/* Lays out one line of a message. The rows that it wraps to have its quote signs and indent. */
 static void
 page_line(struct page *p, struct span line)
 {
-    size_t quote, list, left = 2 * p->bars;
-    char prefix[SHOW_COLUMNS];
+    struct span text = trim_end(line), start = take(&text, "> \t", false);
 
-    line = p->columns > 0 ? trim_end(line) : line;
-    if (p->columns == 0 || (span_length(line) + left <= p->columns
-        && memchr(line.at, '\t', span_length(line)) == NULL)) {
-        page_row(p, line);      /* it fits: no character has more columns than bytes */
-        return;
-    }
-    quote = quote_length(line);
-    list = list_length((struct span){line.at + quote, line.end});
-
-    struct span head = {line.at, line.at + quote + list};
-    if (span_length(head) > sizeof prefix || head.at + quote == line.end
-        || span_columns(head) > p->columns / 2) {
-        page_wrap(p, no_span, no_span, line);
-        return;
-    }
-    memcpy(prefix, line.at, quote);
-    memset(prefix + quote, ' ', list);
-    line.at = head.end;
-    page_wrap(p, head, (struct span){prefix, prefix + quote + list}, line);
+    if (p->columns == 0)
+        page_row(p, line);
+    else if (text.at == text.end || span_columns(start) > p->columns / 2)
+        page_wrap(p, no_span, no_span, trim_end(line));
+    else
+        page_wrap(p, start, start, text);
 }
 
 /*
