@@ -3284,27 +3284,34 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
     return known;
 }
 
+/* Returns true for a soft hyphen or a zero-width character that joins nothing: it is not shown. */
+static bool
+is_hidden(uint32_t c, uint32_t before)
+{
+    return is_invisible(c) || (must_escape(c, before) && !must_escape(c, 0xa0));
+}
+
 /*
- * Appends text without what is not shown: CRs at the end of a line, soft hyphens, and zero-width
- * characters that join nothing, with which newsletters fill a line.
+ * Appends text without what is not shown: CRs at the end of a line, and the characters without
+ * width with which newsletters fill a line.
  */
 static void
 drop_invisible(struct text *to, struct span from)
 {
-    uint32_t c, before = 0;
-    bool drop;
+    uint32_t before = 0;
 
     for (const char *at = from.at; from.at < from.end; at = from.at) {
-        if (*at == '\r') {
+        uint32_t c = span_next(&from);
+
+        if (c == '\r') {
             take(&from, "\r", false);
-            drop = from.at == from.end || *from.at == '\n';
-        } else {
-            c = span_next(&from);
-            drop = is_invisible(c) || (must_escape(c, before) && !must_escape(c, 0xa0));
-            before = drop ? before : c;
+            if (from.at == from.end || *from.at == '\n')
+                continue;
         }
-        if (!drop)
+        if (!is_hidden(c, before)) {
             text_add(to, at, (size_t)(from.at - at));
+            before = c;
+        }
     }
     text_add(to, "", 0);
 }
@@ -3629,11 +3636,10 @@ struct html {
     struct span rest;           /* what was not read yet */
     bool enriched;              /* it is text/enriched */
     unsigned lists, quotes, preformatted;   /* how many are open */
-    unsigned number[HTML_LISTS];    /* of the next item, 0 in a list without numbers */
+    unsigned number[HTML_LISTS + 1];    /* of the next item, 0 in a list without numbers */
     char marker[16];            /* the sign of an item that has no text yet */
     unsigned newlines;          /* to write before the next text */
-    bool begun;                 /* there was a text */
-    bool in_line, blank, cell;  /* text on this line; a blank or the end of a cell behind it */
+    const char *gap;            /* what to write before the next text on the same line */
     uint32_t before;            /* the last character */
     struct text link, linked;   /* the address of the link that is open; its text without blanks */
     struct text value;          /* of the attribute that was looked at last */
@@ -3727,27 +3733,33 @@ html_break(struct html *h, unsigned newlines)
 {
     if (h->newlines < newlines)
         h->newlines = newlines;
-    h->blank = h->cell = false;
+    h->gap = "";
+}
+
+/* Returns true if the next text stands on the same line as the last one. */
+static bool
+html_in_line(const struct html *h)
+{
+    return h->to->length > 0 && h->newlines == 0;
 }
 
 /* Writes what is due before a text: line ends, quote signs, an item's sign, a blank. */
 static void
 html_before_text(struct html *h)
 {
-    unsigned lists = h->lists < HTML_LISTS ? h->lists : HTML_LISTS;
-
-    h->in_line = h->in_line && h->newlines == 0;
-    for (; h->newlines > 0; h->newlines--)
-        text_add(h->to, "\n", h->begun);
-    for (unsigned i = 0; !h->in_line && i < h->quotes && i < 8; i++)
-        text_add(h->to, "> ", 2);
-    for (unsigned i = 1; !h->in_line && i < lists + (h->marker[0] == '\0' && lists > 0); i++)
-        text_add(h->to, "  ", 2);
-    text_puts(h->to, !h->in_line ? h->marker : h->cell ? " | " : h->blank ? " " : "");
-    if (!h->in_line)
+    if (html_in_line(h)) {
+        text_puts(h->to, h->gap);
+    } else {
+        for (; h->newlines > 0; h->newlines--)
+            text_add(h->to, "\n", h->to->length > 0);
+        for (unsigned i = 0; i < h->quotes && i < 8; i++)
+            text_puts(h->to, "> ");
+        for (unsigned i = h->marker[0] != '\0'; i < h->lists; i++)
+            text_puts(h->to, "  ");
+        text_puts(h->to, h->marker);
         h->marker[0] = '\0';
-    h->begun = h->in_line = true;
-    h->blank = h->cell = false;
+    }
+    h->gap = "";
 }
 
 /* Takes one character of the text. Blanks in a row are one. */
@@ -3761,10 +3773,10 @@ html_character(struct html *h, uint32_t c)
         h->newlines++;
     } else if (blank && h->preformatted > 0 && c != '\r') {
         html_before_text(h);
-        text_add(h->to, c == '\t' ? "\t" : " ", 1);
+        text_puts(h->to, c == '\t' ? "\t" : " ");
     } else if (blank) {
-        h->blank = true;
-    } else if (!is_invisible(c) && (!must_escape(c, h->before) || must_escape(c, 0xa0))) {
+        h->gap = h->gap[0] == '\0' ? " " : h->gap;
+    } else if (!is_hidden(c, h->before)) {
         size_t size = utf8_write(c, text);
 
         html_before_text(h);
@@ -3853,7 +3865,7 @@ html_link_end(struct html *h)
 
     if (length > 0 && h->linked.length > 0
         && (length != span_length(text) || memcmp(address.at, text.at, length) != 0)) {
-        h->blank = true;
+        h->gap = " ";
         html_before_text(h);
         text_printf(h->to, "<%s>", h->link.bytes);      /* whatever it is, it is shown */
         h->before = '>';
@@ -3883,19 +3895,27 @@ html_attribute_number(struct html *h, struct span tag, const char *name, unsigne
     return number && h->value.length < 8 ? (unsigned)strtoul(h->value.bytes, NULL, 10) : otherwise;
 }
 
+/* Begins or ends a level of something nested. */
+static void
+html_nest(unsigned *depth, bool end)
+{
+    *depth = end ? *depth - (*depth > 0) : *depth + 1;
+}
+
 /* Begins or ends a list or one of its items. */
 static void
 html_list(struct html *h, struct span tag, struct span name, bool end)
 {
-    unsigned *number = &h->number[h->lists > 0 && h->lists <= HTML_LISTS ? h->lists - 1 : 0];
+    unsigned *number = &h->number[h->lists];
 
     if (!is_word(name, "li")) {
         html_break(h, h->lists == (end ? 1U : 0U) ? 2 : 1);
-        h->lists += end ? (h->lists > 0 ? UINT_MAX : 0) : 1;
-        if (!end && h->lists <= HTML_LISTS)
-            h->number[h->lists - 1] =
+        if (end || h->lists < HTML_LISTS)
+            html_nest(&h->lists, end);
+        if (!end)
+            h->number[h->lists] =
                 is_word(name, "ol") ? html_attribute_number(h, tag, "start", 1) : 0;
-    } else if (!end && h->lists > 0 && h->lists <= HTML_LISTS && *number > 0) {
+    } else if (!end && *number > 0) {
         *number = html_attribute_number(h, tag, "value", *number);
         snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++);
     } else if (!end) {
@@ -3926,17 +3946,17 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
     } else if (is_word(name, "ul|ol|li")) {
         html_list(h, tag, name, end);
     } else if (is_word(name, "blockquote")) {
-        h->quotes += end ? (h->quotes > 0 ? UINT_MAX : 0) : 1;
+        html_nest(&h->quotes, end);
     } else if (is_word(name, "pre")) {
-        h->preformatted += end ? (h->preformatted > 0 ? UINT_MAX : 0) : 1;
+        html_nest(&h->preformatted, end);
         if (!end && (next == '\r' || next == '\n'))     /* the first line end does not count */
             h->rest.at += next == '\r' && span_length(h->rest) > 1 && h->rest.at[1] == '\n' ? 2 : 1;
     } else if (is_word(name, "td|th")) {
-        h->cell = h->in_line && h->newlines == 0;
+        h->gap = html_in_line(h) ? " | " : h->gap;
     } else if (is_word(name, "hr")) {
         html_text(h, string_span("--------"));
         html_break(h, 1);
-    } else if (is_word(name, "sup") && !end && h->in_line && h->newlines == 0 && !h->blank) {
+    } else if (is_word(name, "sup") && !end && html_in_line(h) && h->gap[0] == '\0') {
         if (h->before < 0x80 && is_alnum((char)h->before) && is_in(next, "0123456789+-"))
             text_add(h->to, "^", 1);    /* 10^6 is not 106 */
     } else if (is_word(name, "img") && html_attribute(h, tag, "alt")) {
@@ -4066,7 +4086,9 @@ html_tag(struct html *h)
 static size_t
 html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
 {
-    struct html h = {.to = to, .rest = from, .preformatted = enriched, .enriched = enriched};
+    struct html h = {
+        .to = to, .rest = from, .preformatted = enriched, .enriched = enriched, .gap = ""
+    };
 
     for (const char *at = from.end; at > from.at && h.last_tag_end == NULL; at--)
         h.last_tag_end = at[-1] == '>' ? at - 1 : NULL;
@@ -4112,8 +4134,6 @@ html_charset(struct span s)
 }
 
 /* -- The page: lines that fit -- */
-
-enum text_kind { TEXT_FIXED, TEXT_FLOWED, TEXT_FLOWED_DELSP };      /* RFC 3676 */
 
 /* Whatever gets onto a page is visible text. No page begins or ends with an empty line. */
 struct page {
@@ -4214,53 +4234,49 @@ page_line(struct page *p, struct span line)
 }
 
 /*
- * Adds a line of flowed text to the paragraph in p->line, or ends that and begins another.
- * *quotes is the depth of the paragraph, *flows is true if it goes on in the next line.
+ * Joins the lines of each paragraph of flowed text (RFC 3676): a line that ends in a blank goes on
+ * in the next one if that is quoted as deeply. With delsp the blank is no part of the text.
  */
 static void
-page_flow(struct page *p, struct span line, bool delsp, size_t *quotes, bool *flows)
-{
-    struct span text = line;
-    size_t depth = span_length(take(&text, ">", false));
-
-    text.at += text.at < text.end && *text.at == ' ';       /* stuffing */
-
-    bool signature = is_word(text, "-- ");
-    if (*flows && depth == *quotes && !signature && text.at < text.end) {
-        p->line.length -= delsp;
-        line = text;
-    } else {
-        if (*flows)
-            page_line(p, trim_end(text_span(&p->line)));
-        text_clear(&p->line);
-        line = depth == 0 ? text : line;
-    }
-    visible(&p->line, line);
-    *quotes = depth;
-    *flows = !signature && p->line.length > 0 && p->line.bytes[p->line.length - 1] == ' ';
-    if (!*flows)
-        page_line(p, text_span(&p->line));
-}
-
-/* Lays out text in UTF-8, from whatever source. */
-static void
-page_text(struct page *p, struct span text, enum text_kind kind)
+join_flowed(struct text *to, struct span from, bool delsp)
 {
     struct span line;
     size_t quotes = 0;
     bool flows = false;
 
-    while (next_line(&text, &line)) {
-        if (kind != TEXT_FIXED) {
-            page_flow(p, line, kind == TEXT_FLOWED_DELSP, &quotes, &flows);
-            continue;
+    while (next_line(&from, &line)) {
+        struct span text = line;
+        size_t depth = span_length(take(&text, ">", false));
+
+        text.at += begins(text, " ");   /* stuffing */
+
+        bool signature = is_word(text, "-- ");
+        if (flows && depth == quotes && !signature && text.at < text.end) {
+            to->length -= delsp;
+            line = text;
+        } else {
+            to->length -= flows;        /* the blank */
+            text_puts(to, flows ? "\n" : "");
+            line = depth == 0 ? text : line;
         }
+        text_add(to, line.at, span_length(line));
+        quotes = depth;
+        flows = !signature && line.at < line.end && line.end[-1] == ' ';
+        text_puts(to, flows ? "" : "\n");
+    }
+}
+
+/* Lays out text in UTF-8, from whatever source. */
+static void
+page_text(struct page *p, struct span text)
+{
+    struct span line;
+
+    while (next_line(&text, &line)) {
         text_clear(&p->line);
         visible(&p->line, line);
         page_line(p, text_span(&p->line));
     }
-    if (flows)
-        page_line(p, trim_end(text_span(&p->line)));
 }
 
 /* Appends text on one line, each run of blanks and line ends as one blank. */
@@ -4280,33 +4296,31 @@ static void
 page_field(struct page *p, const char *name, struct span value)
 {
     static const char prefix[] = "          ";
-    struct text text = {NULL, 0, 0};
-    char head[sizeof prefix + 64];
+    char head[64];
 
     snprintf(head, sizeof head, "%s:%*s", name, (int)(sizeof prefix - 2 - strlen(name)), "");
+    text_clear(&p->row);
+    one_line(&p->row, value);
     text_clear(&p->line);
-    one_line(&text, value);
-    visible(&p->line, text_span(&text));
+    visible(&p->line, text_span(&p->row));
     page_wrap(p, string_span(head), string_span(prefix), text_span(&p->line));
-    text_free(&text);
 }
 
-/* Says something of our own, in brackets. */
+/* Says something of our own, in brackets, below one empty line. */
 static void __attribute__((format(printf, 2, 3)))
 page_note(struct page *p, const char *format, ...)
 {
-    char note[512];
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(note, sizeof note, format, arguments);
-    va_end(arguments);
-    p->empty = p->begun;        /* one line, and no more */
     text_clear(&p->row);
+    text_vprintf(&p->row, format, arguments);
+    va_end(arguments);
     text_clear(&p->line);
-    text_add(&p->line, "[", 1);
-    visible(&p->line, string_span(note));
-    text_add(&p->line, "]", 1);
+    text_puts(&p->line, "[");
+    visible(&p->line, text_span(&p->row));
+    text_puts(&p->line, "]");
+    p->empty = p->begun;
     page_wrap(p, no_span, no_span, text_span(&p->line));
 }
 
@@ -4323,8 +4337,8 @@ struct part {
     struct text name;           /* UTF-8, from the network */
     struct text decoded;        /* the body of a message that was encoded */
     enum encoding encoding;
-    enum text_kind kind;
     bool attachment, no_blank_line, opened;
+    bool flowed, delsp;         /* RFC 3676 */
     int score;                  /* how good its text is for reading; 0: it has none */
     int best;                   /* the part with that text: itself or one in it */
     enum part_use use;
@@ -4407,11 +4421,9 @@ part_type(struct part *p, struct span value, struct text *boundary)
         parameter(value, "name", &p->name);
     parameter(value, "boundary", boundary);
     text_clear(&word);
-    if (parameter(value, "format", &word) && begins(text_span(&word), "flowed")) {
-        text_clear(&word);
-        p->kind = parameter(value, "delsp", &word) && begins(text_span(&word), "yes")
-            ? TEXT_FLOWED_DELSP : TEXT_FLOWED;
-    }
+    p->flowed = parameter(value, "format", &word) && begins(text_span(&word), "flowed");
+    text_clear(&word);
+    p->delsp = parameter(value, "delsp", &word) && begins(text_span(&word), "yes");
     text_free(&word);
 }
 
@@ -4568,7 +4580,7 @@ static struct content
 part_content(const struct part *p, size_t most)
 {
     struct content c = {.complete = true};
-    struct text decoded = {NULL, 0, 0}, utf8 = {NULL, 0, 0};
+    struct text decoded = {NULL, 0, 0}, utf8 = {NULL, 0, 0}, joined = {NULL, 0, 0};
     struct span data = p->encoding == ENCODING_BASE64 ? base64_data(p->body) : p->body;
     struct span footer = {data.end, p->body.end}, other = no_span;
     bool enriched = is_word(string_span(p->type), "text/enriched|text/richtext");
@@ -4582,8 +4594,12 @@ part_content(const struct part *p, size_t most)
     text_free(&decoded);
     if (html)
         c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
+    else if (p->flowed && is_type(p, "text/plain"))
+        join_flowed(&joined, text_span(&utf8), p->delsp);
     else
         content_add(&c, text_span(&utf8));
+    content_add(&c, text_span(&joined));
+    text_free(&joined);
     if (trim(footer).at < footer.end) {
         if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
             text_add(&c.text, "\n", 1);
@@ -4746,7 +4762,7 @@ part_show(struct page *page, const struct part *p)
     if (p->encoding == ENCODING_UNKNOWN)
         page_note(page, "its transfer encoding is not known here: it is shown as it came");
     page->empty = page->begun;
-    page_text(page, text_span(&c.text), is_type(p, "text/plain") ? p->kind : TEXT_FIXED);
+    page_text(page, text_span(&c.text));
     if (!c.complete)
         page_note(page, "the HTML ends inside a comment: what stands there is not shown");
     if (c.left > 0)
