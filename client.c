@@ -582,7 +582,7 @@ struct client {
     bool listed;                /* the last LIST still holds, apart from marks */
     bool unsaved_unknown;       /* a RETR failed before it was known of which messages */
     struct savings savings;
-    FILE *headers;              /* what HEADERS received: see decode_headers() */
+    FILE *headers;              /* what HEADERS received: see show_headers() */
 
     size_t noops;               /* sent by the client itself and not answered yet */
     int64_t noop_ms;            /* after the last command */
@@ -5048,30 +5048,11 @@ show_headers(struct span all, FILE *out, unsigned columns)
  */
 enum {
     DECODER_SECONDS = 60,       /* of processor time for one message */
-    DECODER_MEMORY = 256 * 1024 * 1024
+    DECODER_MEMORY = 256 * 1024 * 1024,
+    PAGE_MAX = 256 * 1024 * 1024        /* bytes of what it writes */
 };
 
 #ifdef CONFINES
-
-/* Gives up all changes of files and all TCP, as far as the kernel's version of Landlock can. */
-static void
-sandbox_files(void)
-{
-    struct { uint64_t files, network; } all = {0, 0};
-    int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L,
-                               (long)LANDLOCK_CREATE_RULESET_VERSION), rules;
-
-    all.files = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;         /* all of the first version */
-    all.files &= ~(uint64_t)(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR);
-    all.files |= (version >= 2 ? 1 << 13 : 0) | (version >= 3 ? 1 << 14 : 0); /* move, truncate */
-    all.network = version >= 4 ? 3 : 0; /* bind and connect */
-    rules = version < 1 ? -1 : (int)syscall(SYS_landlock_create_ruleset, &all,
-        version >= 4 ? sizeof all : sizeof all.files, 0L);
-    if (rules >= 0) {
-        syscall(SYS_landlock_restrict_self, (long)rules, 0L);
-        close(rules);
-    }
-}
 
 /*
  * A filter of system calls is a small program that the kernel runs before each call: it loads
@@ -5124,19 +5105,19 @@ sandbox_decoder(void)
     };
 #endif
 #ifdef CONFINES
+    /* The filter is enough for files and sockets; Landlock also hides the memory of the client. */
+    uint64_t writing = LANDLOCK_ACCESS_FS_WRITE_FILE;
+    long rules = syscall(SYS_landlock_create_ruleset, &writing, sizeof writing, 0L);
+
     prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-    sandbox_files();
+    syscall(SYS_landlock_restrict_self, rules, 0L);     /* fails if there are none */
 #endif
 #ifdef SANITIZED                /* a sanitizer needs memory and calls, and has something to say */
     const int first = STDERR_FILENO + 1;
 #else
     const int first = STDERR_FILENO;
 #endif
-    int more = -1;
-#ifdef SYS_close_range
-    more = (int)syscall(SYS_close_range, (long)first, (long)UINT_MAX, 0L);
-#endif
-    for (int fd = first; more != 0 && fd < 1024; fd++)
+    for (int fd = first; fd < 1024; fd++)
         close(fd);
     setrlimit(RLIMIT_CORE, &none);
     setrlimit(RLIMIT_FSIZE, &none);
@@ -5157,33 +5138,39 @@ sandbox_decoder(void)
 /* -- The decoder process, the page and the pager -- */
 
 /*
- * Returns a temporary file without a name, which no other program inherits, or NULL with errno
- * set. It is in TMPDIR, /tmp, the directory of the messages, or in memory.
+ * Returns a temporary file without a name, which no other program inherits, or NULL after saying
+ * why. It is in TMPDIR, /tmp, the directory of the messages, or in memory.
  */
 static FILE *
-private_file(const struct client *c)
+private_file(struct client *c)
 {
     const char *places[] = {getenv("TMPDIR"), P_tmpdir, c->settings->directory};
     char path[PATH_MAX];
-    int fd = -1, error;
+    int fd = -1, error = 0;
 
     for (size_t i = 0; fd < 0 && i < sizeof places / sizeof *places; i++) {
         if (places[i] == NULL || *places[i] == '\0'
             || (size_t)snprintf(path, sizeof path, "%s/pop3-XXXXXX", places[i]) >= sizeof path)
             continue;
         fd = mkstemp(path);     /* 0600, O_EXCL */
+        error = errno;
         if (fd >= 0)
             unlink(path);
     }
-    error = errno;
 #if defined MFD_CLOEXEC && !defined POSIX_ONLY
     if (fd < 0)
         fd = memfd_create("pop3", MFD_CLOEXEC);
 #endif
-    errno = error;
-    if (fd >= 0)
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-    return fd >= 0 ? fdopen(fd, "w+") : NULL;
+    if (fd < 0) {
+        fail(c, "no temporary file: %s", strerror(error));
+        return NULL;
+    }
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+
+    FILE *file = fdopen(fd, "w+");
+    if (file == NULL)
+        out_of_memory();
+    return file;
 }
 
 /* A decoder shows what it got on a page of so many columns. */
@@ -5214,50 +5201,36 @@ run_decoder(decoder *decode, int input, int output, unsigned columns)
 }
 
 /*
- * Adds what a decoder wrote to a page. A message may have taken the decoder over, so here, too,
- * nothing but visible text passes. Returns how many bytes were taken: with last all of them.
+ * Appends what arrives from a decoder to a page. A message may have taken the decoder over, so
+ * here, too, nothing but visible text passes. Returns 0 or an errno.
  */
-static size_t
-page_put(FILE *page, bool utf8, struct span from, bool last)
-{
-    struct text seen = {NULL, 0, 0}, ascii = {NULL, 0, 0};
-    struct span taken = {from.at, last ? from.end : whole_end(from)};
-
-    visible(&seen, taken);
-    if (!utf8)
-        visible_ascii(&ascii, text_span(&seen));
-    if (seen.length > 0)
-        fwrite(utf8 ? seen.bytes : ascii.bytes, 1, utf8 ? seen.length : ascii.length, page);
-    text_free(&seen);
-    text_free(&ascii);
-    return span_length(taken);
-}
-
-/* Copies what arrives from a decoder to a page. Returns 0 or an errno. */
 static int
-receive_page(struct client *c, int from, FILE *page)
+receive_page(struct client *c, int from, struct text *page)
 {
     static char block[64 * 1024];
     size_t have = 0;
-    int error = 0;
 
-    while (error == 0 && !interrupted) {
+    while (!interrupted) {
         ssize_t count = wait_ready(&from, 1, false, WAIT_FOREVER, &c->mask) > 0
             ? read(from, block + have, sizeof block - have) : -1;
 
-        if (count < 0) {
-            error = errno != EINTR && errno != EAGAIN ? errno : 0;
+        if (count < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
-        }
+        if (count < 0)
+            return errno;
+        if (page->length > PAGE_MAX)
+            return EFBIG;
         have += (size_t)count;
 
-        size_t taken = page_put(page, c->utf8, (struct span){block, block + have}, count == 0);
-        have -= taken;
-        memmove(block, block + taken, have);
+        struct span all = {block, block + have};
+        all.end = count > 0 ? whole_end(all) : all.end;
+        put_visible(c, page, all);
+        have -= span_length(all);
+        memmove(block, all.end, have);
         if (count == 0)
             break;
     }
-    return error;
+    return 0;
 }
 
 /*
@@ -5265,67 +5238,43 @@ receive_page(struct client *c, int from, FILE *page)
  * are where a mistake is most likely. Returns false after saying why; a Ctrl-C needs no reason.
  */
 static bool
-decode(struct client *c, decoder *how, FILE *input, FILE *page, unsigned columns)
+decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned columns)
 {
     int pipes[2], status = 0, error;
-    pid_t pid;
+    pid_t pid = -1;
 
-    if (fflush(input) != 0 || ferror(input) || pipe(pipes) != 0) {
+    if (fflush(input) == 0 && !ferror(input) && pipe(pipes) == 0)
+        pid = fork();           /* the signals that the client catches stay blocked in the child */
+    if (pid == 0)
+        run_decoder(how, fileno(input), pipes[1], columns);
+    if (pid < 0) {
         fail(c, "cannot decode: %s", strerror(errno));
         return false;
     }
-    pid = fork();               /* the signals that the client catches stay blocked in the child */
-    if (pid == 0)
-        run_decoder(how, fileno(input), pipes[1], columns);
-    error = pid < 0 ? errno : 0;
     close(pipes[1]);
-    if (error == 0)
-        error = receive_page(c, pipes[0], page);
+    error = receive_page(c, pipes[0], page);
     close(pipes[0]);
-    if (pid > 0 && (error != 0 || interrupted))
-        kill(pid, SIGKILL);
-    int64_t limit = wire_clock() + 5000;        /* a decoder that closed its output ends, too */
-    while (pid > 0 && !wait_child(c, pid, limit - wire_clock(), &status))
-        if (interrupted || wire_clock() >= limit) {
+
+    int64_t limit = wire_clock() + (error == 0 ? 5000 : 0);     /* for its end after its output */
+    while (!wait_child(c, pid, limit - wire_clock(), &status))
+        if (interrupted || wire_clock() >= limit)
             kill(pid, SIGKILL);
-            limit = wire_clock() + 1000;
-        }
     if (interrupted)
         return false;
-    if (error == 0 && (fflush(page) != 0 || ferror(page)))
-        error = errno;
-    if (error == 0 && WIFSIGNALED(status))
+    if (error == 0 && WIFEXITED(status))
+        error = WEXITSTATUS(status) == EXIT_FAILURE ? ENOMEM : WEXITSTATUS(status);
+    if (error != 0)
+        fail(c, "the display is not complete: %s", strerror(error));
+    else if (status != 0)
         fail(c, "the display was ended by signal %d; the session continues, RETR saves the message",
              WTERMSIG(status));
-    else if (error == 0 && status != 0)
-        fail(c, "the display is not complete: %s", strerror(WEXITSTATUS(status) == EXIT_FAILURE
-             ? ENOMEM : WEXITSTATUS(status)));
-    else if (error != 0)
-        fail(c, "the display is not complete: %s", strerror(error));
     return error == 0 && status == 0;
 }
 
-/* Gives the keys of the terminal that are signals, and the right to read it, to a process group. */
-static void
-terminal_give(pid_t group)
-{
-    sigset_t only, before;
-
-    sigemptyset(&only);
-    sigaddset(&only, SIGTTOU);  /* which would stop who does not have it */
-    sigprocmask(SIG_BLOCK, &only, &before);
-    tcsetpgrp(STDIN_FILENO, group);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-}
-
-/* Becomes the pager, with own_group in a process group of its own that has the terminal. */
+/* Becomes the pager, which reads a file. */
 _Noreturn static void
-exec_pager(const struct client *c, const char *pager, int file, bool own_group)
+exec_pager(const struct client *c, const char *pager, int file)
 {
-    if (own_group) {
-        setpgid(0, 0);
-        terminal_give(getpid());
-    }
     lseek(file, 0, SEEK_SET);
     dup2(file, STDIN_FILENO);
     signal(SIGPIPE, SIG_DFL);
@@ -5338,95 +5287,80 @@ exec_pager(const struct client *c, const char *pager, int file, bool own_group)
 }
 
 /*
- * Waits for the pager to end and keeps the session open, because a person may read for long. While
- * it is stopped, so are we. A signal that ends the client ends the pager first, so that it leaves
- * the screen as it was. Ctrl-C is not for us. Returns its wait status.
+ * Waits for the pager to end and keeps the session open, because a person may read for long. A
+ * Ctrl-C is for the pager; a signal that ends the client ends the pager first, so that it leaves
+ * the screen as it was. Returns its wait status.
  */
 static int
-wait_pager(struct client *c, pid_t pid, bool own_group)
+wait_pager(struct client *c, pid_t pid)
 {
-    pid_t target = own_group ? -pid : pid;
     int64_t kill_at = 0;
-    int status = 0;
+    int status;
 
-    for (pid_t ended; (ended = waitpid(pid, &status, WNOHANG | WUNTRACED)) >= 0;) {
-        int64_t now = wire_clock(), left = keep_alive(c);
-
-        if (ended > 0 && !WIFSTOPPED(status))
-            break;
-        if (ended > 0) {
-            terminal_give(getpgrp());
-            suspend(0);
-            terminal_give(pid);
-            kill(target, SIGCONT);
-        }
+    while (!wait_child(c, pid, interrupted ? 100 : keep_alive(c), &status)) {
         if (interrupted == SIGINT)
             interrupted = 0;
-        if (interrupted && now >= kill_at) {
-            kill(target, kill_at == 0 ? SIGTERM : SIGKILL);
-            kill_at = now + 2000;
+        if (interrupted && wire_clock() >= kill_at) {
+            kill(pid, kill_at == 0 ? SIGTERM : SIGKILL);
+            kill_at = wire_clock() + 2000;
         }
-        wait_ready(NULL, 0, false, interrupted ? 100 : left, &c->mask);
     }
-    while (interrupted && own_group && kill(target, 0) == 0 && wire_clock() < kill_at)
-        wait_ready(NULL, 0, false, 20, NULL);   /* what a shell started for us */
     return status;
 }
 
 /*
- * Shows a file with the pager. Returns false, after a message, if the pager could not be run or
+ * Shows a page with the pager. Returns false, after a message, if the pager could not be run or
  * failed, so that the text has to be shown without it. If Ctrl-C ended it, interrupted is SIGINT.
  */
 static bool
-run_pager(struct client *c, int file)
+run_pager(struct client *c, const struct text *page)
 {
     const char *wish = getenv("PAGER"), *pager = wish;
-    bool own_group = tcgetpgrp(STDIN_FILENO) == getpgrp();
     enum mode before = terminal.mode;
-    int status;
-    pid_t pid;
+    FILE *file = private_file(c);
+    int status = 127 << 8;
+    pid_t pid = -1;
 
     if (pager == NULL || *pager == '\0')
         pager = "if command -v less >/dev/null; then exec less; fi; exec more";
+    if (file == NULL)
+        return false;
     wire_flush(&c->screen);
     terminal_mode(AS_FOUND);
-    pid = fork();
+    fwrite(page->bytes, 1, page->length, file);
+    if (fflush(file) == 0)
+        pid = fork();
     if (pid == 0)
-        exec_pager(c, pager, file, own_group);
-    if (pid > 0 && own_group)
-        setpgid(pid, pid);      /* here, too: the first of both counts */
-    status = pid > 0 ? wait_pager(c, pid, own_group) : -1;
-    if (own_group)
-        terminal_give(getpgrp());
+        exec_pager(c, pager, fileno(file));
+    if (pid > 0)
+        status = wait_pager(c, pid);
+    fclose(file);
     terminal_mode(before);
     c->editor->pasting = false; /* the pager got the end of a paste */
-    if (pid > 0 && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8))
-        interrupted = interrupted ? interrupted : SIGINT;
-    if (interrupted || (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0))
+    if (!interrupted && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8))
+        interrupted = SIGINT;
+    if (interrupted || status == 0)
         return true;
     warn(c, "the pager %s failed; this is the text without it", wish != NULL ? wish : "less");
     return false;
 }
 
-/* Returns true if a page has more rows than a terminal has above its prompt. */
+/* Returns true if a page has more rows than the terminal has above its prompt. */
 static bool
-is_longer(FILE *page, const struct winsize *size)
+is_longer(const struct text *page)
 {
-    char piece[1024];
-    size_t rows = 0, column = 0;
+    struct span rest = text_span(page), line;
+    struct winsize size;
+    size_t rows = 1;
 
-    rewind(page);
-    while (rows + 1 < size->ws_row && fgets(piece, sizeof piece, page) != NULL) {
-        size_t length = strcspn(piece, "\n");
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+        return false;
+    while (rows < size.ws_row && next_line(&rest, &line)) {
+        size_t columns = span_columns(line);
 
-        column = columns_from(column, (struct span){piece, piece + length});
-        if (piece[length] == '\n') {
-            rows += 1 + (column > 0 && size->ws_col > 0 ? (column - 1) / size->ws_col : 0);
-            column = 0;
-        }
+        rows += 1 + (columns > 0 && size.ws_col > 0 ? (columns - 1) / size.ws_col : 0);
     }
-    rewind(page);
-    return rows + 1 >= size->ws_row;
+    return rows >= size.ws_row;
 }
 
 /*
@@ -5434,22 +5368,13 @@ is_longer(FILE *page, const struct winsize *size)
  * is. Returns true if a Ctrl-C ended it: then nothing more is shown.
  */
 static bool
-show_page(struct client *c, FILE *page)
+show_page(struct client *c, const struct text *page)
 {
-    struct winsize size;
-    bool paged = c->at_terminal && !interrupted && isatty(STDOUT_FILENO)
-        && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && is_longer(page, &size);
-    char block[4096];
-    size_t count;
-    bool bad;
+    bool paged = c->editing && !interrupted && is_longer(page) && run_pager(c, page);
 
-    paged = paged && run_pager(c, fileno(page));
     clear_line(c);
-    bad = fseek(page, 0, SEEK_SET) != 0;
-    while (!bad && !paged && !interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
-        wire_put(&c->screen, block, count);
-    if (bad || ferror(page))
-        fail(c, "the display is not complete: %s", strerror(errno));
+    if (!paged && !interrupted)
+        wire_put(&c->screen, page->bytes, page->length);
     wire_flush(&c->screen);
     if (interrupted != SIGINT || !c->at_terminal)
         return false;
@@ -5465,48 +5390,16 @@ show_page(struct client *c, FILE *page)
 static bool
 display_message(struct client *c, FILE *message, const char *title)
 {
-    struct winsize size = {.ws_row = 0};
-    bool screen = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
-    FILE *page = private_file(c);
-    bool stopped;
+    unsigned columns = isatty(STDOUT_FILENO) ? (unsigned)terminal_columns() : 0;
+    struct text page = {NULL, 0, 0};
 
-    if (page == NULL) {
-        fail(c, "no temporary file: %s", strerror(errno));
-        return false;
-    }
     if (title != NULL)
-        fprintf(page, "%s\n\n", title);
-    decode(c, show_message, message, page, screen ? size.ws_col : 0);
-    stopped = show_page(c, page);
-    fclose(page);
+        text_printf(&page, "%s\n\n", title);
+    decode(c, show_message, message, &page, columns);
+
+    bool stopped = show_page(c, &page);
+    text_free(&page);
     return stopped;
-}
-
-/*
- * Appends one line for each header in a file, DATE, TAB, SENDER, TAB and SUBJECT. Before each
- * header stands a line with its length. Returns false after saying why.
- */
-static bool
-decode_headers(struct client *c, FILE *headers, struct text *out)
-{
-    FILE *page = private_file(c);
-    char block[4096];
-    size_t count;
-    bool good;
-
-    if (page == NULL) {
-        fail(c, "no temporary file: %s", strerror(errno));
-        return false;
-    }
-    good = decode(c, show_headers, headers, page, 0);
-    if (fseek(page, 0, SEEK_SET) != 0) {
-        fail(c, "the display is not complete: %s", strerror(errno));
-        good = false;
-    }
-    while ((count = fread(block, 1, sizeof block, page)) > 0)
-        text_add(out, block, count);
-    fclose(page);
-    return good;
 }
 
 /* ---- 9. Commands ----------------------------------------------------------------------------- */
@@ -5898,14 +5791,14 @@ receive_file(struct client *c)
     FILE *file = private_file(c);
     struct download d = {.lone_dot = false};
     struct span piece;
-    int error = file == NULL ? errno : 0;       /* stdio forgets the first one */
+    int error = file == NULL ? -1 : 0;  /* stdio forgets the first one */
 
     while (read_piece(c, &d, &piece))
         if (error == 0 && fwrite(piece.at, 1, span_length(piece), file) != span_length(piece))
             error = errno;
     if (error == 0 && fflush(file) != 0)
         error = errno;
-    if (error != 0)
+    if (error > 0)
         fail(c, "no temporary file for the message: %s", strerror(error));
     if (error == 0 && download_complete(&d))
         return file;
@@ -6049,13 +5942,13 @@ add_header_line(struct text *page, const struct message *m, int digits, struct s
  * message without a header has no line.
  */
 static void
-write_header_lines(struct client *c, const struct numbers *list, FILE *page)
+write_header_lines(struct client *c, const struct numbers *list, struct text *page)
 {
     size_t columns = isatty(STDOUT_FILENO) ? terminal_columns() : 0;
-    struct text decoded = {0}, lines = {0}, ascii = {0};
+    struct text decoded = {0}, lines = {0};
     uint64_t highest = 0;
 
-    if (!decode_headers(c, c->headers, &decoded))
+    if (!decode(c, show_headers, c->headers, &decoded, 0))
         return;
     for (size_t i = 0; i < list->count; i++)
         highest = list->number[i] > highest ? list->number[i] : highest;
@@ -6068,16 +5961,9 @@ write_header_lines(struct client *c, const struct numbers *list, FILE *page)
         if (m->named)
             add_header_line(&lines, m, digits, take_field(&rest, '\n'), columns);
     }
-    if (!c->utf8)
-        visible_ascii(&ascii, text_span(&lines));
-
-    struct span all = text_span(c->utf8 ? &lines : &ascii);
-    fwrite(all.at, 1, span_length(all), page);
-    if (fflush(page) != 0)
-        fail(c, "no room for the headers: %s", strerror(errno));
+    put_visible(c, page, text_span(&lines));    /* it may have the sign of what was cut */
     text_free(&decoded);
     text_free(&lines);
-    text_free(&ascii);
 }
 
 /* HEADERS: lists messages by what their headers say. */
@@ -6085,27 +5971,24 @@ static void
 do_headers(struct client *c, const char *arguments)
 {
     struct numbers list = {.number = NULL};
-    FILE *page = private_file(c);
+    struct text page = {0};
 
     c->headers = private_file(c);
     ask_capabilities(c);
-    if (page == NULL || c->headers == NULL) {
-        fail(c, "no temporary file: %s", strerror(errno));
-    } else if (c->no_top) {
+    if (c->headers != NULL && c->no_top) {
         fail(c, "the server has no TOP, which HEADERS needs");
-    } else if (c->server.error == 0
+    } else if (c->headers != NULL && c->server.error == 0
                && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
         progress_begin(c, list.count, 0);
         for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, &list, header_answered);
         if (fflush(c->headers) != 0 || ferror(c->headers))
             fail(c, "no room for the headers: %s", strerror(errno));
         else if (c->server.error == 0 && !c->stop_showing)
-            write_header_lines(c, &list, page);
+            write_header_lines(c, &list, &page);
         if (c->server.error == 0)
-            show_page(c, page);
+            show_page(c, &page);
     }
-    if (page != NULL)
-        fclose(page);
+    text_free(&page);
     if (c->headers != NULL)
         fclose(c->headers);
     c->stop_showing = false;

@@ -61,7 +61,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *message = (const char *)data + 1;
     struct span whole = {message, message + size - 1};
     unsigned columns = widths[data[0] & 3];
-    bool utf8 = (data[0] & 0xc) != 0xc;
+    const struct client client = {.utf8 = (data[0] & 0xc) != 0xc};
     FILE *out = open_memstream(&text, &length);
 
     DEMAND(out != NULL);
@@ -72,15 +72,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text = NULL;
 
     /* What the parent adds to the page: unchanged, or in ASCII. */
-    out = open_memstream(&text, &length);
-    DEMAND(out != NULL && page_put(out, utf8, whole, true) == size - 1);
-    fclose(out);
-    text_add(&page, text, length);
+    put_visible(&client, &page, whole);
     text_add(&page, "\n", 1);
-    check_page(text_span(&page), 0, utf8);
+    check_page(text_span(&page), 0, client.utf8);
     text_free(&page);
-    free(text);
-    text = NULL;
 
     out = open_memstream(&text, &length);
     DEMAND(out != NULL);
