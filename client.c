@@ -3047,63 +3047,57 @@ static const uint16_t windows_1252[32] = {
 };
 
 /*
- * The charsets that mail is written in. Names are compared by their letters and digits alone,
- * "x-" is skipped, windows and ibm are cp; a * stands for digits on both sides. Where a larger
- * charset is commonly used under a smaller one's name, the larger one is meant; alternatives are
- * for systems that lack the first. "" needs no conversion, 1252 is converted here. No message
- * gets at the other converters of the system: hardly anybody tests them.
+ * The charsets that mail is written in, by the letters and digits of their names; "x-" is skipped.
+ * Where a larger charset is commonly used under a smaller one's name, the larger one is meant;
+ * alternatives are for systems that lack the first. "" needs no conversion, 1252 is converted
+ * here. No message gets at the other converters of the system: hardly anybody tests them.
  */
-static const struct { const char *names, *meant; } charsets[] = {
-    {"utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown", ""},
-    {"iso88591|isolatin1|latin1|cp1252", "1252"}, {"iso88598i|iso88598e", "ISO-8859-8"},
-    {"iso88599|latin5", "CP1254"}, {"iso885911|tis620|cp874", "CP874|TIS-620"},
-    {"latin2|isolatin2", "ISO-8859-2"}, {"latin9", "ISO-8859-15"}, {"iso8859*", "ISO-8859-*"},
-    {"cp125*", "CP125*"}, {"cp85*", "CP85*"}, {"cp437", "CP437"}, {"cp866", "CP866"},
-    {"koi8r", "KOI8-R"}, {"koi8u", "KOI8-U"}, {"macintosh|macroman", "MACINTOSH"},
-    {"maccyrillic", "MAC-CYRILLIC|MACCYRILLIC"}, {"iso2022jp|iso2022jpms", "ISO-2022-JP"},
-    {"eucjp", "EUC-JP-MS|EUC-JP"}, {"shiftjis|sjis|mskanji|cp31j|cp932", "CP932|SHIFT_JIS"},
-    {"iso2022kr", "ISO-2022-KR"}, {"euckr|ksc56011987|ksc5601|cp949", "CP949|EUC-KR"},
-    {"gb2312|gb2312charset|gbk|cp936|euccn|gb18030", "GB18030|GBK"}, {"hzgb2312", "HZ"},
-    {"big5|chinesebig5", "BIG5"}, {"cp950", "CP950|BIG5"}, {"big5hkscs", "BIG5-HKSCS|BIG5"},
-    {"utf7|unicode11utf7", "UTF-7"}, {"utf16", "UTF-16"}, {"utf16le", "UTF-16LE"},
-    {"utf16be", "UTF-16BE"},
+static const struct { const char *meant, *names; } charsets[] = {
+    {"", "utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown"},
+    {"1252", "iso88591|isolatin1|latin1|cp1252|windows1252"},
+    {"ISO-8859-2", "iso88592|isolatin2|latin2"}, {"ISO-8859-3", "iso88593"},
+    {"ISO-8859-4", "iso88594"}, {"ISO-8859-5", "iso88595"}, {"ISO-8859-6", "iso88596"},
+    {"ISO-8859-7", "iso88597"}, {"ISO-8859-8", "iso88598|iso88598i|iso88598e"},
+    {"ISO-8859-10", "iso885910"}, {"ISO-8859-13", "iso885913"}, {"ISO-8859-14", "iso885914"},
+    {"ISO-8859-15", "iso885915|latin9"}, {"ISO-8859-16", "iso885916"},
+    {"CP874|TIS-620", "iso885911|tis620|cp874|windows874|ibm874"},
+    {"CP1250", "cp1250|windows1250"}, {"CP1251", "cp1251|windows1251"},
+    {"CP1253", "cp1253|windows1253"}, {"CP1254", "iso88599|latin5|cp1254|windows1254"},
+    {"CP1255", "cp1255|windows1255"}, {"CP1256", "cp1256|windows1256"},
+    {"CP1257", "cp1257|windows1257"}, {"CP1258", "cp1258|windows1258"},
+    {"CP437", "cp437|ibm437"}, {"CP850", "cp850|ibm850"}, {"CP852", "cp852|ibm852"},
+    {"CP855", "cp855|ibm855"}, {"CP858", "cp858|ibm858"}, {"CP866", "cp866|ibm866"},
+    {"KOI8-R", "koi8r"}, {"KOI8-U", "koi8u"}, {"MACINTOSH", "macintosh|macroman"},
+    {"MAC-CYRILLIC|MACCYRILLIC", "maccyrillic"}, {"ISO-2022-JP", "iso2022jp|iso2022jpms"},
+    {"EUC-JP-MS|EUC-JP", "eucjp"}, {"ISO-2022-KR", "iso2022kr"},
+    {"CP932|SHIFT_JIS", "shiftjis|sjis|mskanji|cp31j|windows31j|cp932|windows932"},
+    {"CP949|EUC-KR", "euckr|ksc56011987|ksc5601|cp949|windows949"},
+    {"GB18030|GBK", "gb2312|gb2312charset|gbk|cp936|windows936|euccn|gb18030"},
+    {"HZ", "hzgb2312"}, {"BIG5", "big5|chinesebig5"}, {"CP950|BIG5", "cp950|windows950"},
+    {"BIG5-HKSCS|BIG5", "big5hkscs"}, {"UTF-7", "utf7|unicode11utf7"}, {"UTF-16", "utf16"},
+    {"UTF-16LE", "utf16le"}, {"UTF-16BE", "utf16be"},
 };
 
 /*
- * Finds a charset by the name that a message uses. Returns false if it has a name that is not
- * known. meant becomes what the system calls it, "" if it needs no conversion.
+ * Finds a charset by the name that a message uses. Returns what the system calls it, "" if it
+ * needs no conversion or has no name, NULL if the name is not known.
  */
-static bool
-charset_find(struct span name, char *meant, size_t room)
+static const char *
+charset_find(struct span name)
 {
-    bool none = name.at == name.end;
-    char key[40] = "";
+    char key[40];
     size_t length = 0;
 
-    meant[0] = '\0';
+    if (name.at == name.end)
+        return "";
     name.at += begins(name, "x-") ? 2 : 0;
-    if (begins(name, "windows") || begins(name, "ibm")) {
-        name.at += lower(*name.at) == 'w' ? 7 : 3;
-        length = (size_t)snprintf(key, sizeof key, "cp");
-    }
-    for (; name.at < name.end && !is_in(*name.at, ":/") && length + 1 < sizeof key; name.at++)
+    for (; name.at < name.end && !is_in(*name.at, ":/") && length < sizeof key; name.at++)
         if (is_alnum(*name.at))
-            key[length++] = lower(*name.at);
-    key[length] = '\0';
-    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++) {
-        const char *names = charsets[i].names;
-        size_t same = strcspn(names, "*");
-        bool star = names[same] == '*';
-
-        if (star ? strncmp(key, names, same) != 0 || !is_digit(key[same])
-                || key[same + strspn(key + same, "0123456789")] != '\0'
-            : !is_word(string_span(key), names))
-            continue;
-        snprintf(meant, room, "%.*s%s", (int)strcspn(charsets[i].meant, "*"), charsets[i].meant,
-                 star ? key + same : "");
-        return true;
-    }
-    return none;
+            key[length++] = *name.at;
+    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++)
+        if (is_word((struct span){key, key + length}, charsets[i].names))
+            return charsets[i].meant;
+    return NULL;
 }
 
 /* Counts the characters in UTF-8 that are not ASCII, and the bytes that are no UTF-8. */
@@ -3192,30 +3186,23 @@ jis_to_euc(struct text *to, struct span from)
 }
 
 /*
- * Converts by the system. Returns false if it cannot. What means nothing becomes U+FFFD and is
- * counted in *bad.
+ * Converts by the system from one of the charsets in a list. Returns false if it knows none. What
+ * means nothing becomes U+FFFD and is counted in *bad.
  */
 static bool
-system_convert(struct text *to, struct span from, const char *meant, size_t *bad)
+system_convert(struct text *to, struct span from, const char *list, size_t *bad)
 {
-    struct text euc = {NULL, 0, 0};
-    bool jis = strcmp(meant, "ISO-2022-JP") == 0;
     iconv_t iconv_to = (iconv_t)-1;
 
-    for (meant = jis ? "EUC-JP-MS|EUC-JP" : meant; iconv_to == (iconv_t)-1 && *meant != '\0'; ) {
+    for (; iconv_to == (iconv_t)-1 && *list != '\0'; list += *list == '|') {
         char name[40];
 
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(meant, "|"), meant);
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(list, "|"), list);
         iconv_to = iconv_open("UTF-8", name);
-        meant += strcspn(meant, "|");
-        meant += *meant == '|';
+        list += strcspn(list, "|");
     }
     if (iconv_to == (iconv_t)-1)
         return false;
-    if (jis) {
-        jis_to_euc(&euc, from);
-        from = text_span(&euc);
-    }
     for (bool last = false; !last; ) {
         enum { ROOM = 8192 };
         char *in = (char *)(uintptr_t)from.at, *out = text_room(to, ROOM), *start = out;
@@ -3233,22 +3220,34 @@ system_convert(struct text *to, struct span from, const char *meant, size_t *bad
     }
     text_add(to, "", 0);
     iconv_close(iconv_to);
-    text_free(&euc);
     return true;
 }
 #endif
 
-/* Converts from what charset_find() found. Returns false if the system cannot. */
+/*
+ * Converts from what charset_find() found. Returns false if there is nothing to convert or no way.
+ * *bad counts what means nothing in that charset.
+ */
 static bool
 convert(struct text *to, struct span from, const char *meant, size_t *bad)
 {
     *bad = 0;
+    if (meant == NULL || *meant == '\0')
+        return false;
     if (strcmp(meant, "1252") == 0) {
         from_windows_1252(to, from, false);
         return true;
     }
 #ifdef HAS_ICONV
-    return system_convert(to, from, meant, bad);
+    struct text euc = {NULL, 0, 0};
+
+    if (strcmp(meant, "ISO-2022-JP") != 0)
+        return system_convert(to, from, meant, bad);
+    jis_to_euc(&euc, from);
+
+    bool good = system_convert(to, text_span(&euc), "EUC-JP-MS|EUC-JP", bad);
+    text_free(&euc);
+    return good;
 #else
     return false;
 #endif
@@ -3256,32 +3255,28 @@ convert(struct text *to, struct span from, const char *meant, size_t *bad)
 
 /*
  * Appends text of a charset as UTF-8. Text whose charset is not usable, or is UTF-8 or ASCII and
- * wrong, is read in the other charset that the message names, else as windows-1252. Returns false
- * if the charset has a name and is not known here.
+ * wrong, is read in the other charset that the message names, else as windows-1252. Returns NULL,
+ * or the name of what it was read as if its charset is not known here.
  */
-static bool
+static const char *
 to_utf8(struct text *to, struct span from, struct span charset, struct span other)
 {
-    char meant[40], second[40];
-    bool known = charset_find(charset, meant, sizeof meant);
+    const char *meant = charset_find(charset), *second = charset_find(other);
+    bool known = meant != NULL && *meant == '\0';
     size_t bad, start = to->length, characters, invalid;
 
-    if (meant[0] != '\0' && convert(to, from, meant, &bad))
-        return true;
-    known = known && meant[0] == '\0';
+    if (convert(to, from, meant, &bad))
+        return NULL;
     count_utf8(from, &characters, &invalid);
     if (invalid == 0) {
         text_add(to, from.at, span_length(from));
-        return known;
+        return known ? NULL : "UTF-8";
     }
-    charset_find(other, second, sizeof second);
-    if (second[0] != '\0' && convert(to, from, second, &bad)) {
-        if (bad <= span_length(from) / 16)
-            return known;
-        to->length = start;     /* it is not in that charset, either */
-    }
+    if (convert(to, from, second, &bad) && bad <= span_length(from) / 16)
+        return known ? NULL : second;
+    to->length = start;         /* it is not in that charset, either */
     from_windows_1252(to, from, true);
-    return known;
+    return known ? NULL : "windows-1252";
 }
 
 /* Returns true for a soft hyphen or a zero-width character that joins nothing: it is not shown. */
@@ -3496,7 +3491,6 @@ static bool
 take_word(struct span *from, struct word *w)
 {
     struct span s = *from;
-    char meant[40];
 
     if (!begins(s, "=?"))
         return false;
@@ -3513,7 +3507,7 @@ take_word(struct span *from, struct word *w)
     w->text.end = s.at;
     take(&w->charset, "*", true);       /* a language may follow the charset */
     w->charset = (struct span){from->at + 2, w->charset.at};
-    if (!charset_find(w->charset, meant, sizeof meant))
+    if (charset_find(w->charset) == NULL)
         return false;
     from->at = s.at + 2;
     return true;
@@ -3536,33 +3530,27 @@ static void
 decode_words(struct text *to, struct span from, struct span body_charset)
 {
     struct text bytes = {NULL, 0, 0};
-    struct word word, next;
+    struct span charset = no_span;
+    struct word word;
 
-    while (from.at < from.end) {
+    for (bool found = true, after = false; found; after = true) {
         struct span plain = {from.at, from.at};
-        bool found = false;
 
-        while (from.at < from.end && !(found = take_word(&from, &word)))
+        while (!(found = take_word(&from, &word)) && from.at < from.end)
             plain.end = ++from.at;
-        to_utf8(to, plain, no_span, body_charset);
-        text_clear(&bytes);
-        while (found) {
-            struct span gap = from, rest;
 
-            if (word.base64)
-                decode_base64(&bytes, word.text, SHOW_FIELD);
-            else
-                decode_escapes(&bytes, word.text, SHOW_FIELD, '=', true);
-            take(&gap, blanks, false);
-            rest = gap;
-            if (!take_word(&rest, &next))
-                break;
-            found = same_word(word.charset, next.charset);
-            from = found ? rest : gap;
-            word = found ? next : word;
+        bool gap = found && after && trim(plain).at == plain.end;
+        if (!gap || !same_word(charset, word.charset)) {
+            to_utf8(to, text_span(&bytes), charset, body_charset);
+            text_clear(&bytes);
         }
-        if (bytes.length > 0)
-            to_utf8(to, text_span(&bytes), word.charset, body_charset);
+        if (!gap)
+            to_utf8(to, plain, no_span, body_charset);
+        if (found && word.base64)
+            decode_base64(&bytes, word.text, SHOW_FIELD);
+        else if (found)
+            decode_escapes(&bytes, word.text, SHOW_FIELD, '=', true);
+        charset = found ? word.charset : charset;
     }
     text_free(&bytes);
 }
@@ -3576,49 +3564,49 @@ static bool
 parameter(struct span s, const char *name, struct text *out)
 {
     struct text value = {NULL, 0, 0}, plain = {NULL, 0, 0}, pieces = {NULL, 0, 0};
-    struct text later = {NULL, 0, 0};
-    struct span key, charset, language;
-    char charset_name[40] = "";
+    struct text piece = {NULL, 0, 0};
+    char charset[40] = "";
+    struct span key;
     bool found = false;
 
     take(&s, "; \t\r\n(\"", true);      /* the type */
     while (next_parameter(&s, &key, &value)) {
-        struct span text = text_span(&value), rest = text;
+        struct span text = text_span(&value), rest = text, set = take(&rest, "'", true);
+        bool escaped = key.end > key.at && key.end[-1] == '*';
 
         if (!is_word(take(&key, "*", true), name))
             continue;
 
-        bool first = !begins(key, "*") || span_length(key) == 1 || key.at[1] == '0';
-        if (first && pieces.length > 0) {       /* the first one does not come first */
-            later = pieces;
-            pieces = (struct text){NULL, 0, 0};
+        bool first = span_length(key) == 1 || begins(key, "*0");
+        if (escaped && first) {         /* CHARSET'LANGUAGE'TEXT */
+            rest.at += rest.at < rest.end;
+            take(&rest, "'", true);
+            text.at = rest.at < rest.end ? rest.at + 1 : text.at;
+            if (text.at > value.bytes)
+                snprintf(charset, sizeof charset, "%.*s", (int)span_length(set), set.at);
         }
-        if (key.at == key.end && plain.length == 0) {
-            text_add(&plain, text.at, span_length(text));
-        } else if (key.at < key.end && key.end[-1] != '*') {
-            text_add(&pieces, text.at, span_length(text));
-        } else if (key.at < key.end) {
-            charset = take(&rest, "'", true);
-            language = rest;
-            language.at += language.at < language.end;
-            take(&language, "'", true);
-            if (first && language.at < language.end) {
-                snprintf(charset_name, sizeof charset_name, "%.*s", (int)span_length(charset),
-                         charset.at);
-                text.at = language.at + 1;
-            }
-            decode_escapes(&pieces, text, SHOW_FIELD, '%', false);
+        text_clear(&piece);
+        if (escaped)
+            decode_escapes(&piece, text, SHOW_FIELD, '%', false);
+        else
+            text_add(&piece, text.at, span_length(text));
+        if (first) {            /* even if it comes later */
+            struct text others = pieces;
+
+            pieces = piece;
+            piece = others;
         }
-        text_add(&pieces, later.bytes, later.length);
-        text_free(&later);
+        if (key.at < key.end || plain.length == 0)
+            text_add(key.at < key.end ? &pieces : &plain, piece.bytes, piece.length);
         found = true;
     }
     if (pieces.length > 0)
-        to_utf8(out, text_span(&pieces), string_span(charset_name), no_span);
+        to_utf8(out, text_span(&pieces), string_span(charset), no_span);
     else
         decode_words(out, text_span(&plain), no_span);
     text_free(&value);
     text_free(&plain);
+    text_free(&piece);
     text_free(&pieces);
     return found;
 }
@@ -4557,7 +4545,8 @@ part_uu(struct show *s, struct part *p)
 struct content {
     struct text text;           /* UTF-8 */
     size_t letters;             /* characters that are no blanks, addresses of links not counted */
-    bool known, complete;       /* its charset is; the HTML does not end inside a comment */
+    const char *guess;          /* NULL, or what it was read as because its charset is not known */
+    bool complete;              /* the HTML does not end inside a comment */
     uint64_t left;              /* bytes that were not decoded any more */
 };
 
@@ -4590,7 +4579,7 @@ part_content(const struct part *p, size_t most)
     c.left = span_length(data);
     if (html)
         other = html_charset(text_span(&decoded));
-    c.known = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
+    c.guess = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
     text_free(&decoded);
     if (html)
         c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
@@ -4756,9 +4745,8 @@ part_show(struct page *page, const struct part *p)
 
     if (is_multipart(p))
         page_note(page, "%s, but no part was found in it; this is all of it", p->type);
-    if (!c.known)
-        page_note(page, "the charset %s is not known here: only its ASCII is shown as it is",
-                  p->charset);
+    if (c.guess != NULL)
+        page_note(page, "the charset %s is not known here; read as %s", p->charset, c.guess);
     if (p->encoding == ENCODING_UNKNOWN)
         page_note(page, "its transfer encoding is not known here: it is shown as it came");
     page->empty = page->begun;
