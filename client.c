@@ -3137,8 +3137,8 @@ from_windows_1252(struct text *to, struct span from, bool mixed)
 
             if (size <= 0 && c >= 0x80 && c < 0xa0)
                 c = windows_1252[c - 0x80];
-            if (size > 0 || c == 0)
-                text_add(to, line.at, size > 0 ? (size_t)size : 1);
+            if (c == 0)
+                text_add(to, line.at, 1);
             else
                 to->length += utf8_write(c, text_room(to, 4));
             line.at += size > 0 ? size : 1;
@@ -3670,29 +3670,26 @@ static size_t
 html_named(struct span s, bool address, uint32_t *c)
 {
     uint32_t code = 0;
-    size_t length = 1, best = 0;
+    size_t size, best = 0;
+    bool closed = false;
 
-    while (length < span_length(s) && length < 11 && is_alnum(s.at[length]))
-        length++;
-
-    char end = length < span_length(s) ? s.at[length] : ' ';
-    for (const char *at = html_entities; *at != '\0' && length > 1; code++) {
+    s.at++;
+    for (const char *at = html_entities; *at != '\0'; at += size + 1, code++) {
         code = is_digit(*at) ? (uint32_t)strtoul(at, NULL, 10) : code;
         at += strspn(at, "0123456789");
+        size = strcspn(at, " ");
+        if (size <= best || span_length(s) < size || memcmp(at, s.at, size) != 0)
+            continue;
 
-        size_t size = strcspn(at, " ") + 1;
-        bool whole = size == length && end == ';';
-        bool bare = code < 0x100 && code != '\'' && size > best
-            && (!address || (size == length && end != '='));
-        if (size <= length && (whole || bare) && memcmp(at, s.at + 1, size - 1) == 0) {
+        char next = span_length(s) > size ? s.at[size] : ' ';
+        bool bare = code < 0x100 && code != '\'' && !(address && (is_alnum(next) || next == '='));
+        if (next == ';' || bare) {
             *c = code;
-            best = size + whole;
+            best = size;
+            closed = next == ';';
         }
-        if (whole && best > size)
-            break;
-        at += size;
     }
-    return best;
+    return best > 0 ? 1 + best + closed : 0;
 }
 
 /* Reads an entity at the start of a span, a &. Returns its length, 0 if it is none. */
@@ -3776,21 +3773,12 @@ html_character(struct html *h, uint32_t c)
     h->before = blank ? ' ' : h->before;
 }
 
-/* Takes plain text. A byte that is not UTF-8 stays for visible() to show. */
+/* Takes plain text. A byte that is not UTF-8 becomes U+FFFD. */
 static void
 html_text(struct html *h, struct span s)
 {
-    while (s.at < s.end) {
-        const char *at = s.at;
-        uint32_t c = span_next(&s);
-
-        if (c != 0xfffd || s.at > at + 1) {
-            html_character(h, c);
-        } else {
-            html_before_text(h);
-            text_add(h->to, at, 1);
-        }
-    }
+    while (s.at < s.end)
+        html_character(h, span_next(&s));
 }
 
 /*
@@ -4106,17 +4094,13 @@ html_charset(struct span s)
 {
     s = limit(s, 16 * 1024);
     while ((s.at = find(s, "<meta")) != NULL) {
-        struct span tag = s, name;
+        struct span tag = take(&s, ">", true);
 
-        tag = take(&tag, ">", true);
-        s.at += 5;
-        if ((tag.at = find(tag, "charset")) == NULL)
-            continue;
-        tag.at += 7;
-        take(&tag, " \t\r\n=\"'", false);
-        name = take(&tag, " \t\r\n\"'/;>", true);
-        if (name.at < name.end)
-            return name;
+        if ((tag.at = find(tag, "charset")) != NULL) {
+            tag.at += 7;
+            take(&tag, " \t\r\n=\"'", false);
+            return take(&tag, " \t\r\n\"'/;>", true);
+        }
     }
     return no_span;
 }
