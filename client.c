@@ -2983,7 +2983,7 @@ next_uu(struct span *text, struct span *before, struct span *name, struct span *
             continue;
         *name = trim(line);
         *data = (struct span){rest.at, rest.at};
-        while (next_line(&rest, &line) && uu_length(line) > 0 && !is_word(line, "end"))
+        while (next_line(&rest, &line) && uu_length(line) > 0)
             data->end = rest.at;
         while (uu_length(line) == 0 && next_line(&rest, &line))
             continue;
@@ -2997,24 +2997,17 @@ next_uu(struct span *text, struct span *before, struct span *name, struct span *
     return false;
 }
 
-/*
- * Decodes a body until about most bytes were made. Returns where it stopped. From a text with
- * uuencoded files in it only the text is taken.
- */
+/* Decodes a body until about most bytes were made. Returns where it stopped. */
 static const char *
 decode_transfer(struct text *to, struct span from, enum encoding encoding, size_t most)
 {
-    struct span all = from, before, name, data;
-
     if (encoding == ENCODING_BASE64)
         return decode_base64(to, from, most);
     if (encoding == ENCODING_QUOTED)
         return decode_escapes(to, from, most, '=', false);
     from = limit(from, most);
-    while (encoding == ENCODING_UU && next_uu(&from, &before, &name, &data))
-        text_add(to, before.at, span_length(before));
     text_add(to, from.at, span_length(from));
-    return limit(all, most).end;
+    return from.end;
 }
 
 /* Returns the size of a body without its transfer encoding. Nothing is kept. */
@@ -3855,9 +3848,13 @@ static void
 html_link(struct html *h, struct span tag)
 {
     html_link_end(h);
-    if (html_attribute(h, tag, "href"))
-        for (size_t i = 0; i < h->value.length; i++)
-            text_add(&h->link, h->value.bytes + i, (unsigned char)h->value.bytes[i] > ' ');
+    html_attribute(h, tag, "href");
+    for (struct span rest = text_span(&h->value); rest.at < rest.end; ) {
+        struct span piece = take(&rest, blanks, true);
+
+        text_add(&h->link, piece.at, span_length(piece));
+        take(&rest, blanks, false);
+    }
     if (!begins(text_span(&h->link), "http:|https:|mailto:|ftp:|tel:"))
         text_clear(&h->link);
 }
@@ -4307,7 +4304,7 @@ struct part {
     struct span header, body;
     char type[64], charset[40]; /* the type in lower case */
     struct text name;           /* UTF-8, from the network */
-    struct text decoded;        /* the body of a message that was encoded */
+    struct text decoded;        /* the body, if it is not in the message as it is */
     enum encoding encoding;
     bool attachment, no_blank_line, opened;
     bool flowed, delsp;         /* RFC 3676 */
@@ -4349,20 +4346,13 @@ is_message(const struct part *p)
     return is_word(string_span(p->type), "message/rfc822|message/global|text/rfc822-headers");
 }
 
-/* Copies the word at the start of a field's value, in lower case. */
-static void
-value_word(struct span value, char *out, size_t room)
+/* Returns the word at the start of a field's value. */
+static struct span
+value_word(struct span value)
 {
-    struct span word;
-    size_t length = 0;
-
     value.at = skip_comments(value);
-    value.at += value.at < value.end && *value.at == '"';
-    word = take(&value, "; \t\r\n(\"", true);
-    for (; word.at < word.end && length + 1 < room; word.at++)
-        if (*word.at != '\0')
-            out[length++] = lower(*word.at);
-    out[length] = '\0';
+    value.at += begins(value, "\"");
+    return take(&value, "; \t\r\n(\"", true);
 }
 
 static enum encoding
@@ -4379,18 +4369,18 @@ encoding_find(struct span name)
 static void
 part_type(struct part *p, struct span value, struct text *boundary)
 {
+    struct span type = limit(value_word(value), sizeof p->type - 1);
     struct text word = {NULL, 0, 0};
-    char type[sizeof p->type];
 
-    value_word(value, type, sizeof type);
-    if (strchr(type, '/') != NULL)
-        memcpy(p->type, type, sizeof type);
-    text_clear(&word);
+    if (memchr(type.at, '/', span_length(type)) != NULL) {
+        memset(p->type, 0, sizeof p->type);
+        for (size_t i = 0; i < span_length(type); i++)
+            p->type[i] = lower(type.at[i]);
+    }
     if (parameter(value, "charset", &word))
         snprintf(p->charset, sizeof p->charset, "%.*s", (int)strcspn(word.bytes, blanks),
                  word.bytes);
-    if (p->name.length == 0)
-        parameter(value, "name", &p->name);
+    parameter(value, "name", &p->name);
     parameter(value, "boundary", boundary);
     text_clear(&word);
     p->flowed = parameter(value, "format", &word) && begins(text_span(&word), "flowed");
@@ -4405,30 +4395,26 @@ part_header(struct part *p, struct text *boundary)
 {
     bool typed = false, disposed = false, encoded = false;
     struct span header = p->header;
+    struct text name = {NULL, 0, 0};
     struct field f;
-    char word[64];
 
     while (next_field(&header, &f)) {
         f.value = limit(f.value, SHOW_FIELD);
-        value_word(f.value, word, sizeof word);
         if (is_word(f.name, "content-type") && !typed) {
             part_type(p, f.value, boundary);
             typed = true;
         } else if (is_word(f.name, "content-disposition") && !disposed) {
-            struct text name = {NULL, 0, 0};
-
-            p->attachment = strcmp(word, "attachment") == 0;
-            if (parameter(f.value, "filename", &name)) {
-                text_free(&p->name);
-                p->name = name;
-            } else {
-                text_free(&name);
-            }
+            p->attachment = is_word(value_word(f.value), "attachment");
+            parameter(f.value, "filename", &name);
             disposed = true;
         } else if (is_word(f.name, "content-transfer-encoding") && !encoded) {
-            p->encoding = encoding_find(string_span(word));
+            p->encoding = encoding_find(value_word(f.value));
             encoded = true;
         }
+    }
+    if (name.length > 0) {      /* it counts more than the name of the type */
+        text_free(&p->name);
+        p->name = name;
     }
 }
 
@@ -4494,33 +4480,35 @@ next_part(struct span *rest, struct span boundary, struct span *part)
 }
 
 /*
- * Looks for uuencoded files in a part's body. In a text each becomes an attachment; in any other
- * part the file is its content.
+ * Looks for uuencoded files in a part's body. In a text each becomes an attachment, and what is
+ * left is the text; in any other part the file is its content.
  */
 static void
 part_uu(struct show *s, struct part *p)
 {
     struct span rest = p->body, before, name, data;
-    struct part *file = p;
-    bool empty = true;
+    struct part *file = NULL;
 
     p->encoding = ENCODING_NONE;
-    while (file != NULL && next_uu(&rest, &before, &name, &data)) {
-        empty = empty && trim(before).at == before.end;
-        p->encoding = ENCODING_UU;
-        if (is_text(p) && (file = part_add(s, p->parent)) != NULL) {
-            file->root = p->root;
-            file->bars = p->bars;
-            file->encoding = ENCODING_UU;
+    while (next_uu(&rest, &before, &name, &data)) {
+        if (p->decoded.length <= SHOW_TEXT)
+            text_add(&p->decoded, before.at, span_length(limit(before, SHOW_TEXT)));
+        file = is_text(p) ? part_add(s, p->parent) : p;
+        if (file == NULL)
+            break;
+        if (file != p)
             snprintf(file->type, sizeof file->type, "application/octet-stream");
-        }
-        if (file != NULL) {
-            file->body = data;
-            text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
-        }
+        file->root = p->root;
+        file->bars = p->bars;
+        file->encoding = ENCODING_UU;
+        file->body = data;
+        text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
     }
-    if (is_text(p) && p->encoding == ENCODING_UU && empty && trim(rest).at == rest.end)
-        p->body.end = p->body.at;
+    if (file != NULL && file != p) {
+        text_add(&p->decoded, rest.at, span_length(limit(rest, SHOW_TEXT + 1)));
+        p->body = text_span(&p->decoded);
+        p->body.end = trim(p->body).at == p->body.end ? p->body.at : p->body.end;
+    }
 }
 
 /* -- What to show of it -- */
