@@ -4915,45 +4915,59 @@ short_date(struct text *to, struct span value)
     }
 }
 
-/* Appends the name in a From field as it is written there, or the address if it has none. */
+/*
+ * Appends the name in a From field as it is written there, or the address if it has none. A name
+ * that looks like an address does not hide the real one.
+ */
 static void
 sender_name(struct text *to, struct span value, struct span charset)
 {
     struct text quoted = {NULL, 0, 0};
-    struct span rest = value, name, inner;
+    struct span rest = value, name, address = no_span;
 
-    if (rest.at < rest.end && *rest.at == '"') {
+    if (begins(rest, "\"")) {
         take_value(&rest, &quoted);
         name = trim(text_span(&quoted));
     } else {
         name = trim(take(&rest, "<,(", true));
     }
-    inner = rest;
-    if (inner.at < inner.end && (*inner.at == '(' || (*inner.at == '<' && name.at == name.end))) {
-        inner.at++;             /* ann@example.org (Ann), or <ann@example.org> */
-        inner = trim(take(&inner, ")>", true));
-        name = inner.at < inner.end ? inner : name;
+    if (begins(rest, "(")) {    /* ann@example.org (Ann) */
+        rest.at++;
+        address = name;
+        name = trim(take(&rest, ")", true));
     }
-    decode_words(to, name, charset);
+    take(&rest, "<", true);
+    if (rest.at < rest.end) {
+        rest.at++;
+        address = trim(take(&rest, ">", true));
+    }
+    decode_words(to, name.at < name.end ? name : address, charset);
+    if (memchr(text_span(to).at, '@', to->length) != NULL && name.at < name.end
+        && address.at < address.end && !same_word(name, address)) {
+        text_puts(to, " <");
+        decode_words(to, address, charset);
+        text_puts(to, ">");
+    }
     text_free(&quoted);
 }
 
-/* Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field that it lacks is empty. */
+/*
+ * Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field that it lacks is empty. Only
+ * the first HEADER_MAX bytes of a longer header are read.
+ */
 static void
-summarize(struct span header, FILE *out)
+summarize(struct span whole, FILE *out)
 {
     enum { DATE, SENDER, SUBJECT, FIELDS };
     struct text values[FIELDS] = {{NULL, 0, 0}}, decoded = {NULL, 0, 0};
     struct part p = {.parent = -1};
-    struct span charset = {p.charset, p.charset};
+    struct span header, charset;
     struct field f;
 
-    split_header(header, true, &p.header, &p.body);
+    split_header(limit(whole, HEADER_MAX), true, &p.header, &p.body);
     part_header(&p, &decoded);
-    charset.end += strlen(p.charset);
-    header = p.header;
-    while (next_field(&header, &f)) {
-        f.value = limit(f.value, SHOW_FIELD);
+    charset = string_span(p.charset);
+    for (header = p.header; next_field(&header, &f); ) {
         if (is_word(f.name, "date") && values[DATE].length == 0) {
             short_date(&values[DATE], f.value);
         } else if (is_word(f.name, "from") && values[SENDER].length == 0) {
@@ -4964,14 +4978,17 @@ summarize(struct span header, FILE *out)
             drop_invisible(&values[SUBJECT], text_span(&decoded));
         }
     }
+    if (span_length(whole) > HEADER_MAX)
+        text_puts(&values[SUBJECT], " [header truncated]");
     for (int i = 0; i < FIELDS; i++) {
-        struct text seen = {NULL, 0, 0};
+        struct text line = {NULL, 0, 0};
 
         text_clear(&decoded);
         one_line(&decoded, text_span(&values[i]));
-        visible(&seen, text_span(&decoded));
-        fprintf(out, "%s%c", seen.length > 0 ? seen.bytes : "", i == SUBJECT ? '\n' : '\t');
-        text_free(&seen);
+        visible(&line, text_span(&decoded));
+        text_add(&line, i == SUBJECT ? "\n" : "\t", 1);
+        fwrite(line.bytes, 1, line.length, out);
+        text_free(&line);
         text_free(&values[i]);
     }
     text_free(&decoded);
@@ -5818,8 +5835,8 @@ header_answered(struct client *c, uint64_t number)
         return;
     }
     while (read_piece(c, &d, &piece))
-        if (header.length < HEADER_MAX)
-            text_add(&header, piece.at, span_length(piece));
+        if (header.length <= HEADER_MAX)        /* one more shows that it was cut */
+            text_add(&header, piece.at, span_length(limit(piece, HEADER_MAX + 1 - header.length)));
     fprintf(c->headers, "%zu\n", header.length);
     fwrite(header.bytes, 1, header.length, c->headers);
     text_free(&header);
@@ -5864,14 +5881,17 @@ take_field(struct span *from, char delimiter)
 
 /*
  * Appends the line of HEADERS for a message: in columns, cut to the width of a terminal, or with
- * TABs and complete if columns is 0. fields are date, sender and subject with TABs between them.
+ * TABs and complete if columns is 0. fields are date, sender and subject with TABs between them. A
+ * narrow terminal has no room for the date.
  */
 static void
 add_header_line(struct text *page, const struct message *m, int digits, struct span fields,
                 size_t columns)
 {
     struct span date = take_field(&fields, '\t'), sender = take_field(&fields, '\t');
-    size_t fixed = (size_t)digits + 24, rest = columns > fixed + 20 ? columns - fixed : 20;
+    bool dated = columns >= (size_t)digits + 44;
+    size_t fixed = (size_t)digits + (dated ? 24 : 12);
+    size_t rest = columns > fixed + 20 ? columns - fixed : 20;
     struct text line = {0};
     char size[16] = "";
 
@@ -5886,8 +5906,10 @@ add_header_line(struct text *page, const struct message *m, int digits, struct s
     text_printf(&line, "%*" PRIu64 "  ", digits, m->number);
     if (span_length(date) == 16 && date.at[10] == ' ')
         date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
-    add_cell(&line, date, 10);
-    text_puts(&line, "  ");
+    if (dated) {
+        add_cell(&line, date, 10);
+        text_puts(&line, "  ");
+    }
     add_cell(&line, sender, rest / 3);
     text_puts(&line, "  ");
     add_cell(&line, fields, rest - rest / 3);

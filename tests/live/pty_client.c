@@ -1846,6 +1846,16 @@ test_headers(void)
     clean_up();
 
     enter();
+    put_file("store/1.eml", "Date: Mon, 1 Apr 2024 10:00 +0000\nFrom: eve\nSubject: a word\n\n");
+    start_real(20);
+    type("HEADERS\r");
+    CHECK(sees("eve     a word"));      /* rather than the date */
+    CHECK(prompted());
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+
+    enter();
     for (int i = 4; i < 4 + SCREEN_ROWS; i++) {
         char name[32];
 
