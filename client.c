@@ -4623,25 +4623,19 @@ choose(struct show *s, int index)
 {
     struct part *p = &s->parts[index];
     bool alternative = is_type(p, "multipart/alternative");
-    int best = -1, html = -1;
+    int best = index, html = index;
 
     for (int i = index + 1; i < s->count; i++) {
-        struct part *below = &s->parts[i];
-
-        if (below->parent == index && below->score == 3)
+        if (s->parts[i].parent == index && s->parts[i].score == 3)
             html = i;
-        if (below->parent == index && below->score >= p->score) {
+        if (s->parts[i].parent == index && s->parts[i].score >= s->parts[best].score)
             best = i;
-            p->score = below->score;
-            p->best = below->best;
-        }
     }
-    if (alternative && html >= 0 && is_type(&s->parts[p->best], "text/plain")
-        && is_stub(&s->parts[p->best], &s->parts[s->parts[html].best])) {
+    if (alternative && html != index && is_type(&s->parts[s->parts[best].best], "text/plain")
+        && is_stub(&s->parts[s->parts[best].best], &s->parts[s->parts[html].best]))
         best = html;
-        p->score = s->parts[html].score;
-        p->best = s->parts[html].best;
-    }
+    p->score = s->parts[best].score;
+    p->best = s->parts[best].best;
     p->use = PART_SHOW;
     for (int i = index + 1, child = i; alternative && i < s->count; i++) {
         struct part *below = &s->parts[i];
@@ -4654,12 +4648,28 @@ choose(struct show *s, int index)
     }
 }
 
+/*
+ * Adds text before or behind the parts of a multipart as another part: a mailing list's footer,
+ * for example. That this is MIME and needs another program is no news here.
+ */
+static void
+part_outside(struct show *s, int index, struct span text)
+{
+    struct part *p;
+
+    if (trim(text).at == text.end || find(text, "mime") != NULL || (p = part_add(s, index)) == NULL)
+        return;
+    snprintf(p->type, sizeof p->type, "text/plain");
+    p->body = trim(text);
+    p->use = PART_SHOW;
+}
+
 /* Reads a part and those in it. depth is how many are around it. */
 static void
 part_read(struct show *s, struct span whole, int parent, int depth)
 {
     struct text boundary = {NULL, 0, 0};
-    struct span rest, inner;
+    struct span rest, preamble, inner;
     struct part *p = part_add(s, parent);
     int index = s->count - 1, ended;
 
@@ -4688,7 +4698,7 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         p->use = PART_SHOW;
     } else if (p->opened) {
         rest = p->body;
-        ended = next_part(&rest, text_span(&boundary), &inner);
+        ended = next_part(&rest, text_span(&boundary), &preamble);
         while (ended == 1 && !s->too_many) {
             ended = next_part(&rest, text_span(&boundary), &inner);
             part_read(s, inner, index, depth + 1);
@@ -4696,6 +4706,10 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         }
         p->opened = s->count > index + 1;
         choose(s, index);
+        if (p->opened) {
+            part_outside(s, index, preamble);
+            part_outside(s, index, rest);
+        }
     } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE && is_text(p)
                                               && !is_type(p, "text/html"))) {
         part_uu(s, p);
