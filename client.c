@@ -103,7 +103,7 @@ __asm__(".linker_option \"-liconv\"");
 #elif defined __riscv && __riscv_xlen == 64
 #define ARCHITECTURE AUDIT_ARCH_RISCV64
 #endif
-#if defined ARCHITECTURE && defined SYS_landlock_restrict_self
+#if defined ARCHITECTURE && defined SYS_landlock_restrict_self && !defined SANITIZED
 #define CONFINES 1
 #endif
 #endif
@@ -3781,28 +3781,25 @@ html_text(struct html *h, struct span s)
 static bool
 html_attribute(struct html *h, struct span tag, const char *name)
 {
-    struct span value = no_span;
+    struct span key = no_span, value = no_span;
 
     take(&tag, " \t\r\n\f/", true);
-    while (take(&tag, " \t\r\n\f/", false), tag.at < tag.end) {
-        struct span key = take(&tag, " \t\r\n\f/=", true);
-
-        tag.at += key.at == key.end;
+    while (tag.at < tag.end && !is_word(key, name)) {
+        take(&tag, " \t\r\n\f/", false);
+        key = take(&tag, " \t\r\n\f/=", true);
         take(&tag, blanks, false);
-        if (key.at == key.end || tag.at == tag.end || *tag.at != '=')
+        value = no_span;
+        if (!begins(tag, "="))
             continue;
         tag.at++;
         take(&tag, blanks, false);
 
-        char quote[2] = {tag.at < tag.end && is_in(*tag.at, "\"'") ? *tag.at++ : '\0', '\0'};
+        char quote[2] = {begins(tag, "\"|'") ? *tag.at++ : '\0', '\0'};
         value = take(&tag, quote[0] != '\0' ? quote : blanks, true);
         tag.at += quote[0] != '\0' && tag.at < tag.end;
-        if (is_word(key, name))
-            break;
-        value = no_span;
     }
     text_clear(&h->value);
-    while (value.at < value.end) {
+    while (is_word(key, name) && value.at < value.end) {
         uint32_t c = 0;
         size_t size = *value.at == '&' ? html_entity(value, true, &c) : 0;
 
@@ -3830,10 +3827,8 @@ static void
 html_link_end(struct html *h)
 {
     struct span address = html_bare_address(&h->link), text = html_bare_address(&h->linked);
-    size_t length = span_length(address);
 
-    if (length > 0 && h->linked.length > 0
-        && (length != span_length(text) || memcmp(address.at, text.at, length) != 0)) {
+    if (address.at < address.end && h->linked.length > 0 && !same_word(address, text)) {
         h->gap = " ";
         html_before_text(h);
         text_printf(h->to, "<%s>", h->link.bytes);      /* whatever it is, it is shown */
@@ -3992,23 +3987,23 @@ static bool
 html_skip(struct html *h, struct span tag, struct span name)
 {
     bool dropped = is_word(name, "script|style|title|iframe|noembed|template|select|option|"
-                          "textarea|datalist|param|comment");
-    bool empty = is_word(name, "img|br|hr|input|meta|link|area|col"), hidden = false;
+                           "textarea|datalist|param|comment");
+    bool hidden = false;
     uint32_t initial = 1U << (*name.at & 31);
-    struct span style;
+    struct span style = no_span;
     const char *end;
 
-    if (!dropped && html_attribute(h, tag, "style")) {
+    if (!dropped && html_attribute(h, tag, "style"))
         style = text_span(&h->value);
-        style.at = find(style, "display");
-        if (style.at != NULL) {
-            style.at += 7;
-            take(&style, " \t\r\n:", false);
-            hidden = begins(style, "none");
-        }
+    if ((style.at = find(style, "display")) != NULL) {
+        style.at += 7;
+        take(&style, " :", false);
+        hidden = begins(style, "none");
     }
-    if (empty || (!dropped && !hidden) || (h->unclosed & initial) != 0)
-        return hidden && empty;
+    if (is_word(name, "img|br|hr|input|meta|link|area|col"))
+        return hidden;          /* they have no content */
+    if ((!dropped && !hidden) || (h->unclosed & initial) != 0)
+        return false;
     end = html_element_end(h->rest, name, hidden);
     h->unclosed |= end == NULL ? initial : 0;
     h->rest.at = end != NULL ? end : h->rest.at;
@@ -4789,26 +4784,25 @@ static void
 show_fields(struct show *s, int root)
 {
     static const char *const names[] = {"From", "To", "Cc", "Date", "Subject"};
+    struct text value = {NULL, 0, 0}, seen = {NULL, 0, 0};
+    struct span header;
+    struct field f;
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        struct span header = s->parts[root].header;
-        struct field f;
-
-        while (next_field(&header, &f)) {
-            struct text value = {NULL, 0, 0}, seen = {NULL, 0, 0};
-
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (header = s->parts[root].header; next_field(&header, &f); ) {
             if (!same_word(f.name, string_span(names[i])))
                 continue;
+            text_clear(&value);
             decode_words(&value, limit(f.value, SHOW_FIELD), root_charset(s, root));
             if (span_length(f.value) > SHOW_FIELD)
                 text_printf(&value, " [truncated, of %zu octets]", span_length(f.value));
+            text_clear(&seen);
             if (is_word(f.name, "subject"))
                 drop_invisible(&seen, text_span(&value));
             page_field(&s->page, names[i], text_span(seen.length > 0 ? &seen : &value));
-            text_free(&value);
-            text_free(&seen);
         }
-    }
+    text_free(&value);
+    text_free(&seen);
 }
 
 /* Returns true if a message has anything to show, even if it is another message. */
@@ -4871,27 +4865,18 @@ show_parts(struct show *s)
 
 /*
  * Shows a message, its line ends LF, as visible text in UTF-8, on a page of so many columns (0:
- * lines are not wrapped).
+ * lines are not wrapped). What it allocates is freed by the end of the process.
  */
 static void
 show_message(struct span message, FILE *out, unsigned columns)
 {
-    struct show *s = calloc(1, sizeof *s);
+    struct show s = {
+        .end = message.end,
+        .page = {.out = out, .columns = columns < SHOW_COLUMNS ? columns : SHOW_COLUMNS}
+    };
 
-    if (s == NULL)
-        out_of_memory();
-    s->end = message.end;
-    s->page.out = out;
-    s->page.columns = columns < SHOW_COLUMNS ? columns : SHOW_COLUMNS;
-    part_read(s, message, -1, 0);
-    show_parts(s);
-    for (int i = 0; i < s->count; i++) {
-        text_free(&s->parts[i].name);
-        text_free(&s->parts[i].decoded);
-    }
-    text_free(&s->page.line);
-    text_free(&s->page.row);
-    free(s);
+    part_read(&s, message, -1, 0);
+    show_parts(&s);
 }
 
 /* -- One line for a message (HEADERS) -- */
@@ -4901,29 +4886,21 @@ static void
 short_date(struct text *to, struct span value)
 {
     static const char months[] = "janfebmaraprmayjunjulaugsepoctnovdec";
+    unsigned day, year, hour, minute;
     struct span rest = value;
-    unsigned long number[4] = {0, 0, 0, 0};     /* day, year, hour, minute */
-    int month = 0, count = 0;
+    char line[64], name[4] = "";
+    const char *month = NULL;
 
-    rest.at = skip_comments(rest);
-    while (rest.at < rest.end && count < 4) {
-        struct span word = take(&rest, " \t\r\n,:-", true);
-        char key[5] = "";
-
-        take(&rest, " \t\r\n,:-", false);
-        memcpy(key, word.at, span_length(word) < 4 ? span_length(word) : 4);
-        for (int i = 0; i < 12 && month == 0; i++)
-            if (begins(word, (char[]){months[3 * i], months[3 * i + 1], months[3 * i + 2], '\0'}))
-                month = i + 1;
-        if (is_digit(key[0]))
-            number[count++] = strtoul(key, NULL, 10);
-    }
-    if (count == 4 && month > 0 && number[0] <= 31 && number[2] < 25 && number[3] < 60) {
-        unsigned long year = number[1];
-
+    take(&rest, "0123456789", true);    /* the day of the week */
+    snprintf(line, sizeof line, "%.*s", (int)span_length(limit(rest, sizeof line)), rest.at);
+    if (sscanf(line, "%2u%*[^0-9A-Za-z]%3[A-Za-z]%*[^0-9]%4u %2u:%2u", &day, name, &year, &hour,
+               &minute) == 5)
+        for (size_t i = 0; i < 36 && month == NULL; i += 3)
+            month = strncasecmp(months + i, name, 3) == 0 ? months + i : NULL;
+    if (month != NULL && day <= 31 && hour < 25 && minute < 60) {
         year += year < 50 ? 2000 : year < 1000 ? 1900 : 0;      /* RFC 5322 section 4.3 */
-        text_printf(to, "%04lu-%02d-%02lu %02lu:%02lu", year, month, number[0], number[2],
-                    number[3]);
+        text_printf(to, "%04u-%02d-%02u %02u:%02u", year, (int)(month - months) / 3 + 1, day, hour,
+                    minute);
     } else {
         decode_words(to, value, no_span);
     }
@@ -5044,7 +5021,6 @@ enum {
 };
 
 #ifdef CONFINES
-
 /*
  * A filter of system calls is a small program that the kernel runs before each call: it loads
  * the call's number, goes down the list, and allows the call or makes it fail with ENOSYS. Every
@@ -5060,11 +5036,29 @@ enum {
 #define ALLOW_WITHOUT(number, n, bits) \
     UNLESS(number, 4), LOAD(args[n]), UNLESS_ANY(bits, 1), REFUSE, ALLOW
 
-/* Calls of another architecture, or of the second one that a 64-bit x86 has, are refused. */
-#define LOAD_NUMBER \
-    LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE, \
-    LOAD(nr), UNLESS_ANY(0x40000000, 1), REFUSE
-
+static const struct sock_filter decoder_calls[] = {
+    /* Calls of another architecture, or of the second one of a 64-bit x86, are refused. */
+    LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE,
+    LOAD(nr), UNLESS_ANY(0x40000000, 1), REFUSE,
+    ALLOW_WITHOUT(SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC),
+#ifdef SYS_open
+    ALLOW_WITHOUT(SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC),
+#endif
+    ALLOW_WITHOUT(SYS_fcntl, 1, ~7u),   /* nothing above F_SETLKW: signals for a pipe */
+    ALLOW_CALL(SYS_read), ALLOW_CALL(SYS_readv), ALLOW_CALL(SYS_pread64),
+    ALLOW_CALL(SYS_lseek), ALLOW_CALL(SYS_close),
+    ALLOW_CALL(SYS_write), ALLOW_CALL(SYS_writev),      /* only the page is open by now */
+    ALLOW_CALL(SYS_fstat), ALLOW_CALL(SYS_newfstatat), ALLOW_CALL(SYS_statx),
+    ALLOW_CALL(SYS_readlinkat), ALLOW_CALL(SYS_faccessat), ALLOW_CALL(SYS_getdents64),
+    ALLOW_CALL(SYS_brk), ALLOW_CALL(SYS_mmap), ALLOW_CALL(SYS_munmap),
+    ALLOW_CALL(SYS_mprotect), ALLOW_CALL(SYS_mremap), ALLOW_CALL(SYS_madvise),
+    ALLOW_CALL(SYS_futex), ALLOW_CALL(SYS_sched_yield), ALLOW_CALL(SYS_getrandom),
+    ALLOW_CALL(SYS_getpid), ALLOW_CALL(SYS_gettid), ALLOW_CALL(SYS_clock_gettime),
+    ALLOW_CALL(SYS_sigaltstack), ALLOW_CALL(SYS_rt_sigaction),
+    ALLOW_CALL(SYS_rt_sigprocmask), ALLOW_CALL(SYS_rt_sigreturn),
+    ALLOW_CALL(SYS_exit), ALLOW_CALL(SYS_exit_group),
+    REFUSE
+};
 #endif
 
 /* Gives up what a decoder does not need: it reads at descriptor 0 and writes a page to 1. */
@@ -5072,29 +5066,8 @@ static void
 sandbox_decoder(void)
 {
     const struct rlimit none = {0, 0};
-#if defined CONFINES && !defined SANITIZED
-    static const struct sock_filter calls[] = {
-        LOAD_NUMBER,
-        ALLOW_WITHOUT(SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC),
-#ifdef SYS_open
-        ALLOW_WITHOUT(SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC),
-#endif
-        ALLOW_WITHOUT(SYS_fcntl, 1, ~7u),   /* nothing above F_SETLKW: signals for a pipe */
-        ALLOW_CALL(SYS_read), ALLOW_CALL(SYS_readv), ALLOW_CALL(SYS_pread64),
-        ALLOW_CALL(SYS_lseek), ALLOW_CALL(SYS_close),
-        ALLOW_CALL(SYS_write), ALLOW_CALL(SYS_writev),      /* only the page is open by now */
-        ALLOW_CALL(SYS_fstat), ALLOW_CALL(SYS_newfstatat), ALLOW_CALL(SYS_statx),
-        ALLOW_CALL(SYS_readlinkat), ALLOW_CALL(SYS_faccessat), ALLOW_CALL(SYS_getdents64),
-        ALLOW_CALL(SYS_brk), ALLOW_CALL(SYS_mmap), ALLOW_CALL(SYS_munmap),
-        ALLOW_CALL(SYS_mprotect), ALLOW_CALL(SYS_mremap), ALLOW_CALL(SYS_madvise),
-        ALLOW_CALL(SYS_futex), ALLOW_CALL(SYS_sched_yield), ALLOW_CALL(SYS_getrandom),
-        ALLOW_CALL(SYS_getpid), ALLOW_CALL(SYS_gettid), ALLOW_CALL(SYS_clock_gettime),
-        ALLOW_CALL(SYS_sigaltstack), ALLOW_CALL(SYS_rt_sigaction),
-        ALLOW_CALL(SYS_rt_sigprocmask), ALLOW_CALL(SYS_rt_sigreturn),
-        ALLOW_CALL(SYS_exit), ALLOW_CALL(SYS_exit_group),
-        REFUSE
-    };
-#endif
+    int first = STDERR_FILENO;
+
 #ifdef CONFINES
     /* The filter is enough for files and sockets; Landlock also hides the memory of the client. */
     uint64_t writing = LANDLOCK_ACCESS_FS_WRITE_FILE;
@@ -5104,9 +5077,9 @@ sandbox_decoder(void)
     syscall(SYS_landlock_restrict_self, rules, 0L);     /* fails if there are none */
 #endif
 #ifdef SANITIZED                /* a sanitizer needs memory and calls, and has something to say */
-    const int first = STDERR_FILENO + 1;
+    first++;
 #else
-    const int first = STDERR_FILENO;
+    setrlimit(RLIMIT_DATA, &(struct rlimit){DECODER_MEMORY, DECODER_MEMORY});
 #endif
     for (int fd = first; fd < 1024; fd++)
         close(fd);
@@ -5116,13 +5089,11 @@ sandbox_decoder(void)
     setrlimit(RLIMIT_NPROC, &none);
 #endif
     setrlimit(RLIMIT_CPU, &(struct rlimit){DECODER_SECONDS, DECODER_SECONDS});
-#ifndef SANITIZED
-    setrlimit(RLIMIT_DATA, &(struct rlimit){DECODER_MEMORY, DECODER_MEMORY});
 #ifdef CONFINES
     prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &(struct sock_fprog){
-        sizeof calls / sizeof *calls, (struct sock_filter *)(uintptr_t)calls
+        sizeof decoder_calls / sizeof *decoder_calls,
+        (struct sock_filter *)(uintptr_t)decoder_calls
     });
-#endif
 #endif
 }
 

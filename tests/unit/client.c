@@ -1172,9 +1172,7 @@ static const char *
 no_confinement(void)
 {
 #ifndef CONFINES
-    return "the kernel's headers are not there, or know too little";
-#elif defined SANITIZED
-    return "a sanitizer makes calls of its own";
+    return "the kernel's headers know too little, or a sanitizer makes calls of its own";
 #else
     if (syscall(SYS_landlock_create_ruleset, NULL, 0L, (long)LANDLOCK_CREATE_RULESET_VERSION) < 1)
         return "the kernel has no Landlock";
