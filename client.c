@@ -3109,33 +3109,23 @@ count_utf8(struct span s, size_t *characters, size_t *invalid)
 }
 
 /*
- * Appends bytes as windows-1252; with mixed, only those that are no UTF-8, unless a line has more
- * of them than characters. Bytes that mean nothing stay as they are.
+ * Appends bytes as windows-1252; with mixed, only those that are no UTF-8. Bytes that mean nothing
+ * stay as they are.
  */
 static void
 from_windows_1252(struct text *to, struct span from, bool mixed)
 {
-    size_t characters, invalid;
-    struct span line;
+    while (from.at < from.end) {
+        uint32_t c = (unsigned char)*from.at;
+        int size = mixed ? utf8_read((const unsigned char *)from.at, span_length(from), &c) : 0;
 
-    for (; from.at < from.end; from.at = line.end) {
-        const char *lf = memchr(from.at, '\n', span_length(from));
-
-        line = (struct span){from.at, lf != NULL ? lf + 1 : from.end};
-        count_utf8(line, &characters, &invalid);
-        while (line.at < line.end) {
-            uint32_t c = (unsigned char)*line.at;
-            int size = mixed && invalid <= characters
-                ? utf8_read((const unsigned char *)line.at, span_length(line), &c) : 0;
-
-            if (size <= 0 && c >= 0x80 && c < 0xa0)
-                c = windows_1252[c - 0x80];
-            if (c == 0)
-                text_add(to, line.at, 1);
-            else
-                to->length += utf8_write(c, text_room(to, 4));
-            line.at += size > 0 ? size : 1;
-        }
+        if (size <= 0 && c >= 0x80 && c < 0xa0)
+            c = windows_1252[c - 0x80];
+        if (c == 0)
+            text_add(to, from.at, 1);
+        else
+            to->length += utf8_write(c, text_room(to, 4));
+        from.at += size > 0 ? size : 1;
     }
     text_add(to, "", 0);
 }
@@ -3248,8 +3238,9 @@ convert(struct text *to, struct span from, const char *meant, size_t *bad)
 
 /*
  * Appends text of a charset as UTF-8. Text whose charset is not usable, or is UTF-8 or ASCII and
- * wrong, is read in the other charset that the message names, else as windows-1252. Returns NULL,
- * or the name of what it was read as if its charset is not known here.
+ * wrong, is read in the other charset that the message names, else as windows-1252, in lines that
+ * are mostly UTF-8 with this in between. Returns NULL, or the name of what it was read as if its
+ * charset is not known here.
  */
 static const char *
 to_utf8(struct text *to, struct span from, struct span charset, struct span other)
@@ -3268,7 +3259,14 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
     if (convert(to, from, second, &bad) && bad <= span_length(from) / 16)
         return known ? NULL : second;
     to->length = start;         /* it is not in that charset, either */
-    from_windows_1252(to, from, true);
+    while (from.at < from.end) {
+        struct span line = take(&from, "\n", true);
+
+        take(&from, "\n", false);
+        line.end = from.at;
+        count_utf8(line, &characters, &invalid);
+        from_windows_1252(to, line, invalid <= characters);
+    }
     return known ? NULL : "windows-1252";
 }
 
@@ -3395,21 +3393,14 @@ split_header(struct span whole, bool message, struct span *header, struct span *
     return true;
 }
 
-/* Returns what follows blanks and comments, which stand in parentheses and may be nested. */
-static const char *
-skip_comments(struct span s)
+/* Skips blanks and comments, which stand in parentheses. */
+static void
+skip_comments(struct span *s)
 {
-    size_t depth = 0;
-
-    for (; s.at < s.end && (depth > 0 || *s.at == '(' || is_in(*s.at, blanks)); s.at++) {
-        if (*s.at == '\\' && s.at + 1 < s.end)
-            s.at++;
-        else if (*s.at == '(')
-            depth++;
-        else if (*s.at == ')')
-            depth--;
+    while (take(s, blanks, false), begins(*s, "(")) {
+        take(s, ")", true);
+        s->at += s->at < s->end;
     }
-    return s.at;
 }
 
 /*
@@ -3438,7 +3429,7 @@ static void
 take_value(struct span *s, struct text *out)
 {
     text_clear(out);
-    if (s->at == s->end || *s->at != '"') {
+    if (!begins(*s, "\"")) {
         struct span value = {s->at, value_end(*s)};
 
         text_add(out, value.at, span_length(value));
@@ -3456,19 +3447,19 @@ take_value(struct span *s, struct text *out)
 static bool
 next_parameter(struct span *s, struct span *key, struct text *value)
 {
-    while (s->at = skip_comments(*s), s->at < s->end) {
+    while (skip_comments(s), s->at < s->end) {
         *key = take(s, "=; \t\r\n(\"", true);
-        s->at = skip_comments(*s);
-        if (s->at < s->end && *s->at == '=') {
+        skip_comments(s);
+        if (begins(*s, "=")) {
             s->at++;
-            s->at = skip_comments(*s);
+            skip_comments(s);
             take_value(s, value);
             return true;
         }
-        if (s->at < s->end && *s->at == '"')
+        if (begins(*s, "\""))
             take_value(s, value);
-        else if (s->at < s->end && (*s->at == ';' || key->at == key->end))
-            s->at++;
+        else if (begins(*s, ";") || key->at == key->end)
+            s->at += s->at < s->end;
     }
     return false;
 }
@@ -4297,7 +4288,8 @@ struct part {
     int root;                   /* the part that is the message this one belongs to */
     unsigned bars;              /* that mark how deep that message lies in others */
     struct span header, body;
-    char type[64], charset[40]; /* the type in lower case */
+    struct span type;
+    char charset[40];
     struct text name;           /* UTF-8, from the network */
     struct text decoded;        /* the body, if it is not in the message as it is */
     enum encoding encoding;
@@ -4318,34 +4310,16 @@ struct show {
 };
 
 static bool
-is_type(const struct part *p, const char *type)
-{
-    return strcmp(p->type, type) == 0;
-}
-
-static bool
-is_multipart(const struct part *p)
-{
-    return strncmp(p->type, "multipart/", 10) == 0;
-}
-
-static bool
-is_text(const struct part *p)
-{
-    return strncmp(p->type, "text/", 5) == 0;
-}
-
-static bool
 is_message(const struct part *p)
 {
-    return is_word(string_span(p->type), "message/rfc822|message/global|text/rfc822-headers");
+    return is_word(p->type, "message/rfc822|message/global|text/rfc822-headers");
 }
 
 /* Returns the word at the start of a field's value. */
 static struct span
 value_word(struct span value)
 {
-    value.at = skip_comments(value);
+    skip_comments(&value);
     value.at += begins(value, "\"");
     return take(&value, "; \t\r\n(\"", true);
 }
@@ -4364,14 +4338,11 @@ encoding_find(struct span name)
 static void
 part_type(struct part *p, struct span value, struct text *boundary)
 {
-    struct span type = limit(value_word(value), sizeof p->type - 1);
+    struct span type = value_word(value);
     struct text word = {NULL, 0, 0};
 
-    if (memchr(type.at, '/', span_length(type)) != NULL) {
-        memset(p->type, 0, sizeof p->type);
-        for (size_t i = 0; i < span_length(type); i++)
-            p->type[i] = lower(type.at[i]);
-    }
+    if (memchr(type.at, '/', span_length(type)) != NULL)
+        p->type = limit(type, 63);
     if (parameter(value, "charset", &word))
         snprintf(p->charset, sizeof p->charset, "%.*s", (int)strcspn(word.bytes, blanks),
                  word.bytes);
@@ -4423,15 +4394,15 @@ part_add(struct show *s, int parent)
     }
 
     struct part *p = &s->parts[s->count], *above = parent >= 0 ? &s->parts[parent] : NULL;
-    bool root = above == NULL || is_message(above);
-    memset(p, 0, sizeof *p);
-    p->parent = parent;
-    p->root = root ? s->count : above->root;
-    p->bars = above == NULL ? 0 : above->bars + (is_message(above) && above->bars < SHOW_BARS);
-    p->best = s->count;
-    p->use = PART_LIST;
-    snprintf(p->type, sizeof p->type, "%s", above != NULL && is_type(above, "multipart/digest")
-             ? "message/rfc822" : "text/plain");
+    bool digest = above != NULL && is_word(above->type, "multipart/digest");
+    *p = (struct part){
+        .parent = parent, .root = s->count, .best = s->count, .use = PART_LIST,
+        .type = string_span(digest ? "message/rfc822" : "text/plain")
+    };
+    if (above != NULL) {
+        p->root = is_message(above) ? p->root : above->root;
+        p->bars = above->bars + (is_message(above) && above->bars < SHOW_BARS);
+    }
     s->count++;
     return p;
 }
@@ -4488,11 +4459,11 @@ part_uu(struct show *s, struct part *p)
     while (next_uu(&rest, &before, &name, &data)) {
         if (p->decoded.length <= SHOW_TEXT)
             text_add(&p->decoded, before.at, span_length(limit(before, SHOW_TEXT)));
-        file = is_text(p) ? part_add(s, p->parent) : p;
+        file = begins(p->type, "text/") ? part_add(s, p->parent) : p;
         if (file == NULL)
             break;
         if (file != p)
-            snprintf(file->type, sizeof file->type, "application/octet-stream");
+            file->type = string_span("application/octet-stream");
         file->root = p->root;
         file->bars = p->bars;
         file->encoding = ENCODING_UU;
@@ -4539,8 +4510,8 @@ part_content(const struct part *p, size_t most)
     struct text decoded = {NULL, 0, 0}, utf8 = {NULL, 0, 0}, joined = {NULL, 0, 0};
     struct span data = p->encoding == ENCODING_BASE64 ? base64_data(p->body) : p->body;
     struct span footer = {data.end, p->body.end}, other = no_span;
-    bool enriched = is_word(string_span(p->type), "text/enriched|text/richtext");
-    bool html = enriched || is_type(p, "text/html");
+    bool enriched = is_word(p->type, "text/enriched|text/richtext");
+    bool html = enriched || is_word(p->type, "text/html");
 
     data.at = decode_transfer(&decoded, data, p->encoding, most);
     c.left = span_length(data);
@@ -4550,7 +4521,7 @@ part_content(const struct part *p, size_t most)
     text_free(&decoded);
     if (html)
         c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
-    else if (p->flowed && is_type(p, "text/plain"))
+    else if (p->flowed && is_word(p->type, "text/plain"))
         join_flowed(&joined, text_span(&utf8), p->delsp);
     else
         content_add(&c, text_span(&utf8));
@@ -4571,22 +4542,16 @@ part_content(const struct part *p, size_t most)
 static int
 part_score(const struct part *p)
 {
-    struct span type = string_span(p->type);
+    bool text = begins(p->type, "text/");
 
-    if (is_word(type, "message/delivery-status|message/disposition-notification"))
+    if (is_word(p->type, "message/delivery-status|message/disposition-notification"))
         return 2;               /* even as an attachment */
-    if (is_word(type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
-               "text/javascript"))
+    if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !text)
+        || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
+                   "text/javascript"))
         return 0;
-    if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !is_text(p)))
-        return 0;
-    if (is_type(p, "text/calendar"))
-        return 1;
-    if (is_type(p, "text/html"))
-        return 3;
-    if (is_type(p, "text/plain"))
-        return 4;
-    return is_text(p) || is_message(p) ? 2 : 0;
+    return is_word(p->type, "text/plain") ? 4 : is_word(p->type, "text/html") ? 3
+        : is_word(p->type, "text/calendar") ? 1 : text || is_message(p) ? 2 : 0;
 }
 
 /*
@@ -4617,7 +4582,7 @@ static void
 choose(struct show *s, int index)
 {
     struct part *p = &s->parts[index];
-    bool alternative = is_type(p, "multipart/alternative");
+    bool alternative = is_word(p->type, "multipart/alternative");
     int best = index, html = index;
 
     for (int i = index + 1; i < s->count; i++) {
@@ -4626,7 +4591,7 @@ choose(struct show *s, int index)
         if (s->parts[i].parent == index && s->parts[i].score >= s->parts[best].score)
             best = i;
     }
-    if (alternative && html != index && is_type(&s->parts[s->parts[best].best], "text/plain")
+    if (alternative && html != index && is_word(s->parts[s->parts[best].best].type, "text/plain")
         && is_stub(&s->parts[s->parts[best].best], &s->parts[s->parts[html].best]))
         best = html;
     p->score = s->parts[best].score;
@@ -4654,7 +4619,7 @@ part_outside(struct show *s, int index, struct span text)
 
     if (trim(text).at == text.end || find(text, "mime") != NULL || (p = part_add(s, index)) == NULL)
         return;
-    snprintf(p->type, sizeof p->type, "text/plain");
+    p->type = string_span("text/plain");
     p->body = trim(text);
     p->use = PART_SHOW;
 }
@@ -4672,7 +4637,7 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         return;
     p->no_blank_line = !split_header(whole, p->root == index, &p->header, &p->body);
     part_header(p, &boundary);
-    if (is_multipart(p))
+    if (begins(p->type, "multipart/"))
         p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
     if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
         && s->decoded < SHOW_TEXT) {
@@ -4681,12 +4646,12 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         p->body = text_span(&p->decoded);
         p->encoding = ENCODING_NONE;
     }
-    p->opened = (is_multipart(p) && boundary.length > 0)
+    p->opened = (begins(p->type, "multipart/") && boundary.length > 0)
         || (is_message(p) && p->encoding == ENCODING_NONE);
     if (p->opened && depth == SHOW_DEPTH) {
         s->too_deep = true;
         p->opened = false;
-        snprintf(p->type, sizeof p->type, "application/octet-stream");
+        p->type = string_span("application/octet-stream");
     } else if (p->opened && is_message(p)) {
         part_read(s, p->body, index, depth + 1);
         p->score = part_score(p);
@@ -4705,12 +4670,12 @@ part_read(struct show *s, struct span whole, int parent, int depth)
             part_outside(s, index, preamble);
             part_outside(s, index, rest);
         }
-    } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE && is_text(p)
-                                              && !is_type(p, "text/html"))) {
+    } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE && begins(p->type, "text/")
+                                              && !is_word(p->type, "text/html"))) {
         part_uu(s, p);
     }
     if (!p->opened) {
-        p->score = is_multipart(p) ? 1 : part_score(p);
+        p->score = begins(p->type, "multipart/") ? 1 : part_score(p);
         p->use = p->score > 0 ? PART_SHOW : PART_LIST;
     }
     text_free(&boundary);
@@ -4724,8 +4689,9 @@ part_show(struct page *page, const struct part *p)
 {
     struct content c = part_content(p, SHOW_TEXT);
 
-    if (is_multipart(p))
-        page_note(page, "%s, but no part was found in it; this is all of it", p->type);
+    if (begins(p->type, "multipart/"))
+        page_note(page, "%.*s, but no part was found in it; this is all of it",
+                  (int)span_length(p->type), p->type.at);
     if (c.guess != NULL)
         page_note(page, "the charset %s is not known here; read as %s", p->charset, c.guess);
     if (p->encoding == ENCODING_UNKNOWN)
@@ -4762,7 +4728,7 @@ show_attachments(struct show *s, int root)
             text_add(&line, p->name.bytes, p->name.length);
         else
             text_puts(&line, "without a name");
-        text_printf(&line, " (%s, %s%s)", p->type, about,
+        text_printf(&line, " (%.*s, %s%s)", (int)span_length(p->type), p->type.at, about,
                     p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding" : "");
         page_field(&s->page, "Attached", text_span(&line));
         text_free(&line);
@@ -4813,7 +4779,7 @@ has_text(const struct show *s, int root)
         const struct part *p = &s->parts[i];
 
         if (p->root == root && p->use == PART_SHOW && p->body.end > p->body.at
-            && (!p->opened || is_message(p) || is_type(p, "multipart/encrypted")))
+            && (!p->opened || is_message(p) || is_word(p->type, "multipart/encrypted")))
             return true;
     }
     return false;
@@ -4845,9 +4811,9 @@ show_parts(struct show *s)
         s->page.bars = p->bars;
         if (p->root == i && p->use != PART_DROP)
             show_root(s, i);
-        if (p->use == PART_SHOW && p->opened && is_type(p, "multipart/signed"))
+        if (p->use == PART_SHOW && p->opened && is_word(p->type, "multipart/signed"))
             page_note(&s->page, "signed; the signature is not checked here");
-        else if (p->use == PART_SHOW && p->opened && is_type(p, "multipart/encrypted"))
+        else if (p->use == PART_SHOW && p->opened && is_word(p->type, "multipart/encrypted"))
             page_note(&s->page, "encrypted; it is not decrypted here");
         else if (p->use == PART_SHOW && !p->opened && p->body.end > p->body.at)
             part_show(&s->page, p);
