@@ -2749,10 +2749,7 @@ is_in(char c, const char *set)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
-/*
- * Returns true if a span begins with one of the words in a list, whatever its own case; with
- * whole, if it is one. The list is in lower case, with | between its words.
- */
+/* Returns true if a span begins with, or with whole is, a word of a list a|b|c in lower case. */
 static bool
 matches(struct span s, const char *list, bool whole)
 {
@@ -2881,10 +2878,7 @@ base64_data(struct span body)
     return body;
 }
 
-/*
- * Decodes base64, ignoring other characters, until at least most bytes were made. Returns where
- * it stopped. Bits that are left at a = are no byte.
- */
+/* Decodes base64, nothing else, until most bytes were made. Returns where it stopped. */
 static const char *
 decode_base64(struct text *to, struct span from, size_t most)
 {
@@ -2965,10 +2959,7 @@ uu_length(struct span line)
     return span_length(line) > characters + 1 || span_length(line) + 3 < characters ? -1 : bytes;
 }
 
-/*
- * Finds the next uuencoded file in a text: "begin MODE NAME", lines of data, "end". Returns false
- * if there is none. before and what is left of the text are not part of it.
- */
+/* Takes text up to and with the next uuencoded file, begin MODE NAME to end. Or returns false. */
 static bool
 next_uu(struct span *text, struct span *before, struct span *name, struct span *data)
 {
@@ -3071,10 +3062,7 @@ static const struct { const char *meant, *names; } charsets[] = {
     {"UTF-16LE", "utf16le"}, {"UTF-16BE", "utf16be"},
 };
 
-/*
- * Finds a charset by the name that a message uses. Returns what the system calls it, "" if it
- * needs no conversion or has no name, NULL if the name is not known.
- */
+/* Returns a charset as the system calls it, "" if it is not to convert, NULL if not known. */
 static const char *
 charset_find(struct span name)
 {
@@ -3108,10 +3096,7 @@ count_utf8(struct span s, size_t *characters, size_t *invalid)
     }
 }
 
-/*
- * Appends bytes as windows-1252; with mixed, only those that are no UTF-8. Bytes that mean nothing
- * stay as they are.
- */
+/* Appends windows-1252, with mixed except for UTF-8. Bytes that mean nothing stay. */
 static void
 from_windows_1252(struct text *to, struct span from, bool mixed)
 {
@@ -3169,8 +3154,8 @@ jis_to_euc(struct text *to, struct span from)
 }
 
 /*
- * Converts by the system from one of the charsets in a list. Returns false if it knows none. What
- * means nothing becomes U+FFFD and is counted in *bad.
+ * Converts by the first of a list of charsets that the system knows. Returns false if there is
+ * none. What means nothing becomes U+FFFD and is counted in *bad.
  */
 static bool
 system_convert(struct text *to, struct span from, const char *list, size_t *bad)
@@ -3207,10 +3192,7 @@ system_convert(struct text *to, struct span from, const char *list, size_t *bad)
 }
 #endif
 
-/*
- * Converts from what charset_find() found. Returns false if there is nothing to convert or no way.
- * *bad counts what means nothing in that charset.
- */
+/* Converts from what charset_find() found. Returns false if it cannot. */
 static bool
 convert(struct text *to, struct span from, const char *meant, size_t *bad)
 {
@@ -3277,10 +3259,7 @@ is_hidden(uint32_t c, uint32_t before)
     return is_invisible(c) || (must_escape(c, before) && !must_escape(c, 0xa0));
 }
 
-/*
- * Appends text without what is not shown: CRs at the end of a line, and the characters without
- * width with which newsletters fill a line.
- */
+/* Appends text without CRs at line ends and what newsletters fill a line with. */
 static void
 drop_invisible(struct text *to, struct span from)
 {
@@ -3403,10 +3382,7 @@ skip_comments(struct span *s)
     }
 }
 
-/*
- * Returns the end of a value without quotes: a semicolon, or blanks before the next parameter
- * where the semicolon was forgotten. A name may have blanks in it.
- */
+/* Returns the end of a value without quotes: a semicolon, or blanks before the next parameter. */
 static const char *
 value_end(struct span s)
 {
@@ -3480,19 +3456,15 @@ take_word(struct span *from, struct word *w)
         return false;
     s.at += 2;
     w->charset = take(&s, "? \t\r\n", true);
-    if (span_length(s) < 4 || s.at[0] != '?' || s.at[2] != '?' || !is_in(lower(s.at[1]), "bq"))
+    w->charset = take(&w->charset, "*", true);  /* a language may follow the charset */
+    w->base64 = begins(s, "?b?");
+    if ((!w->base64 && !begins(s, "?q?")) || charset_find(w->charset) == NULL)
         return false;
-    w->base64 = lower(s.at[1]) == 'b';
     s.at += 3;
-    w->text = s;
-    while (!begins(s, "?="))
-        if (s.at == s.end || (begins(s, "=?") && !begins(s, "=?=")) || ++s.at == s.end)
+    for (w->text = s; !begins(s, "?="); s.at++)
+        if (s.at == s.end || (begins(s, "=?") && !begins(s, "=?=")))
             return false;
     w->text.end = s.at;
-    take(&w->charset, "*", true);       /* a language may follow the charset */
-    w->charset = (struct span){from->at + 2, w->charset.at};
-    if (charset_find(w->charset) == NULL)
-        return false;
     from->at = s.at + 2;
     return true;
 }
@@ -3646,10 +3618,7 @@ static const char html_entities[] =
     "8853oplus 8855otimes 8869perp 8901sdot 8968lceil rceil lfloor rfloor 9001lang rang 9674loz "
     "9824spades 9827clubs 9829hearts diams 10003check ";
 
-/*
- * Finds the entity whose name stands behind a &. Returns its length with & and semicolon, 0 if
- * there is none. In an address &copy=1 is a parameter.
- */
+/* Finds the entity behind a &. Returns its length or 0. In an address &copy=1 is none. */
 static size_t
 html_named(struct span s, bool address, uint32_t *c)
 {
@@ -3765,10 +3734,7 @@ html_text(struct html *h, struct span s)
         html_character(h, span_next(&s));
 }
 
-/*
- * Finds an attribute in a tag by its name in lower case. Its value, entities decoded, goes to
- * h->value, which is "" if there is none. Returns true if the value is not empty.
- */
+/* Copies the value of an attribute to h->value. Returns false if it is "" or not there. */
 static bool
 html_attribute(struct html *h, struct span tag, const char *name)
 {
@@ -4001,10 +3967,7 @@ html_skip(struct html *h, struct span tag, struct span name)
     return end != NULL;
 }
 
-/*
- * Takes what begins with <: a comment, a tag, or neither, as in 1 < 2 and <ann@example.org>.
- * Returns false inside a comment that never ends.
- */
+/* Takes a comment, a tag, or a < that is none. Returns false in a comment without end. */
 static bool
 html_tag(struct html *h)
 {
@@ -4038,9 +4001,8 @@ html_tag(struct html *h)
 }
 
 /*
- * Appends HTML as text; or text/enriched and text/richtext (RFC 1896), whose tags are dropped and
- * lines are kept. Returns how many letters it has, and in *complete false if it ends inside a
- * comment.
+ * Appends HTML, or text/enriched (RFC 1896), as text. Returns how many letters it has, and in
+ * *complete false if it ends inside a comment.
  */
 static size_t
 html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
@@ -4426,9 +4388,8 @@ is_boundary(struct span line, struct span boundary)
 }
 
 /*
- * Takes the next part of a multipart: up to the end of the line before the next boundary, whose
- * line end belongs to the boundary. Returns what is_boundary() says about the line that ended
- * it, 0 at the end of the body.
+ * Takes the next part of a multipart, without the line end before the boundary. Returns what
+ * is_boundary() says about the line that ended it, 0 at the end of the body.
  */
 static int
 next_part(struct span *rest, struct span boundary, struct span *part)
@@ -4499,10 +4460,7 @@ content_add(struct content *c, struct span utf8)
         c->letters += !is_in(c->text.bytes[i], blanks) && (c->text.bytes[i] & 0xc0) != 0x80;
 }
 
-/*
- * Reads the text of a part, of which at most so many bytes are decoded. What follows base64 data
- * is plain text. The caller frees the text.
- */
+/* Reads the text of a part, of which at most so many bytes are decoded. The caller frees it. */
 static struct content
 part_content(const struct part *p, size_t most)
 {
@@ -4670,8 +4628,8 @@ part_read(struct show *s, struct span whole, int parent, int depth)
             part_outside(s, index, preamble);
             part_outside(s, index, rest);
         }
-    } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE && begins(p->type, "text/")
-                                              && !is_word(p->type, "text/html"))) {
+    } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE
+               && begins(p->type, "text/") && !is_word(p->type, "text/html"))) {
         part_uu(s, p);
     }
     if (!p->opened) {
@@ -4908,10 +4866,7 @@ sender_name(struct text *to, struct span value, struct span charset)
     text_free(&quoted);
 }
 
-/*
- * Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field that it lacks is empty. Only
- * the first HEADER_MAX bytes of a longer header are read.
- */
+/* Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field may be empty. */
 static void
 summarize(struct span whole, FILE *out)
 {
@@ -4952,10 +4907,7 @@ summarize(struct span whole, FILE *out)
     text_free(&p.name);
 }
 
-/*
- * Summarizes the headers of many messages, each behind a line with its length in digits. There
- * is always one line for a header; columns is not used.
- */
+/* Summarizes headers, each behind a line with its length. columns is not used. */
 static void
 show_headers(struct span all, FILE *out, unsigned columns)
 {
@@ -5237,8 +5189,8 @@ wait_pager(struct client *c, pid_t pid)
 }
 
 /*
- * Shows a page with the pager. Returns false, after a message, if the pager could not be run or
- * failed, so that the text has to be shown without it. If Ctrl-C ended it, interrupted is SIGINT.
+ * Shows a page with the pager. Returns false, after a message, if that failed and the text has to
+ * be shown without it. If Ctrl-C ended it, interrupted is SIGINT.
  */
 static bool
 run_pager(struct client *c, const struct text *page)
@@ -5291,10 +5243,7 @@ is_longer(const struct text *page)
     return rows >= size.ws_row;
 }
 
-/*
- * Shows a page of visible text: through a pager if the terminal is too short for it, else as it
- * is. Returns true if a Ctrl-C ended it: then nothing more is shown.
- */
+/* Shows a page, through a pager if it is long. Returns true if a Ctrl-C ended it. */
 static bool
 show_page(struct client *c, const struct text *page)
 {
@@ -5311,10 +5260,7 @@ show_page(struct client *c, const struct text *page)
     return true;
 }
 
-/*
- * Shows a message that lies in a file. The title, or NULL, stands above it. Returns true if a
- * Ctrl-C ended it.
- */
+/* Shows a message in a file, below a title or NULL. Returns true if a Ctrl-C ended it. */
 static bool
 display_message(struct client *c, FILE *message, const char *title)
 {
