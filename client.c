@@ -3342,7 +3342,7 @@ static bool
 split_header(struct span whole, bool message, struct span *header, struct span *body)
 {
     struct span rest = whole, line = whole, next;
-    bool mailbox = false, is_field;
+    bool mailbox = false;
 
     if (message && begins(rest, "\xef\xbb\xbf"))
         rest.at += 3;
@@ -3353,8 +3353,8 @@ split_header(struct span whole, bool message, struct span *header, struct span *
             break;
         mailbox = from;
     }
-    is_field = is_known_field(rest) || (mailbox && field_name(rest) > 0);
-    rest.at = is_field ? rest.at : whole.at;
+    if (!is_known_field(rest) && !(mailbox && field_name(rest) > 0))
+        rest.at = whole.at;
     header->at = rest.at;
     for (bool first = true; next_line(&rest, &line); first = false) {
         bool stray = field_name(line) == 0 && (first || (*line.at != ' ' && *line.at != '\t'));
@@ -3799,13 +3799,11 @@ html_link_end(struct html *h)
 static void
 html_link(struct html *h, struct span tag)
 {
-    html_link_end(h);
     html_attribute(h, tag, "href");
-    for (struct span rest = text_span(&h->value); rest.at < rest.end; ) {
+    for (struct span rest = text_span(&h->value); rest.at < rest.end; take(&rest, blanks, false)) {
         struct span piece = take(&rest, blanks, true);
 
         text_add(&h->link, piece.at, span_length(piece));
-        take(&rest, blanks, false);
     }
     if (!begins(text_span(&h->link), "http:|https:|mailto:|ftp:|tel:"))
         text_clear(&h->link);
@@ -3864,9 +3862,8 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
     } else if (h->enriched && is_word(name, "lt")) {
         html_character(h, '<');
     } else if (is_word(name, "a")) {
-        if (end)
-            html_link_end(h);
-        else
+        html_link_end(h);
+        if (!end)
             html_link(h, tag);
     } else if (is_word(name, "ul|ol|li")) {
         html_list(h, tag, name, end);
@@ -3874,8 +3871,8 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
         html_nest(&h->quotes, end);
     } else if (is_word(name, "pre")) {
         html_nest(&h->preformatted, end);
-        if (!end && (next == '\r' || next == '\n'))     /* the first line end does not count */
-            h->rest.at += next == '\r' && span_length(h->rest) > 1 && h->rest.at[1] == '\n' ? 2 : 1;
+        if (!end && begins(h->rest, "\n|\r\n"))         /* the first line end does not count */
+            h->rest.at += next == '\r' ? 2 : 1;
     } else if (is_word(name, "td|th")) {
         h->gap = html_in_line(h) ? " | " : h->gap;
     } else if (is_word(name, "hr")) {
@@ -3883,7 +3880,7 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
         html_break(h, 1);
     } else if (is_word(name, "sup") && !end && html_in_line(h) && h->gap[0] == '\0') {
         if (h->before < 0x80 && is_alnum((char)h->before) && is_in(next, "0123456789+-"))
-            text_add(h->to, "^", 1);    /* 10^6 is not 106 */
+            text_puts(h->to, "^");      /* 10^6 is not 106 */
     } else if (is_word(name, "img") && html_attribute(h, tag, "alt")) {
         html_text(h, string_span("["));
         html_text(h, text_span(&h->value));
@@ -4449,17 +4446,6 @@ struct content {
     uint64_t left;              /* bytes that were not decoded any more */
 };
 
-/* Appends text in UTF-8 to the content, without what is not shown. */
-static void
-content_add(struct content *c, struct span utf8)
-{
-    size_t start = c->text.length;
-
-    drop_invisible(&c->text, utf8);
-    for (size_t i = start; i < c->text.length; i++)
-        c->letters += !is_in(c->text.bytes[i], blanks) && (c->text.bytes[i] & 0xc0) != 0x80;
-}
-
 /* Reads the text of a part, of which at most so many bytes are decoded. The caller frees it. */
 static struct content
 part_content(const struct part *p, size_t most)
@@ -4477,22 +4463,24 @@ part_content(const struct part *p, size_t most)
         other = html_charset(text_span(&decoded));
     c.guess = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
     text_free(&decoded);
-    if (html)
+    if (html) {
         c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
-    else if (p->flowed && is_word(p->type, "text/plain"))
-        join_flowed(&joined, text_span(&utf8), p->delsp);
-    else
-        content_add(&c, text_span(&utf8));
-    content_add(&c, text_span(&joined));
-    text_free(&joined);
-    if (trim(footer).at < footer.end) {
+    } else {
+        if (p->flowed && is_word(p->type, "text/plain"))
+            join_flowed(&joined, text_span(&utf8), p->delsp);
+        drop_invisible(&c.text, text_span(joined.length > 0 ? &joined : &utf8));
+        for (size_t i = 0; i < c.text.length; i++)
+            c.letters += !is_in(c.text.bytes[i], blanks) && (c.text.bytes[i] & 0xc0) != 0x80;
+    }
+    if (trim(footer).at < footer.end) {         /* behind base64 */
         if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
-            text_add(&c.text, "\n", 1);
+            text_puts(&c.text, "\n");
         text_clear(&utf8);
         to_utf8(&utf8, limit(footer, most), no_span, string_span(p->charset));
-        content_add(&c, text_span(&utf8));
+        drop_invisible(&c.text, text_span(&utf8));
     }
     text_free(&utf8);
+    text_free(&joined);
     return c;
 }
 
@@ -5151,21 +5139,6 @@ decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned 
     return error == 0 && status == 0;
 }
 
-/* Becomes the pager, which reads a file. */
-_Noreturn static void
-exec_pager(const struct client *c, const char *pager, int file)
-{
-    lseek(file, 0, SEEK_SET);
-    dup2(file, STDIN_FILENO);
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGXFSZ, SIG_DFL);
-    sigprocmask(SIG_SETMASK, &c->mask, NULL);
-    if (c->utf8)
-        setenv("LESSCHARSET", "utf-8", 0);      /* for less in the C locale */
-    execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
-    _exit(127);
-}
-
 /*
  * Waits for the pager to end and keeps the session open, because a person may read for long. A
  * Ctrl-C is for the pager; a signal that ends the client ends the pager first, so that it leaves
@@ -5205,13 +5178,22 @@ run_pager(struct client *c, const struct text *page)
         pager = "if command -v less >/dev/null; then exec less; fi; exec more";
     if (file == NULL)
         return false;
+    fwrite(page->bytes, 1, page->length, file);
     wire_flush(&c->screen);
     terminal_mode(AS_FOUND);
-    fwrite(page->bytes, 1, page->length, file);
     if (fflush(file) == 0)
         pid = fork();
-    if (pid == 0)
-        exec_pager(c, pager, fileno(file));
+    if (pid == 0) {
+        rewind(file);
+        dup2(fileno(file), STDIN_FILENO);
+        signal(SIGPIPE, SIG_DFL);
+        signal(SIGXFSZ, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &c->mask, NULL);
+        if (c->utf8)
+            setenv("LESSCHARSET", "utf-8", 0);  /* for less in the C locale */
+        execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
+        _exit(127);
+    }
     if (pid > 0)
         status = wait_pager(c, pid);
     fclose(file);
