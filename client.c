@@ -2722,7 +2722,7 @@ enum {
 };
 
 static const char blanks[] = " \t\r\n\f";
-static const struct span no_span = {"", ""};
+static const struct span no_span = {blanks, blanks};         /* two "" may have two addresses */
 
 static char
 lower(char c)
