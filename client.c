@@ -3809,15 +3809,6 @@ html_link(struct html *h, struct span tag)
         text_clear(&h->link);
 }
 
-/* Returns the number in an attribute, or otherwise. */
-static unsigned
-html_attribute_number(struct html *h, struct span tag, const char *name, unsigned otherwise)
-{
-    bool number = html_attribute(h, tag, name) && is_digit(h->value.bytes[0]);
-
-    return number && h->value.length < 8 ? (unsigned)strtoul(h->value.bytes, NULL, 10) : otherwise;
-}
-
 /* Begins or ends a level of something nested. */
 static void
 html_nest(unsigned *depth, bool end)
@@ -3829,21 +3820,22 @@ html_nest(unsigned *depth, bool end)
 static void
 html_list(struct html *h, struct span tag, struct span name, bool end)
 {
-    unsigned *number = &h->number[h->lists];
-
     if (!is_word(name, "li")) {
         html_break(h, h->lists == (end ? 1U : 0U) ? 2 : 1);
         if (end || h->lists < HTML_LISTS)
             html_nest(&h->lists, end);
-        if (!end)
-            h->number[h->lists] =
-                is_word(name, "ol") ? html_attribute_number(h, tag, "start", 1) : 0;
-    } else if (!end && *number > 0) {
-        *number = html_attribute_number(h, tag, "value", *number);
-        snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++);
-    } else if (!end) {
-        snprintf(h->marker, sizeof h->marker, "* ");
     }
+
+    unsigned *number = &h->number[h->lists];
+    if (!end && is_word(name, "ul|ol"))
+        *number = is_word(name, "ol");
+    if (!end && *number > 0 && html_attribute(h, tag, is_word(name, "li") ? "value" : "start")
+        && is_digit(h->value.bytes[0]))
+        *number = (unsigned)strtoul(h->value.bytes, NULL, 10);
+    if (!end && is_word(name, "li") && *number > 0)
+        snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++);
+    else if (!end && is_word(name, "li"))
+        snprintf(h->marker, sizeof h->marker, "* ");
 }
 
 /* Acts on a tag. */
@@ -5108,7 +5100,7 @@ receive_page(struct client *c, int from, struct text *page)
 static bool
 decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned columns)
 {
-    int pipes[2], status = 0, error;
+    int pipes[2] = {-1, -1}, status = 0, error;
     pid_t pid = -1;
 
     if (fflush(input) == 0 && !ferror(input) && pipe(pipes) == 0)
@@ -5117,6 +5109,8 @@ decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned 
         run_decoder(how, fileno(input), pipes[1], columns);
     if (pid < 0) {
         fail(c, "cannot decode: %s", strerror(errno));
+        close(pipes[0]);
+        close(pipes[1]);
         return false;
     }
     close(pipes[1]);
