@@ -3333,6 +3333,18 @@ next_field(struct span *header, struct field *f)
     return true;
 }
 
+/* Returns the value of the first field of that name, in lower case, or no_span. */
+static struct span
+find_field(struct span header, const char *name)
+{
+    struct field f;
+
+    while (next_field(&header, &f))
+        if (is_word(f.name, name))
+            return f.value;
+    return no_span;
+}
+
 /*
  * Splits a message or part into header and body. In front of a message's header a byte order
  * mark and lines of a mailbox file are skipped if a field follows; within a header so is a line
@@ -4285,54 +4297,32 @@ encoding_find(struct span name)
         : is_word(name, "x-uuencode|uuencode|x-uue|x-uu") ? ENCODING_UU : ENCODING_UNKNOWN;
 }
 
-/* Takes what a Content-Type field says. The boundary goes to a text. */
-static void
-part_type(struct part *p, struct span value, struct text *boundary)
-{
-    struct span type = value_word(value);
-    struct text word = {NULL, 0, 0};
-
-    if (memchr(type.at, '/', span_length(type)) != NULL)
-        p->type = limit(type, 63);
-    if (parameter(value, "charset", &word))
-        snprintf(p->charset, sizeof p->charset, "%.*s", (int)strcspn(word.bytes, blanks),
-                 word.bytes);
-    parameter(value, "name", &p->name);
-    parameter(value, "boundary", boundary);
-    text_clear(&word);
-    p->flowed = parameter(value, "format", &word) && begins(text_span(&word), "flowed");
-    text_clear(&word);
-    p->delsp = parameter(value, "delsp", &word) && begins(text_span(&word), "yes");
-    text_free(&word);
-}
-
-/* Takes what the header of a part says about it. A field that is repeated does not count. */
+/* Takes what the header of a part says about it. The boundary goes to a text. */
 static void
 part_header(struct part *p, struct text *boundary)
 {
-    bool typed = false, disposed = false, encoded = false;
-    struct span header = p->header;
-    struct text name = {NULL, 0, 0};
-    struct field f;
+    struct span type = limit(find_field(p->header, "content-type"), SHOW_FIELD);
+    struct span disposition = limit(find_field(p->header, "content-disposition"), SHOW_FIELD);
+    struct span encoding = find_field(p->header, "content-transfer-encoding");
+    struct span word = value_word(type);
+    struct text value = {NULL, 0, 0};
 
-    while (next_field(&header, &f)) {
-        f.value = limit(f.value, SHOW_FIELD);
-        if (is_word(f.name, "content-type") && !typed) {
-            part_type(p, f.value, boundary);
-            typed = true;
-        } else if (is_word(f.name, "content-disposition") && !disposed) {
-            p->attachment = is_word(value_word(f.value), "attachment");
-            parameter(f.value, "filename", &name);
-            disposed = true;
-        } else if (is_word(f.name, "content-transfer-encoding") && !encoded) {
-            p->encoding = encoding_find(value_word(f.value));
-            encoded = true;
-        }
-    }
-    if (name.length > 0) {      /* it counts more than the name of the type */
-        text_free(&p->name);
-        p->name = name;
-    }
+    if (memchr(word.at, '/', span_length(word)) != NULL)
+        p->type = limit(word, 63);
+    if (parameter(type, "charset", &value))
+        snprintf(p->charset, sizeof p->charset, "%.*s", (int)strcspn(value.bytes, blanks),
+                 value.bytes);
+    parameter(type, "boundary", boundary);
+    text_clear(&value);
+    p->flowed = parameter(type, "format", &value) && begins(text_span(&value), "flowed");
+    text_clear(&value);
+    p->delsp = parameter(type, "delsp", &value) && begins(text_span(&value), "yes");
+    text_free(&value);
+    parameter(disposition, "filename", &p->name);
+    if (p->name.length == 0)
+        parameter(type, "name", &p->name);
+    p->attachment = is_word(value_word(disposition), "attachment");
+    p->encoding = encoding_find(value_word(encoding));
 }
 
 /* Adds a part. Returns it, or NULL if there are too many. */
@@ -4851,39 +4841,28 @@ static void
 summarize(struct span whole, FILE *out)
 {
     enum { DATE, SENDER, SUBJECT, FIELDS };
-    struct text values[FIELDS] = {{NULL, 0, 0}}, decoded = {NULL, 0, 0};
+    struct text values[FIELDS] = {{NULL, 0, 0}}, scratch = {NULL, 0, 0}, line = {NULL, 0, 0};
     struct part p = {.parent = -1};
-    struct span header, charset;
-    struct field f;
 
     split_header(limit(whole, HEADER_MAX), true, &p.header, &p.body);
-    part_header(&p, &decoded);
-    charset = string_span(p.charset);
-    for (header = p.header; next_field(&header, &f); ) {
-        if (is_word(f.name, "date") && values[DATE].length == 0) {
-            short_date(&values[DATE], f.value);
-        } else if (is_word(f.name, "from") && values[SENDER].length == 0) {
-            sender_name(&values[SENDER], f.value, charset);
-        } else if (is_word(f.name, "subject") && values[SUBJECT].length == 0) {
-            text_clear(&decoded);
-            decode_words(&decoded, f.value, charset);
-            drop_invisible(&values[SUBJECT], text_span(&decoded));
-        }
-    }
+    part_header(&p, &scratch);
+    short_date(&values[DATE], find_field(p.header, "date"));
+    sender_name(&values[SENDER], find_field(p.header, "from"), string_span(p.charset));
+    text_clear(&scratch);
+    decode_words(&scratch, find_field(p.header, "subject"), string_span(p.charset));
+    drop_invisible(&values[SUBJECT], text_span(&scratch));
     if (span_length(whole) > HEADER_MAX)
         text_puts(&values[SUBJECT], " [header truncated]");
     for (int i = 0; i < FIELDS; i++) {
-        struct text line = {NULL, 0, 0};
-
-        text_clear(&decoded);
-        one_line(&decoded, text_span(&values[i]));
-        visible(&line, text_span(&decoded));
-        text_add(&line, i == SUBJECT ? "\n" : "\t", 1);
-        fwrite(line.bytes, 1, line.length, out);
-        text_free(&line);
+        text_clear(&scratch);
+        one_line(&scratch, text_span(&values[i]));
+        visible(&line, text_span(&scratch));
+        text_puts(&line, i == SUBJECT ? "\n" : "\t");
         text_free(&values[i]);
     }
-    text_free(&decoded);
+    fwrite(line.bytes, 1, line.length, out);
+    text_free(&scratch);
+    text_free(&line);
     text_free(&p.name);
 }
 
