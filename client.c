@@ -3048,10 +3048,10 @@ static const struct { const char *meant, *names; } charsets[] = {
     {"CP1250", "cp1250|windows1250"}, {"CP1251", "cp1251|windows1251"},
     {"CP1253", "cp1253|windows1253"}, {"CP1254", "iso88599|latin5|cp1254|windows1254"},
     {"CP1255", "cp1255|windows1255"}, {"CP1256", "cp1256|windows1256"},
-    {"CP1257", "cp1257|windows1257"}, {"CP1258", "cp1258|windows1258"},
-    {"CP437", "cp437|ibm437"}, {"CP850", "cp850|ibm850"}, {"CP852", "cp852|ibm852"},
-    {"CP855", "cp855|ibm855"}, {"CP858", "cp858|ibm858"}, {"CP866", "cp866|ibm866"},
-    {"KOI8-R", "koi8r"}, {"KOI8-U", "koi8u"}, {"MACINTOSH", "macintosh|macroman"},
+    {"CP1257", "cp1257|windows1257"}, {"CP1258", "cp1258|windows1258"}, {"CP437", "cp437|ibm437"},
+    {"CP850", "cp850|ibm850"}, {"CP852", "cp852|ibm852"}, {"CP855", "cp855|ibm855"},
+    {"CP858", "cp858|ibm858"}, {"CP866", "cp866|ibm866"}, {"KOI8-R", "koi8r"},
+    {"KOI8-U", "koi8u"}, {"MACINTOSH", "macintosh|macroman"},
     {"MAC-CYRILLIC|MACCYRILLIC", "maccyrillic"}, {"ISO-2022-JP", "iso2022jp|iso2022jpms"},
     {"EUC-JP-MS|EUC-JP", "eucjp"}, {"ISO-2022-KR", "iso2022kr"},
     {"CP932|SHIFT_JIS", "shiftjis|sjis|mskanji|cp31j|windows31j|cp932|windows932"},
@@ -3630,7 +3630,7 @@ static const char html_entities[] =
     "8853oplus 8855otimes 8869perp 8901sdot 8968lceil rceil lfloor rfloor 9001lang rang 9674loz "
     "9824spades 9827clubs 9829hearts diams 10003check ";
 
-/* Finds the entity behind a &. Returns its length or 0. In an address &copy=1 is none. */
+/* Finds the entity behind a &. Returns its length or 1: in an address &copy=1 is none. */
 static size_t
 html_named(struct span s, bool address, uint32_t *c)
 {
@@ -3654,27 +3654,29 @@ html_named(struct span s, bool address, uint32_t *c)
             closed = next == ';';
         }
     }
-    return best > 0 ? 1 + best + closed : 0;
+    return 1 + best + closed;
 }
 
-/* Reads an entity at the start of a span, a &. Returns its length, 0 if it is none. */
+/* Reads an entity at the start of a span, a &. Returns its length; 1 if it is nothing but a &. */
 static size_t
 html_entity(struct span s, bool address, uint32_t *c)
 {
-    bool hex = span_length(s) > 2 && lower(s.at[2]) == 'x';
+    bool hex = begins(s, "&#x");
     struct span digits = {s.at + (hex ? 3 : 2), s.end}, rest = digits;
     uint32_t value = 0;
     int digit;
 
-    if (span_length(s) < 3 || s.at[1] != '#')
+    *c = '&';
+    if (!begins(s, "&#"))
         return html_named(s, address, c);
     for (; rest.at < s.end && (digit = hex_value(*rest.at)) >= 0 && (hex || digit < 10); rest.at++)
         value = value > 0x10ffff ? value : value * (hex ? 16 : 10) + (uint32_t)digit;
+    if (rest.at == digits.at)
+        return 1;
     if (value >= 0x80 && value < 0xa0 && windows_1252[value - 0x80] != 0)
         value = windows_1252[value - 0x80];
     *c = value > 0x10ffff ? 0xfffd : value;
-    rest.at += rest.at < s.end && *rest.at == ';' && rest.at > digits.at;
-    return rest.at == digits.at ? 0 : (size_t)(rest.at - s.at);
+    return (size_t)(rest.at - s.at) + begins(rest, ";");
 }
 
 /* Asks for at least so many line ends before the next text. */
@@ -3751,6 +3753,7 @@ static bool
 html_attribute(struct html *h, struct span tag, const char *name)
 {
     struct span key = no_span, value = no_span;
+    uint32_t c;
 
     take(&tag, " \t\r\n\f/", true);
     while (tag.at < tag.end && !is_word(key, name)) {
@@ -3768,15 +3771,14 @@ html_attribute(struct html *h, struct span tag, const char *name)
         tag.at += quote[0] != '\0' && tag.at < tag.end;
     }
     text_clear(&h->value);
-    while (is_word(key, name) && value.at < value.end) {
-        uint32_t c = 0;
-        size_t size = *value.at == '&' ? html_entity(value, true, &c) : 0;
-
-        if (size > 0)
+    while (is_word(key, name) && value.at < value.end)
+        if (*value.at == '&') {
+            value.at += html_entity(value, true, &c);
             h->value.length += utf8_write(c, text_room(&h->value, 4));
-        text_add(&h->value, value.at, size == 0);
-        value.at += size > 0 ? size : 1;
-    }
+        } else {
+            text_add(&h->value, value.at++, 1);
+        }
+    text_add(&h->value, "", 0);
     return h->value.length > 0;
 }
 
@@ -4011,26 +4013,20 @@ html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
     struct html h = {
         .to = to, .rest = from, .preformatted = enriched, .enriched = enriched, .gap = ""
     };
+    uint32_t c;
 
     for (const char *at = from.end; at > from.at && h.last_tag_end == NULL; at--)
         h.last_tag_end = at[-1] == '>' ? at - 1 : NULL;
     for (*complete = true; *complete && h.rest.at < h.rest.end; ) {
-        uint32_t c = '&';
-        size_t size;
-
         html_text(&h, take(&h.rest, enriched ? "<" : "<&", true));
-        if (h.rest.at < h.rest.end && *h.rest.at == '<') {
+        if (begins(h.rest, "<")) {
             *complete = html_tag(&h);
         } else if (h.rest.at < h.rest.end) {
-            size = html_entity(h.rest, false, &c);
-            html_character(&h, size > 0 ? c : '&');
-            h.rest.at += size > 0 ? size : 1;
+            h.rest.at += html_entity(h.rest, false, &c);
+            html_character(&h, c);
         }
     }
     html_link_end(&h);
-    text_free(&h.link);
-    text_free(&h.linked);
-    text_free(&h.value);
     return h.letters;
 }
 
@@ -4606,7 +4602,6 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         p->score = begins(p->type, "multipart/") ? 1 : part_score(p);
         p->use = p->score > 0 ? PART_SHOW : PART_LIST;
     }
-    text_free(&boundary);
 }
 
 /* -- Showing it -- */
