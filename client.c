@@ -2717,8 +2717,7 @@ enum {
     SHOW_FIELD = 64 * 1024,     /* bytes of a header field that are decoded */
     SHOW_PARTS = 250,           /* parts of a message */
     SHOW_DEPTH = 20,            /* how deep they may be nested */
-    SHOW_BARS = 4,              /* at most so many bars mark a message within others */
-    SHOW_COLUMNS = 500          /* the widest page */
+    SHOW_BARS = 4               /* at most so many bars mark a message within others */
 };
 
 static const char blanks[] = " \t\r\n\f";
@@ -3196,6 +3195,8 @@ system_convert(struct text *to, struct span from, const char *list, size_t *bad)
 static bool
 convert(struct text *to, struct span from, const char *meant, size_t *bad)
 {
+    bool good = false;
+
     *bad = 0;
     if (meant == NULL || *meant == '\0')
         return false;
@@ -3206,16 +3207,15 @@ convert(struct text *to, struct span from, const char *meant, size_t *bad)
 #ifdef HAS_ICONV
     struct text euc = {NULL, 0, 0};
 
-    if (strcmp(meant, "ISO-2022-JP") != 0)
-        return system_convert(to, from, meant, bad);
-    jis_to_euc(&euc, from);
-
-    bool good = system_convert(to, text_span(&euc), "EUC-JP-MS|EUC-JP", bad);
+    if (strcmp(meant, "ISO-2022-JP") == 0) {
+        jis_to_euc(&euc, from);
+        from = text_span(&euc);
+        meant = "EUC-JP-MS|EUC-JP";
+    }
+    good = system_convert(to, from, meant, bad);
     text_free(&euc);
-    return good;
-#else
-    return false;
 #endif
+    return good;
 }
 
 /*
@@ -4759,10 +4759,7 @@ show_parts(struct show *s)
 static void
 show_message(struct span message, FILE *out, unsigned columns)
 {
-    struct show s = {
-        .end = message.end,
-        .page = {.out = out, .columns = columns < SHOW_COLUMNS ? columns : SHOW_COLUMNS}
-    };
+    struct show s = {.end = message.end, .page = {.out = out, .columns = columns}};
 
     part_read(&s, message, -1, 0);
     show_parts(&s);
@@ -4980,17 +4977,15 @@ private_file(struct client *c)
 {
     const char *places[] = {getenv("TMPDIR"), P_tmpdir, c->settings->directory};
     char path[PATH_MAX];
-    int fd = -1, error = 0;
+    int fd = -1;
 
-    for (size_t i = 0; fd < 0 && i < sizeof places / sizeof *places; i++) {
-        if (places[i] == NULL || *places[i] == '\0'
-            || (size_t)snprintf(path, sizeof path, "%s/pop3-XXXXXX", places[i]) >= sizeof path)
-            continue;
-        fd = mkstemp(path);     /* 0600, O_EXCL */
-        error = errno;
-        if (fd >= 0)
+    for (size_t i = 0; fd < 0 && i < sizeof places / sizeof *places; i++)
+        if (places[i] != NULL && *places[i] != '\0'
+            && (size_t)snprintf(path, sizeof path, "%s/pop3-XXXXXX", places[i]) < sizeof path
+            && (fd = mkstemp(path)) >= 0)
             unlink(path);
-    }
+
+    int error = errno;
 #if defined MFD_CLOEXEC && !defined POSIX_ONLY
     if (fd < 0)
         fd = memfd_create("pop3", MFD_CLOEXEC);
@@ -5208,22 +5203,6 @@ show_page(struct client *c, const struct text *page)
     interrupted = 0;
     c->screen.error = c->screen.error == EINTR ? 0 : c->screen.error;
     return true;
-}
-
-/* Shows a message in a file, below a title or NULL. Returns true if a Ctrl-C ended it. */
-static bool
-display_message(struct client *c, FILE *message, const char *title)
-{
-    unsigned columns = isatty(STDOUT_FILENO) ? (unsigned)terminal_columns() : 0;
-    struct text page = {NULL, 0, 0};
-
-    if (title != NULL)
-        text_printf(&page, "%s\n\n", title);
-    decode(c, show_message, message, &page, columns);
-
-    bool stopped = show_page(c, &page);
-    text_free(&page);
-    return stopped;
 }
 
 /* ---- 9. Commands ----------------------------------------------------------------------------- */
@@ -5636,17 +5615,20 @@ static void
 show_answered(struct client *c, uint64_t number)
 {
     const struct progress *p = &c->progress;
-    char title[128] = "";
+    unsigned columns = isatty(STDOUT_FILENO) ? (unsigned)terminal_columns() : 0;
+    struct text page = {0};
     FILE *message;
 
     if (!show_answer(c) || (message = receive_file(c)) == NULL)
         return;
     if (p->of > 1)
-        snprintf(title, sizeof title, "Message %" PRIu64 ", %zu of %zu%s", number, p->messages + 1,
-                 p->of, !c->at_terminal ? "" : p->messages + 1 == p->of ? "" :
-                 " (leave the pager for the next one; Ctrl-C stops)");
-    c->stop_showing = display_message(c, message, p->of > 1 ? title : NULL);
+        text_printf(&page, "Message %" PRIu64 ", %zu of %zu%s\n\n", number, p->messages + 1, p->of,
+                    !c->at_terminal || p->messages + 1 == p->of ? ""
+                    : " (leave the pager for the next one; Ctrl-C stops)");
+    decode(c, show_message, message, &page, columns);
     fclose(message);
+    c->stop_showing = show_page(c, &page);
+    text_free(&page);
 }
 
 /* SHOW: displays messages, one after the other, because a person reads like that. */
