@@ -4532,16 +4532,13 @@ choose(struct show *s, int index)
     }
 }
 
-/*
- * Adds text before or behind the parts of a multipart as another part: a mailing list's footer,
- * for example. That this is MIME and needs another program is no news here.
- */
+/* Adds text that is outside of the parts of a multipart as another one: a list's footer often. */
 static void
 part_outside(struct show *s, int index, struct span text)
 {
     struct part *p;
 
-    if (trim(text).at == text.end || find(text, "mime") != NULL || (p = part_add(s, index)) == NULL)
+    if (trim(text).at == text.end || (p = part_add(s, index)) == NULL)
         return;
     p->type = string_span("text/plain");
     p->body = trim(text);
@@ -4590,10 +4587,10 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         }
         p->opened = s->count > index + 1;
         choose(s, index);
-        if (p->opened) {
+        if (p->opened && find(preamble, "mime") == NULL)    /* which needs another program */
             part_outside(s, index, preamble);
+        if (p->opened)
             part_outside(s, index, rest);
-        }
     } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE
                && begins(p->type, "text/") && !is_word(p->type, "text/html"))) {
         part_uu(s, p);
@@ -4813,8 +4810,8 @@ sender_name(struct text *to, struct span value, struct span charset)
         address = name;
         name = trim(take(&rest, ")", true));
     }
-    take(&rest, "<", true);
-    if (rest.at < rest.end) {
+    take(&rest, "<,", true);
+    if (begins(rest, "<")) {
         rest.at++;
         address = trim(take(&rest, ">", true));
     }
@@ -5193,10 +5190,11 @@ static bool
 show_page(struct client *c, const struct text *page)
 {
     bool paged = c->editing && !interrupted && is_longer(page) && run_pager(c, page);
+    struct span all = text_span(page);
 
     clear_line(c);
     if (!paged && !interrupted)
-        wire_put(&c->screen, page->bytes, page->length);
+        wire_put(&c->screen, all.at, span_length(all));
     wire_flush(&c->screen);
     if (interrupted != SIGINT || !c->at_terminal)
         return false;
