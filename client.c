@@ -4632,22 +4632,19 @@ show_attachments(struct show *s, int root)
 {
     for (int i = root; i < s->count; i++) {
         const struct part *p = &s->parts[i];
+        struct span name = p->name.length > 0 ? text_span(&p->name) : string_span("without a name");
         struct text line = {NULL, 0, 0};
-        uint64_t size;
         char about[32];
 
-        if (p->root != root
-            || (p->use != PART_LIST && (p->use != PART_SHOW || p->name.length == 0)))
+        if (p->root != root || p->use == PART_DROP || (p->use == PART_SHOW && p->name.length == 0))
             continue;
-        size = decoded_size(p->body, p->encoding);
+
+        uint64_t size = decoded_size(p->body, p->encoding);
         if (size < 1000)
             snprintf(about, sizeof about, "%u octet%s", (unsigned)size, size == 1 ? "" : "s");
         else
             size_text((int64_t)size, about, sizeof about);
-        if (p->name.length > 0)
-            text_add(&line, p->name.bytes, p->name.length);
-        else
-            text_puts(&line, "without a name");
+        text_add(&line, name.at, span_length(name));
         text_printf(&line, " (%.*s, %s%s)", (int)span_length(p->type), p->type.at, about,
                     p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding" : "");
         page_field(&s->page, "Attached", text_span(&line));
