@@ -3394,41 +3394,34 @@ skip_comments(struct span *s)
     }
 }
 
-/* Returns the end of a value without quotes: a semicolon, or blanks before the next parameter. */
-static const char *
-value_end(struct span s)
-{
-    for (;;) {
-        const char *end = (take(&s, "; \t\r\n\f", true), s.at);
-        struct span key;
-
-        take(&s, blanks, false);
-        if (s.at == s.end || *s.at == ';')
-            return end;
-        key = take(&s, "=; \t\r\n\"", true);
-        if (key.at < key.end && s.at < s.end && *s.at == '=')
-            return end;
-        s.at = key.at;
-    }
-}
-
-/* Takes a quoted string or a value without quotes into a text, the quotes and escapes decoded. */
+/*
+ * Takes a quoted string or a value without quotes into a text, the quotes and escapes decoded. The
+ * latter may have blanks in it; where a semicolon was forgotten, the next parameter ends it.
+ */
 static void
 take_value(struct span *s, struct text *out)
 {
-    text_clear(out);
-    if (!begins(*s, "\"")) {
-        struct span value = {s->at, value_end(*s)};
+    const char *start = s->at;
 
-        text_add(out, value.at, span_length(value));
-        s->at = value.end;
+    text_clear(out);
+    if (begins(*s, "\"")) {
+        for (s->at++; s->at < s->end && *s->at != '"'; s->at++) {
+            s->at += *s->at == '\\' && s->at + 1 < s->end;
+            text_add(out, s->at, 1);
+        }
+        s->at += s->at < s->end;
         return;
     }
-    for (s->at++; s->at < s->end && *s->at != '"'; s->at++) {
-        s->at += *s->at == '\\' && s->at + 1 < s->end;
-        text_add(out, s->at, 1);
+    for (struct span rest = *s; rest.at < rest.end && !begins(rest, ";"); ) {
+        take(&rest, "; \t\r\n\f", true);
+        s->at = rest.at;
+        take(&rest, blanks, false);
+
+        struct span after = rest, key = take(&after, "=; \t\r\n\"", true);
+        if (key.at < key.end && begins(after, "="))
+            break;
     }
-    s->at += s->at < s->end;
+    text_add(out, start, (size_t)(s->at - start));
 }
 
 /* Takes the next parameter, from behind the type. Skips what is none. Returns false at the end. */
