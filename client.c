@@ -2958,7 +2958,7 @@ uu_length(struct span line)
     return span_length(line) > characters + 1 || span_length(line) + 3 < characters ? -1 : bytes;
 }
 
-/* Takes text up to and with the next uuencoded file, begin MODE NAME to end. Or returns false. */
+/* Takes text up to and with the next uuencoded file, begin MODE NAME to end, or returns false. */
 static bool
 next_uu(struct span *text, struct span *before, struct span *name, struct span *data)
 {
@@ -3220,9 +3220,9 @@ convert(struct text *to, struct span from, const char *meant, size_t *bad)
 
 /*
  * Appends text of a charset as UTF-8. Text whose charset is not usable, or is UTF-8 or ASCII and
- * wrong, is read in the other charset that the message names, else as windows-1252, in lines that
- * are mostly UTF-8 with this in between. Returns NULL, or the name of what it was read as if its
- * charset is not known here.
+ * wrong, is read in the other charset that the message names, else as windows-1252, except for
+ * UTF-8 in lines that are mostly UTF-8. Returns NULL, or what it was read as if the charset is not
+ * known here.
  */
 static const char *
 to_utf8(struct text *to, struct span from, struct span charset, struct span other)
