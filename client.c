@@ -103,7 +103,7 @@ __asm__(".linker_option \"-liconv\"");
 #elif defined __riscv && __riscv_xlen == 64
 #define ARCHITECTURE AUDIT_ARCH_RISCV64
 #endif
-#if defined ARCHITECTURE && defined SYS_landlock_restrict_self
+#if defined ARCHITECTURE && defined SYS_landlock_restrict_self && !defined SANITIZED
 #define CONFINES 1
 #endif
 #endif
@@ -587,7 +587,7 @@ struct client {
     bool listed;                /* the last LIST still holds, apart from marks */
     bool unsaved_unknown;       /* a RETR failed before it was known of which messages */
     struct savings savings;
-    FILE *headers;              /* what HEADERS received: see decode_headers() */
+    FILE *headers;              /* what HEADERS received: see show_headers() */
 
     size_t noops;               /* sent by the client itself and not answered yet */
     int64_t noop_ms;            /* after the last command */
@@ -2517,12 +2517,11 @@ enum {
     SHOW_FIELD = 64 * 1024,     /* bytes of a header field that are decoded */
     SHOW_PARTS = 250,           /* parts of a message */
     SHOW_DEPTH = 20,            /* how deep they may be nested */
-    SHOW_BARS = 4,              /* at most so many bars mark a message within others */
-    SHOW_COLUMNS = 500          /* the widest page */
+    SHOW_BARS = 4               /* at most so many bars mark a message within others */
 };
 
 static const char blanks[] = " \t\r\n\f";
-static const struct span no_span = {"", ""};
+static const struct span no_span = {blanks, blanks};         /* two "" may have two addresses */
 
 static char
 lower(char c)
@@ -2549,10 +2548,7 @@ is_in(char c, const char *set)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
-/*
- * Returns true if a span begins with one of the words in a list, whatever its own case; with
- * whole, if it is one. The list is in lower case, with | between its words.
- */
+/* Returns true if a span begins with, or with whole is, a word of a list a|b|c in lower case. */
 static bool
 matches(struct span s, const char *list, bool whole)
 {
@@ -2681,10 +2677,7 @@ base64_data(struct span body)
     return body;
 }
 
-/*
- * Decodes base64, ignoring other characters, until at least most bytes were made. Returns where
- * it stopped. Bits that are left at a = are no byte.
- */
+/* Decodes base64, nothing else, until most bytes were made. Returns where it stopped. */
 static const char *
 decode_base64(struct text *to, struct span from, size_t most)
 {
@@ -2765,10 +2758,7 @@ uu_length(struct span line)
     return span_length(line) > characters + 1 || span_length(line) + 3 < characters ? -1 : bytes;
 }
 
-/*
- * Finds the next uuencoded file in a text: "begin MODE NAME", lines of data, "end". Returns false
- * if there is none. before and what is left of the text are not part of it.
- */
+/* Takes text up to and with the next uuencoded file, begin MODE NAME to end, or returns false. */
 static bool
 next_uu(struct span *text, struct span *before, struct span *name, struct span *data)
 {
@@ -2783,7 +2773,7 @@ next_uu(struct span *text, struct span *before, struct span *name, struct span *
             continue;
         *name = trim(line);
         *data = (struct span){rest.at, rest.at};
-        while (next_line(&rest, &line) && uu_length(line) > 0 && !is_word(line, "end"))
+        while (next_line(&rest, &line) && uu_length(line) > 0)
             data->end = rest.at;
         while (uu_length(line) == 0 && next_line(&rest, &line))
             continue;
@@ -2797,24 +2787,17 @@ next_uu(struct span *text, struct span *before, struct span *name, struct span *
     return false;
 }
 
-/*
- * Decodes a body until about most bytes were made. Returns where it stopped. From a text with
- * uuencoded files in it only the text is taken.
- */
+/* Decodes a body until about most bytes were made. Returns where it stopped. */
 static const char *
 decode_transfer(struct text *to, struct span from, enum encoding encoding, size_t most)
 {
-    struct span all = from, before, name, data;
-
     if (encoding == ENCODING_BASE64)
         return decode_base64(to, from, most);
     if (encoding == ENCODING_QUOTED)
         return decode_escapes(to, from, most, '=', false);
     from = limit(from, most);
-    while (encoding == ENCODING_UU && next_uu(&from, &before, &name, &data))
-        text_add(to, before.at, span_length(before));
     text_add(to, from.at, span_length(from));
-    return limit(all, most).end;
+    return from.end;
 }
 
 /* Returns the size of a body without its transfer encoding. Nothing is kept. */
@@ -2847,63 +2830,54 @@ static const uint16_t windows_1252[32] = {
 };
 
 /*
- * The charsets that mail is written in. Names are compared by their letters and digits alone,
- * "x-" is skipped, windows and ibm are cp; a * stands for digits on both sides. Where a larger
- * charset is commonly used under a smaller one's name, the larger one is meant; alternatives are
- * for systems that lack the first. "" needs no conversion, 1252 is converted here. No message
- * gets at the other converters of the system: hardly anybody tests them.
+ * The charsets that mail is written in, by the letters and digits of their names; "x-" is skipped.
+ * Where a larger charset is commonly used under a smaller one's name, the larger one is meant;
+ * alternatives are for systems that lack the first. "" needs no conversion, 1252 is converted
+ * here. No message gets at the other converters of the system: hardly anybody tests them.
  */
-static const struct { const char *names, *meant; } charsets[] = {
-    {"utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown", ""},
-    {"iso88591|isolatin1|latin1|cp1252", "1252"}, {"iso88598i|iso88598e", "ISO-8859-8"},
-    {"iso88599|latin5", "CP1254"}, {"iso885911|tis620|cp874", "CP874|TIS-620"},
-    {"latin2|isolatin2", "ISO-8859-2"}, {"latin9", "ISO-8859-15"}, {"iso8859*", "ISO-8859-*"},
-    {"cp125*", "CP125*"}, {"cp85*", "CP85*"}, {"cp437", "CP437"}, {"cp866", "CP866"},
-    {"koi8r", "KOI8-R"}, {"koi8u", "KOI8-U"}, {"macintosh|macroman", "MACINTOSH"},
-    {"maccyrillic", "MAC-CYRILLIC|MACCYRILLIC"}, {"iso2022jp|iso2022jpms", "ISO-2022-JP"},
-    {"eucjp", "EUC-JP-MS|EUC-JP"}, {"shiftjis|sjis|mskanji|cp31j|cp932", "CP932|SHIFT_JIS"},
-    {"iso2022kr", "ISO-2022-KR"}, {"euckr|ksc56011987|ksc5601|cp949", "CP949|EUC-KR"},
-    {"gb2312|gb2312charset|gbk|cp936|euccn|gb18030", "GB18030|GBK"}, {"hzgb2312", "HZ"},
-    {"big5|chinesebig5", "BIG5"}, {"cp950", "CP950|BIG5"}, {"big5hkscs", "BIG5-HKSCS|BIG5"},
-    {"utf7|unicode11utf7", "UTF-7"}, {"utf16", "UTF-16"}, {"utf16le", "UTF-16LE"},
-    {"utf16be", "UTF-16BE"},
+static const struct { const char *meant, *names; } charsets[] = {
+    {"", "utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown"},
+    {"1252", "iso88591|isolatin1|latin1|cp1252|windows1252"},
+    {"ISO-8859-2", "iso88592|isolatin2|latin2"}, {"ISO-8859-3", "iso88593"},
+    {"ISO-8859-4", "iso88594"}, {"ISO-8859-5", "iso88595"}, {"ISO-8859-6", "iso88596"},
+    {"ISO-8859-7", "iso88597"}, {"ISO-8859-8", "iso88598|iso88598i|iso88598e"},
+    {"ISO-8859-10", "iso885910"}, {"ISO-8859-13", "iso885913"}, {"ISO-8859-14", "iso885914"},
+    {"ISO-8859-15", "iso885915|latin9"}, {"ISO-8859-16", "iso885916"},
+    {"CP874|TIS-620", "iso885911|tis620|cp874|windows874|ibm874"},
+    {"CP1250", "cp1250|windows1250"}, {"CP1251", "cp1251|windows1251"},
+    {"CP1253", "cp1253|windows1253"}, {"CP1254", "iso88599|latin5|cp1254|windows1254"},
+    {"CP1255", "cp1255|windows1255"}, {"CP1256", "cp1256|windows1256"},
+    {"CP1257", "cp1257|windows1257"}, {"CP1258", "cp1258|windows1258"}, {"CP437", "cp437|ibm437"},
+    {"CP850", "cp850|ibm850"}, {"CP852", "cp852|ibm852"}, {"CP855", "cp855|ibm855"},
+    {"CP858", "cp858|ibm858"}, {"CP866", "cp866|ibm866"}, {"KOI8-R", "koi8r"},
+    {"KOI8-U", "koi8u"}, {"MACINTOSH", "macintosh|macroman"},
+    {"MAC-CYRILLIC|MACCYRILLIC", "maccyrillic"}, {"ISO-2022-JP", "iso2022jp|iso2022jpms"},
+    {"EUC-JP-MS|EUC-JP", "eucjp"}, {"ISO-2022-KR", "iso2022kr"},
+    {"CP932|SHIFT_JIS", "shiftjis|sjis|mskanji|cp31j|windows31j|cp932|windows932"},
+    {"CP949|EUC-KR", "euckr|ksc56011987|ksc5601|cp949|windows949"},
+    {"GB18030|GBK", "gb2312|gb2312charset|gbk|cp936|windows936|euccn|gb18030"},
+    {"HZ", "hzgb2312"}, {"BIG5", "big5|chinesebig5"}, {"CP950|BIG5", "cp950|windows950"},
+    {"BIG5-HKSCS|BIG5", "big5hkscs"}, {"UTF-7", "utf7|unicode11utf7"}, {"UTF-16", "utf16"},
+    {"UTF-16LE", "utf16le"}, {"UTF-16BE", "utf16be"},
 };
 
-/*
- * Finds a charset by the name that a message uses. Returns false if it has a name that is not
- * known. meant becomes what the system calls it, "" if it needs no conversion.
- */
-static bool
-charset_find(struct span name, char *meant, size_t room)
+/* Returns a charset as the system calls it, "" if it is not to convert, NULL if not known. */
+static const char *
+charset_find(struct span name)
 {
-    bool none = name.at == name.end;
-    char key[40] = "";
+    char key[40];
     size_t length = 0;
 
-    meant[0] = '\0';
+    if (name.at == name.end)
+        return "";
     name.at += begins(name, "x-") ? 2 : 0;
-    if (begins(name, "windows") || begins(name, "ibm")) {
-        name.at += lower(*name.at) == 'w' ? 7 : 3;
-        length = (size_t)snprintf(key, sizeof key, "cp");
-    }
-    for (; name.at < name.end && !is_in(*name.at, ":/") && length + 1 < sizeof key; name.at++)
+    for (; name.at < name.end && !is_in(*name.at, ":/") && length < sizeof key; name.at++)
         if (is_alnum(*name.at))
-            key[length++] = lower(*name.at);
-    key[length] = '\0';
-    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++) {
-        const char *names = charsets[i].names;
-        size_t same = strcspn(names, "*");
-        bool star = names[same] == '*';
-
-        if (star ? strncmp(key, names, same) != 0 || !is_digit(key[same])
-                || key[same + strspn(key + same, "0123456789")] != '\0'
-            : !is_word(string_span(key), names))
-            continue;
-        snprintf(meant, room, "%.*s%s", (int)strcspn(charsets[i].meant, "*"), charsets[i].meant,
-                 star ? key + same : "");
-        return true;
-    }
-    return none;
+            key[length++] = *name.at;
+    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++)
+        if (is_word((struct span){key, key + length}, charsets[i].names))
+            return charsets[i].meant;
+    return NULL;
 }
 
 /* Counts the characters in UTF-8 that are not ASCII, and the bytes that are no UTF-8. */
@@ -2921,34 +2895,21 @@ count_utf8(struct span s, size_t *characters, size_t *invalid)
     }
 }
 
-/*
- * Appends bytes as windows-1252; with mixed, only those that are no UTF-8, unless a line has more
- * of them than characters. Bytes that mean nothing stay as they are.
- */
+/* Appends windows-1252, with mixed except for UTF-8. Bytes that mean nothing stay. */
 static void
 from_windows_1252(struct text *to, struct span from, bool mixed)
 {
-    size_t characters, invalid;
-    struct span line;
+    while (from.at < from.end) {
+        uint32_t c = (unsigned char)*from.at;
+        int size = mixed ? utf8_read((const unsigned char *)from.at, span_length(from), &c) : 0;
 
-    for (; from.at < from.end; from.at = line.end) {
-        const char *lf = memchr(from.at, '\n', span_length(from));
-
-        line = (struct span){from.at, lf != NULL ? lf + 1 : from.end};
-        count_utf8(line, &characters, &invalid);
-        while (line.at < line.end) {
-            uint32_t c = (unsigned char)*line.at;
-            int size = mixed && invalid <= characters
-                ? utf8_read((const unsigned char *)line.at, span_length(line), &c) : 0;
-
-            if (size <= 0 && c >= 0x80 && c < 0xa0)
-                c = windows_1252[c - 0x80];
-            if (size > 0 || c == 0)
-                text_add(to, line.at, size > 0 ? (size_t)size : 1);
-            else
-                to->length += utf8_write(c, text_room(to, 4));
-            line.at += size > 0 ? size : 1;
-        }
+        if (size <= 0 && c >= 0x80 && c < 0xa0)
+            c = windows_1252[c - 0x80];
+        if (c == 0)
+            text_add(to, from.at, 1);
+        else
+            to->length += utf8_write(c, text_room(to, 4));
+        from.at += size > 0 ? size : 1;
     }
     text_add(to, "", 0);
 }
@@ -2992,30 +2953,23 @@ jis_to_euc(struct text *to, struct span from)
 }
 
 /*
- * Converts by the system. Returns false if it cannot. What means nothing becomes U+FFFD and is
- * counted in *bad.
+ * Converts by the first of a list of charsets that the system knows. Returns false if there is
+ * none. What means nothing becomes U+FFFD and is counted in *bad.
  */
 static bool
-system_convert(struct text *to, struct span from, const char *meant, size_t *bad)
+system_convert(struct text *to, struct span from, const char *list, size_t *bad)
 {
-    struct text euc = {NULL, 0, 0};
-    bool jis = strcmp(meant, "ISO-2022-JP") == 0;
     iconv_t iconv_to = (iconv_t)-1;
 
-    for (meant = jis ? "EUC-JP-MS|EUC-JP" : meant; iconv_to == (iconv_t)-1 && *meant != '\0'; ) {
+    for (; iconv_to == (iconv_t)-1 && *list != '\0'; list += *list == '|') {
         char name[40];
 
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(meant, "|"), meant);
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(list, "|"), list);
         iconv_to = iconv_open("UTF-8", name);
-        meant += strcspn(meant, "|");
-        meant += *meant == '|';
+        list += strcspn(list, "|");
     }
     if (iconv_to == (iconv_t)-1)
         return false;
-    if (jis) {
-        jis_to_euc(&euc, from);
-        from = text_span(&euc);
-    }
     for (bool last = false; !last; ) {
         enum { ROOM = 8192 };
         char *in = (char *)(uintptr_t)from.at, *out = text_room(to, ROOM), *start = out;
@@ -3033,78 +2987,96 @@ system_convert(struct text *to, struct span from, const char *meant, size_t *bad
     }
     text_add(to, "", 0);
     iconv_close(iconv_to);
-    text_free(&euc);
     return true;
 }
 #endif
 
-/* Converts from what charset_find() found. Returns false if the system cannot. */
+/* Converts from what charset_find() found. Returns false if it cannot. */
 static bool
 convert(struct text *to, struct span from, const char *meant, size_t *bad)
 {
+    bool good = false;
+
     *bad = 0;
+    if (meant == NULL || *meant == '\0')
+        return false;
     if (strcmp(meant, "1252") == 0) {
         from_windows_1252(to, from, false);
         return true;
     }
 #ifdef HAS_ICONV
-    return system_convert(to, from, meant, bad);
-#else
-    return false;
+    struct text euc = {NULL, 0, 0};
+
+    if (strcmp(meant, "ISO-2022-JP") == 0) {
+        jis_to_euc(&euc, from);
+        from = text_span(&euc);
+        meant = "EUC-JP-MS|EUC-JP";
+    }
+    good = system_convert(to, from, meant, bad);
+    text_free(&euc);
 #endif
+    return good;
 }
 
 /*
  * Appends text of a charset as UTF-8. Text whose charset is not usable, or is UTF-8 or ASCII and
- * wrong, is read in the other charset that the message names, else as windows-1252. Returns false
- * if the charset has a name and is not known here.
+ * wrong, is read in the other charset that the message names, else as windows-1252, except for
+ * UTF-8 in lines that are mostly UTF-8. Returns NULL, or what it was read as if the charset is not
+ * known here.
  */
-static bool
+static const char *
 to_utf8(struct text *to, struct span from, struct span charset, struct span other)
 {
-    char meant[40], second[40];
-    bool known = charset_find(charset, meant, sizeof meant);
+    const char *meant = charset_find(charset), *second = charset_find(other);
+    bool known = meant != NULL && *meant == '\0';
     size_t bad, start = to->length, characters, invalid;
 
-    if (meant[0] != '\0' && convert(to, from, meant, &bad))
-        return true;
-    known = known && meant[0] == '\0';
+    if (convert(to, from, meant, &bad))
+        return NULL;
     count_utf8(from, &characters, &invalid);
     if (invalid == 0) {
         text_add(to, from.at, span_length(from));
-        return known;
+        return known ? NULL : "UTF-8";
     }
-    charset_find(other, second, sizeof second);
-    if (second[0] != '\0' && convert(to, from, second, &bad)) {
-        if (bad <= span_length(from) / 16)
-            return known;
-        to->length = start;     /* it is not in that charset, either */
+    if (convert(to, from, second, &bad) && bad <= span_length(from) / 16)
+        return known ? NULL : second;
+    to->length = start;         /* it is not in that charset, either */
+    while (from.at < from.end) {
+        struct span line = take(&from, "\n", true);
+
+        take(&from, "\n", false);
+        line.end = from.at;
+        count_utf8(line, &characters, &invalid);
+        from_windows_1252(to, line, invalid <= characters);
     }
-    from_windows_1252(to, from, true);
-    return known;
+    return known ? NULL : "windows-1252";
 }
 
-/*
- * Appends text without what is not shown: CRs at the end of a line, soft hyphens, and zero-width
- * characters that join nothing, with which newsletters fill a line.
- */
+/* Returns true for a soft hyphen or a zero-width character that joins nothing: it is not shown. */
+static bool
+is_hidden(uint32_t c, uint32_t before)
+{
+    return is_invisible(c) || (must_escape(c, before) && !must_escape(c, 0xa0));
+}
+
+/* Appends text without CRs at line ends and what newsletters fill a line with. */
 static void
 drop_invisible(struct text *to, struct span from)
 {
-    uint32_t c, before = 0;
-    bool drop;
+    uint32_t before = 0;
 
     for (const char *at = from.at; from.at < from.end; at = from.at) {
-        if (*at == '\r') {
+        uint32_t c = span_next(&from);
+
+        if (c == '\r') {
             take(&from, "\r", false);
-            drop = from.at == from.end || *from.at == '\n';
-        } else {
-            c = span_next(&from);
-            drop = is_invisible(c) || (must_escape(c, before) && !must_escape(c, 0xa0));
-            before = drop ? before : c;
+            if (from.at == from.end || *from.at == '\n')
+                continue;
         }
-        if (!drop)
+        if (!is_hidden(c, before)) {
             text_add(to, at, (size_t)(from.at - at));
+            before = c;
+        }
     }
     text_add(to, "", 0);
 }
@@ -3161,6 +3133,18 @@ next_field(struct span *header, struct field *f)
     return true;
 }
 
+/* Returns the value of the first field of that name, in lower case, or no_span. */
+static struct span
+find_field(struct span header, const char *name)
+{
+    struct field f;
+
+    while (next_field(&header, &f))
+        if (is_word(f.name, name))
+            return f.value;
+    return no_span;
+}
+
 /*
  * Splits a message or part into header and body. In front of a message's header a byte order
  * mark and lines of a mailbox file are skipped if a field follows; within a header so is a line
@@ -3170,7 +3154,7 @@ static bool
 split_header(struct span whole, bool message, struct span *header, struct span *body)
 {
     struct span rest = whole, line = whole, next;
-    bool mailbox = false, is_field;
+    bool mailbox = false;
 
     if (message && begins(rest, "\xef\xbb\xbf"))
         rest.at += 3;
@@ -3181,8 +3165,8 @@ split_header(struct span whole, bool message, struct span *header, struct span *
             break;
         mailbox = from;
     }
-    is_field = is_known_field(rest) || (mailbox && field_name(rest) > 0);
-    rest.at = is_field ? rest.at : whole.at;
+    if (!is_known_field(rest) && !(mailbox && field_name(rest) > 0))
+        rest.at = whole.at;
     header->at = rest.at;
     for (bool first = true; next_line(&rest, &line); first = false) {
         bool stray = field_name(line) == 0 && (first || (*line.at != ' ' && *line.at != '\t'));
@@ -3200,80 +3184,63 @@ split_header(struct span whole, bool message, struct span *header, struct span *
     return true;
 }
 
-/* Returns what follows blanks and comments, which stand in parentheses and may be nested. */
-static const char *
-skip_comments(struct span s)
+/* Skips blanks and comments, which stand in parentheses. */
+static void
+skip_comments(struct span *s)
 {
-    size_t depth = 0;
-
-    for (; s.at < s.end && (depth > 0 || *s.at == '(' || is_in(*s.at, blanks)); s.at++) {
-        if (*s.at == '\\' && s.at + 1 < s.end)
-            s.at++;
-        else if (*s.at == '(')
-            depth++;
-        else if (*s.at == ')')
-            depth--;
+    while (take(s, blanks, false), begins(*s, "(")) {
+        take(s, ")", true);
+        s->at += s->at < s->end;
     }
-    return s.at;
 }
 
 /*
- * Returns the end of a value without quotes: a semicolon, or blanks before the next parameter
- * where the semicolon was forgotten. A name may have blanks in it.
+ * Takes a quoted string or a value without quotes into a text, the quotes and escapes decoded. The
+ * latter may have blanks in it; where a semicolon was forgotten, the next parameter ends it.
  */
-static const char *
-value_end(struct span s)
-{
-    for (;;) {
-        const char *end = (take(&s, "; \t\r\n\f", true), s.at);
-        struct span key;
-
-        take(&s, blanks, false);
-        if (s.at == s.end || *s.at == ';')
-            return end;
-        key = take(&s, "=; \t\r\n\"", true);
-        if (key.at < key.end && s.at < s.end && *s.at == '=')
-            return end;
-        s.at = key.at;
-    }
-}
-
-/* Takes a quoted string or a value without quotes into a text, the quotes and escapes decoded. */
 static void
 take_value(struct span *s, struct text *out)
 {
-    text_clear(out);
-    if (s->at == s->end || *s->at != '"') {
-        struct span value = {s->at, value_end(*s)};
+    const char *start = s->at;
 
-        text_add(out, value.at, span_length(value));
-        s->at = value.end;
+    text_clear(out);
+    if (begins(*s, "\"")) {
+        for (s->at++; s->at < s->end && *s->at != '"'; s->at++) {
+            s->at += *s->at == '\\' && s->at + 1 < s->end;
+            text_add(out, s->at, 1);
+        }
+        s->at += s->at < s->end;
         return;
     }
-    for (s->at++; s->at < s->end && *s->at != '"'; s->at++) {
-        s->at += *s->at == '\\' && s->at + 1 < s->end;
-        text_add(out, s->at, 1);
+    for (struct span rest = *s; rest.at < rest.end && !begins(rest, ";"); ) {
+        take(&rest, "; \t\r\n\f", true);
+        s->at = rest.at;
+        take(&rest, blanks, false);
+
+        struct span after = rest, key = take(&after, "=; \t\r\n\"", true);
+        if (key.at < key.end && begins(after, "="))
+            break;
     }
-    s->at += s->at < s->end;
+    text_add(out, start, (size_t)(s->at - start));
 }
 
 /* Takes the next parameter, from behind the type. Skips what is none. Returns false at the end. */
 static bool
 next_parameter(struct span *s, struct span *key, struct text *value)
 {
-    while (s->at = skip_comments(*s), s->at < s->end) {
+    while (skip_comments(s), s->at < s->end) {
         *key = take(s, "=; \t\r\n(\"", true);
-        s->at = skip_comments(*s);
-        if (s->at < s->end && *s->at == '=') {
+        skip_comments(s);
+        if (begins(*s, "=")) {
             s->at++;
-            s->at = skip_comments(*s);
+            skip_comments(s);
             take_value(s, value);
             return true;
         }
-        if (s->at < s->end && *s->at == '"')
+        if (begins(*s, "\""))
             take_value(s, value);
-        else if (s->at < s->end && (*s->at == ';' || key->at == key->end))
-            s->at++;
+        else if (begins(*s, ";") || key->at == key->end)
+            s->at += s->at < s->end;
     }
     return false;
 }
@@ -3289,25 +3256,20 @@ static bool
 take_word(struct span *from, struct word *w)
 {
     struct span s = *from;
-    char meant[40];
 
     if (!begins(s, "=?"))
         return false;
     s.at += 2;
     w->charset = take(&s, "? \t\r\n", true);
-    if (span_length(s) < 4 || s.at[0] != '?' || s.at[2] != '?' || !is_in(lower(s.at[1]), "bq"))
+    w->charset = take(&w->charset, "*", true);  /* a language may follow the charset */
+    w->base64 = begins(s, "?b?");
+    if ((!w->base64 && !begins(s, "?q?")) || charset_find(w->charset) == NULL)
         return false;
-    w->base64 = lower(s.at[1]) == 'b';
     s.at += 3;
-    w->text = s;
-    while (!begins(s, "?="))
-        if (s.at == s.end || (begins(s, "=?") && !begins(s, "=?=")) || ++s.at == s.end)
+    for (w->text = s; !begins(s, "?="); s.at++)
+        if (s.at == s.end || (begins(s, "=?") && !begins(s, "=?=")))
             return false;
     w->text.end = s.at;
-    take(&w->charset, "*", true);       /* a language may follow the charset */
-    w->charset = (struct span){from->at + 2, w->charset.at};
-    if (!charset_find(w->charset, meant, sizeof meant))
-        return false;
     from->at = s.at + 2;
     return true;
 }
@@ -3329,33 +3291,27 @@ static void
 decode_words(struct text *to, struct span from, struct span body_charset)
 {
     struct text bytes = {NULL, 0, 0};
-    struct word word, next;
+    struct span charset = no_span;
+    struct word word;
 
-    while (from.at < from.end) {
+    for (bool found = true, after = false; found; after = true) {
         struct span plain = {from.at, from.at};
-        bool found = false;
 
-        while (from.at < from.end && !(found = take_word(&from, &word)))
+        while (!(found = take_word(&from, &word)) && from.at < from.end)
             plain.end = ++from.at;
-        to_utf8(to, plain, no_span, body_charset);
-        text_clear(&bytes);
-        while (found) {
-            struct span gap = from, rest;
 
-            if (word.base64)
-                decode_base64(&bytes, word.text, SHOW_FIELD);
-            else
-                decode_escapes(&bytes, word.text, SHOW_FIELD, '=', true);
-            take(&gap, blanks, false);
-            rest = gap;
-            if (!take_word(&rest, &next))
-                break;
-            found = same_word(word.charset, next.charset);
-            from = found ? rest : gap;
-            word = found ? next : word;
+        bool gap = found && after && trim(plain).at == plain.end;
+        if (!gap || !same_word(charset, word.charset)) {
+            to_utf8(to, text_span(&bytes), charset, body_charset);
+            text_clear(&bytes);
         }
-        if (bytes.length > 0)
-            to_utf8(to, text_span(&bytes), word.charset, body_charset);
+        if (!gap)
+            to_utf8(to, plain, no_span, body_charset);
+        if (found && word.base64)
+            decode_base64(&bytes, word.text, SHOW_FIELD);
+        else if (found)
+            decode_escapes(&bytes, word.text, SHOW_FIELD, '=', true);
+        charset = found ? word.charset : charset;
     }
     text_free(&bytes);
 }
@@ -3369,49 +3325,49 @@ static bool
 parameter(struct span s, const char *name, struct text *out)
 {
     struct text value = {NULL, 0, 0}, plain = {NULL, 0, 0}, pieces = {NULL, 0, 0};
-    struct text later = {NULL, 0, 0};
-    struct span key, charset, language;
-    char charset_name[40] = "";
+    struct text piece = {NULL, 0, 0};
+    char charset[40] = "";
+    struct span key;
     bool found = false;
 
     take(&s, "; \t\r\n(\"", true);      /* the type */
     while (next_parameter(&s, &key, &value)) {
-        struct span text = text_span(&value), rest = text;
+        struct span text = text_span(&value), rest = text, set = take(&rest, "'", true);
+        bool escaped = key.end > key.at && key.end[-1] == '*';
 
         if (!is_word(take(&key, "*", true), name))
             continue;
 
-        bool first = !begins(key, "*") || span_length(key) == 1 || key.at[1] == '0';
-        if (first && pieces.length > 0) {       /* the first one does not come first */
-            later = pieces;
-            pieces = (struct text){NULL, 0, 0};
+        bool first = span_length(key) == 1 || begins(key, "*0");
+        if (escaped && first) {         /* CHARSET'LANGUAGE'TEXT */
+            rest.at += rest.at < rest.end;
+            take(&rest, "'", true);
+            text.at = rest.at < rest.end ? rest.at + 1 : text.at;
+            if (text.at > value.bytes)
+                snprintf(charset, sizeof charset, "%.*s", (int)span_length(set), set.at);
         }
-        if (key.at == key.end && plain.length == 0) {
-            text_add(&plain, text.at, span_length(text));
-        } else if (key.at < key.end && key.end[-1] != '*') {
-            text_add(&pieces, text.at, span_length(text));
-        } else if (key.at < key.end) {
-            charset = take(&rest, "'", true);
-            language = rest;
-            language.at += language.at < language.end;
-            take(&language, "'", true);
-            if (first && language.at < language.end) {
-                snprintf(charset_name, sizeof charset_name, "%.*s", (int)span_length(charset),
-                         charset.at);
-                text.at = language.at + 1;
-            }
-            decode_escapes(&pieces, text, SHOW_FIELD, '%', false);
+        text_clear(&piece);
+        if (escaped)
+            decode_escapes(&piece, text, SHOW_FIELD, '%', false);
+        else
+            text_add(&piece, text.at, span_length(text));
+        if (first) {            /* even if it comes later */
+            struct text others = pieces;
+
+            pieces = piece;
+            piece = others;
         }
-        text_add(&pieces, later.bytes, later.length);
-        text_free(&later);
+        if (key.at < key.end || plain.length == 0)
+            text_add(key.at < key.end ? &pieces : &plain, piece.bytes, piece.length);
         found = true;
     }
     if (pieces.length > 0)
-        to_utf8(out, text_span(&pieces), string_span(charset_name), no_span);
+        to_utf8(out, text_span(&pieces), string_span(charset), no_span);
     else
         decode_words(out, text_span(&plain), no_span);
     text_free(&value);
     text_free(&plain);
+    text_free(&piece);
     text_free(&pieces);
     return found;
 }
@@ -3429,11 +3385,10 @@ struct html {
     struct span rest;           /* what was not read yet */
     bool enriched;              /* it is text/enriched */
     unsigned lists, quotes, preformatted;   /* how many are open */
-    unsigned number[HTML_LISTS];    /* of the next item, 0 in a list without numbers */
+    unsigned number[HTML_LISTS + 1];    /* of the next item, 0 in a list without numbers */
     char marker[16];            /* the sign of an item that has no text yet */
     unsigned newlines;          /* to write before the next text */
-    bool begun;                 /* there was a text */
-    bool in_line, blank, cell;  /* text on this line; a blank or the end of a cell behind it */
+    const char *gap;            /* what to write before the next text on the same line */
     uint32_t before;            /* the last character */
     struct text link, linked;   /* the address of the link that is open; its text without blanks */
     struct text value;          /* of the attribute that was looked at last */
@@ -3468,57 +3423,53 @@ static const char html_entities[] =
     "8853oplus 8855otimes 8869perp 8901sdot 8968lceil rceil lfloor rfloor 9001lang rang 9674loz "
     "9824spades 9827clubs 9829hearts diams 10003check ";
 
-/*
- * Finds the entity whose name stands behind a &. Returns its length with & and semicolon, 0 if
- * there is none. In an address &copy=1 is a parameter.
- */
+/* Finds the entity behind a &. Returns its length or 1: in an address &copy=1 is none. */
 static size_t
 html_named(struct span s, bool address, uint32_t *c)
 {
     uint32_t code = 0;
-    size_t length = 1, best = 0;
+    size_t size, best = 0;
+    bool closed = false;
 
-    while (length < span_length(s) && length < 11 && is_alnum(s.at[length]))
-        length++;
-
-    char end = length < span_length(s) ? s.at[length] : ' ';
-    for (const char *at = html_entities; *at != '\0' && length > 1; code++) {
+    s.at++;
+    for (const char *at = html_entities; *at != '\0'; at += size + 1, code++) {
         code = is_digit(*at) ? (uint32_t)strtoul(at, NULL, 10) : code;
         at += strspn(at, "0123456789");
+        size = strcspn(at, " ");
+        if (size <= best || span_length(s) < size || memcmp(at, s.at, size) != 0)
+            continue;
 
-        size_t size = strcspn(at, " ") + 1;
-        bool whole = size == length && end == ';';
-        bool bare = code < 0x100 && code != '\'' && size > best
-            && (!address || (size == length && end != '='));
-        if (size <= length && (whole || bare) && memcmp(at, s.at + 1, size - 1) == 0) {
+        char next = span_length(s) > size ? s.at[size] : ' ';
+        bool bare = code < 0x100 && code != '\'' && !(address && (is_alnum(next) || next == '='));
+        if (next == ';' || bare) {
             *c = code;
-            best = size + whole;
+            best = size;
+            closed = next == ';';
         }
-        if (whole && best > size)
-            break;
-        at += size;
     }
-    return best;
+    return 1 + best + closed;
 }
 
-/* Reads an entity at the start of a span, a &. Returns its length, 0 if it is none. */
+/* Reads an entity at the start of a span, a &. Returns its length; 1 if it is nothing but a &. */
 static size_t
 html_entity(struct span s, bool address, uint32_t *c)
 {
-    bool hex = span_length(s) > 2 && lower(s.at[2]) == 'x';
+    bool hex = begins(s, "&#x");
     struct span digits = {s.at + (hex ? 3 : 2), s.end}, rest = digits;
     uint32_t value = 0;
     int digit;
 
-    if (span_length(s) < 3 || s.at[1] != '#')
+    *c = '&';
+    if (!begins(s, "&#"))
         return html_named(s, address, c);
     for (; rest.at < s.end && (digit = hex_value(*rest.at)) >= 0 && (hex || digit < 10); rest.at++)
         value = value > 0x10ffff ? value : value * (hex ? 16 : 10) + (uint32_t)digit;
+    if (rest.at == digits.at)
+        return 1;
     if (value >= 0x80 && value < 0xa0 && windows_1252[value - 0x80] != 0)
         value = windows_1252[value - 0x80];
     *c = value > 0x10ffff ? 0xfffd : value;
-    rest.at += rest.at < s.end && *rest.at == ';' && rest.at > digits.at;
-    return rest.at == digits.at ? 0 : (size_t)(rest.at - s.at);
+    return (size_t)(rest.at - s.at) + begins(rest, ";");
 }
 
 /* Asks for at least so many line ends before the next text. */
@@ -3527,27 +3478,33 @@ html_break(struct html *h, unsigned newlines)
 {
     if (h->newlines < newlines)
         h->newlines = newlines;
-    h->blank = h->cell = false;
+    h->gap = "";
+}
+
+/* Returns true if the next text stands on the same line as the last one. */
+static bool
+html_in_line(const struct html *h)
+{
+    return h->to->length > 0 && h->newlines == 0;
 }
 
 /* Writes what is due before a text: line ends, quote signs, an item's sign, a blank. */
 static void
 html_before_text(struct html *h)
 {
-    unsigned lists = h->lists < HTML_LISTS ? h->lists : HTML_LISTS;
-
-    h->in_line = h->in_line && h->newlines == 0;
-    for (; h->newlines > 0; h->newlines--)
-        text_add(h->to, "\n", h->begun);
-    for (unsigned i = 0; !h->in_line && i < h->quotes && i < 8; i++)
-        text_add(h->to, "> ", 2);
-    for (unsigned i = 1; !h->in_line && i < lists + (h->marker[0] == '\0' && lists > 0); i++)
-        text_add(h->to, "  ", 2);
-    text_puts(h->to, !h->in_line ? h->marker : h->cell ? " | " : h->blank ? " " : "");
-    if (!h->in_line)
+    if (html_in_line(h)) {
+        text_puts(h->to, h->gap);
+    } else {
+        for (; h->newlines > 0; h->newlines--)
+            text_add(h->to, "\n", h->to->length > 0);
+        for (unsigned i = 0; i < h->quotes && i < 8; i++)
+            text_puts(h->to, "> ");
+        for (unsigned i = h->marker[0] != '\0'; i < h->lists; i++)
+            text_puts(h->to, "  ");
+        text_puts(h->to, h->marker);
         h->marker[0] = '\0';
-    h->begun = h->in_line = true;
-    h->blank = h->cell = false;
+    }
+    h->gap = "";
 }
 
 /* Takes one character of the text. Blanks in a row are one. */
@@ -3561,10 +3518,10 @@ html_character(struct html *h, uint32_t c)
         h->newlines++;
     } else if (blank && h->preformatted > 0 && c != '\r') {
         html_before_text(h);
-        text_add(h->to, c == '\t' ? "\t" : " ", 1);
+        text_puts(h->to, c == '\t' ? "\t" : " ");
     } else if (blank) {
-        h->blank = true;
-    } else if (!is_invisible(c) && (!must_escape(c, h->before) || must_escape(c, 0xa0))) {
+        h->gap = h->gap[0] == '\0' ? " " : h->gap;
+    } else if (!is_hidden(c, h->before)) {
         size_t size = utf8_write(c, text);
 
         html_before_text(h);
@@ -3576,7 +3533,7 @@ html_character(struct html *h, uint32_t c)
     h->before = blank ? ' ' : h->before;
 }
 
-/* Takes plain text. A byte that is not UTF-8 stays for visible() to show. */
+/* Takes plain text. A byte that is not UTF-8 becomes U+FFFD. */
 static void
 html_text(struct html *h, struct span s)
 {
@@ -3593,43 +3550,37 @@ html_text(struct html *h, struct span s)
     }
 }
 
-/*
- * Finds an attribute in a tag by its name in lower case. Its value, entities decoded, goes to
- * h->value, which is "" if there is none. Returns true if the value is not empty.
- */
+/* Copies the value of an attribute to h->value. Returns false if it is "" or not there. */
 static bool
 html_attribute(struct html *h, struct span tag, const char *name)
 {
-    struct span value = no_span;
+    struct span key = no_span, value = no_span;
+    uint32_t c;
 
     take(&tag, " \t\r\n\f/", true);
-    while (take(&tag, " \t\r\n\f/", false), tag.at < tag.end) {
-        struct span key = take(&tag, " \t\r\n\f/=", true);
-
-        tag.at += key.at == key.end;
+    while (tag.at < tag.end && !is_word(key, name)) {
+        take(&tag, " \t\r\n\f/", false);
+        key = take(&tag, " \t\r\n\f/=", true);
         take(&tag, blanks, false);
-        if (key.at == key.end || tag.at == tag.end || *tag.at != '=')
+        value = no_span;
+        if (!begins(tag, "="))
             continue;
         tag.at++;
         take(&tag, blanks, false);
 
-        char quote[2] = {tag.at < tag.end && is_in(*tag.at, "\"'") ? *tag.at++ : '\0', '\0'};
+        char quote[2] = {begins(tag, "\"|'") ? *tag.at++ : '\0', '\0'};
         value = take(&tag, quote[0] != '\0' ? quote : blanks, true);
         tag.at += quote[0] != '\0' && tag.at < tag.end;
-        if (is_word(key, name))
-            break;
-        value = no_span;
     }
     text_clear(&h->value);
-    while (value.at < value.end) {
-        uint32_t c = 0;
-        size_t size = *value.at == '&' ? html_entity(value, true, &c) : 0;
-
-        if (size > 0)
+    while (is_word(key, name) && value.at < value.end)
+        if (*value.at == '&') {
+            value.at += html_entity(value, true, &c);
             h->value.length += utf8_write(c, text_room(&h->value, 4));
-        text_add(&h->value, value.at, size == 0);
-        value.at += size > 0 ? size : 1;
-    }
+        } else {
+            text_add(&h->value, value.at++, 1);
+        }
+    text_add(&h->value, "", 0);
     return h->value.length > 0;
 }
 
@@ -3649,11 +3600,9 @@ static void
 html_link_end(struct html *h)
 {
     struct span address = html_bare_address(&h->link), text = html_bare_address(&h->linked);
-    size_t length = span_length(address);
 
-    if (length > 0 && h->linked.length > 0
-        && (length != span_length(text) || memcmp(address.at, text.at, length) != 0)) {
-        h->blank = true;
+    if (address.at < address.end && h->linked.length > 0 && !same_word(address, text)) {
+        h->gap = " ";
         html_before_text(h);
         text_printf(h->to, "<%s>", h->link.bytes);      /* whatever it is, it is shown */
         h->before = '>';
@@ -3666,41 +3615,43 @@ html_link_end(struct html *h)
 static void
 html_link(struct html *h, struct span tag)
 {
-    html_link_end(h);
-    if (html_attribute(h, tag, "href"))
-        for (size_t i = 0; i < h->value.length; i++)
-            text_add(&h->link, h->value.bytes + i, (unsigned char)h->value.bytes[i] > ' ');
+    html_attribute(h, tag, "href");
+    for (struct span rest = text_span(&h->value); rest.at < rest.end; take(&rest, blanks, false)) {
+        struct span piece = take(&rest, blanks, true);
+
+        text_add(&h->link, piece.at, span_length(piece));
+    }
     if (!begins(text_span(&h->link), "http:|https:|mailto:|ftp:|tel:"))
         text_clear(&h->link);
 }
 
-/* Returns the number in an attribute, or otherwise. */
-static unsigned
-html_attribute_number(struct html *h, struct span tag, const char *name, unsigned otherwise)
+/* Begins or ends a level of something nested. */
+static void
+html_nest(unsigned *depth, bool end)
 {
-    bool number = html_attribute(h, tag, name) && is_digit(h->value.bytes[0]);
-
-    return number && h->value.length < 8 ? (unsigned)strtoul(h->value.bytes, NULL, 10) : otherwise;
+    *depth = end ? *depth - (*depth > 0) : *depth + 1;
 }
 
 /* Begins or ends a list or one of its items. */
 static void
 html_list(struct html *h, struct span tag, struct span name, bool end)
 {
-    unsigned *number = &h->number[h->lists > 0 && h->lists <= HTML_LISTS ? h->lists - 1 : 0];
-
     if (!is_word(name, "li")) {
         html_break(h, h->lists == (end ? 1U : 0U) ? 2 : 1);
-        h->lists += end ? (h->lists > 0 ? UINT_MAX : 0) : 1;
-        if (!end && h->lists <= HTML_LISTS)
-            h->number[h->lists - 1] =
-                is_word(name, "ol") ? html_attribute_number(h, tag, "start", 1) : 0;
-    } else if (!end && h->lists > 0 && h->lists <= HTML_LISTS && *number > 0) {
-        *number = html_attribute_number(h, tag, "value", *number);
-        snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++);
-    } else if (!end) {
-        snprintf(h->marker, sizeof h->marker, "* ");
+        if (end || h->lists < HTML_LISTS)
+            html_nest(&h->lists, end);
     }
+
+    unsigned *number = &h->number[h->lists];
+    if (!end && is_word(name, "ul|ol"))
+        *number = is_word(name, "ol");
+    if (!end && *number > 0 && html_attribute(h, tag, is_word(name, "li") ? "value" : "start")
+        && is_digit(h->value.bytes[0]))
+        *number = (unsigned)strtoul(h->value.bytes, NULL, 10);
+    if (!end && is_word(name, "li") && *number > 0)
+        snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++);
+    else if (!end && is_word(name, "li"))
+        snprintf(h->marker, sizeof h->marker, "* ");
 }
 
 /* Acts on a tag. */
@@ -3719,26 +3670,25 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
     } else if (h->enriched && is_word(name, "lt")) {
         html_character(h, '<');
     } else if (is_word(name, "a")) {
-        if (end)
-            html_link_end(h);
-        else
+        html_link_end(h);
+        if (!end)
             html_link(h, tag);
     } else if (is_word(name, "ul|ol|li")) {
         html_list(h, tag, name, end);
     } else if (is_word(name, "blockquote")) {
-        h->quotes += end ? (h->quotes > 0 ? UINT_MAX : 0) : 1;
+        html_nest(&h->quotes, end);
     } else if (is_word(name, "pre")) {
-        h->preformatted += end ? (h->preformatted > 0 ? UINT_MAX : 0) : 1;
-        if (!end && (next == '\r' || next == '\n'))     /* the first line end does not count */
-            h->rest.at += next == '\r' && span_length(h->rest) > 1 && h->rest.at[1] == '\n' ? 2 : 1;
+        html_nest(&h->preformatted, end);
+        if (!end && begins(h->rest, "\n|\r\n"))         /* the first line end does not count */
+            h->rest.at += next == '\r' ? 2 : 1;
     } else if (is_word(name, "td|th")) {
-        h->cell = h->in_line && h->newlines == 0;
+        h->gap = html_in_line(h) ? " | " : h->gap;
     } else if (is_word(name, "hr")) {
         html_text(h, string_span("--------"));
         html_break(h, 1);
-    } else if (is_word(name, "sup") && !end && h->in_line && h->newlines == 0 && !h->blank) {
+    } else if (is_word(name, "sup") && !end && html_in_line(h) && h->gap[0] == '\0') {
         if (h->before < 0x80 && is_alnum((char)h->before) && is_in(next, "0123456789+-"))
-            text_add(h->to, "^", 1);    /* 10^6 is not 106 */
+            text_puts(h->to, "^");      /* 10^6 is not 106 */
     } else if (is_word(name, "img") && html_attribute(h, tag, "alt")) {
         html_text(h, string_span("["));
         html_text(h, text_span(&h->value));
@@ -3799,33 +3749,30 @@ static bool
 html_skip(struct html *h, struct span tag, struct span name)
 {
     bool dropped = is_word(name, "script|style|title|iframe|noembed|template|select|option|"
-                          "textarea|datalist|param|comment");
-    bool empty = is_word(name, "img|br|hr|input|meta|link|area|col"), hidden = false;
+                           "textarea|datalist|param|comment");
+    bool hidden = false;
     uint32_t initial = 1U << (*name.at & 31);
-    struct span style;
+    struct span style = no_span;
     const char *end;
 
-    if (!dropped && html_attribute(h, tag, "style")) {
+    if (!dropped && html_attribute(h, tag, "style"))
         style = text_span(&h->value);
-        style.at = find(style, "display");
-        if (style.at != NULL) {
-            style.at += 7;
-            take(&style, " \t\r\n:", false);
-            hidden = begins(style, "none");
-        }
+    if ((style.at = find(style, "display")) != NULL) {
+        style.at += 7;
+        take(&style, " :", false);
+        hidden = begins(style, "none");
     }
-    if (empty || (!dropped && !hidden) || (h->unclosed & initial) != 0)
-        return hidden && empty;
+    if (is_word(name, "img|br|hr|input|meta|link|area|col"))
+        return hidden;          /* they have no content */
+    if ((!dropped && !hidden) || (h->unclosed & initial) != 0)
+        return false;
     end = html_element_end(h->rest, name, hidden);
     h->unclosed |= end == NULL ? initial : 0;
     h->rest.at = end != NULL ? end : h->rest.at;
     return end != NULL;
 }
 
-/*
- * Takes what begins with <: a comment, a tag, or neither, as in 1 < 2 and <ann@example.org>.
- * Returns false inside a comment that never ends.
- */
+/* Takes a comment, a tag, or a < that is none. Returns false in a comment without end. */
 static bool
 html_tag(struct html *h)
 {
@@ -3859,34 +3806,29 @@ html_tag(struct html *h)
 }
 
 /*
- * Appends HTML as text; or text/enriched and text/richtext (RFC 1896), whose tags are dropped and
- * lines are kept. Returns how many letters it has, and in *complete false if it ends inside a
- * comment.
+ * Appends HTML, or text/enriched (RFC 1896), as text. Returns how many letters it has, and in
+ * *complete false if it ends inside a comment.
  */
 static size_t
 html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
 {
-    struct html h = {.to = to, .rest = from, .preformatted = enriched, .enriched = enriched};
+    struct html h = {
+        .to = to, .rest = from, .preformatted = enriched, .enriched = enriched, .gap = ""
+    };
+    uint32_t c;
 
     for (const char *at = from.end; at > from.at && h.last_tag_end == NULL; at--)
         h.last_tag_end = at[-1] == '>' ? at - 1 : NULL;
     for (*complete = true; *complete && h.rest.at < h.rest.end; ) {
-        uint32_t c = '&';
-        size_t size;
-
         html_text(&h, take(&h.rest, enriched ? "<" : "<&", true));
-        if (h.rest.at < h.rest.end && *h.rest.at == '<') {
+        if (begins(h.rest, "<")) {
             *complete = html_tag(&h);
         } else if (h.rest.at < h.rest.end) {
-            size = html_entity(h.rest, false, &c);
-            html_character(&h, size > 0 ? c : '&');
-            h.rest.at += size > 0 ? size : 1;
+            h.rest.at += html_entity(h.rest, false, &c);
+            html_character(&h, c);
         }
     }
     html_link_end(&h);
-    text_free(&h.link);
-    text_free(&h.linked);
-    text_free(&h.value);
     return h.letters;
 }
 
@@ -3896,24 +3838,18 @@ html_charset(struct span s)
 {
     s = limit(s, 16 * 1024);
     while ((s.at = find(s, "<meta")) != NULL) {
-        struct span tag = s, name;
+        struct span tag = take(&s, ">", true);
 
-        tag = take(&tag, ">", true);
-        s.at += 5;
-        if ((tag.at = find(tag, "charset")) == NULL)
-            continue;
-        tag.at += 7;
-        take(&tag, " \t\r\n=\"'", false);
-        name = take(&tag, " \t\r\n\"'/;>", true);
-        if (name.at < name.end)
-            return name;
+        if ((tag.at = find(tag, "charset")) != NULL) {
+            tag.at += 7;
+            take(&tag, " \t\r\n=\"'", false);
+            return take(&tag, " \t\r\n\"'/;>", true);
+        }
     }
     return no_span;
 }
 
 /* -- The page: lines that fit -- */
-
-enum text_kind { TEXT_FIXED, TEXT_FLOWED, TEXT_FLOWED_DELSP };      /* RFC 3676 */
 
 /* Whatever gets onto a page is visible text. No page begins or ends with an empty line. */
 struct page {
@@ -3946,39 +3882,22 @@ page_row(struct page *p, struct span row)
     p->empty_bars = p->bars;
 }
 
-/* Returns true for a character that does not begin a line of Japanese or Chinese. */
-static bool
-stays_behind(struct span character, uint32_t c)
-{
-    char text[5] = "";
-
-    memcpy(text, character.at, span_length(character));
-    return character_columns(c) == 0 || strstr("\u3001\u3002\u3009\u300b\u300d\u300f\u3011"
-        "\u30fc\uff01\uff09\uff0c\uff0e\uff1a\uff1b\uff1f)].,;:!?", text) != NULL;
-}
-
-/* Takes what may not be divided: a word, or one character of Japanese or Chinese. */
+/*
+ * Takes what may not be divided: a word, or a character of Japanese or Chinese. A comma or full
+ * stop (U+3001, U+3002, U+FF09 to U+FF1F) does not begin a row.
+ */
 static struct span
 take_unit(struct span *rest)
 {
     struct span unit = {rest->at, rest->at};
-    bool wide = false;
 
     while (rest->at < rest->end && *rest->at != ' ' && *rest->at != '\t') {
-        uint32_t c = (unsigned char)*rest->at;
-        struct span next = {rest->at + 1, rest->end};
+        struct span next = *rest;
+        uint32_t c = span_next(&next);
 
-        if (c >= 0x80 || wide) {
-            next.at = rest->at;
-            c = span_next(&next);
-
-            size_t columns = character_columns(c);
-            bool behind = (columns == 2 || wide)
-                && stays_behind((struct span){rest->at, next.at}, c);
-            if (unit.at < rest->at && (columns == 2 || wide) && !behind)
-                break;
-            wide = columns == 2 || (wide && behind);
-        }
+        if (rest->at > unit.at && c > 0x3002 && (c < 0xff09 || c > 0xff1f)
+            && character_columns(c) == 2)
+            break;
         *rest = next;
     }
     unit.end = rest->at;
@@ -3998,7 +3917,7 @@ page_wrap(struct page *p, struct span head, struct span prefix, struct span text
     text_add(&p->row, head.at, span_length(head));
     while (text.at < text.end) {
         struct span gap = take(&text, " \t", false), unit = take_unit(&text);
-        size_t after = columns_from(columns_from(column, gap), unit);
+        size_t after = columns_from(column, (struct span){gap.at, unit.end});
 
         if (p->columns > 0 && after > p->columns) {
             if (column > indent) {
@@ -4007,124 +3926,73 @@ page_wrap(struct page *p, struct span head, struct span prefix, struct span text
                 text_add(&p->row, prefix.at, span_length(prefix));
                 column = indent = columns_from(left, prefix);
             }
-            gap.end = gap.at;
+            gap.at = unit.at;
             after = columns_from(column, unit);
         }
-        text_add(&p->row, gap.at, span_length(gap));
-        text_add(&p->row, unit.at, span_length(unit));
+        text_add(&p->row, gap.at, (size_t)(unit.end - gap.at));
         column = after;
     }
     page_row(p, text_span(&p->row));
 }
 
-/* Returns the bytes of a quote at the start of a line, "> > " or ">>", and the blanks behind it. */
-static size_t
-quote_length(struct span line)
-{
-    const char *start = line.at, *quote = start;
-
-    for (; line.at < line.end; line.at++)
-        if (*line.at == '>')
-            quote = line.at + 1;
-        else if (*line.at != ' ' || (line.at > start && line.at[-1] != '>'))
-            break;
-    line.at = quote;
-    take(&line, " \t", false);
-    return (size_t)(line.at - start);
-}
-
-/* Returns the bytes of a list's sign, "* ", "- " or "12. ", 0 if there is none. */
-static size_t
-list_length(struct span line)
-{
-    const char *start = line.at;
-    size_t digits;
-
-    while (line.at < line.end && line.at < start + 3 && is_digit(*line.at))
-        line.at++;
-    digits = (size_t)(line.at - start);
-    if (span_length(line) < 2 || line.at[1] != ' ')
-        return 0;
-    return *line.at == '.' ? (digits > 0 ? digits + 2 : 0)
-        : digits == 0 && (*line.at == '*' || *line.at == '-') ? 2 : 0;
-}
-
-/* Lays out one line of a message. The rows that it wraps to begin as it does. */
+/* Lays out one line of a message. The rows that it wraps to have its quote signs and indent. */
 static void
 page_line(struct page *p, struct span line)
 {
-    size_t quote, list, left = 2 * p->bars;
-    char prefix[SHOW_COLUMNS];
+    struct span text = trim_end(line), start = take(&text, "> \t", false);
 
-    line = p->columns > 0 ? trim_end(line) : line;
-    if (p->columns == 0 || (span_length(line) + left <= p->columns
-        && memchr(line.at, '\t', span_length(line)) == NULL)) {
-        page_row(p, line);      /* it fits: no character has more columns than bytes */
-        return;
-    }
-    quote = quote_length(line);
-    list = list_length((struct span){line.at + quote, line.end});
-
-    struct span head = {line.at, line.at + quote + list};
-    if (span_length(head) > sizeof prefix || head.at + quote == line.end
-        || span_columns(head) > p->columns / 2) {
-        page_wrap(p, no_span, no_span, line);
-        return;
-    }
-    memcpy(prefix, line.at, quote);
-    memset(prefix + quote, ' ', list);
-    line.at = head.end;
-    page_wrap(p, head, (struct span){prefix, prefix + quote + list}, line);
+    if (p->columns == 0)
+        page_row(p, line);
+    else if (text.at == text.end || span_columns(start) > p->columns / 2)
+        page_wrap(p, no_span, no_span, trim_end(line));
+    else
+        page_wrap(p, start, start, text);
 }
 
 /*
- * Adds a line of flowed text to the paragraph in p->line, or ends that and begins another.
- * *quotes is the depth of the paragraph, *flows is true if it goes on in the next line.
+ * Joins the lines of each paragraph of flowed text (RFC 3676): a line that ends in a blank goes on
+ * in the next one if that is quoted as deeply. With delsp the blank is no part of the text.
  */
 static void
-page_flow(struct page *p, struct span line, bool delsp, size_t *quotes, bool *flows)
-{
-    struct span text = line;
-    size_t depth = span_length(take(&text, ">", false));
-
-    text.at += text.at < text.end && *text.at == ' ';       /* stuffing */
-
-    bool signature = is_word(text, "-- ");
-    if (*flows && depth == *quotes && !signature && text.at < text.end) {
-        p->line.length -= delsp;
-        line = text;
-    } else {
-        if (*flows)
-            page_line(p, trim_end(text_span(&p->line)));
-        text_clear(&p->line);
-        line = depth == 0 ? text : line;
-    }
-    visible(&p->line, line);
-    *quotes = depth;
-    *flows = !signature && p->line.length > 0 && p->line.bytes[p->line.length - 1] == ' ';
-    if (!*flows)
-        page_line(p, text_span(&p->line));
-}
-
-/* Lays out text in UTF-8, from whatever source. */
-static void
-page_text(struct page *p, struct span text, enum text_kind kind)
+join_flowed(struct text *to, struct span from, bool delsp)
 {
     struct span line;
     size_t quotes = 0;
     bool flows = false;
 
-    while (next_line(&text, &line)) {
-        if (kind != TEXT_FIXED) {
-            page_flow(p, line, kind == TEXT_FLOWED_DELSP, &quotes, &flows);
-            continue;
+    while (next_line(&from, &line)) {
+        struct span text = line;
+        size_t depth = span_length(take(&text, ">", false));
+
+        text.at += begins(text, " ");   /* stuffing */
+
+        bool signature = is_word(text, "-- ");
+        if (flows && depth == quotes && !signature && text.at < text.end) {
+            to->length -= delsp;
+            line = text;
+        } else {
+            to->length -= flows;        /* the blank */
+            text_puts(to, flows ? "\n" : "");
+            line = depth == 0 ? text : line;
         }
+        text_add(to, line.at, span_length(line));
+        quotes = depth;
+        flows = !signature && line.at < line.end && line.end[-1] == ' ';
+        text_puts(to, flows ? "" : "\n");
+    }
+}
+
+/* Lays out text in UTF-8, from whatever source. */
+static void
+page_text(struct page *p, struct span text)
+{
+    struct span line;
+
+    while (next_line(&text, &line)) {
         text_clear(&p->line);
         visible(&p->line, line);
         page_line(p, text_span(&p->line));
     }
-    if (flows)
-        page_line(p, trim_end(text_span(&p->line)));
 }
 
 /* Appends text on one line, each run of blanks and line ends as one blank. */
@@ -4144,33 +4012,31 @@ static void
 page_field(struct page *p, const char *name, struct span value)
 {
     static const char prefix[] = "          ";
-    struct text text = {NULL, 0, 0};
-    char head[sizeof prefix + 64];
+    char head[64];
 
     snprintf(head, sizeof head, "%s:%*s", name, (int)(sizeof prefix - 2 - strlen(name)), "");
+    text_clear(&p->row);
+    one_line(&p->row, value);
     text_clear(&p->line);
-    one_line(&text, value);
-    visible(&p->line, text_span(&text));
+    visible(&p->line, text_span(&p->row));
     page_wrap(p, string_span(head), string_span(prefix), text_span(&p->line));
-    text_free(&text);
 }
 
-/* Says something of our own, in brackets. */
+/* Says something of our own, in brackets, below one empty line. */
 static void __attribute__((format(printf, 2, 3)))
 page_note(struct page *p, const char *format, ...)
 {
-    char note[512];
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(note, sizeof note, format, arguments);
-    va_end(arguments);
-    p->empty = p->begun;        /* one line, and no more */
     text_clear(&p->row);
+    text_vprintf(&p->row, format, arguments);
+    va_end(arguments);
     text_clear(&p->line);
-    text_add(&p->line, "[", 1);
-    visible(&p->line, string_span(note));
-    text_add(&p->line, "]", 1);
+    text_puts(&p->line, "[");
+    visible(&p->line, text_span(&p->row));
+    text_puts(&p->line, "]");
+    p->empty = p->begun;
     page_wrap(p, no_span, no_span, text_span(&p->line));
 }
 
@@ -4183,12 +4049,13 @@ struct part {
     int root;                   /* the part that is the message this one belongs to */
     unsigned bars;              /* that mark how deep that message lies in others */
     struct span header, body;
-    char type[64], charset[40]; /* the type in lower case */
+    struct span type;
+    char charset[40];
     struct text name;           /* UTF-8, from the network */
-    struct text decoded;        /* the body of a message that was encoded */
+    struct text decoded;        /* the body, if it is not in the message as it is */
     enum encoding encoding;
-    enum text_kind kind;
     bool attachment, no_blank_line, opened;
+    bool flowed, delsp;         /* RFC 3676 */
     int score;                  /* how good its text is for reading; 0: it has none */
     int best;                   /* the part with that text: itself or one in it */
     enum part_use use;
@@ -4204,43 +4071,18 @@ struct show {
 };
 
 static bool
-is_type(const struct part *p, const char *type)
-{
-    return strcmp(p->type, type) == 0;
-}
-
-static bool
-is_multipart(const struct part *p)
-{
-    return strncmp(p->type, "multipart/", 10) == 0;
-}
-
-static bool
-is_text(const struct part *p)
-{
-    return strncmp(p->type, "text/", 5) == 0;
-}
-
-static bool
 is_message(const struct part *p)
 {
-    return is_word(string_span(p->type), "message/rfc822|message/global|text/rfc822-headers");
+    return is_word(p->type, "message/rfc822|message/global|text/rfc822-headers");
 }
 
-/* Copies the word at the start of a field's value, in lower case. */
-static void
-value_word(struct span value, char *out, size_t room)
+/* Returns the word at the start of a field's value. */
+static struct span
+value_word(struct span value)
 {
-    struct span word;
-    size_t length = 0;
-
-    value.at = skip_comments(value);
-    value.at += value.at < value.end && *value.at == '"';
-    word = take(&value, "; \t\r\n(\"", true);
-    for (; word.at < word.end && length + 1 < room; word.at++)
-        if (*word.at != '\0')
-            out[length++] = lower(*word.at);
-    out[length] = '\0';
+    skip_comments(&value);
+    value.at += begins(value, "\"");
+    return take(&value, "; \t\r\n(\"", true);
 }
 
 static enum encoding
@@ -4253,63 +4095,32 @@ encoding_find(struct span name)
         : is_word(name, "x-uuencode|uuencode|x-uue|x-uu") ? ENCODING_UU : ENCODING_UNKNOWN;
 }
 
-/* Takes what a Content-Type field says. The boundary goes to a text. */
-static void
-part_type(struct part *p, struct span value, struct text *boundary)
-{
-    struct text word = {NULL, 0, 0};
-    char type[sizeof p->type];
-
-    value_word(value, type, sizeof type);
-    if (strchr(type, '/') != NULL)
-        memcpy(p->type, type, sizeof type);
-    text_clear(&word);
-    if (parameter(value, "charset", &word))
-        snprintf(p->charset, sizeof p->charset, "%.*s", (int)strcspn(word.bytes, blanks),
-                 word.bytes);
-    if (p->name.length == 0)
-        parameter(value, "name", &p->name);
-    parameter(value, "boundary", boundary);
-    text_clear(&word);
-    if (parameter(value, "format", &word) && begins(text_span(&word), "flowed")) {
-        text_clear(&word);
-        p->kind = parameter(value, "delsp", &word) && begins(text_span(&word), "yes")
-            ? TEXT_FLOWED_DELSP : TEXT_FLOWED;
-    }
-    text_free(&word);
-}
-
-/* Takes what the header of a part says about it. A field that is repeated does not count. */
+/* Takes what the header of a part says about it. The boundary goes to a text. */
 static void
 part_header(struct part *p, struct text *boundary)
 {
-    bool typed = false, disposed = false, encoded = false;
-    struct span header = p->header;
-    struct field f;
-    char word[64];
+    struct span type = limit(find_field(p->header, "content-type"), SHOW_FIELD);
+    struct span disposition = limit(find_field(p->header, "content-disposition"), SHOW_FIELD);
+    struct span encoding = find_field(p->header, "content-transfer-encoding");
+    struct span word = value_word(type);
+    struct text value = {NULL, 0, 0};
 
-    while (next_field(&header, &f)) {
-        f.value = limit(f.value, SHOW_FIELD);
-        value_word(f.value, word, sizeof word);
-        if (is_word(f.name, "content-type") && !typed) {
-            part_type(p, f.value, boundary);
-            typed = true;
-        } else if (is_word(f.name, "content-disposition") && !disposed) {
-            struct text name = {NULL, 0, 0};
-
-            p->attachment = strcmp(word, "attachment") == 0;
-            if (parameter(f.value, "filename", &name)) {
-                text_free(&p->name);
-                p->name = name;
-            } else {
-                text_free(&name);
-            }
-            disposed = true;
-        } else if (is_word(f.name, "content-transfer-encoding") && !encoded) {
-            p->encoding = encoding_find(string_span(word));
-            encoded = true;
-        }
-    }
+    if (memchr(word.at, '/', span_length(word)) != NULL)
+        p->type = limit(word, 63);
+    if (parameter(type, "charset", &value))
+        snprintf(p->charset, sizeof p->charset, "%.*s", (int)strcspn(value.bytes, blanks),
+                 value.bytes);
+    parameter(type, "boundary", boundary);
+    text_clear(&value);
+    p->flowed = parameter(type, "format", &value) && begins(text_span(&value), "flowed");
+    text_clear(&value);
+    p->delsp = parameter(type, "delsp", &value) && begins(text_span(&value), "yes");
+    text_free(&value);
+    parameter(disposition, "filename", &p->name);
+    if (p->name.length == 0)
+        parameter(type, "name", &p->name);
+    p->attachment = is_word(value_word(disposition), "attachment");
+    p->encoding = encoding_find(value_word(encoding));
 }
 
 /* Adds a part. Returns it, or NULL if there are too many. */
@@ -4322,15 +4133,15 @@ part_add(struct show *s, int parent)
     }
 
     struct part *p = &s->parts[s->count], *above = parent >= 0 ? &s->parts[parent] : NULL;
-    bool root = above == NULL || is_message(above);
-    memset(p, 0, sizeof *p);
-    p->parent = parent;
-    p->root = root ? s->count : above->root;
-    p->bars = above == NULL ? 0 : above->bars + (is_message(above) && above->bars < SHOW_BARS);
-    p->best = s->count;
-    p->use = PART_LIST;
-    snprintf(p->type, sizeof p->type, "%s", above != NULL && is_type(above, "multipart/digest")
-             ? "message/rfc822" : "text/plain");
+    bool digest = above != NULL && is_word(above->type, "multipart/digest");
+    *p = (struct part){
+        .parent = parent, .root = s->count, .best = s->count, .use = PART_LIST,
+        .type = string_span(digest ? "message/rfc822" : "text/plain")
+    };
+    if (above != NULL) {
+        p->root = is_message(above) ? p->root : above->root;
+        p->bars = above->bars + (is_message(above) && above->bars < SHOW_BARS);
+    }
     s->count++;
     return p;
 }
@@ -4354,9 +4165,8 @@ is_boundary(struct span line, struct span boundary)
 }
 
 /*
- * Takes the next part of a multipart: up to the end of the line before the next boundary, whose
- * line end belongs to the boundary. Returns what is_boundary() says about the line that ended
- * it, 0 at the end of the body.
+ * Takes the next part of a multipart, without the line end before the boundary. Returns what
+ * is_boundary() says about the line that ended it, 0 at the end of the body.
  */
 static int
 next_part(struct span *rest, struct span boundary, struct span *part)
@@ -4374,33 +4184,35 @@ next_part(struct span *rest, struct span boundary, struct span *part)
 }
 
 /*
- * Looks for uuencoded files in a part's body. In a text each becomes an attachment; in any other
- * part the file is its content.
+ * Looks for uuencoded files in a part's body. In a text each becomes an attachment, and what is
+ * left is the text; in any other part the file is its content.
  */
 static void
 part_uu(struct show *s, struct part *p)
 {
     struct span rest = p->body, before, name, data;
-    struct part *file = p;
-    bool empty = true;
+    struct part *file = NULL;
 
     p->encoding = ENCODING_NONE;
-    while (file != NULL && next_uu(&rest, &before, &name, &data)) {
-        empty = empty && trim(before).at == before.end;
-        p->encoding = ENCODING_UU;
-        if (is_text(p) && (file = part_add(s, p->parent)) != NULL) {
-            file->root = p->root;
-            file->bars = p->bars;
-            file->encoding = ENCODING_UU;
-            snprintf(file->type, sizeof file->type, "application/octet-stream");
-        }
-        if (file != NULL) {
-            file->body = data;
-            text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
-        }
+    while (next_uu(&rest, &before, &name, &data)) {
+        if (p->decoded.length <= SHOW_TEXT)
+            text_add(&p->decoded, before.at, span_length(limit(before, SHOW_TEXT)));
+        file = begins(p->type, "text/") ? part_add(s, p->parent) : p;
+        if (file == NULL)
+            break;
+        if (file != p)
+            file->type = string_span("application/octet-stream");
+        file->root = p->root;
+        file->bars = p->bars;
+        file->encoding = ENCODING_UU;
+        file->body = data;
+        text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
     }
-    if (is_text(p) && p->encoding == ENCODING_UU && empty && trim(rest).at == rest.end)
-        p->body.end = p->body.at;
+    if (file != NULL && file != p) {
+        text_add(&p->decoded, rest.at, span_length(limit(rest, SHOW_TEXT + 1)));
+        p->body = text_span(&p->decoded);
+        p->body.end = trim(p->body).at == p->body.end ? p->body.at : p->body.end;
+    }
 }
 
 /* -- What to show of it -- */
@@ -4409,53 +4221,46 @@ part_uu(struct show *s, struct part *p)
 struct content {
     struct text text;           /* UTF-8 */
     size_t letters;             /* characters that are no blanks, addresses of links not counted */
-    bool known, complete;       /* its charset is; the HTML does not end inside a comment */
+    const char *guess;          /* NULL, or what it was read as because its charset is not known */
+    bool complete;              /* the HTML does not end inside a comment */
     uint64_t left;              /* bytes that were not decoded any more */
 };
 
-/* Appends text in UTF-8 to the content, without what is not shown. */
-static void
-content_add(struct content *c, struct span utf8)
-{
-    size_t start = c->text.length;
-
-    drop_invisible(&c->text, utf8);
-    for (size_t i = start; i < c->text.length; i++)
-        c->letters += !is_in(c->text.bytes[i], blanks) && (c->text.bytes[i] & 0xc0) != 0x80;
-}
-
-/*
- * Reads the text of a part, of which at most so many bytes are decoded. What follows base64 data
- * is plain text. The caller frees the text.
- */
+/* Reads the text of a part, of which at most so many bytes are decoded. The caller frees it. */
 static struct content
 part_content(const struct part *p, size_t most)
 {
     struct content c = {.complete = true};
-    struct text decoded = {NULL, 0, 0}, utf8 = {NULL, 0, 0};
+    struct text decoded = {NULL, 0, 0}, utf8 = {NULL, 0, 0}, joined = {NULL, 0, 0};
     struct span data = p->encoding == ENCODING_BASE64 ? base64_data(p->body) : p->body;
     struct span footer = {data.end, p->body.end}, other = no_span;
-    bool enriched = is_word(string_span(p->type), "text/enriched|text/richtext");
-    bool html = enriched || is_type(p, "text/html");
+    bool enriched = is_word(p->type, "text/enriched|text/richtext");
+    bool html = enriched || is_word(p->type, "text/html");
 
     data.at = decode_transfer(&decoded, data, p->encoding, most);
     c.left = span_length(data);
     if (html)
         other = html_charset(text_span(&decoded));
-    c.known = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
+    c.guess = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
     text_free(&decoded);
-    if (html)
+    if (html) {
         c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
-    else
-        content_add(&c, text_span(&utf8));
-    if (trim(footer).at < footer.end) {
+    } else {
+        if (p->flowed && is_word(p->type, "text/plain"))
+            join_flowed(&joined, text_span(&utf8), p->delsp);
+        drop_invisible(&c.text, text_span(joined.length > 0 ? &joined : &utf8));
+        for (size_t i = 0; i < c.text.length; i++)
+            c.letters += !is_in(c.text.bytes[i], blanks) && (c.text.bytes[i] & 0xc0) != 0x80;
+    }
+    if (trim(footer).at < footer.end) {         /* behind base64 */
         if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
-            text_add(&c.text, "\n", 1);
+            text_puts(&c.text, "\n");
         text_clear(&utf8);
         to_utf8(&utf8, limit(footer, most), no_span, string_span(p->charset));
-        content_add(&c, text_span(&utf8));
+        drop_invisible(&c.text, text_span(&utf8));
     }
     text_free(&utf8);
+    text_free(&joined);
     return c;
 }
 
@@ -4463,22 +4268,16 @@ part_content(const struct part *p, size_t most)
 static int
 part_score(const struct part *p)
 {
-    struct span type = string_span(p->type);
+    bool text = begins(p->type, "text/");
 
-    if (is_word(type, "message/delivery-status|message/disposition-notification"))
+    if (is_word(p->type, "message/delivery-status|message/disposition-notification"))
         return 2;               /* even as an attachment */
-    if (is_word(type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
-               "text/javascript"))
+    if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !text)
+        || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
+                   "text/javascript"))
         return 0;
-    if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !is_text(p)))
-        return 0;
-    if (is_type(p, "text/calendar"))
-        return 1;
-    if (is_type(p, "text/html"))
-        return 3;
-    if (is_type(p, "text/plain"))
-        return 4;
-    return is_text(p) || is_message(p) ? 2 : 0;
+    return is_word(p->type, "text/plain") ? 4 : is_word(p->type, "text/html") ? 3
+        : is_word(p->type, "text/calendar") ? 1 : text || is_message(p) ? 2 : 0;
 }
 
 /*
@@ -4509,26 +4308,20 @@ static void
 choose(struct show *s, int index)
 {
     struct part *p = &s->parts[index];
-    bool alternative = is_type(p, "multipart/alternative");
-    int best = -1, html = -1;
+    bool alternative = is_word(p->type, "multipart/alternative");
+    int best = index, html = index;
 
     for (int i = index + 1; i < s->count; i++) {
-        struct part *below = &s->parts[i];
-
-        if (below->parent == index && below->score == 3)
+        if (s->parts[i].parent == index && s->parts[i].score == 3)
             html = i;
-        if (below->parent == index && below->score >= p->score) {
+        if (s->parts[i].parent == index && s->parts[i].score >= s->parts[best].score)
             best = i;
-            p->score = below->score;
-            p->best = below->best;
-        }
     }
-    if (alternative && html >= 0 && is_type(&s->parts[p->best], "text/plain")
-        && is_stub(&s->parts[p->best], &s->parts[s->parts[html].best])) {
+    if (alternative && html != index && is_word(s->parts[s->parts[best].best].type, "text/plain")
+        && is_stub(&s->parts[s->parts[best].best], &s->parts[s->parts[html].best]))
         best = html;
-        p->score = s->parts[html].score;
-        p->best = s->parts[html].best;
-    }
+    p->score = s->parts[best].score;
+    p->best = s->parts[best].best;
     p->use = PART_SHOW;
     for (int i = index + 1, child = i; alternative && i < s->count; i++) {
         struct part *below = &s->parts[i];
@@ -4541,12 +4334,25 @@ choose(struct show *s, int index)
     }
 }
 
+/* Adds text that is outside of the parts of a multipart as another one: a list's footer often. */
+static void
+part_outside(struct show *s, int index, struct span text)
+{
+    struct part *p;
+
+    if (trim(text).at == text.end || (p = part_add(s, index)) == NULL)
+        return;
+    p->type = string_span("text/plain");
+    p->body = trim(text);
+    p->use = PART_SHOW;
+}
+
 /* Reads a part and those in it. depth is how many are around it. */
 static void
 part_read(struct show *s, struct span whole, int parent, int depth)
 {
     struct text boundary = {NULL, 0, 0};
-    struct span rest, inner;
+    struct span rest, preamble, inner;
     struct part *p = part_add(s, parent);
     int index = s->count - 1, ended;
 
@@ -4554,7 +4360,7 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         return;
     p->no_blank_line = !split_header(whole, p->root == index, &p->header, &p->body);
     part_header(p, &boundary);
-    if (is_multipart(p))
+    if (begins(p->type, "multipart/"))
         p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
     if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
         && s->decoded < SHOW_TEXT) {
@@ -4563,19 +4369,19 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         p->body = text_span(&p->decoded);
         p->encoding = ENCODING_NONE;
     }
-    p->opened = (is_multipart(p) && boundary.length > 0)
+    p->opened = (begins(p->type, "multipart/") && boundary.length > 0)
         || (is_message(p) && p->encoding == ENCODING_NONE);
     if (p->opened && depth == SHOW_DEPTH) {
         s->too_deep = true;
         p->opened = false;
-        snprintf(p->type, sizeof p->type, "application/octet-stream");
+        p->type = string_span("application/octet-stream");
     } else if (p->opened && is_message(p)) {
         part_read(s, p->body, index, depth + 1);
         p->score = part_score(p);
         p->use = PART_SHOW;
     } else if (p->opened) {
         rest = p->body;
-        ended = next_part(&rest, text_span(&boundary), &inner);
+        ended = next_part(&rest, text_span(&boundary), &preamble);
         while (ended == 1 && !s->too_many) {
             ended = next_part(&rest, text_span(&boundary), &inner);
             part_read(s, inner, index, depth + 1);
@@ -4583,15 +4389,18 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         }
         p->opened = s->count > index + 1;
         choose(s, index);
-    } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE && is_text(p)
-                                              && !is_type(p, "text/html"))) {
+        if (p->opened && find(preamble, "mime") == NULL)    /* which needs another program */
+            part_outside(s, index, preamble);
+        if (p->opened)
+            part_outside(s, index, rest);
+    } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE
+               && begins(p->type, "text/") && !is_word(p->type, "text/html"))) {
         part_uu(s, p);
     }
     if (!p->opened) {
-        p->score = is_multipart(p) ? 1 : part_score(p);
+        p->score = begins(p->type, "multipart/") ? 1 : part_score(p);
         p->use = p->score > 0 ? PART_SHOW : PART_LIST;
     }
-    text_free(&boundary);
 }
 
 /* -- Showing it -- */
@@ -4602,15 +4411,15 @@ part_show(struct page *page, const struct part *p)
 {
     struct content c = part_content(p, SHOW_TEXT);
 
-    if (is_multipart(p))
-        page_note(page, "%s, but no part was found in it; this is all of it", p->type);
-    if (!c.known)
-        page_note(page, "the charset %s is not known here: only its ASCII is shown as it is",
-                  p->charset);
+    if (begins(p->type, "multipart/"))
+        page_note(page, "%.*s, but no part was found in it; this is all of it",
+                  (int)span_length(p->type), p->type.at);
+    if (c.guess != NULL)
+        page_note(page, "the charset %s is not known here; read as %s", p->charset, c.guess);
     if (p->encoding == ENCODING_UNKNOWN)
         page_note(page, "its transfer encoding is not known here: it is shown as it came");
     page->empty = page->begun;
-    page_text(page, text_span(&c.text), is_type(p, "text/plain") ? p->kind : TEXT_FIXED);
+    page_text(page, text_span(&c.text));
     if (!c.complete)
         page_note(page, "the HTML ends inside a comment: what stands there is not shown");
     if (c.left > 0)
@@ -4625,23 +4434,20 @@ show_attachments(struct show *s, int root)
 {
     for (int i = root; i < s->count; i++) {
         const struct part *p = &s->parts[i];
+        struct span name = p->name.length > 0 ? text_span(&p->name) : string_span("without a name");
         struct text line = {NULL, 0, 0};
-        uint64_t size;
         char about[32];
 
-        if (p->root != root
-            || (p->use != PART_LIST && (p->use != PART_SHOW || p->name.length == 0)))
+        if (p->root != root || p->use == PART_DROP || (p->use == PART_SHOW && p->name.length == 0))
             continue;
-        size = decoded_size(p->body, p->encoding);
+
+        uint64_t size = decoded_size(p->body, p->encoding);
         if (size < 1000)
             snprintf(about, sizeof about, "%u octet%s", (unsigned)size, size == 1 ? "" : "s");
         else
             size_text((int64_t)size, about, sizeof about);
-        if (p->name.length > 0)
-            text_add(&line, p->name.bytes, p->name.length);
-        else
-            text_puts(&line, "without a name");
-        text_printf(&line, " (%s, %s%s)", p->type, about,
+        text_add(&line, name.at, span_length(name));
+        text_printf(&line, " (%.*s, %s%s)", (int)span_length(p->type), p->type.at, about,
                     p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding" : "");
         page_field(&s->page, "Attached", text_span(&line));
         text_free(&line);
@@ -4663,26 +4469,25 @@ static void
 show_fields(struct show *s, int root)
 {
     static const char *const names[] = {"From", "To", "Cc", "Date", "Subject"};
+    struct text value = {NULL, 0, 0}, seen = {NULL, 0, 0};
+    struct span header;
+    struct field f;
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        struct span header = s->parts[root].header;
-        struct field f;
-
-        while (next_field(&header, &f)) {
-            struct text value = {NULL, 0, 0}, seen = {NULL, 0, 0};
-
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (header = s->parts[root].header; next_field(&header, &f); ) {
             if (!same_word(f.name, string_span(names[i])))
                 continue;
+            text_clear(&value);
             decode_words(&value, limit(f.value, SHOW_FIELD), root_charset(s, root));
             if (span_length(f.value) > SHOW_FIELD)
                 text_printf(&value, " [truncated, of %zu octets]", span_length(f.value));
+            text_clear(&seen);
             if (is_word(f.name, "subject"))
                 drop_invisible(&seen, text_span(&value));
             page_field(&s->page, names[i], text_span(seen.length > 0 ? &seen : &value));
-            text_free(&value);
-            text_free(&seen);
         }
-    }
+    text_free(&value);
+    text_free(&seen);
 }
 
 /* Returns true if a message has anything to show, even if it is another message. */
@@ -4693,7 +4498,7 @@ has_text(const struct show *s, int root)
         const struct part *p = &s->parts[i];
 
         if (p->root == root && p->use == PART_SHOW && p->body.end > p->body.at
-            && (!p->opened || is_message(p) || is_type(p, "multipart/encrypted")))
+            && (!p->opened || is_message(p) || is_word(p->type, "multipart/encrypted")))
             return true;
     }
     return false;
@@ -4725,9 +4530,9 @@ show_parts(struct show *s)
         s->page.bars = p->bars;
         if (p->root == i && p->use != PART_DROP)
             show_root(s, i);
-        if (p->use == PART_SHOW && p->opened && is_type(p, "multipart/signed"))
+        if (p->use == PART_SHOW && p->opened && is_word(p->type, "multipart/signed"))
             page_note(&s->page, "signed; the signature is not checked here");
-        else if (p->use == PART_SHOW && p->opened && is_type(p, "multipart/encrypted"))
+        else if (p->use == PART_SHOW && p->opened && is_word(p->type, "multipart/encrypted"))
             page_note(&s->page, "encrypted; it is not decrypted here");
         else if (p->use == PART_SHOW && !p->opened && p->body.end > p->body.at)
             part_show(&s->page, p);
@@ -4745,27 +4550,15 @@ show_parts(struct show *s)
 
 /*
  * Shows a message, its line ends LF, as visible text in UTF-8, on a page of so many columns (0:
- * lines are not wrapped).
+ * lines are not wrapped). What it allocates is freed by the end of the process.
  */
 static void
 show_message(struct span message, FILE *out, unsigned columns)
 {
-    struct show *s = calloc(1, sizeof *s);
+    struct show s = {.end = message.end, .page = {.out = out, .columns = columns}};
 
-    if (s == NULL)
-        out_of_memory();
-    s->end = message.end;
-    s->page.out = out;
-    s->page.columns = columns < SHOW_COLUMNS ? columns : SHOW_COLUMNS;
-    part_read(s, message, -1, 0);
-    show_parts(s);
-    for (int i = 0; i < s->count; i++) {
-        text_free(&s->parts[i].name);
-        text_free(&s->parts[i].decoded);
-    }
-    text_free(&s->page.line);
-    text_free(&s->page.row);
-    free(s);
+    part_read(&s, message, -1, 0);
+    show_parts(&s);
 }
 
 /* -- One line for a message (HEADERS) -- */
@@ -4775,101 +4568,93 @@ static void
 short_date(struct text *to, struct span value)
 {
     static const char months[] = "janfebmaraprmayjunjulaugsepoctnovdec";
+    unsigned day, year, hour, minute;
     struct span rest = value;
-    unsigned long number[4] = {0, 0, 0, 0};     /* day, year, hour, minute */
-    int month = 0, count = 0;
+    char line[64], name[4] = "";
+    const char *month = NULL;
 
-    rest.at = skip_comments(rest);
-    while (rest.at < rest.end && count < 4) {
-        struct span word = take(&rest, " \t\r\n,:-", true);
-        char key[5] = "";
-
-        take(&rest, " \t\r\n,:-", false);
-        memcpy(key, word.at, span_length(word) < 4 ? span_length(word) : 4);
-        for (int i = 0; i < 12 && month == 0; i++)
-            if (begins(word, (char[]){months[3 * i], months[3 * i + 1], months[3 * i + 2], '\0'}))
-                month = i + 1;
-        if (is_digit(key[0]))
-            number[count++] = strtoul(key, NULL, 10);
-    }
-    if (count == 4 && month > 0 && number[0] <= 31 && number[2] < 25 && number[3] < 60) {
-        unsigned long year = number[1];
-
+    take(&rest, "0123456789", true);    /* the day of the week */
+    snprintf(line, sizeof line, "%.*s", (int)span_length(limit(rest, sizeof line)), rest.at);
+    if (sscanf(line, "%2u%*[^0-9A-Za-z]%3[A-Za-z]%*[^0-9]%4u %2u:%2u", &day, name, &year, &hour,
+               &minute) == 5)
+        for (size_t i = 0; i < 36 && month == NULL; i += 3)
+            month = strncasecmp(months + i, name, 3) == 0 ? months + i : NULL;
+    if (month != NULL && day <= 31 && hour < 25 && minute < 60) {
         year += year < 50 ? 2000 : year < 1000 ? 1900 : 0;      /* RFC 5322 section 4.3 */
-        text_printf(to, "%04lu-%02d-%02lu %02lu:%02lu", year, month, number[0], number[2],
-                    number[3]);
+        text_printf(to, "%04u-%02d-%02u %02u:%02u", year, (int)(month - months) / 3 + 1, day, hour,
+                    minute);
     } else {
         decode_words(to, value, no_span);
     }
 }
 
-/* Appends the name in a From field as it is written there, or the address if it has none. */
+/*
+ * Appends the name in a From field as it is written there, or the address if it has none. A name
+ * that looks like an address does not hide the real one.
+ */
 static void
 sender_name(struct text *to, struct span value, struct span charset)
 {
     struct text quoted = {NULL, 0, 0};
-    struct span rest = value, name, inner;
+    struct span rest = value, name, address = no_span;
 
-    if (rest.at < rest.end && *rest.at == '"') {
+    if (begins(rest, "\"")) {
         take_value(&rest, &quoted);
         name = trim(text_span(&quoted));
     } else {
         name = trim(take(&rest, "<,(", true));
     }
-    inner = rest;
-    if (inner.at < inner.end && (*inner.at == '(' || (*inner.at == '<' && name.at == name.end))) {
-        inner.at++;             /* ann@example.org (Ann), or <ann@example.org> */
-        inner = trim(take(&inner, ")>", true));
-        name = inner.at < inner.end ? inner : name;
+    if (begins(rest, "(")) {    /* ann@example.org (Ann) */
+        rest.at++;
+        address = name;
+        name = trim(take(&rest, ")", true));
     }
-    decode_words(to, name, charset);
+    take(&rest, "<,", true);
+    if (begins(rest, "<")) {
+        rest.at++;
+        address = trim(take(&rest, ">", true));
+    }
+    decode_words(to, name.at < name.end ? name : address, charset);
+    if (memchr(text_span(to).at, '@', to->length) != NULL && name.at < name.end
+        && address.at < address.end && !same_word(name, address)) {
+        text_puts(to, " <");
+        decode_words(to, address, charset);
+        text_puts(to, ">");
+    }
     text_free(&quoted);
 }
 
-/* Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field that it lacks is empty. */
+/* Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field may be empty. */
 static void
-summarize(struct span header, FILE *out)
+summarize(struct span whole, FILE *out)
 {
     enum { DATE, SENDER, SUBJECT, FIELDS };
-    struct text values[FIELDS] = {{NULL, 0, 0}}, decoded = {NULL, 0, 0};
+    struct text values[FIELDS] = {{NULL, 0, 0}}, scratch = {NULL, 0, 0}, line = {NULL, 0, 0};
     struct part p = {.parent = -1};
-    struct span charset = {p.charset, p.charset};
-    struct field f;
 
-    split_header(header, true, &p.header, &p.body);
-    part_header(&p, &decoded);
-    charset.end += strlen(p.charset);
-    header = p.header;
-    while (next_field(&header, &f)) {
-        f.value = limit(f.value, SHOW_FIELD);
-        if (is_word(f.name, "date") && values[DATE].length == 0) {
-            short_date(&values[DATE], f.value);
-        } else if (is_word(f.name, "from") && values[SENDER].length == 0) {
-            sender_name(&values[SENDER], f.value, charset);
-        } else if (is_word(f.name, "subject") && values[SUBJECT].length == 0) {
-            text_clear(&decoded);
-            decode_words(&decoded, f.value, charset);
-            drop_invisible(&values[SUBJECT], text_span(&decoded));
-        }
-    }
+    split_header(limit(whole, HEADER_MAX), true, &p.header, &p.body);
+    part_header(&p, &scratch);
+    short_date(&values[DATE], find_field(p.header, "date"));
+    sender_name(&values[SENDER], find_field(p.header, "from"), string_span(p.charset));
+    text_clear(&scratch);
+    decode_words(&scratch, find_field(p.header, "subject"), string_span(p.charset));
+    drop_invisible(&values[SUBJECT], text_span(&scratch));
+    if (span_length(whole) > HEADER_MAX)
+        text_puts(&values[SUBJECT], " [header truncated]");
     for (int i = 0; i < FIELDS; i++) {
-        struct text seen = {NULL, 0, 0};
-
-        text_clear(&decoded);
-        one_line(&decoded, text_span(&values[i]));
-        visible(&seen, text_span(&decoded));
-        fprintf(out, "%s%c", seen.length > 0 ? seen.bytes : "", i == SUBJECT ? '\n' : '\t');
-        text_free(&seen);
+        text_clear(&scratch);
+        one_line(&scratch, text_span(&values[i]));
+        visible(&line, text_span(&scratch));
+        text_puts(&line, i == SUBJECT ? "\n" : "\t");
         text_free(&values[i]);
     }
-    text_free(&decoded);
+    fwrite(line.bytes, 1, line.length, out);
+    text_free(&scratch);
+    text_free(&line);
     text_free(&p.name);
 }
 
-/*
- * Summarizes the headers of many messages, each behind a line with its length in digits. There
- * is always one line for a header; columns is not used.
- */
+/* Summarizes headers, each behind a line with its length. columns is not used. */
 static void
 show_headers(struct span all, FILE *out, unsigned columns)
 {
@@ -4896,31 +4681,11 @@ show_headers(struct span all, FILE *out, unsigned columns)
  */
 enum {
     DECODER_SECONDS = 60,       /* of processor time for one message */
-    DECODER_MEMORY = 256 * 1024 * 1024
+    DECODER_MEMORY = 256 * 1024 * 1024,
+    PAGE_MAX = 256 * 1024 * 1024        /* bytes of what it writes */
 };
 
 #ifdef CONFINES
-
-/* Gives up all changes of files and all TCP, as far as the kernel's version of Landlock can. */
-static void
-sandbox_files(void)
-{
-    struct { uint64_t files, network; } all = {0, 0};
-    int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L,
-                               (long)LANDLOCK_CREATE_RULESET_VERSION), rules;
-
-    all.files = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;         /* all of the first version */
-    all.files &= ~(uint64_t)(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR);
-    all.files |= (version >= 2 ? 1 << 13 : 0) | (version >= 3 ? 1 << 14 : 0); /* move, truncate */
-    all.network = version >= 4 ? 3 : 0; /* bind and connect */
-    rules = version < 1 ? -1 : (int)syscall(SYS_landlock_create_ruleset, &all,
-        version >= 4 ? sizeof all : sizeof all.files, 0L);
-    if (rules >= 0) {
-        syscall(SYS_landlock_restrict_self, (long)rules, 0L);
-        close(rules);
-    }
-}
-
 /*
  * A filter of system calls is a small program that the kernel runs before each call: it loads
  * the call's number, goes down the list, and allows the call or makes it fail with ENOSYS. Every
@@ -4936,11 +4701,29 @@ sandbox_files(void)
 #define ALLOW_WITHOUT(number, n, bits) \
     UNLESS(number, 4), LOAD(args[n]), UNLESS_ANY(bits, 1), REFUSE, ALLOW
 
-/* Calls of another architecture, or of the second one that a 64-bit x86 has, are refused. */
-#define LOAD_NUMBER \
-    LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE, \
-    LOAD(nr), UNLESS_ANY(0x40000000, 1), REFUSE
-
+static const struct sock_filter decoder_calls[] = {
+    /* Calls of another architecture, or of the second one of a 64-bit x86, are refused. */
+    LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE,
+    LOAD(nr), UNLESS_ANY(0x40000000, 1), REFUSE,
+    ALLOW_WITHOUT(SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC),
+#ifdef SYS_open
+    ALLOW_WITHOUT(SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC),
+#endif
+    ALLOW_WITHOUT(SYS_fcntl, 1, ~7u),   /* nothing above F_SETLKW: signals for a pipe */
+    ALLOW_CALL(SYS_read), ALLOW_CALL(SYS_readv), ALLOW_CALL(SYS_pread64),
+    ALLOW_CALL(SYS_lseek), ALLOW_CALL(SYS_close),
+    ALLOW_CALL(SYS_write), ALLOW_CALL(SYS_writev),      /* only the page is open by now */
+    ALLOW_CALL(SYS_fstat), ALLOW_CALL(SYS_newfstatat), ALLOW_CALL(SYS_statx),
+    ALLOW_CALL(SYS_readlinkat), ALLOW_CALL(SYS_faccessat), ALLOW_CALL(SYS_getdents64),
+    ALLOW_CALL(SYS_brk), ALLOW_CALL(SYS_mmap), ALLOW_CALL(SYS_munmap),
+    ALLOW_CALL(SYS_mprotect), ALLOW_CALL(SYS_mremap), ALLOW_CALL(SYS_madvise),
+    ALLOW_CALL(SYS_futex), ALLOW_CALL(SYS_sched_yield), ALLOW_CALL(SYS_getrandom),
+    ALLOW_CALL(SYS_getpid), ALLOW_CALL(SYS_gettid), ALLOW_CALL(SYS_clock_gettime),
+    ALLOW_CALL(SYS_sigaltstack), ALLOW_CALL(SYS_rt_sigaction),
+    ALLOW_CALL(SYS_rt_sigprocmask), ALLOW_CALL(SYS_rt_sigreturn),
+    ALLOW_CALL(SYS_exit), ALLOW_CALL(SYS_exit_group),
+    REFUSE
+};
 #endif
 
 /* Gives up what a decoder does not need: it reads at descriptor 0 and writes a page to 1. */
@@ -4948,43 +4731,22 @@ static void
 sandbox_decoder(void)
 {
     const struct rlimit none = {0, 0};
-#if defined CONFINES && !defined SANITIZED
-    static const struct sock_filter calls[] = {
-        LOAD_NUMBER,
-        ALLOW_WITHOUT(SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC),
-#ifdef SYS_open
-        ALLOW_WITHOUT(SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC),
-#endif
-        ALLOW_WITHOUT(SYS_fcntl, 1, ~7u),   /* nothing above F_SETLKW: signals for a pipe */
-        ALLOW_CALL(SYS_read), ALLOW_CALL(SYS_readv), ALLOW_CALL(SYS_pread64),
-        ALLOW_CALL(SYS_lseek), ALLOW_CALL(SYS_close),
-        ALLOW_CALL(SYS_write), ALLOW_CALL(SYS_writev),      /* only the page is open by now */
-        ALLOW_CALL(SYS_fstat), ALLOW_CALL(SYS_newfstatat), ALLOW_CALL(SYS_statx),
-        ALLOW_CALL(SYS_readlinkat), ALLOW_CALL(SYS_faccessat), ALLOW_CALL(SYS_getdents64),
-        ALLOW_CALL(SYS_brk), ALLOW_CALL(SYS_mmap), ALLOW_CALL(SYS_munmap),
-        ALLOW_CALL(SYS_mprotect), ALLOW_CALL(SYS_mremap), ALLOW_CALL(SYS_madvise),
-        ALLOW_CALL(SYS_futex), ALLOW_CALL(SYS_sched_yield), ALLOW_CALL(SYS_getrandom),
-        ALLOW_CALL(SYS_getpid), ALLOW_CALL(SYS_gettid), ALLOW_CALL(SYS_clock_gettime),
-        ALLOW_CALL(SYS_sigaltstack), ALLOW_CALL(SYS_rt_sigaction),
-        ALLOW_CALL(SYS_rt_sigprocmask), ALLOW_CALL(SYS_rt_sigreturn),
-        ALLOW_CALL(SYS_exit), ALLOW_CALL(SYS_exit_group),
-        REFUSE
-    };
-#endif
+    int first = STDERR_FILENO;
+
 #ifdef CONFINES
+    /* The filter is enough for files and sockets; Landlock also hides the memory of the client. */
+    uint64_t writing = LANDLOCK_ACCESS_FS_WRITE_FILE;
+    long rules = syscall(SYS_landlock_create_ruleset, &writing, sizeof writing, 0L);
+
     prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L);
-    sandbox_files();
+    syscall(SYS_landlock_restrict_self, rules, 0L);     /* fails if there are none */
 #endif
 #ifdef SANITIZED                /* a sanitizer needs memory and calls, and has something to say */
-    const int first = STDERR_FILENO + 1;
+    first++;
 #else
-    const int first = STDERR_FILENO;
+    setrlimit(RLIMIT_DATA, &(struct rlimit){DECODER_MEMORY, DECODER_MEMORY});
 #endif
-    int more = -1;
-#ifdef SYS_close_range
-    more = (int)syscall(SYS_close_range, (long)first, (long)UINT_MAX, 0L);
-#endif
-    for (int fd = first; more != 0 && fd < 1024; fd++)
+    for (int fd = first; fd < 1024; fd++)
         close(fd);
     setrlimit(RLIMIT_CORE, &none);
     setrlimit(RLIMIT_FSIZE, &none);
@@ -4992,46 +4754,48 @@ sandbox_decoder(void)
     setrlimit(RLIMIT_NPROC, &none);
 #endif
     setrlimit(RLIMIT_CPU, &(struct rlimit){DECODER_SECONDS, DECODER_SECONDS});
-#ifndef SANITIZED
-    setrlimit(RLIMIT_DATA, &(struct rlimit){DECODER_MEMORY, DECODER_MEMORY});
 #ifdef CONFINES
     prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &(struct sock_fprog){
-        sizeof calls / sizeof *calls, (struct sock_filter *)(uintptr_t)calls
+        sizeof decoder_calls / sizeof *decoder_calls,
+        (struct sock_filter *)(uintptr_t)decoder_calls
     });
-#endif
 #endif
 }
 
 /* -- The decoder process, the page and the pager -- */
 
 /*
- * Returns a temporary file without a name, which no other program inherits, or NULL with errno
- * set. It is in TMPDIR, /tmp, the directory of the messages, or in memory.
+ * Returns a temporary file without a name, which no other program inherits, or NULL after saying
+ * why. It is in TMPDIR, /tmp, the directory of the messages, or in memory.
  */
 static FILE *
-private_file(const struct client *c)
+private_file(struct client *c)
 {
     const char *places[] = {getenv("TMPDIR"), P_tmpdir, c->settings->directory};
     char path[PATH_MAX];
-    int fd = -1, error;
+    int fd = -1;
 
-    for (size_t i = 0; fd < 0 && i < sizeof places / sizeof *places; i++) {
-        if (places[i] == NULL || *places[i] == '\0'
-            || (size_t)snprintf(path, sizeof path, "%s/pop3-XXXXXX", places[i]) >= sizeof path)
-            continue;
-        fd = mkstemp(path);     /* 0600, O_EXCL */
-        if (fd >= 0)
+    for (size_t i = 0; fd < 0 && i < sizeof places / sizeof *places; i++)
+        if (places[i] != NULL && *places[i] != '\0'
+            && (size_t)snprintf(path, sizeof path, "%s/pop3-XXXXXX", places[i]) < sizeof path
+            && (fd = mkstemp(path)) >= 0)
             unlink(path);
-    }
-    error = errno;
+
+    int error = errno;
 #if defined MFD_CLOEXEC && !defined POSIX_ONLY
     if (fd < 0)
         fd = memfd_create("pop3", MFD_CLOEXEC);
 #endif
-    errno = error;
-    if (fd >= 0)
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-    return fd >= 0 ? fdopen(fd, "w+") : NULL;
+    if (fd < 0) {
+        fail(c, "no temporary file: %s", strerror(error));
+        return NULL;
+    }
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+
+    FILE *file = fdopen(fd, "w+");
+    if (file == NULL)
+        out_of_memory();
+    return file;
 }
 
 /* A decoder shows what it got on a page of so many columns. */
@@ -5062,50 +4826,36 @@ run_decoder(decoder *decode, int input, int output, unsigned columns)
 }
 
 /*
- * Adds what a decoder wrote to a page. A message may have taken the decoder over, so here, too,
- * nothing but visible text passes. Returns how many bytes were taken: with last all of them.
+ * Appends what arrives from a decoder to a page. A message may have taken the decoder over, so
+ * here, too, nothing but visible text passes. Returns 0 or an errno.
  */
-static size_t
-page_put(FILE *page, bool utf8, struct span from, bool last)
-{
-    struct text seen = {NULL, 0, 0}, ascii = {NULL, 0, 0};
-    struct span taken = {from.at, last ? from.end : whole_end(from)};
-
-    visible(&seen, taken);
-    if (!utf8)
-        visible_ascii(&ascii, text_span(&seen));
-    if (seen.length > 0)
-        fwrite(utf8 ? seen.bytes : ascii.bytes, 1, utf8 ? seen.length : ascii.length, page);
-    text_free(&seen);
-    text_free(&ascii);
-    return span_length(taken);
-}
-
-/* Copies what arrives from a decoder to a page. Returns 0 or an errno. */
 static int
-receive_page(struct client *c, int from, FILE *page)
+receive_page(struct client *c, int from, struct text *page)
 {
     static char block[64 * 1024];
     size_t have = 0;
-    int error = 0;
 
-    while (error == 0 && !interrupted) {
+    while (!interrupted) {
         ssize_t count = wait_ready(&from, 1, false, WAIT_FOREVER, &c->mask) > 0
             ? read(from, block + have, sizeof block - have) : -1;
 
-        if (count < 0) {
-            error = errno != EINTR && errno != EAGAIN ? errno : 0;
+        if (count < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
-        }
+        if (count < 0)
+            return errno;
+        if (page->length > PAGE_MAX)
+            return EFBIG;
         have += (size_t)count;
 
-        size_t taken = page_put(page, c->utf8, (struct span){block, block + have}, count == 0);
-        have -= taken;
-        memmove(block, block + taken, have);
+        struct span all = {block, block + have};
+        all.end = count > 0 ? whole_end(all) : all.end;
+        put_visible(c, page, all);
+        have -= span_length(all);
+        memmove(block, all.end, have);
         if (count == 0)
             break;
     }
-    return error;
+    return 0;
 }
 
 /*
@@ -5113,248 +4863,143 @@ receive_page(struct client *c, int from, FILE *page)
  * are where a mistake is most likely. Returns false after saying why; a Ctrl-C needs no reason.
  */
 static bool
-decode(struct client *c, decoder *how, FILE *input, FILE *page, unsigned columns)
+decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned columns)
 {
-    int pipes[2], status = 0, error;
-    pid_t pid;
+    int pipes[2] = {-1, -1}, status = 0, error;
+    pid_t pid = -1;
 
-    if (fflush(input) != 0 || ferror(input) || pipe(pipes) != 0) {
-        fail(c, "cannot decode: %s", strerror(errno));
-        return false;
-    }
-    pid = fork();               /* the signals that the client catches stay blocked in the child */
+    if (fflush(input) == 0 && !ferror(input) && pipe(pipes) == 0)
+        pid = fork();           /* the signals that the client catches stay blocked in the child */
     if (pid == 0)
         run_decoder(how, fileno(input), pipes[1], columns);
-    error = pid < 0 ? errno : 0;
+    if (pid < 0) {
+        fail(c, "cannot decode: %s", strerror(errno));
+        close(pipes[0]);
+        close(pipes[1]);
+        return false;
+    }
     close(pipes[1]);
-    if (error == 0)
-        error = receive_page(c, pipes[0], page);
+    error = receive_page(c, pipes[0], page);
     close(pipes[0]);
-    if (pid > 0 && (error != 0 || interrupted))
-        kill(pid, SIGKILL);
-    int64_t limit = wire_clock() + 5000;        /* a decoder that closed its output ends, too */
-    while (pid > 0 && !wait_child(c, pid, limit - wire_clock(), &status))
-        if (interrupted || wire_clock() >= limit) {
+
+    int64_t limit = wire_clock() + (error == 0 ? 5000 : 0);     /* for its end after its output */
+    while (!wait_child(c, pid, limit - wire_clock(), &status))
+        if (interrupted || wire_clock() >= limit)
             kill(pid, SIGKILL);
-            limit = wire_clock() + 1000;
-        }
     if (interrupted)
         return false;
-    if (error == 0 && (fflush(page) != 0 || ferror(page)))
-        error = errno;
-    if (error == 0 && WIFSIGNALED(status))
+    if (error == 0 && WIFEXITED(status))
+        error = WEXITSTATUS(status) == EXIT_FAILURE ? ENOMEM : WEXITSTATUS(status);
+    if (error != 0)
+        fail(c, "the display is not complete: %s", strerror(error));
+    else if (status != 0)
         fail(c, "the display was ended by signal %d; the session continues, RETR saves the message",
              WTERMSIG(status));
-    else if (error == 0 && status != 0)
-        fail(c, "the display is not complete: %s", strerror(WEXITSTATUS(status) == EXIT_FAILURE
-             ? ENOMEM : WEXITSTATUS(status)));
-    else if (error != 0)
-        fail(c, "the display is not complete: %s", strerror(error));
     return error == 0 && status == 0;
 }
 
-/* Gives the keys of the terminal that are signals, and the right to read it, to a process group. */
-static void
-terminal_give(pid_t group)
-{
-    sigset_t only, before;
-
-    sigemptyset(&only);
-    sigaddset(&only, SIGTTOU);  /* which would stop who does not have it */
-    sigprocmask(SIG_BLOCK, &only, &before);
-    tcsetpgrp(STDIN_FILENO, group);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-}
-
-/* Becomes the pager, with own_group in a process group of its own that has the terminal. */
-_Noreturn static void
-exec_pager(const struct client *c, const char *pager, int file, bool own_group)
-{
-    if (own_group) {
-        setpgid(0, 0);
-        terminal_give(getpid());
-    }
-    lseek(file, 0, SEEK_SET);
-    dup2(file, STDIN_FILENO);
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGXFSZ, SIG_DFL);
-    sigprocmask(SIG_SETMASK, &c->mask, NULL);
-    if (c->utf8)
-        setenv("LESSCHARSET", "utf-8", 0);      /* for less in the C locale */
-    execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
-    _exit(127);
-}
-
 /*
- * Waits for the pager to end and keeps the session open, because a person may read for long. While
- * it is stopped, so are we. A signal that ends the client ends the pager first, so that it leaves
- * the screen as it was. Ctrl-C is not for us. Returns its wait status.
+ * Waits for the pager to end and keeps the session open, because a person may read for long. A
+ * Ctrl-C is for the pager; a signal that ends the client ends the pager first, so that it leaves
+ * the screen as it was. Returns its wait status.
  */
 static int
-wait_pager(struct client *c, pid_t pid, bool own_group)
+wait_pager(struct client *c, pid_t pid)
 {
-    pid_t target = own_group ? -pid : pid;
     int64_t kill_at = 0;
-    int status = 0;
+    int status;
 
-    for (pid_t ended; (ended = waitpid(pid, &status, WNOHANG | WUNTRACED)) >= 0;) {
-        int64_t now = wire_clock(), left = keep_alive(c);
-
-        if (ended > 0 && !WIFSTOPPED(status))
-            break;
-        if (ended > 0) {
-            terminal_give(getpgrp());
-            suspend();
-            terminal_give(pid);
-            kill(target, SIGCONT);
-        }
+    while (!wait_child(c, pid, interrupted ? 100 : keep_alive(c), &status)) {
         if (interrupted == SIGINT)
             interrupted = 0;
-        if (interrupted && now >= kill_at) {
-            kill(target, kill_at == 0 ? SIGTERM : SIGKILL);
-            kill_at = now + 2000;
+        if (interrupted && wire_clock() >= kill_at) {
+            kill(pid, kill_at == 0 ? SIGTERM : SIGKILL);
+            kill_at = wire_clock() + 2000;
         }
-        wait_ready(NULL, 0, false, interrupted ? 100 : left, &c->mask);
     }
-    while (interrupted && own_group && kill(target, 0) == 0 && wire_clock() < kill_at)
-        wait_ready(NULL, 0, false, 20, NULL);   /* what a shell started for us */
     return status;
 }
 
 /*
- * Shows a file with the pager. Returns false, after a message, if the pager could not be run or
- * failed, so that the text has to be shown without it. If Ctrl-C ended it, interrupted is SIGINT.
+ * Shows a page with the pager. Returns false, after a message, if that failed and the text has to
+ * be shown without it. If Ctrl-C ended it, interrupted is SIGINT.
  */
 static bool
-run_pager(struct client *c, int file)
+run_pager(struct client *c, const struct text *page)
 {
     const char *wish = getenv("PAGER"), *pager = wish;
-    bool own_group = tcgetpgrp(STDIN_FILENO) == getpgrp();
     enum mode before = terminal.mode;
-    int status;
-    pid_t pid;
+    FILE *file = private_file(c);
+    int status = 127 << 8;
+    pid_t pid = -1;
 
     if (pager == NULL || *pager == '\0')
         pager = "if command -v less >/dev/null; then exec less; fi; exec more";
+    if (file == NULL)
+        return false;
+    fwrite(page->bytes, 1, page->length, file);
     wire_flush(&c->screen);
     terminal_mode(AS_FOUND);
-    pid = fork();
-    if (pid == 0)
-        exec_pager(c, pager, file, own_group);
-    if (pid > 0 && own_group)
-        setpgid(pid, pid);      /* here, too: the first of both counts */
-    status = pid > 0 ? wait_pager(c, pid, own_group) : -1;
-    if (own_group)
-        terminal_give(getpgrp());
+    if (fflush(file) == 0)
+        pid = fork();
+    if (pid == 0) {
+        rewind(file);
+        dup2(fileno(file), STDIN_FILENO);
+        signal(SIGPIPE, SIG_DFL);
+        signal(SIGXFSZ, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &c->mask, NULL);
+        if (c->utf8)
+            setenv("LESSCHARSET", "utf-8", 0);  /* for less in the C locale */
+        execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
+        _exit(127);
+    }
+    if (pid > 0)
+        status = wait_pager(c, pid);
+    fclose(file);
     terminal_mode(before);
     c->editor->pasting = false; /* the pager got the end of a paste */
-    if (pid > 0 && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8))
-        interrupted = interrupted ? interrupted : SIGINT;
-    if (interrupted || (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0))
+    if (!interrupted && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8))
+        interrupted = SIGINT;
+    if (interrupted || status == 0)
         return true;
     warn(c, "the pager %s failed; this is the text without it", wish != NULL ? wish : "less");
     return false;
 }
 
-/* Returns true if a page has more rows than a terminal has above its prompt. */
+/* Returns true if a page has more rows than the terminal has above its prompt. */
 static bool
-is_longer(FILE *page, const struct winsize *size)
+is_longer(const struct text *page)
 {
-    char piece[1024];
-    size_t rows = 0, column = 0;
+    struct span rest = text_span(page), line;
+    struct winsize size;
+    size_t rows = 1;
 
-    rewind(page);
-    while (rows + 1 < size->ws_row && fgets(piece, sizeof piece, page) != NULL) {
-        size_t length = strcspn(piece, "\n");
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+        return false;
+    while (rows < size.ws_row && next_line(&rest, &line)) {
+        size_t columns = span_columns(line);
 
-        column = columns_from(column, (struct span){piece, piece + length});
-        if (piece[length] == '\n') {
-            rows += 1 + (column > 0 && size->ws_col > 0 ? (column - 1) / size->ws_col : 0);
-            column = 0;
-        }
+        rows += 1 + (columns > 0 && size.ws_col > 0 ? (columns - 1) / size.ws_col : 0);
     }
-    rewind(page);
-    return rows + 1 >= size->ws_row;
+    return rows >= size.ws_row;
 }
 
-/*
- * Shows a page of visible text: through a pager if the terminal is too short for it, else as it
- * is. Returns true if a Ctrl-C ended it: then nothing more is shown.
- */
+/* Shows a page, through a pager if it is long. Returns true if a Ctrl-C ended it. */
 static bool
-show_page(struct client *c, FILE *page)
+show_page(struct client *c, const struct text *page)
 {
-    struct winsize size;
-    bool paged = c->at_terminal && !interrupted && isatty(STDOUT_FILENO)
-        && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && is_longer(page, &size);
-    char block[4096];
-    size_t count;
-    bool bad;
+    bool paged = c->editing && !interrupted && is_longer(page) && run_pager(c, page);
+    struct span all = text_span(page);
 
-    paged = paged && run_pager(c, fileno(page));
     clear_line(c);
-    bad = fseek(page, 0, SEEK_SET) != 0;
-    while (!bad && !paged && !interrupted && (count = fread(block, 1, sizeof block, page)) > 0)
-        wire_put(&c->screen, block, count);
-    if (bad || ferror(page))
-        fail(c, "the display is not complete: %s", strerror(errno));
+    if (!paged && !interrupted)
+        wire_put(&c->screen, all.at, span_length(all));
     wire_flush(&c->screen);
     if (interrupted != SIGINT || !c->at_terminal)
         return false;
     interrupted = 0;
     c->screen.error = c->screen.error == EINTR ? 0 : c->screen.error;
     return true;
-}
-
-/*
- * Shows a message that lies in a file. The title, or NULL, stands above it. Returns true if a
- * Ctrl-C ended it.
- */
-static bool
-display_message(struct client *c, FILE *message, const char *title)
-{
-    struct winsize size = {.ws_row = 0};
-    bool screen = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
-    FILE *page = private_file(c);
-    bool stopped;
-
-    if (page == NULL) {
-        fail(c, "no temporary file: %s", strerror(errno));
-        return false;
-    }
-    if (title != NULL)
-        fprintf(page, "%s\n\n", title);
-    decode(c, show_message, message, page, screen ? size.ws_col : 0);
-    stopped = show_page(c, page);
-    fclose(page);
-    return stopped;
-}
-
-/*
- * Appends one line for each header in a file, DATE, TAB, SENDER, TAB and SUBJECT. Before each
- * header stands a line with its length. Returns false after saying why.
- */
-static bool
-decode_headers(struct client *c, FILE *headers, struct text *out)
-{
-    FILE *page = private_file(c);
-    char block[4096];
-    size_t count;
-    bool good;
-
-    if (page == NULL) {
-        fail(c, "no temporary file: %s", strerror(errno));
-        return false;
-    }
-    good = decode(c, show_headers, headers, page, 0);
-    if (fseek(page, 0, SEEK_SET) != 0) {
-        fail(c, "the display is not complete: %s", strerror(errno));
-        good = false;
-    }
-    while ((count = fread(block, 1, sizeof block, page)) > 0)
-        text_add(out, block, count);
-    fclose(page);
-    return good;
 }
 
 /* ---- 9. Commands ----------------------------------------------------------------------------- */
@@ -5746,14 +5391,14 @@ receive_file(struct client *c)
     FILE *file = private_file(c);
     struct download d = {.lone_dot = false};
     struct span piece;
-    int error = file == NULL ? errno : 0;       /* stdio forgets the first one */
+    int error = file == NULL ? -1 : 0;  /* stdio forgets the first one */
 
     while (read_piece(c, &d, &piece))
         if (error == 0 && fwrite(piece.at, 1, span_length(piece), file) != span_length(piece))
             error = errno;
     if (error == 0 && fflush(file) != 0)
         error = errno;
-    if (error != 0)
+    if (error > 0)
         fail(c, "no temporary file for the message: %s", strerror(error));
     if (error == 0 && download_complete(&d))
         return file;
@@ -5767,17 +5412,20 @@ static void
 show_answered(struct client *c, uint64_t number)
 {
     const struct progress *p = &c->progress;
-    char title[128] = "";
+    unsigned columns = isatty(STDOUT_FILENO) ? (unsigned)terminal_columns() : 0;
+    struct text page = {0};
     FILE *message;
 
     if (!show_answer(c) || (message = receive_file(c)) == NULL)
         return;
     if (p->of > 1)
-        snprintf(title, sizeof title, "Message %" PRIu64 ", %zu of %zu%s", number, p->messages + 1,
-                 p->of, !c->at_terminal ? "" : p->messages + 1 == p->of ? "" :
-                 " (leave the pager for the next one; Ctrl-C stops)");
-    c->stop_showing = display_message(c, message, p->of > 1 ? title : NULL);
+        text_printf(&page, "Message %" PRIu64 ", %zu of %zu%s\n\n", number, p->messages + 1, p->of,
+                    !c->at_terminal || p->messages + 1 == p->of ? ""
+                    : " (leave the pager for the next one; Ctrl-C stops)");
+    decode(c, show_message, message, &page, columns);
     fclose(message);
+    c->stop_showing = show_page(c, &page);
+    text_free(&page);
 }
 
 /* SHOW: displays messages, one after the other, because a person reads like that. */
@@ -5813,8 +5461,8 @@ header_answered(struct client *c, uint64_t number)
         return;
     }
     while (read_piece(c, &d, &piece))
-        if (header.length < HEADER_MAX)
-            text_add(&header, piece.at, span_length(piece));
+        if (header.length <= HEADER_MAX)        /* one more shows that it was cut */
+            text_add(&header, piece.at, span_length(limit(piece, HEADER_MAX + 1 - header.length)));
     fprintf(c->headers, "%zu\n", header.length);
     fwrite(header.bytes, 1, header.length, c->headers);
     text_free(&header);
@@ -5859,14 +5507,17 @@ take_field(struct span *from, char delimiter)
 
 /*
  * Appends the line of HEADERS for a message: in columns, cut to the width of a terminal, or with
- * TABs and complete if columns is 0. fields are date, sender and subject with TABs between them.
+ * TABs and complete if columns is 0. fields are date, sender and subject with TABs between them. A
+ * narrow terminal has no room for the date.
  */
 static void
 add_header_line(struct text *page, const struct message *m, int digits, struct span fields,
                 size_t columns)
 {
     struct span date = take_field(&fields, '\t'), sender = take_field(&fields, '\t');
-    size_t fixed = (size_t)digits + 24, rest = columns > fixed + 20 ? columns - fixed : 20;
+    bool dated = columns >= (size_t)digits + 44;
+    size_t fixed = (size_t)digits + (dated ? 24 : 12);
+    size_t rest = columns > fixed + 20 ? columns - fixed : 20;
     struct text line = {0};
     char size[16] = "";
 
@@ -5881,8 +5532,10 @@ add_header_line(struct text *page, const struct message *m, int digits, struct s
     text_printf(&line, "%*" PRIu64 "  ", digits, m->number);
     if (span_length(date) == 16 && date.at[10] == ' ')
         date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
-    add_cell(&line, date, 10);
-    text_puts(&line, "  ");
+    if (dated) {
+        add_cell(&line, date, 10);
+        text_puts(&line, "  ");
+    }
     add_cell(&line, sender, rest / 3);
     text_puts(&line, "  ");
     add_cell(&line, fields, rest - rest / 3);
@@ -5897,13 +5550,13 @@ add_header_line(struct text *page, const struct message *m, int digits, struct s
  * message without a header has no line.
  */
 static void
-write_header_lines(struct client *c, const struct numbers *list, FILE *page)
+write_header_lines(struct client *c, const struct numbers *list, struct text *page)
 {
     size_t columns = isatty(STDOUT_FILENO) ? terminal_columns() : 0;
-    struct text decoded = {0}, lines = {0}, ascii = {0};
+    struct text decoded = {0}, lines = {0};
     uint64_t highest = 0;
 
-    if (!decode_headers(c, c->headers, &decoded))
+    if (!decode(c, show_headers, c->headers, &decoded, 0))
         return;
     for (size_t i = 0; i < list->count; i++)
         highest = list->number[i] > highest ? list->number[i] : highest;
@@ -5916,16 +5569,9 @@ write_header_lines(struct client *c, const struct numbers *list, FILE *page)
         if (m->named)
             add_header_line(&lines, m, digits, take_field(&rest, '\n'), columns);
     }
-    if (!c->utf8)
-        visible_ascii(&ascii, text_span(&lines));
-
-    struct span all = text_span(c->utf8 ? &lines : &ascii);
-    fwrite(all.at, 1, span_length(all), page);
-    if (fflush(page) != 0)
-        fail(c, "no room for the headers: %s", strerror(errno));
+    put_visible(c, page, text_span(&lines));    /* it may have the sign of what was cut */
     text_free(&decoded);
     text_free(&lines);
-    text_free(&ascii);
 }
 
 /* HEADERS: lists messages by what their headers say. */
@@ -5933,27 +5579,24 @@ static void
 do_headers(struct client *c, const char *arguments)
 {
     struct numbers list = {.number = NULL};
-    FILE *page = private_file(c);
+    struct text page = {0};
 
     c->headers = private_file(c);
     ask_capabilities(c);
-    if (page == NULL || c->headers == NULL) {
-        fail(c, "no temporary file: %s", strerror(errno));
-    } else if (c->no_top) {
+    if (c->headers != NULL && c->no_top) {
         fail(c, "the server has no TOP, which HEADERS needs");
-    } else if (c->server.error == 0
+    } else if (c->headers != NULL && c->server.error == 0
                && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
         progress_begin(c, list.count, 0);
         for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, &list, header_answered);
         if (fflush(c->headers) != 0 || ferror(c->headers))
             fail(c, "no room for the headers: %s", strerror(errno));
         else if (c->server.error == 0 && !c->stop_showing)
-            write_header_lines(c, &list, page);
+            write_header_lines(c, &list, &page);
         if (c->server.error == 0)
-            show_page(c, page);
+            show_page(c, &page);
     }
-    if (page != NULL)
-        fclose(page);
+    text_free(&page);
     if (c->headers != NULL)
         fclose(c->headers);
     c->stop_showing = false;

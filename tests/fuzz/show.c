@@ -12,7 +12,16 @@ int client_main(int argc, char **argv);
 
 #include "fuzz.h"
 
-/* Only a single word may exceed the width, after quote marks or a field name. */
+/* The end of the decoder's process is its cleanup. */
+const char *__asan_default_options(void);
+
+const char *
+__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
+/* Only the last word of a line may be too wide; before it stand quote marks or a field name. */
 static void
 check_line(struct span line, size_t columns)
 {
@@ -23,7 +32,7 @@ check_line(struct span line, size_t columns)
     while (last.end > last.at && last.end[-1] != ' ' && last.end[-1] != '\t')
         last.end--;
     for (; start.at < last.end; start.at++) {
-        bool sign = is_in(*start.at, "|> \t-*.0123456789");
+        bool sign = is_in(*start.at, "|> \t");
         bool name = start.at - line.at < 10 + 2 * SHOW_BARS;
 
         DEMAND(sign || name);
@@ -61,7 +70,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *message = (const char *)data + 1;
     struct span whole = {message, message + size - 1};
     unsigned columns = widths[data[0] & 3];
-    bool utf8 = (data[0] & 0xc) != 0xc;
+    const struct client client = {.utf8 = (data[0] & 0xc) != 0xc};
     FILE *out = open_memstream(&text, &length);
 
     DEMAND(out != NULL);
@@ -72,15 +81,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text = NULL;
 
     /* The parent prints the page unchanged, or in ASCII. */
-    out = open_memstream(&text, &length);
-    DEMAND(out != NULL && page_put(out, utf8, whole, true) == size - 1);
-    fclose(out);
-    text_add(&page, text, length);
+    put_visible(&client, &page, whole);
     text_add(&page, "\n", 1);
-    check_page(text_span(&page), 0, utf8);
+    check_page(text_span(&page), 0, client.utf8);
     text_free(&page);
-    free(text);
-    text = NULL;
 
     out = open_memstream(&text, &length);
     DEMAND(out != NULL);

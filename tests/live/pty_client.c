@@ -1748,8 +1748,7 @@ test_pager_paste(void)
 static void
 test_pager_ended(void)
 {
-    start_pager("sh -c \"trap 'echo restored; exit 1' TERM; echo paging; "
-                "while :; do sleep 0.02; done\"; :");
+    start_pager("trap 'echo restored; exit 1' TERM; echo paging; while :; do sleep 0.02; done");
     type("SHOW 3\r");
     CHECK(sees("paging"));
     kill(now.client, SIGTERM);
@@ -1794,6 +1793,29 @@ test_pager_fails(void)
         CHECK(ends(0));
         clean_up();
     }
+}
+
+/* On a terminal that can do nothing a long message is shown without a pager. */
+static void
+test_pager_dumb(void)
+{
+    char command[PATH_MAX + 64], text[1024] = "Subject: many\n\n";
+
+    for (int i = 1; i <= 2 * SCREEN_ROWS; i++)
+        sprintf(text + strlen(text), "line %d\n", i);
+    enter();
+    put_file("store/3.eml", text);
+    setenv("PAGER", "echo it ran", 1);
+    snprintf(command, sizeof command, "'%s' -i -d store 2>/dev/null", server_path);
+    start_command(80, "dumb", command);
+    unsetenv("PAGER");
+    CHECK(sees("pop3> "));
+    type("SHOW 3\n");
+    CHECK(sees("line 1\r\nline 2\r\n") && sees("line 48\r\n"));
+    CHECK(sees("pop3> ") && strstr(now.stream, "it ran") == NULL);
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
 }
 
 /* A server that waits for TLS sends nothing: the client says that it waits, and what may help. */
@@ -1873,6 +1895,16 @@ test_headers(void)
     CHECK(sees("\346\274\242\345\255\227"));
     CHECK(prompted());
     CHECK(now.screen.wrapped == before);
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+
+    enter();
+    put_file("store/1.eml", "Date: Mon, 1 Apr 2024 10:00 +0000\nFrom: eve\nSubject: a word\n\n");
+    start_real(20);
+    type("HEADERS\r");
+    CHECK(sees("eve     a word"));      /* rather than the date */
+    CHECK(prompted());
     press(CTRL_D);
     CHECK(ends(0));
     clean_up();
@@ -2002,6 +2034,7 @@ main(void)
     unit_case("a pager in the middle of a paste", test_pager_paste);
     unit_case("a pager is stopped and continued", test_pager_suspend);
     unit_case("a pager that fails", test_pager_fails);
+    unit_case("no pager on a dumb terminal", test_pager_dumb);
     unit_case("-x: the command's standard error", test_command_says);
     unit_case("-x: the command is killed", test_command_killed);
     unit_case("-x: ^C is not for the command", test_command_interrupted);

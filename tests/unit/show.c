@@ -49,21 +49,18 @@ unknown_charsets(const char *text)
 static void
 show_to_text(struct text *to, struct span whole, unsigned columns, bool utf8)
 {
-    char *decoded = NULL, *seen = NULL;
-    size_t decoded_length = 0, length = 0;
-    FILE *out = open_memstream(&decoded, &decoded_length);
-    FILE *page = open_memstream(&seen, &length);
+    const struct client terminal_of = {.utf8 = utf8};
+    char *decoded = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&decoded, &length);
 
-    if (!CHECK(out != NULL && page != NULL))
+    if (!CHECK(out != NULL))
         exit(1);
     show_message(whole, out, columns);
     fclose(out);
-    page_put(page, utf8, (struct span){decoded, decoded + decoded_length}, true);
-    fclose(page);
     text_clear(to);
-    text_add(to, seen, length);
+    put_visible(&terminal_of, to, (struct span){decoded, decoded + length});
     free(decoded);
-    free(seen);
 }
 
 /* Compares a page with what is written down for it, if it is. */
