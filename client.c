@@ -125,7 +125,7 @@ enum {
     CANONICAL_MAX = 1000,       /* or here, as on macOS */
 #endif
     LIST_LINE_MAX = 16 * 1024,  /* octets of a line of LIST, UIDL or CAPA */
-    MESSAGES_MAX = 2000000,     /* in a mailbox; a longer LIST is an error */
+    MESSAGES_MAX = 2000000,     /* the highest number in a LIST */
     PIPELINE_MAX = 100,         /* commands in flight; */
     PIPELINE_SHORT = 250,       /* with short answers: 4,000 octets fit into any pipe or socket */
     HEADER_MAX = 64 * 1024,     /* octets of a header that HEADERS looks at */
@@ -504,8 +504,7 @@ size_text(int64_t octets, char *out, size_t room)
 
 /* What is known of one message. */
 struct message {
-    uint64_t number;
-    int64_t octets;             /* by LIST; -1: unknown */
+    uint64_t octets;            /* by LIST; 0: unknown */
     bool listed;                /* the last LIST contained it */
     bool marked;                /* by DELE; QUIT removes it */
     bool unsaved;               /* its RETR failed or is not complete */
@@ -516,7 +515,7 @@ struct message {
 struct numbers {
     uint64_t *number;
     size_t count, room;
-    uint64_t octets;            /* of all of them; 0: unknown */
+    uint64_t octets;            /* of all of them, as far as they are known */
 };
 
 /* What stands in the row of the cursor and must go before anything else is written. */
@@ -577,8 +576,8 @@ struct client {
     bool capable;               /* CAPA was asked */
     bool pipelining, no_top;    /* its answer */
 
-    struct message *messages;   /* sorted by number */
-    size_t count, room;
+    struct message *messages;   /* by number */
+    size_t count;               /* of that array */
     bool listed;                /* the last LIST still holds, apart from marks */
     bool unsaved_unknown;       /* a RETR failed before it was known of which messages */
     struct savings savings;
@@ -605,51 +604,20 @@ grow(void *memory, size_t size)
     return more;
 }
 
-/* Returns the index of a message in c->messages, or where it should be inserted. */
-static size_t
-message_index(const struct client *c, uint64_t number)
-{
-    size_t begin = 0, end = c->count;
-
-    if (end > 0 && c->messages[end - 1].number < number)
-        return end;             /* LIST comes in order */
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-
-        if (c->messages[middle].number < number)
-            begin = middle + 1;
-        else
-            end = middle;
-    }
-    return begin;
-}
-
-/* Returns a message, or NULL if nothing is known of it. */
+/*
+ * Returns what is known of a message. Numbers that are higher than any in a LIST, which a person
+ * may type, share the place of number 0.
+ */
 static struct message *
-message_find(const struct client *c, uint64_t number)
+message_at(struct client *c, uint64_t number)
 {
-    size_t at = message_index(c, number);
+    size_t at = number <= MESSAGES_MAX ? (size_t)number : 0, before = c->count;
 
-    return at < c->count && c->messages[at].number == number ? &c->messages[at] : NULL;
-}
-
-/* Returns a message, which is added if it is new; NULL if there are too many. */
-static struct message *
-message_add(struct client *c, uint64_t number)
-{
-    size_t at = message_index(c, number);
-
-    if (at < c->count && c->messages[at].number == number)
-        return &c->messages[at];
-    if (c->count == MESSAGES_MAX)
-        return NULL;
-    if (c->count == c->room) {
-        c->room = c->room * 2 + 16;
-        c->messages = grow(c->messages, c->room * sizeof *c->messages);
+    if (at >= before) {
+        c->count = at * 2 + 16;
+        c->messages = grow(c->messages, c->count * sizeof *c->messages);
+        memset(c->messages + before, 0, (c->count - before) * sizeof *c->messages);
     }
-    memmove(c->messages + at + 1, c->messages + at, (c->count - at) * sizeof *c->messages);
-    c->count++;
-    c->messages[at] = (struct message){.number = number, .octets = -1};
     return &c->messages[at];
 }
 
@@ -2606,7 +2574,7 @@ save_close(struct savings *all, struct saving *s)
 static void
 save_report(struct client *c, const struct saving *s)
 {
-    struct message *m = message_find(c, s->number);
+    struct message *m = message_at(c, s->number);
     const char *directory = c->settings->directory;
 
     if (s->status.length > 0)
@@ -2625,14 +2593,12 @@ save_report(struct client *c, const struct saving *s)
              "missing", s->number, s->expected);
         return;
     }
-    if (m != NULL)
-        m->unsaved = false;
+    m->unsaved = false;
     if (s->announced && s->expected < s->octets)
         warn(c, "the server said that message %" PRIu64 " has %" PRIu64 " octets", s->number,
              s->expected);
-    else if (!s->announced && m != NULL && m->listed && m->octets >= 0
-             && (uint64_t)m->octets != s->octets)
-        warn(c, "the server listed message %" PRIu64 " with %" PRId64 " octets", s->number,
+    else if (!s->announced && m->listed && m->octets != s->octets)
+        warn(c, "the server listed message %" PRIu64 " with %" PRIu64 " octets", s->number,
              m->octets);
 }
 
@@ -5561,21 +5527,21 @@ decode_headers(struct client *c, FILE *headers, struct text *out)
 
 /* -- Lists of messages -- */
 
-/* Enters a line of LIST, number and octets. Returns false if there are too many messages. */
+/* Enters a line of LIST: number and octets. Returns false if the number is too high. */
 static bool
-enter_listed(struct client *c, char *line)
+enter_listed(struct client *c, char *line, size_t length)
 {
-    char *rest = NULL, *number = strtok_r(line, " \t", &rest), *size = strtok_r(NULL, " \t", &rest);
-    uint64_t value = 0, octets = 0;
+    bool whole = strlen(line) == length;        /* no NUL is in it */
+    char *rest = line, *number = strtok_r(rest, " \t", &rest), *size = strtok_r(NULL, " \t", &rest);
+    uint64_t value, octets;
 
-    if (number == NULL || !pop3_number(number, UINT64_MAX - 1, &value) || value == 0)
-        return true;
-
-    struct message *m = message_add(c, value);
-    if (m == NULL)
+    if (!whole || number == NULL || !pop3_number(number, UINT32_MAX, &value) || value == 0
+        || size == NULL || !pop3_number(size, INT64_MAX / MESSAGES_MAX, &octets))
+        return true;            /* it is no message */
+    if (value > MESSAGES_MAX)
         return false;
-    m->listed = true;
-    m->octets = size != NULL && pop3_number(size, INT64_MAX, &octets) ? (int64_t)octets : -1;
+    message_at(c, value)->listed = true;
+    message_at(c, value)->octets = octets;
     return true;
 }
 
@@ -5595,10 +5561,10 @@ read_list(struct client *c, bool show)
     while (read_list_line(c, &line, &length)) {
         if (show)
             print_status(c, line, length);
-        fits = fits && enter_listed(c, line);
+        fits = enter_listed(c, line, length) && fits;
     }
     if (!fits)
-        fail(c, "the list of messages is too long");
+        fail(c, "the list has message numbers above %d", MESSAGES_MAX);
     c->listed = fits && c->server.error == 0;
     return c->listed;
 }
@@ -5614,99 +5580,75 @@ ask_list(struct client *c)
     return false;
 }
 
-/* Reads a word of a list: n, or n-m. Returns false if it is neither. */
-static bool
-read_range(const char *word, uint64_t *first, uint64_t *last)
-{
-    char text[TYPED_MAX + 1];
-    char *dash;
+/* A word of a list of messages. */
+struct range {
+    const char *word;           /* n, n-m or * */
+    uint64_t first, last;
+};
 
-    snprintf(text, sizeof text, "%s", word);
-    dash = strchr(text, '-');
+/* Reads a word of a list. Returns false, after saying why, if it is none. */
+static bool
+read_range(struct client *c, char *word, struct range *r)
+{
+    char *dash = strchr(word, '-');
+    bool good = strcmp(word, "*") == 0;
+
+    *r = (struct range){word, 1, UINT64_MAX};
     if (dash != NULL)
         *dash = '\0';
-    if (!pop3_number(text, UINT64_MAX, first) || (dash != NULL && *first == 0))
-        return false;
-    *last = *first;
-    return dash == NULL || pop3_number(dash + 1, UINT64_MAX, last);
+    if (pop3_number(word, UINT64_MAX, &r->first))
+        good = dash == NULL || (r->first > 0 && pop3_number(dash + 1, UINT64_MAX, &r->last));
+    if (dash != NULL)
+        *dash = '-';
+    if (!good)
+        fail(c, "invalid message number: %s; a list is written 1 3 5-9, and * means all; nothing "
+             "was sent", word);
+    else if (r->first > r->last)
+        fail(c, "%s runs backwards; nothing was sent", word);
+    return good && r->first <= r->last;
 }
 
 /* Adds a message to a list if it is not in it yet. */
-static bool
+static void
 add_number(struct client *c, struct numbers *list, uint64_t number)
 {
-    struct message *m = message_add(c, number);
+    struct message *m = message_at(c, number);
 
-    if (m == NULL) {
-        fail(c, "too many messages");
-        return false;
-    }
-    if (m->named)
-        return true;
+    if (m->named && number <= MESSAGES_MAX)
+        return;
     m->named = true;
     if (list->count == list->room) {
         list->room = list->room * 2 + 16;
         list->number = grow(list->number, list->room * sizeof *list->number);
     }
     list->number[list->count++] = number;
-    return true;
-}
-
-/* Adds the messages from first to last that exist and are not marked. */
-static bool
-add_range(struct client *c, struct numbers *list, const char *word, uint64_t first, uint64_t last)
-{
-    uint64_t top = 0;
-
-    for (size_t i = c->count; i > 0 && top == 0; i--)
-        if (c->messages[i - 1].listed || c->messages[i - 1].marked)
-            top = c->messages[i - 1].number;
-    if (strcmp(word, "*") == 0)
-        last = top;
-    if (last > top) {
-        fail(c, "%s goes past the last message, which is %" PRIu64 "; nothing was sent", word, top);
-        return false;
-    }
-    for (size_t i = message_index(c, first); i < c->count && c->messages[i].number <= last; i++)
-        if (c->messages[i].listed && !c->messages[i].marked)
-            if (!add_number(c, list, c->messages[i].number))
-                return false;
-    return true;
-}
-
-/* Asks for the list, once for each command. Returns false after having shown why there is none. */
-static bool
-learn_list(struct client *c, bool *asked)
-{
-    if (*asked || ask_list(c))
-        return *asked = true;
-    if (!has_status(c->status, "+OK"))
-        show_status(c);
-    return false;
+    list->octets += m->octets;
 }
 
 /*
- * Adds the messages that a word means: a number, a range, or *. For the last two the list must be
- * known. A single number need not exist: the server tells.
+ * Adds the messages that a word means. A single number need not exist: the server tells. Others
+ * mean those that exist and are not marked.
  */
 static bool
-add_word(struct client *c, struct numbers *list, const char *word, bool *asked)
+add_range(struct client *c, struct numbers *list, const struct range *r)
 {
-    uint64_t first = 0, last = 0;
-    bool all = strcmp(word, "*") == 0;
+    size_t top = 0;
 
-    if (!all && !read_range(word, &first, &last)) {
-        fail(c, "invalid message number: %s; a list is written 1 3 5-9, and * means all; nothing "
-             "was sent", word);
+    if (strpbrk(r->word, "-*") == NULL) {
+        add_number(c, list, r->first);
+        return true;
+    }
+    for (size_t i = 0; i < c->count; i++)
+        if (c->messages[i].listed || c->messages[i].marked)
+            top = i;
+    if (r->last > top && r->word[0] != '*') {
+        fail(c, "%s goes past the last message, which is %zu; nothing was sent", r->word, top);
         return false;
     }
-    if (first > last) {
-        fail(c, "%s runs backwards; nothing was sent", word);
-        return false;
-    }
-    if (!all && strchr(word, '-') == NULL)
-        return add_number(c, list, first);
-    return learn_list(c, asked) && add_range(c, list, word, first, last);
+    for (size_t i = (size_t)r->first; i <= top && i <= r->last; i++)
+        if (c->messages[i].listed && !c->messages[i].marked)
+            add_number(c, list, i);
+    return true;
 }
 
 /*
@@ -5718,26 +5660,23 @@ static bool
 read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers *list)
 {
     char words[TYPED_MAX + 1], *rest = words, *word;
-    bool asked = false, unknown = false;
+    struct range ranges[TYPED_MAX / 2 + 1];
+    size_t count = 0;
 
     *list = (struct numbers){.number = NULL};
     for (size_t i = 0; i < c->count; i++)
         c->messages[i].named = false;
-    if (sizes && !learn_list(c, &asked))
-        return false;
     snprintf(words, sizeof words, "%s", arguments);
     while ((word = strtok_r(rest, " \t", &rest)) != NULL)
-        if (!add_word(c, list, word, &asked))
+        if (!read_range(c, word, &ranges[count++]))
             return false;
-    for (size_t i = 0; i < list->count; i++) {
-        struct message *m = message_find(c, list->number[i]);
-
-        unknown = unknown || !m->listed || m->octets < 0
-            || list->octets > UINT64_MAX / 2 - (uint64_t)m->octets;
-        list->octets += unknown ? 0 : (uint64_t)m->octets;
+    if ((sizes || strpbrk(arguments, "-*") != NULL) && !ask_list(c)) {
+        show_status(c);
+        return false;
     }
-    if (unknown)
-        list->octets = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!add_range(c, list, &ranges[i]))
+            return false;
     if (list->count == 0)
         print_line(c, marked_count(c) > 0 ? "all messages are marked; RSET unmarks them"
                                           : "there is no message");
@@ -5819,7 +5758,7 @@ retr_answered(struct client *c, uint64_t number)
 {
     struct savings *all = &c->savings;
     struct saving *s = &all->list[all->count];
-    struct message *m = message_find(c, number);
+    struct message *m = message_at(c, number);
     struct download d = {.lone_dot = false};
     struct span piece;
 
@@ -5886,12 +5825,10 @@ do_retr(struct client *c, const char *arguments)
 static void
 dele_answered(struct client *c, uint64_t number)
 {
-    if (show_answer(c)) {
-        message_find(c, number)->marked = true;
-        message_find(c, number)->listed = false;
-    } else {
+    if (show_answer(c))
+        message_at(c, number)->marked = true;
+    else
         fail(c, "message %" PRIu64 " is not marked", number);
-    }
 }
 
 /* Drops from a list what a script may not mark, because nobody has seen that it was saved. */
@@ -5906,7 +5843,7 @@ drop_unsaved(struct client *c, struct numbers *list)
         if (c->unsaved_unknown)
             fail(c, "message %" PRIu64 " is not marked: an earlier RETR was not understood",
                  number);
-        else if (message_find(c, number)->unsaved)
+        else if (message_at(c, number)->unsaved)
             fail(c, "message %" PRIu64 " may not be saved, so it is not marked", number);
         else
             list->number[kept++] = number;
@@ -5998,7 +5935,7 @@ do_show(struct client *c, const char *arguments)
 static void
 header_answered(struct client *c, uint64_t number)
 {
-    struct message *m = message_find(c, number);
+    struct message *m = message_at(c, number);
     struct text header = {0};
     struct download d = {.lone_dot = false};
     struct span piece;
@@ -6062,8 +5999,8 @@ take_field(struct span *from, char delimiter)
  * TABs and complete if columns is 0. fields are date, sender and subject with TABs between them.
  */
 static void
-add_header_line(struct text *page, const struct message *m, int digits, struct span fields,
-                size_t columns)
+add_header_line(struct text *page, uint64_t number, const struct message *m, int digits,
+                struct span fields, size_t columns)
 {
     struct span date = take_field(&fields, '\t'), sender = take_field(&fields, '\t');
     size_t fixed = (size_t)digits + 24, rest = columns > fixed + 20 ? columns - fixed : 20;
@@ -6071,14 +6008,14 @@ add_header_line(struct text *page, const struct message *m, int digits, struct s
     char size[16] = "";
 
     if (columns == 0) {
-        text_printf(page, "%" PRIu64 "\t", m->number);
+        text_printf(page, "%" PRIu64 "\t", number);
         text_add(page, date.at, (size_t)(fields.end - date.at));
-        text_printf(page, m->octets < 0 ? "\t\n" : "\t%" PRId64 "\n", m->octets);
+        text_printf(page, m->listed ? "\t%" PRIu64 "\n" : "\t\n", m->octets);
         return;
     }
-    if (m->octets >= 0)
-        size_text(m->octets, size, sizeof size);
-    text_printf(&line, "%*" PRIu64 "  ", digits, m->number);
+    if (m->listed)
+        size_text((int64_t)m->octets, size, sizeof size);
+    text_printf(&line, "%*" PRIu64 "  ", digits, number);
     if (span_length(date) == 16 && date.at[10] == ' ')
         date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
     add_cell(&line, date, 10);
@@ -6111,10 +6048,10 @@ write_header_lines(struct client *c, const struct numbers *list, FILE *page)
     struct span rest = text_span(&decoded);
     int digits = snprintf(NULL, 0, "%" PRIu64, highest);
     for (size_t i = 0; i < list->count; i++) {
-        const struct message *m = message_find(c, list->number[i]);
+        const struct message *m = message_at(c, list->number[i]);
 
         if (m->named)
-            add_header_line(&lines, m, digits, take_field(&rest, '\n'), columns);
+            add_header_line(&lines, list->number[i], m, digits, take_field(&rest, '\n'), columns);
     }
     if (!c->utf8)
         visible_ascii(&ascii, text_span(&lines));
@@ -6677,10 +6614,10 @@ next_message(void *context, size_t above, int64_t *octets)
             c->failed = failed;
         terminal_mode(RAW);
     }
-    for (size_t i = message_index(c, (uint64_t)above + 1); c->listed && i < c->count; i++)
-        if (c->messages[i].listed && !c->messages[i].marked && c->messages[i].number < SIZE_MAX) {
-            *octets = c->messages[i].octets;
-            return (size_t)c->messages[i].number;
+    for (size_t i = above + 1; c->listed && i < c->count; i++)
+        if (c->messages[i].listed && !c->messages[i].marked) {
+            *octets = (int64_t)c->messages[i].octets;
+            return i;
         }
     return 0;
 }

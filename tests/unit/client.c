@@ -241,9 +241,15 @@ complained(void)
 
 /* The server says something, which waits for the client to read it. */
 static void
+server_says_all(const char *text, size_t length)
+{
+    CHECK(write(server_end, text, length) == (ssize_t)length);
+}
+
+static void
 server_says(const char *text)
 {
-    CHECK(write(server_end, text, strlen(text)) == (ssize_t)strlen(text));
+    server_says_all(text, strlen(text));
 }
 
 /* What the client has sent since the last look. */
@@ -459,35 +465,24 @@ spelled(const struct numbers *n)
     return text;
 }
 
-/* Messages are found whatever the order is in which they came. */
+/* What is known of a message stays, in whatever order they come. */
 static void
 test_messages(void)
 {
-    enum { MOST = 100 };
-    bool have[MOST] = {false};
-    uint32_t random = 1;
+    static const uint64_t numbers[] = {3, 1, 200, 100, 7, 2000000, 199};
+    enum { COUNT = sizeof numbers / sizeof *numbers };
 
     client_begin();
-    CHECK(message_find(&client, 1) == NULL && marked_count(&client) == 0);
-    for (int i = 0; i < 1000; i++) {
-        random = random * 1103515245 + 12345;
-        uint32_t number = (random >> 16) % MOST;
-        bool good = true;
-        size_t count = 0;
-
-        message_add(&client, number)->marked = true;
-        have[number] = true;
-        for (uint32_t k = 0; k < MOST; k++) {
-            const struct message *m = message_find(&client, k);
-
-            good = good && (m != NULL) == have[k] && (m == NULL || (m->number == k && m->marked));
-            good = good && message_index(&client, k) == count;
-            count += have[k];
-        }
-        if (!CHECK(good && client.count == count && marked_count(&client) == count))
-            break;
+    CHECK(!message_at(&client, 1)->listed && marked_count(&client) == 0);
+    for (size_t i = 0; i < COUNT; i++) {
+        message_at(&client, numbers[i])->octets = i;
+        message_at(&client, numbers[i])->marked = true;
+        CHECK(marked_count(&client) == i + 1);
     }
-    CHECK(message_add(&client, UINT64_MAX) == message_find(&client, UINT64_MAX));
+    for (size_t i = 0; i < COUNT; i++)
+        CHECK(message_at(&client, numbers[i])->octets == i);
+    CHECK(!message_at(&client, 2)->marked && !message_at(&client, 2000001)->marked);
+    CHECK(message_at(&client, UINT64_MAX) == message_at(&client, 2000001));    /* no mailbox is that large */
     client_end();
 }
 
@@ -495,25 +490,28 @@ static void
 test_ranges(void)
 {
     static const struct { const char *word; uint64_t first, last; } good[] = {
-        {"1", 1, 1}, {"0", 0, 0}, {"4294967296", 4294967296, 4294967296}, {"2-5", 2, 5}, {"5-2", 5, 2},
-        {"007", 7, 7}, {"1-4294967295", 1, 4294967295},
+        {"1", 1, UINT64_MAX}, {"0", 0, UINT64_MAX}, {"4294967296", 4294967296, UINT64_MAX}, {"2-5", 2, 5},
+        {"007", 7, UINT64_MAX}, {"1-4294967295", 1, 4294967295}, {"*", 1, UINT64_MAX},
     };
     static const char *const bad[] = {
-        "", "-", "1-", "-1", "--", "1--2", "1-2-3", "x", "1x", "+1", "1 ", "1-x", "*", "1-*", "0-2", "1,3", "1..3",
-        "18446744073709551616", "1-18446744073709551616", "1.0", "\xd9\xa1",
+        "", "-", "1-", "-1", "--", "1--2", "1-2-3", "x", "1x", "+1", "1 ", "1-x", "1-*", "0-2", "1,3", "1..3",
+        "18446744073709551616", "1-18446744073709551616", "1.0", "\xd9\xa1", "5-2", "**", "*-1",
     };
+    char word[64];
+    struct range r;
 
+    client_begin();
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        uint64_t first = 99, last = 99;
-
-        CHECK(read_range(good[i].word, &first, &last) && first == good[i].first && last == good[i].last);
+        snprintf(word, sizeof word, "%s", good[i].word);
+        CHECK(read_range(&client, word, &r) && r.first == good[i].first && r.last == good[i].last);
+        CHECK(strcmp(r.word, good[i].word) == 0 && strcmp(complained(), "") == 0);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        uint64_t first, last;
-
-        if (!CHECK(!read_range(bad[i], &first, &last)))
+        snprintf(word, sizeof word, "%s", bad[i]);
+        if (!CHECK(!read_range(&client, word, &r)) || !CHECK(strstr(complained(), bad[i]) != NULL))
             printf("    %s\n", bad[i]);
     }
+    client_end();
 }
 
 /* Reads the arguments of RETR where LIST says that 1, 2, 3, 5 and 8 are there. */
@@ -562,20 +560,21 @@ test_read_numbers(void)
 
 /* The lines behind LIST's status line. */
 static void
-try_list(const char *text, const char *expected, const char *octets)
+try_list_bytes(const char *text, size_t length, const char *expected, const char *octets)
 {
     char sizes[256] = "";
     struct numbers list;
 
     client_begin();
-    server_says("+OK\r\n");
-    server_says(text);
+    server_says_all("+OK\r\n", 5);
+    server_says_all(text, length);
     CHECK(ask_list(&client) && client.listed && strcmp(sent(), "LIST\r\n") == 0);
-    server_says("+OK\r\n");
-    server_says(text);
+    server_says_all("+OK\r\n", 5);
+    server_says_all(text, length);
     CHECK(read_numbers(&client, "*", false, &list));
     for (size_t i = 0; i < client.count; i++)
-        sprintf(sizes + strlen(sizes), "%" PRId64 " ", client.messages[i].octets);
+        if (client.messages[i].listed)
+            sprintf(sizes + strlen(sizes), "%" PRIu64 " ", client.messages[i].octets);
     if (!CHECK(strcmp(spelled(&list), expected) == 0) || !CHECK(strcmp(sizes, octets) == 0))
         printf("    %s: numbers %s, octets %s\n", text, spelled(&list), sizes);
     free(list.number);
@@ -583,17 +582,58 @@ try_list(const char *text, const char *expected, const char *octets)
 }
 
 static void
+try_list(const char *text, const char *expected, const char *octets)
+{
+    try_list_bytes(text, strlen(text), expected, octets);
+}
+
+static void
 test_list(void)
 {
+    static const char with_nul[] = "1 10\r\n2 20\0x\r\n3\0 30\r\n4 40\r\n.\r\n";
+
     try_list("1 120\r\n2 0\r\n10 99999999999\r\n.\r\n", "1 2 10 ", "120 0 99999999999 ");
     try_list(".\r\n", "", "");
     try_list("3 30\r\n1 10\r\n3 31\r\n.\r\n", "1 3 ", "10 31 ");
-    try_list("1 120 and more\r\n2 3x\r\n.\r\n", "1 2 ", "120 -1 ");
-    try_list("0 1\r\n4294967296 1\r\n99999999999999999999999 1\r\n.\r\n", "4294967296 ", "1 ");
+    try_list("1 120 and more\r\n2 3x\r\n.\r\n", "1 ", "120 ");
+    try_list("0 1\r\n4294967296 1\r\n99999999999999999999999 1\r\n5 1\r\n.\r\n", "5 ", "1 ");
     try_list("\r\n\r\nx\r\nx 1\r\n- 1\r\n7 70\r\n.\r\n", "7 ", "70 ");
-    try_list("1\r\n2 \r\n3 x\r\n.\r\n", "1 2 3 ", "-1 -1 -1 ");
+    try_list("1\r\n2 \r\n3 x\r\n4 -1\r\n5 18446744073709551616\r\n.\r\n", "", "");
     try_list("1  120\r\n2\t30\r\n.\r\n", "1 2 ", "120 30 ");
     try_list("1 120\n2 30\n.\n", "1 2 ", "120 30 ");          /* a test server: LF alone */
+    try_list_bytes(with_nul, sizeof with_nul - 1, "1 4 ", "10 40 ");
+
+    client_begin();             /* more messages than the client keeps in mind */
+    server_says("+OK\r\n1 10\r\n2000001 10\r\n.\r\n");
+    CHECK(!ask_list(&client) && !client.listed && strstr(complained(), "above 2000000") != NULL);
+    client_end();
+}
+
+/* A server may list its messages in any order. Backwards takes no longer. */
+static void
+test_list_backwards(void)
+{
+    enum { COUNT = 300000 };
+    struct text list = {0};
+    struct numbers numbers;
+    pid_t pid;
+
+    text_puts(&list, "+OK\r\n");
+    for (int n = COUNT; n > 0; n--)
+        text_printf(&list, "%d 10\r\n", n);
+    text_puts(&list, ".\r\n");
+    client_begin();
+    if ((pid = fork()) == 0) {
+        server_says_all(list.bytes, list.length);
+        _exit(0);
+    }
+    CHECK(read_numbers(&client, "*", false, &numbers));
+    CHECK(numbers.count == COUNT && numbers.number[0] == 1 && numbers.number[COUNT - 1] == COUNT);
+    CHECK(numbers.octets == 10 * COUNT);
+    waitpid(pid, NULL, 0);
+    free(numbers.number);
+    text_free(&list);
+    client_end();
 }
 
 static void
@@ -1479,6 +1519,7 @@ main(int argc, char **argv)
     unit_case("ranges", test_ranges);
     unit_case("which messages a command means", test_read_numbers);
     unit_case("the lines of LIST", test_list);
+    unit_case("a LIST that runs backwards", test_list_backwards);
     unit_case("what the server can do", test_capabilities);
     unit_case("lines that are sent, for -v", test_sent);
     unit_case("hints for incomplete commands", test_hint);
