@@ -2158,9 +2158,9 @@ before_waiting(struct client *c)
 }
 
 /*
- * Reads the status line that answers a command into c->status. Returns true if it is +OK; anything
- * else goes into the exit status. "+ " asks for more (RFC 5034). What is no status line at all is
- * an error of the wire: nobody knows what follows. Answers to the client's own NOOPs are skipped.
+ * Reads the status line that answers a command into c->status. Returns true if it is +OK. "+ "
+ * asks for more (RFC 5034). What is no status line at all is an error of the wire: nobody knows
+ * what follows. Answers to the client's own NOOPs are skipped.
  */
 static bool
 read_status(struct client *c)
@@ -2183,18 +2183,19 @@ read_status(struct client *c)
             return true;
         c->continued = has_status(line, "+");
     }
-    c->failed = true;
     if (got != WIRE_NO_LINE && !c->continued && !has_status(c->status, "-ERR"))
         wire_fail(&c->server, EPROTO);
     return false;
 }
 
-/* Shows the last status line as it was received. */
+/* Shows the last status line as it was received. If it is not +OK, the exit status will be 1. */
 static void
 show_status(struct client *c)
 {
-    if (c->server.error == 0)
-        print_status(c, c->status, c->status_length);
+    if (c->server.error != 0)
+        return;
+    print_status(c, c->status, c->status_length);
+    c->failed = c->failed || !has_status(c->status, "+OK");
 }
 
 /* Reads the status line that answers a command, and shows it. Returns true if it is +OK. */
@@ -5690,7 +5691,6 @@ read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers
 static void
 ask_capabilities(struct client *c)
 {
-    bool failed = c->failed;
     char *line;
     size_t length;
 
@@ -5704,21 +5704,20 @@ ask_capabilities(struct client *c)
             c->pipelining = c->pipelining || strcasecmp(line, "PIPELINING") == 0;
             c->no_top = c->no_top && strcasecmp(line, "TOP") != 0;
         }
-    } else if (c->server.error == 0) {
-        c->failed = failed;
     }
 }
 
 /*
- * Sends a command for each message and lets answered() take the answers, in order. If the server
- * can take it up to flight of them are pipelined, and more are sent when half of them are
- * answered. They fit into the system's buffers, so neither side ever waits for the other to read.
+ * Sends a command for each message and lets answered() take the answers, in order. The list keeps
+ * the messages for which it returns true. If the server can take it up to flight commands are
+ * pipelined, and more are sent when half of them are answered. They fit into the system's buffers,
+ * so neither side ever waits for the other to read.
  */
 static void
-for_each(struct client *c, const char *command, size_t flight, const struct numbers *list,
-         void (*answered)(struct client *c, uint64_t number))
+for_each(struct client *c, const char *command, size_t flight, struct numbers *list,
+         bool (*answered)(struct client *c, uint64_t number))
 {
-    size_t sent = 0;
+    size_t sent = 0, kept = 0;
 
     if (flight > 1 && list->count > 1)
         ask_capabilities(c);
@@ -5727,14 +5726,18 @@ for_each(struct client *c, const char *command, size_t flight, const struct numb
     for (size_t i = 0; i < list->count && c->server.error == 0 && !c->stop_showing; i++) {
         char line[64];
 
+        if (sent == i)
+            hear_server(c);     /* nothing is in flight, so it is no answer */
         if (sent - i <= flight / 2)
             for (; sent < list->count && sent - i < flight; sent++) {
                 snprintf(line, sizeof line, command, list->number[sent]);
                 send_line(c, line);
             }
-        answered(c, list->number[i]);
+        if (answered(c, list->number[i]))
+            list->number[kept++] = list->number[i];
         c->progress.messages++;
     }
+    list->count = kept;
     progress_end(c);
 }
 
@@ -5753,7 +5756,7 @@ retr_failed(struct client *c, uint64_t number)
  * Receives and saves message n, whose RETR was sent. Of several, the status line is shown together
  * with what became of the message.
  */
-static void
+static bool
 retr_answered(struct client *c, uint64_t number)
 {
     struct savings *all = &c->savings;
@@ -5767,7 +5770,7 @@ retr_answered(struct client *c, uint64_t number)
         save_commit(c);         /* so that everything is reported in order */
         show_status(c);
         retr_failed(c, number);
-        return;
+        return false;
     }
     save_open(all, s, c->settings->directory, number);
     if (c->progress.of == 1)
@@ -5788,47 +5791,46 @@ retr_answered(struct client *c, uint64_t number)
         text_free(&s->status);
         save_commit(c);
         retr_failed(c, number);
-        return;
+        return false;
     }
     all->count++;
     if (all->count >= all->most || s->error != 0)
         save_commit(c);
+    return true;
 }
 
 /* RETR: saves messages. */
 static void
 do_retr(struct client *c, const char *arguments)
 {
+    const struct savings *all = &c->savings;
     struct numbers list;
+    size_t named;
+    char size[16];
 
-    if (!read_numbers(c, arguments, false, &list)) {
+    if (!read_numbers(c, arguments, false, &list))
         c->unsaved_unknown = true;
-        list.count = 0;
-    } else if (list.count > 0) {
-        progress_begin(c, list.count, list.octets);
+    else if ((named = list.count) > 0) {
+        progress_begin(c, named, list.octets);
         save_begin(c);
         for_each(c, "RETR %" PRIu64, PIPELINE_MAX, &list, retr_answered);
         save_end(c);            /* before anybody can mark them */
-    }
-    if (list.count > 1) {
-        const struct savings *all = &c->savings;
-        char size[16];
-
         size_text((int64_t)all->octets, size, sizeof size);
-        print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved, all->already,
-                   list.count - all->saved - all->already, size);
+        if (named > 1)
+            print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved,
+                       all->already, named - all->saved - all->already, size);
     }
     free(list.number);
 }
 
 /* Takes the answer to DELE n. The server marks the message; QUIT will remove it. */
-static void
+static bool
 dele_answered(struct client *c, uint64_t number)
 {
     if (show_answer(c))
-        message_at(c, number)->marked = true;
-    else
-        fail(c, "message %" PRIu64 " is not marked", number);
+        return message_at(c, number)->marked = true;
+    fail(c, "message %" PRIu64 " is not marked", number);
+    return false;
 }
 
 /* Drops from a list what a script may not mark, because nobody has seen that it was saved. */
@@ -5856,18 +5858,17 @@ static void
 do_dele(struct client *c, const char *arguments)
 {
     struct numbers list;
-    size_t before = marked_count(c), named, marked;
 
     if (read_numbers(c, arguments, false, &list)) {
-        named = list.count;
+        size_t named = list.count;
+
         if (!c->at_terminal)
             drop_unsaved(c, &list);
         progress_begin(c, list.count, 0);
         for_each(c, "DELE %" PRIu64, PIPELINE_MAX, &list, dele_answered);
-        marked = marked_count(c) - before;
         if (named > 1)
-            print_line(c, "%zu marked, %zu failed", marked, named - marked);
-        else if (marked == 1)
+            print_line(c, "%zu marked, %zu failed", list.count, named - list.count);
+        else if (list.count == 1)
             print_line(c, "marked %" PRIu64, list.number[0]);
     }
     free(list.number);
@@ -5900,7 +5901,7 @@ receive_file(struct client *c)
 }
 
 /* Receives and displays the message n, whose RETR was sent. */
-static void
+static bool
 show_answered(struct client *c, uint64_t number)
 {
     const struct progress *p = &c->progress;
@@ -5908,13 +5909,14 @@ show_answered(struct client *c, uint64_t number)
     FILE *message;
 
     if (!show_answer(c) || (message = receive_file(c)) == NULL)
-        return;
+        return false;
     if (p->of > 1)
         snprintf(title, sizeof title, "Message %" PRIu64 ", %zu of %zu%s", number, p->messages + 1,
                  p->of, !c->at_terminal ? "" : p->messages + 1 == p->of ? "" :
                  " (leave the pager for the next one; Ctrl-C stops)");
     c->stop_showing = display_message(c, message, p->of > 1 ? title : NULL);
     fclose(message);
+    return true;
 }
 
 /* SHOW: displays messages, one after the other, because a person reads like that. */
@@ -5932,22 +5934,21 @@ do_show(struct client *c, const char *arguments)
 }
 
 /* Receives the header of message n, whose TOP was sent, as the next entry of c->headers. */
-static void
+static bool
 header_answered(struct client *c, uint64_t number)
 {
-    struct message *m = message_at(c, number);
     struct text header = {0};
     struct download d = {.lone_dot = false};
     struct span piece;
 
     if (!read_status(c)) {
         show_status(c);
-        m->named = false;
-        if (c->server.error == 0 && !c->pipelining && m->listed && c->progress.messages == 0) {
+        if (c->server.error == 0 && !c->pipelining && message_at(c, number)->listed
+            && c->progress.messages == 0) {
             c->no_top = c->stop_showing = true;
             fail(c, "the server has no TOP, which HEADERS needs");
         }
-        return;
+        return false;
     }
     while (read_piece(c, &d, &piece))
         if (header.length < HEADER_MAX)
@@ -5955,31 +5956,27 @@ header_answered(struct client *c, uint64_t number)
     fprintf(c->headers, "%zu\n", header.length);
     fwrite(header.bytes, 1, header.length, c->headers);
     text_free(&header);
+    return true;
 }
 
-/* Appends a text cut, with a mark, or filled up to so many columns. */
+/* Appends a text, cut with a mark or filled up to so many columns. */
 static void
 add_cell(struct text *to, struct span cell, size_t columns)
 {
-    bool cut = span_columns(cell) > columns;
-    size_t room = columns - (cut && columns > 0 ? 1 : 0), used = 0;
-    const char *at = cell.at;
+    size_t cut = span_columns(cell) > columns, used = 0;
+    struct span rest = cell;
 
-    while (at < cell.end) {
-        struct span rest = {at, cell.end};
-        size_t width = character_columns(span_next(&rest));
+    while (rest.at < rest.end) {
+        struct span next = rest;
+        size_t width = character_columns(span_next(&next));
 
-        if (used + width > room)
+        if (used + width + cut > columns)
             break;
-        text_add(to, at, (size_t)(rest.at - at));
         used += width;
-        at = rest.at;
+        rest = next;
     }
-    if (cut && columns > 0) {
-        text_puts(to, "\u2026");
-        used++;
-    }
-    text_printf(to, "%*s", (int)(columns - used), "");
+    text_add(to, cell.at, (size_t)(rest.at - cell.at));
+    text_printf(to, "%s%*s", cut > 0 ? "\u2026" : "", (int)(columns - used - cut), "");
 }
 
 /* Takes the text before a delimiter, or to the end, off a span. */
@@ -6029,16 +6026,14 @@ add_header_line(struct text *page, uint64_t number, const struct message *m, int
     text_free(&line);
 }
 
-/*
- * Writes the lines of HEADERS to a page: what the sandbox decoded, in the order of the list. A
- * message without a header has no line.
- */
+/* Shows the lines of HEADERS: what the sandbox decoded, in the order of the list. */
 static void
-write_header_lines(struct client *c, const struct numbers *list, FILE *page)
+show_header_lines(struct client *c, const struct numbers *list)
 {
     size_t columns = isatty(STDOUT_FILENO) ? terminal_columns() : 0;
-    struct text decoded = {0}, lines = {0}, ascii = {0};
+    struct text decoded = {0}, lines = {0}, shown = {0};
     uint64_t highest = 0;
+    FILE *page;
 
     if (!decode_headers(c, c->headers, &decoded))
         return;
@@ -6047,22 +6042,21 @@ write_header_lines(struct client *c, const struct numbers *list, FILE *page)
 
     struct span rest = text_span(&decoded);
     int digits = snprintf(NULL, 0, "%" PRIu64, highest);
-    for (size_t i = 0; i < list->count; i++) {
-        const struct message *m = message_at(c, list->number[i]);
-
-        if (m->named)
-            add_header_line(&lines, list->number[i], m, digits, take_field(&rest, '\n'), columns);
-    }
-    if (!c->utf8)
-        visible_ascii(&ascii, text_span(&lines));
-
-    struct span all = text_span(c->utf8 ? &lines : &ascii);
-    fwrite(all.at, 1, span_length(all), page);
-    if (fflush(page) != 0)
+    for (size_t i = 0; i < list->count; i++)
+        add_header_line(&lines, list->number[i], message_at(c, list->number[i]), digits,
+                        take_field(&rest, '\n'), columns);
+    put_visible(c, &shown, text_span(&lines));
+    page = private_file(c);
+    if (page == NULL || fwrite(text_span(&shown).at, 1, shown.length, page) != shown.length
+        || fflush(page) != 0)
         fail(c, "no room for the headers: %s", strerror(errno));
+    else
+        show_page(c, page);
+    if (page != NULL)
+        fclose(page);
     text_free(&decoded);
     text_free(&lines);
-    text_free(&ascii);
+    text_free(&shown);
 }
 
 /* HEADERS: lists messages by what their headers say. */
@@ -6070,29 +6064,22 @@ static void
 do_headers(struct client *c, const char *arguments)
 {
     struct numbers list = {.number = NULL};
-    FILE *page = private_file(c);
 
     c->headers = private_file(c);
     ask_capabilities(c);
-    if (page == NULL || c->headers == NULL) {
+    if (c->headers == NULL) {
         fail(c, "no temporary file: %s", strerror(errno));
-    } else if (c->no_top) {
+        return;
+    }
+    if (c->no_top) {
         fail(c, "the server has no TOP, which HEADERS needs");
-    } else if (c->server.error == 0
-               && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
+    } else if (read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
         progress_begin(c, list.count, 0);
         for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, &list, header_answered);
-        if (fflush(c->headers) != 0 || ferror(c->headers))
-            fail(c, "no room for the headers: %s", strerror(errno));
-        else if (c->server.error == 0 && !c->stop_showing)
-            write_header_lines(c, &list, page);
-        if (c->server.error == 0)
-            show_page(c, page);
+        if (c->server.error == 0 && !c->stop_showing)
+            show_header_lines(c, &list);
     }
-    if (page != NULL)
-        fclose(page);
-    if (c->headers != NULL)
-        fclose(c->headers);
+    fclose(c->headers);
     c->stop_showing = false;
     free(list.number);
 }
@@ -6605,13 +6592,11 @@ static size_t
 next_message(void *context, size_t above, int64_t *octets)
 {
     struct client *c = context;
-    bool failed = c->failed;
 
     if (!c->listed && above == 0 && !c->user_given && !c->continued && !c->no_list
         && c->server.error == 0) {
         terminal_mode(QUIET);           /* Ctrl-C can end the wait */
-        if (!ask_list(c) && c->server.error == 0)
-            c->failed = failed;
+        ask_list(c);
         terminal_mode(RAW);
     }
     for (size_t i = above + 1; c->listed && i < c->count; i++)
