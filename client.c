@@ -1881,16 +1881,16 @@ is_broken(const struct client *c)
 static const char *
 reason_of_loss(const struct client *c)
 {
-    int screen = c->screen.error == EINTR ? 0 : c->screen.error;
-
-    if (screen != 0)
-        return screen == WIRE_CLOSED ? "nobody reads the output" : strerror(screen);
+    if (c->screen.error == WIRE_CLOSED)
+        return "nobody reads the output";
+    if (c->screen.error != 0 && c->screen.error != EINTR)
+        return strerror(c->screen.error);
     switch (c->server.error) {
     case WIRE_CLOSED: case ECONNRESET:  return "the server closed the connection";
     case ETIMEDOUT:     return c->quitting ? "the server does not answer QUIT"
                                            : "the server does not answer";
-    case EILSEQ:        return "the message has no end: the server ends its lines with LF alone, "
-                               "and POP3 needs CRLF";
+    case EILSEQ:        return "the server does not end the message: CRLF, a dot and CRLF are "
+                               "missing";
     case EPROTO:        return "the server does not speak POP3";
     case EBADMSG:       return "the server sent an answer that was not asked for";
     case EINTR: case 0: return "interrupted";
@@ -1905,30 +1905,38 @@ reason_of_loss(const struct client *c)
 static void
 connection_lost(struct client *c)
 {
-    bool screen = c->screen.error > 0 && c->screen.error != EINTR;
-    struct text sent = {NULL, 0, 0};
+    const char *reason = reason_of_loss(c);
+    struct text text = {0};
 
     if (c->over)
         return;
     c->over = true;
-    if (!screen && c->server.error == EPROTO) {
-        text_puts(&sent, ". It sent: ");
-        visible(&sent, (struct span){c->status, c->status + c->status_length});
+    if (c->screen.error > 0 && c->screen.error != EINTR)
+        text_puts(&text, "cannot write the output: ");
+    text_puts(&text, reason);
+    if (c->server.error == EPROTO) {
+        text_puts(&text, ". It sent: ");
+        visible(&text, (struct span){c->status, c->status + c->status_length});
         if (c->status_length == 0)
-            text_puts(&sent, "an empty line, or one of more than 512 octets");
+            text_puts(&text, "an empty line, or one of more than 512 octets");
     }
-    fail(c, "%s%s%s; %s", screen ? "cannot write the output: " : "", reason_of_loss(c),
-         sent.length > 0 ? sent.bytes : "",
-         c->quitting && marked_count(c) > 0 ?
+    fail(c, "%s; %s", text.bytes, c->quitting && marked_count(c) > 0 ?
          "it did not say whether it removed the marked messages" : "nothing was removed");
-    text_free(&sent);
+    text_free(&text);
 }
 
-/*
- * Returns a socket that is connected to the host's first address that answers, or -1 after having
- * said why.
- */
-static int
+/* Opens the wire to the server, which fails if nothing moves on it for so many seconds. */
+static void
+open_server(struct client *c, int in, int out, int seconds)
+{
+    wire_open(&c->server, in, out);
+    c->server.idle_ms = seconds * 1000;
+    c->server.mask = &c->mask;
+    c->server.stop = &interrupted;
+}
+
+/* Connects to the host's first address that answers. Returns false after saying why none does. */
+static bool
 connect_to(struct client *c, const struct addrinfo *addresses)
 {
     const int on = 1;
@@ -1943,9 +1951,7 @@ connect_to(struct client *c, const struct addrinfo *addresses)
             continue;
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         fcntl(fd, F_SETFL, O_NONBLOCK);
-        c->server.error = 0;
-        c->server.idle_until = 0;
-        c->server.idle_ms = CONNECT_SECONDS * 1000;
+        open_server(c, -1, -1, CONNECT_SECONDS);        /* for the wait */
         error = connect(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
         if (error == EINPROGRESS) {
             if (!wire_wait(&c->server, fd, true))
@@ -1955,14 +1961,15 @@ connect_to(struct client *c, const struct addrinfo *addresses)
         }
         if (error == 0) {
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            return fd;
+            open_server(c, fd, fd, ANSWER_SECONDS);
+            return true;
         }
         close(fd);
     }
     fail(c, "cannot connect to %s port %s: %s%s", c->settings->host, c->settings->port,
          interrupted ? "interrupted" : strerror(error),
          error == ECONNREFUSED ? "; is the server running, and on this port?" : "");
-    return -1;
+    return false;
 }
 
 /*
@@ -1970,7 +1977,7 @@ connect_to(struct client *c, const struct addrinfo *addresses)
  * client decides what happens then. Returns false after having said why it cannot be run.
  */
 static bool
-run_command(struct client *c, int *in, int *out)
+run_command(struct client *c)
 {
     int to[2], from[2];
 
@@ -1999,25 +2006,23 @@ run_command(struct client *c, int *in, int *out)
     close(from[1]);
     fcntl(to[1], F_SETFD, FD_CLOEXEC);
     fcntl(from[0], F_SETFD, FD_CLOEXEC);
-    *in = from[0];
-    *out = to[1];
+    open_server(c, from[0], to[1], ANSWER_SECONDS);
     return true;
 }
 
 /*
- * Waits until a child has ended, for at most ms milliseconds or until a signal arrives. Returns
- * true with *status set if it has ended. The one place that waits for children: SIGCHLD, which is
- * blocked outside of waits, ends the wait without a race.
+ * Waits until a child has ended, for at most ms milliseconds. Returns true with *status set if it
+ * has. The one place that waits for children: SIGCHLD, which is blocked outside of waits, ends the
+ * wait without a race.
  */
 static bool
 wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
 {
-    pid_t ended = waitpid(pid, status, WNOHANG);
+    int64_t until = wire_clock() + ms, left;
+    pid_t ended;
 
-    if (ended == 0 && ms > 0) {
-        wait_ready(NULL, 0, false, ms, &c->mask);
-        ended = waitpid(pid, status, WNOHANG);
-    }
+    while ((ended = waitpid(pid, status, WNOHANG)) == 0 && (left = until - wire_clock()) > 0)
+        wait_ready(NULL, 0, false, left, &c->mask);
     if (ended < 0)
         *status = 0;            /* whoever started us made the system reap our children */
     return ended != 0;
@@ -2030,27 +2035,20 @@ wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
 static void
 hang_up(struct client *c)
 {
-    static const int force[] = {0, SIGTERM, SIGKILL};
-    bool failed = c->failed, ended = false;
+    static const int force[] = {SIGTERM, SIGKILL};
+    bool failed = c->failed;
     int status = 0;
 
     close(c->server.in);
     if (c->server.out != c->server.in)
         close(c->server.out);
-    if (c->child <= 0)
+    if (c->child == 0)
         return;
-    for (size_t i = 0; i < sizeof force / sizeof *force && !ended; i++) {
-        int64_t limit = wire_clock() + (interrupted ? 1 : CHILD_SECONDS) * 1000;
-
-        if (force[i] != 0) {
-            fail(c, "%s does not end and is sent signal %d", c->settings->command, force[i]);
-            kill(c->child, force[i]);
-        }
-        while (!(ended = wait_child(c, c->child, limit - wire_clock(), &status))
-               && wire_clock() < limit)
-            continue;
+    for (int i = 0; !wait_child(c, c->child, (interrupted ? 1 : CHILD_SECONDS) * 1000, &status)
+                    && i < 2; i++) {
+        fail(c, "%s does not end and is sent signal %d", c->settings->command, force[i]);
+        kill(c->child, force[i]);
     }
-    c->child = 0;
     if (WIFSIGNALED(status))
         fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
@@ -2067,17 +2065,16 @@ static void
 print_sent(struct client *c, const char *line)
 {
     size_t shown = strlen(line);
+    bool argument = shown > 4 && (line[4] == ' ' || line[4] == '\t');
 
-    size_t word = strcspn(line, " \t");
-    size_t second = word + strcspn(line + word + (line[word] != '\0'), " \t") + 1;
-
-    if (word == 4 && strncasecmp(line, "PASS", 4) == 0 && line[4] != '\0')
-        shown = 5;
-    else if (word == 4 && strncasecmp(line, "AUTH", 4) == 0 && second < shown)
-        shown = second + 1;
-    else if (c->continued)
-        shown = 0;
-    print_line(c, "> %.*s%s", (int)shown, line, line[shown] != '\0' ? "***" : "");
+    if (argument && strncasecmp(line, "PASS", 4) == 0)
+        shown = 4;
+    if (argument && strncasecmp(line, "AUTH", 4) == 0)
+        shown = 5 + strcspn(line + 5, " \t");
+    if (c->continued)
+        print_line(c, "> ***");
+    else
+        print_line(c, "> %.*s%s", (int)shown, line, line[shown] != '\0' ? " ***" : "");
 }
 
 /* Sends one command line without its end. */
@@ -2208,72 +2205,53 @@ show_answer(struct client *c)
     return ok;
 }
 
-/* A message that is being received. All zero at its start. */
-struct download {
-    struct pop3_unstuffer unstuffer;
-    bool lone_dot;              /* the last piece ended in a dot between two LFs */
-};
-
 /*
  * Reads the next piece of a message, of any length, with LF as the line end. It is valid until
  * the next one. Returns false after the final dot, or if the wire has failed.
  */
 static bool
-read_piece(struct client *c, struct download *d, struct span *piece)
+read_piece(struct client *c, struct pop3_unstuffer *u, struct span *piece)
 {
     static char text[WIRE_INPUT + 1];
     struct wire *w = &c->server;
-    uint64_t before = d->unstuffer.octets;
+    uint64_t before = u->octets;
     size_t made = 0;
 
-    if (d->unstuffer.at == UNSTUFF_END)
+    if (u->at == UNSTUFF_END)
         return false;
     if (w->in_start == w->in_end) {
         before_waiting(c);
         if (!wire_fill(w)) {
-            if (w->error == ETIMEDOUT && d->lone_dot)
-                w->error = EILSEQ;
+            if (w->error == ETIMEDOUT)
+                w->error = EILSEQ;      /* perhaps it ends its lines with LF alone */
             return false;
         }
     }
-    w->in_start += pop3_unstuff(&d->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
+    w->in_start += pop3_unstuff(u, w->input + w->in_start, w->in_end - w->in_start,
                                 (unsigned char *)text, &made);
     *piece = (struct span){text, text + made};
-    d->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
-        && (made == 2 || piece->end[-3] == '\n');
-    c->progress.octets += d->unstuffer.octets - before;
+    c->progress.octets += u->octets - before;
     progress_paint(c);
     return true;
-}
-
-/* Returns true if the message that was read is complete. */
-static bool
-download_complete(const struct download *d)
-{
-    return d->unstuffer.at == UNSTUFF_END;
 }
 
 /* Shows the message behind a status line as it comes: line by line, a long line in pieces. */
 static void
 show_body(struct client *c)
 {
-    struct download d = {.lone_dot = false};
+    struct pop3_unstuffer u = {.octets = 0};
     struct text text = {0};
     struct span piece;
 
-    while (read_piece(c, &d, &piece)) {
+    while (read_piece(c, &u, &piece)) {
         text_add(&text, piece.at, span_length(piece));
 
-        struct span all = text_span(&text);
-        const char *cut = download_complete(&d) ? all.end : whole_end(all);
-
+        struct span all = text_span(&text), whole = {all.at, whole_end(all)};
         if (c->server.in_start == c->server.in_end)
-            cut = whole_end((struct span){cut, all.end});   /* more may never come */
-
-        size_t shown = (size_t)(cut - all.at);
-        print_bytes(c, (struct span){all.at, cut});
-        text.length -= shown;
-        memmove(text.bytes, text.bytes + shown, text.length);
+            whole.end = whole_end((struct span){whole.end, all.end});   /* more may never come */
+        print_bytes(c, whole);
+        text.length -= span_length(whole);
+        memmove(text.bytes, whole.end, text.length);
     }
     print_bytes(c, text_span(&text));
     text_free(&text);
@@ -5762,7 +5740,7 @@ retr_answered(struct client *c, uint64_t number)
     struct savings *all = &c->savings;
     struct saving *s = &all->list[all->count];
     struct message *m = message_at(c, number);
-    struct download d = {.lone_dot = false};
+    struct pop3_unstuffer u = {.octets = 0};
     struct span piece;
 
     m->unsaved = true;
@@ -5783,10 +5761,10 @@ retr_answered(struct client *c, uint64_t number)
         if (c->progress.of == 1)
             c->progress.expected = s->expected;
     }
-    while (read_piece(c, &d, &piece))
+    while (read_piece(c, &u, &piece))
         save_piece(s, piece);
-    s->octets = d.unstuffer.octets;
-    if (!download_complete(&d)) {
+    s->octets = u.octets;
+    if (u.at != UNSTUFF_END) {
         save_close(all, s);
         text_free(&s->status);
         save_commit(c);
@@ -5882,18 +5860,18 @@ static FILE *
 receive_file(struct client *c)
 {
     FILE *file = private_file(c);
-    struct download d = {.lone_dot = false};
+    struct pop3_unstuffer u = {.octets = 0};
     struct span piece;
     int error = file == NULL ? errno : 0;       /* stdio forgets the first one */
 
-    while (read_piece(c, &d, &piece))
+    while (read_piece(c, &u, &piece))
         if (error == 0 && fwrite(piece.at, 1, span_length(piece), file) != span_length(piece))
             error = errno;
     if (error == 0 && fflush(file) != 0)
         error = errno;
     if (error != 0)
         fail(c, "no temporary file for the message: %s", strerror(error));
-    if (error == 0 && download_complete(&d))
+    if (error == 0 && u.at == UNSTUFF_END)
         return file;
     if (file != NULL)
         fclose(file);
@@ -5938,7 +5916,7 @@ static bool
 header_answered(struct client *c, uint64_t number)
 {
     struct text header = {0};
-    struct download d = {.lone_dot = false};
+    struct pop3_unstuffer u = {.octets = 0};
     struct span piece;
 
     if (!read_status(c)) {
@@ -5950,7 +5928,7 @@ header_answered(struct client *c, uint64_t number)
         }
         return false;
     }
-    while (read_piece(c, &d, &piece))
+    while (read_piece(c, &u, &piece))
         if (header.length < HEADER_MAX)
             text_add(&header, piece.at, span_length(piece));
     fprintf(c->headers, "%zu\n", header.length);
@@ -6913,14 +6891,10 @@ reserve_descriptors(void)
 static void
 initialize(struct client *c, const struct settings *settings, struct editor *editor)
 {
-    const char *term = getenv("TERM");
-    const char *codeset;
+    const char *term = getenv("TERM"), *locale = setlocale(LC_CTYPE, "");
 
-    setlocale(LC_CTYPE, "");
-    codeset = nl_langinfo(CODESET);     /* the C locale tells nothing; UTF-8 is likely */
-    c->utf8 = strcasecmp(codeset, "UTF-8") == 0 || strcasecmp(codeset, "ANSI_X3.4-1968") == 0
-        || strcasecmp(codeset, "US-ASCII") == 0 || strcasecmp(codeset, "ASCII") == 0
-        || strcmp(codeset, "646") == 0;     /* NetBSD's name for ASCII */
+    c->utf8 = locale == NULL || strcmp(locale, "C") == 0 || strcmp(locale, "POSIX") == 0
+        || strcasecmp(nl_langinfo(CODESET), "UTF-8") == 0;  /* without a locale it is likely */
     c->settings = settings;
     c->editor = editor;
     c->savings.directory = -1;
@@ -6933,7 +6907,9 @@ initialize(struct client *c, const struct settings *settings, struct editor *edi
     wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
     wire_open(&c->screen, STDIN_FILENO, terminal.screen);
     wire_open(&c->errors, STDIN_FILENO, open_again(STDERR_FILENO));
-    wire_open(&c->server, -1, -1);
+    sigprocmask(SIG_SETMASK, NULL, &c->mask);
+    c->keys.mask = c->screen.mask = c->errors.mask = &c->mask;
+    c->screen.stop = c->errors.stop = &interrupted;
 }
 
 /* Finds the addresses of the host. Returns NULL after having said why there are none. */
@@ -6954,28 +6930,6 @@ find_addresses(struct client *c)
          colon != NULL && colon == strrchr(host, ':') ?
          "; the port is a word of its own: localhost 5000" : "");
     return NULL;
-}
-
-/* Connects to the host or runs the -x command. Returns false after having said why it cannot. */
-static bool
-connect_server(struct client *c, struct addrinfo *addresses)
-{
-    int in, out;
-
-    if (c->settings->command != NULL) {
-        if (!run_command(c, &in, &out))
-            return false;
-    } else {
-        in = out = connect_to(c, addresses);
-        freeaddrinfo(addresses);
-        if (in < 0)
-            return false;
-    }
-    wire_open(&c->server, in, out);
-    c->server.idle_ms = ANSWER_SECONDS * 1000;
-    c->server.mask = &c->mask;
-    c->server.stop = &interrupted;
-    return true;
 }
 
 int
@@ -7006,13 +6960,7 @@ main(int argc, char **argv)
 
     catch_signals(&c->mask);
     atexit(terminal_restore);
-    struct wire *const wires[] = {&c->server, &c->screen, &c->errors};
-    for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
-        wires[i]->mask = &c->mask;
-        wires[i]->stop = &interrupted;
-    }
-    c->keys.mask = &c->mask;
-    if (!connect_server(c, addresses))
+    if (!(settings.command != NULL ? run_command(c) : connect_to(c, addresses)))
         return 1;
 
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});     /* it would hold mail and a password */
@@ -7021,7 +6969,6 @@ main(int argc, char **argv)
     hang_up(c);
     wire_flush(&c->screen);
     if (c->screen.error != 0 && c->screen.error != EINTR && !c->failed)
-        fail(c, "the last lines were not shown: %s", c->screen.error == WIRE_CLOSED ?
-             "nobody reads them" : strerror(c->screen.error));
+        fail(c, "the last lines were not shown: %s", reason_of_loss(c));
     return c->failed ? 1 : 0;
 }

@@ -309,27 +309,27 @@ test_read_status(void)
     client_end();
 }
 
-/* A message ends with CRLF dot CRLF and nothing else. If LF alone is the reason, the timeout says so. */
+/* A message ends with CRLF dot CRLF and nothing else. If that is missing, the timeout says so. */
 static void
 test_lf_alone(void)
 {
-    struct download b = {.lone_dot = false};
+    struct pop3_unstuffer u = {.octets = 0};
     struct text text = {0};
     struct span piece;
 
     client_begin();
     client.server.idle_ms = 50;
     server_says("a\n.\nb\r\n..\r\n.\r\n");
-    while (read_piece(&client, &b, &piece))
+    while (read_piece(&client, &u, &piece))
         text_add(&text, piece.at, span_length(piece));
-    CHECK(download_complete(&b) && strcmp(text.bytes, "a\n.\nb\n.\n") == 0);
-    b = (struct download){.lone_dot = false};
+    CHECK(u.at == UNSTUFF_END && strcmp(text.bytes, "a\n.\nb\n.\n") == 0);
+    u = (struct pop3_unstuffer){.octets = 0};
     server_says("a\nb\n.\n");
-    while (read_piece(&client, &b, &piece))
+    while (read_piece(&client, &u, &piece))
         continue;
-    CHECK(!download_complete(&b) && client.server.error == EILSEQ);
+    CHECK(u.at != UNSTUFF_END && client.server.error == EILSEQ);
     connection_lost(&client);
-    CHECK(strstr(complained(), "the server ends its lines with LF alone") != NULL);
+    CHECK(strstr(complained(), "the server does not end the message: CRLF, a dot and CRLF are missing") != NULL);
     text_free(&text);
     client_end();
 }
