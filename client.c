@@ -538,20 +538,17 @@ struct saving {
     bool already;               /* a file of that name had the same content */
     struct text status;         /* the server's +OK, if it is not shown yet */
     int error;                  /* the first one, or 0 */
-    bool announced;             /* the server's +OK said how many octets will follow: */
-    uint64_t expected;
-    uint64_t octets;            /* received */
+    int64_t announced;          /* octets, by RETR's +OK, else by LIST; -1: unknown */
+    int64_t octets;             /* received */
 };
 
 /* The messages that are complete and have no name yet, and what became of those before them. */
 struct savings {
-    bool opened;
-    int directory;              /* -1: not open, */
-    int error;                  /* because of this */
+    int directory;              /* -1: not open */
     struct saving list[SAVE_TOGETHER];
     size_t count, most;         /* fewer than fit where a process may open few files */
     size_t saved, already;
-    uint64_t octets;            /* of both */
+    int64_t octets;             /* of both */
 };
 
 struct client {
@@ -2321,7 +2318,7 @@ static void
 save_error(struct saving *s)
 {
     if (s->error == 0)
-        s->error = errno != 0 ? errno : EIO;
+        s->error = errno;
 }
 
 /* Has a file or directory written to disk. Some file systems cannot do that for directories. */
@@ -2336,49 +2333,30 @@ sync_descriptor(int fd)
 }
 
 /*
- * Has the name of a new directory written to disk, which its parent holds. A parent that may be
- * written to and not read cannot be synced alone.
+ * Makes a directory, and has its name written to disk, which the parent holds. A parent that may
+ * not be read cannot be synced alone. Returns false with errno set if one of both fails.
  */
 static bool
-sync_parent(const char *path)
+make_directory(const char *path)
 {
     char parent[PATH_MAX];
     int fd, error;
-    bool synced;
 
+    if (mkdir(path, S_IRWXU) != 0)
+        return errno == EEXIST;
     snprintf(parent, sizeof parent, "%s/..", path);
     fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == EACCES) {
         sync();
         return true;
     }
-    if (fd < 0)
-        return false;
-    synced = sync_descriptor(fd);
-    error = errno;
-    close(fd);
-    errno = error;
-    return synced;
-}
-
-/*
- * Makes a directory if there is none. One that was made is on disk, or removed again. Returns
- * false with errno set if that fails.
- */
-static bool
-make_directory(const char *path)
-{
-    bool made = mkdir(path, S_IRWXU) == 0;
-    int error = errno;
-
-    if (made ? sync_parent(path) : error == EEXIST || access(path, F_OK) == 0)
-        return true;            /* one that exists may also be refused with EROFS and the like */
-    if (made) {
-        error = errno;
+    error = fd >= 0 && sync_descriptor(fd) ? 0 : errno;
+    if (fd >= 0)
+        close(fd);
+    if (error != 0)
         rmdir(path);
-    }
     errno = error;
-    return false;
+    return error == 0;
 }
 
 /*
@@ -2388,19 +2366,22 @@ make_directory(const char *path)
 static int
 open_directory(const char *path)
 {
-    char part[PATH_MAX - 3], *slash = part;     /* sync_parent() adds three bytes */
+    char part[PATH_MAX - 3], *slash = part;     /* make_directory() adds three bytes */
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd >= 0 || errno != ENOENT)
         return fd;
     snprintf(part, sizeof part, "%s", path);
-    while (*slash != '\0' && (slash = strchr(slash + 1, '/')) != NULL) {
+    while (*slash != '\0') {
+        slash += 1 + strcspn(slash + 1, "/");
+
+        char end = *slash;
         *slash = '\0';
-        if (!make_directory(part))
+        if (access(part, F_OK) != 0 && !make_directory(part))
             return -1;
-        *slash = '/';
+        *slash = end;
     }
-    return make_directory(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 /*
@@ -2410,24 +2391,18 @@ open_directory(const char *path)
 static void
 save_open(struct savings *all, struct saving *s, const char *path, uint64_t number)
 {
-    if (!all->opened) {
-        all->opened = true;
+    if (all->directory < 0)
         all->directory = open_directory(path);
-        all->error = errno;
-    }
     *s = (struct saving){.number = number, .file = -1};
-    for (int i = 0; all->directory >= 0 && s->file < 0 && i < 100; i++) {
+    for (int i = 0; all->directory >= 0 && s->file < 0 && (i == 0 || errno == EEXIST); i++) {
         snprintf(s->temporary, sizeof s->temporary, ".%" PRIu64 ".%ld-%d", number,
                  (long)getpid(), i);
         s->file = openat(all->directory, s->temporary,
                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
-        if (s->file < 0 && errno != EEXIST)
-            break;
     }
     if (s->file < 0) {
-        s->temporary[0] = '\0';
-        errno = all->directory < 0 ? all->error : errno;
         save_error(s);
+        s->temporary[0] = '\0';
     }
 }
 
@@ -2438,9 +2413,9 @@ save_piece(struct saving *s, struct span piece)
     while (piece.at < piece.end && s->error == 0) {
         ssize_t count = write(s->file, piece.at, span_length(piece));
 
-        if (count > 0)
+        if (count >= 0)
             piece.at += count;
-        else if (count == 0 || errno != EINTR)
+        else if (errno != EINTR)
             save_error(s);
     }
 }
@@ -2482,19 +2457,18 @@ same_content(int directory, const char *name, int file)
 static int
 rename_new(int directory, const char *from, const char *to)
 {
-    int fd;
+    int fd, error;
 
     if (linkat(directory, from, directory, to, 0) == 0) {
         unlinkat(directory, from, 0);
         return 0;
     }
-    if (errno == EEXIST)
-        return -1;
 #ifdef SYS_renameat2
-    if (syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */) == 0)
+    if (errno != EEXIST
+        && syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */) == 0)
         return 0;
 #elif defined RENAME_EXCL && !defined POSIX_ONLY
-    if (renameatx_np(directory, from, directory, to, RENAME_EXCL) == 0)
+    if (errno != EEXIST && renameatx_np(directory, from, directory, to, RENAME_EXCL) == 0)
         return 0;
 #endif
     if (errno == EEXIST)
@@ -2506,8 +2480,7 @@ rename_new(int directory, const char *from, const char *to)
     close(fd);
     if (renameat(directory, from, directory, to) == 0)
         return 0;
-
-    int error = errno;
+    error = errno;
     unlinkat(directory, to, 0);
     errno = error;
     return -1;
@@ -2553,7 +2526,6 @@ save_close(struct savings *all, struct saving *s)
 static void
 save_report(struct client *c, const struct saving *s)
 {
-    struct message *m = message_at(c, s->number);
     const char *directory = c->settings->directory;
 
     if (s->status.length > 0)
@@ -2565,20 +2537,15 @@ save_report(struct client *c, const struct saving *s)
     }
     *(s->already ? &c->savings.already : &c->savings.saved) += 1;
     c->savings.octets += s->octets;
-    print_line(c, "%s %s/%s (%" PRIu64 " octets)", s->already ? "already saved as" : "saved",
+    print_line(c, "%s %s/%s (%" PRId64 " octets)", s->already ? "already saved as" : "saved",
                directory, s->name, s->octets);
-    if (s->announced && s->expected > s->octets) {
-        fail(c, "the server said that message %" PRIu64 " has %" PRIu64 " octets: some may be "
-             "missing", s->number, s->expected);
-        return;
-    }
-    m->unsaved = false;
-    if (s->announced && s->expected < s->octets)
-        warn(c, "the server said that message %" PRIu64 " has %" PRIu64 " octets", s->number,
-             s->expected);
-    else if (!s->announced && m->listed && m->octets != s->octets)
-        warn(c, "the server listed message %" PRIu64 " with %" PRIu64 " octets", s->number,
-             m->octets);
+    message_at(c, s->number)->unsaved = s->announced > s->octets;
+    if (s->announced > s->octets)
+        fail(c, "the server said that message %" PRIu64 " has %" PRId64 " octets: some may be "
+             "missing", s->number, s->announced);
+    else if (s->announced >= 0 && s->announced < s->octets)
+        warn(c, "the server said that message %" PRIu64 " has %" PRId64 " octets", s->number,
+             s->announced);
 }
 
 /*
@@ -5721,60 +5688,57 @@ for_each(struct client *c, const char *command, size_t flight, struct numbers *l
 
 /* -- RETR, DELE, SHOW, HEADERS -- */
 
-/* Reports that a message is not saved, and before that why, if the connection is the reason. */
-static void
-retr_failed(struct client *c, uint64_t number)
+/*
+ * Receives message n, whose status line was read, into a file. Of several, the status line is shown
+ * together with what became of the message. Returns false if the message is not complete.
+ */
+static bool
+receive_message(struct client *c, struct saving *s, uint64_t number)
 {
-    if (c->server.error != 0)
-        connection_lost(c);
-    fail(c, "message %" PRIu64 " is not saved", number);
+    const struct message *m = message_at(c, number);
+    struct pop3_unstuffer u = {.octets = 0};
+    struct span piece;
+
+    save_open(&c->savings, s, c->settings->directory, number);
+    s->announced = m->listed ? (int64_t)m->octets : -1;
+    if (c->status[3] == ' ' && is_digit(c->status[4]))
+        s->announced = strtoll(c->status + 4, NULL, 10);
+    if (c->progress.of > 1) {
+        text_add(&s->status, c->status, c->status_length);
+    } else {
+        show_status(c);
+        c->progress.expected = s->announced > 0 ? (uint64_t)s->announced : 0;
+    }
+    while (read_piece(c, &u, &piece))
+        save_piece(s, piece);
+    s->octets = (int64_t)u.octets;
+    if (u.at == UNSTUFF_END)
+        return true;
+    save_close(&c->savings, s);
+    text_free(&s->status);
+    return false;
 }
 
-/*
- * Receives and saves message n, whose RETR was sent. Of several, the status line is shown together
- * with what became of the message.
- */
+/* Receives and saves message n, whose RETR was sent. */
 static bool
 retr_answered(struct client *c, uint64_t number)
 {
     struct savings *all = &c->savings;
     struct saving *s = &all->list[all->count];
-    struct message *m = message_at(c, number);
-    struct pop3_unstuffer u = {.octets = 0};
-    struct span piece;
 
-    m->unsaved = true;
-    if (!read_status(c)) {
-        save_commit(c);         /* so that everything is reported in order */
-        show_status(c);
-        retr_failed(c, number);
-        return false;
+    message_at(c, number)->unsaved = true;
+    if (read_status(c) && receive_message(c, s, number)) {
+        all->count++;
+        if (all->count >= all->most || s->error != 0)
+            save_commit(c);
+        return true;
     }
-    save_open(all, s, c->settings->directory, number);
-    if (c->progress.of == 1)
-        show_status(c);
-    else
-        text_add(&s->status, c->status, c->status_length);
-    if (c->status[3] == ' ' && c->status[4] >= '0' && c->status[4] <= '9') {
-        s->announced = true;
-        s->expected = strtoull(c->status + 4, NULL, 10);
-        if (c->progress.of == 1)
-            c->progress.expected = s->expected;
-    }
-    while (read_piece(c, &u, &piece))
-        save_piece(s, piece);
-    s->octets = u.octets;
-    if (u.at != UNSTUFF_END) {
-        save_close(all, s);
-        text_free(&s->status);
-        save_commit(c);
-        retr_failed(c, number);
-        return false;
-    }
-    all->count++;
-    if (all->count >= all->most || s->error != 0)
-        save_commit(c);
-    return true;
+    save_commit(c);             /* so that everything is reported in order */
+    show_status(c);
+    if (c->server.error != 0)
+        connection_lost(c);
+    fail(c, "message %" PRIu64 " is not saved", number);
+    return false;
 }
 
 /* RETR: saves messages. */
@@ -5793,7 +5757,7 @@ do_retr(struct client *c, const char *arguments)
         save_begin(c);
         for_each(c, "RETR %" PRIu64, PIPELINE_MAX, &list, retr_answered);
         save_end(c);            /* before anybody can mark them */
-        size_text((int64_t)all->octets, size, sizeof size);
+        size_text(all->octets, size, sizeof size);
         if (named > 1)
             print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved,
                        all->already, named - all->saved - all->already, size);
@@ -6897,7 +6861,6 @@ initialize(struct client *c, const struct settings *settings, struct editor *edi
         || strcasecmp(nl_langinfo(CODESET), "UTF-8") == 0;  /* without a locale it is likely */
     c->settings = settings;
     c->editor = editor;
-    c->savings.directory = -1;
     c->noop_ms = NOOP_SECONDS * 1000;
     c->at_terminal = isatty(STDIN_FILENO) != 0;
     c->editing = c->at_terminal && isatty(STDOUT_FILENO) && term != NULL && *term != '\0'
