@@ -6028,61 +6028,64 @@ do_headers(struct client *c, const char *arguments)
 
 /* -- HELP, and what other programs call these commands -- */
 
-static const struct own_command {
-    const char *name, *arguments, *help;
-} own_commands[] = {
-    {"SHOW", "n...", "display messages, decoded, without saving them"},
-    {"HEADERS", "[n...]", "date, sender, subject and size of messages, or of all"},
-    {"HELP", "[command]", "this list, or more about one command"},
+/* What HELP says: a line of the list, and what follows it when the command is explained alone. */
+struct help { const char *name, *arguments, *text, *more; };
+
+static const struct help own_commands[] = {
+    {"SHOW", "n...", "display messages, decoded, without saving them",
+     "A page that is longer than the screen goes through $PAGER, or less."},
+    {"HEADERS", "[n...]", "date, sender, subject and size of messages, or of all",
+     "In a pipe the lines are complete and have TABs between the fields."},
+    {"HELP", "[command]", "this list, or more about one command", NULL},
 };
 
-enum { OWN_COMMANDS = sizeof own_commands / sizeof *own_commands };
+enum { HELP_COMMANDS = POP3_VERBS + sizeof own_commands / sizeof *own_commands };
 
-/* What HELP says about one command, behind its line of the list. */
-static const struct { const char *name, *text; } explanations[] = {
-    {"RETR", "Saves each message as n.eml in the directory of -d. An existing file is never\n"
-             "overwritten. Octets count each line end as two, as LIST does; a file has one."},
-    {"DELE", "Nothing is removed before QUIT, and nothing if the session ends in another way."},
-    {"RSET", "What was marked with DELE stays in the mailbox."},
-    {"TOP", "TOP 3 0 shows the header of message 3 as it was sent; HEADERS decodes it."},
-    {"UIDL", "A unique-id names a message in later sessions, too."},
-    {"PASS", "Without the password PASS asks for it and does not show it."},
-    {"QUIT", "Removes what was marked with DELE. Ctrl-C ends without removing anything."},
-    {"SHOW", "A page that is longer than the screen goes through $PAGER, or less."},
-    {"HEADERS", "In a pipe the lines are complete and have TABs between the fields."},
+static const char *const more_help[POP3_VERBS] = {
+    [POP3_RETR] = "Saves each message as n.eml in the directory of -d. An existing file is never\n"
+                  "overwritten. Octets count each line end as two, as LIST does; a file has one.",
+    [POP3_DELE] = "Nothing is removed before QUIT, and nothing if the session ends in another way.",
+    [POP3_RSET] = "What was marked with DELE stays in the mailbox.",
+    [POP3_TOP] = "TOP 3 0 shows the header of message 3 as it was sent; HEADERS decodes it.",
+    [POP3_UIDL] = "A unique-id names a message in later sessions, too.",
+    [POP3_PASS] = "Without the password PASS asks for it and does not show it.",
+    [POP3_QUIT] = "Removes what was marked with DELE. Ctrl-C ends without removing anything.",
 };
 
-/* Returns the arguments of a command of the table, as a person may write them. */
-static const char *
-arguments_of(enum pop3_verb verb)
+/* Returns the help for one of the HELP_COMMANDS. RETR and DELE take several messages here. */
+static struct help
+command_help(int i)
 {
-    return verb == POP3_RETR || verb == POP3_DELE ? "n..." : pop3_commands[verb].arguments;
+    if (i >= POP3_VERBS)
+        return own_commands[i - POP3_VERBS];
+
+    const struct pop3_command *command = &pop3_commands[i];
+    const char *arguments = i == POP3_RETR || i == POP3_DELE ? "n..." : command->arguments;
+    return (struct help){command->name, arguments, command->help, more_help[i]};
 }
 
 /* HELP: the commands and the keys, or one command. */
 static void
-do_help(struct client *c, const char *word)
+do_help(struct client *c, const struct pop3_request *typed)
 {
-    bool all = word[0] == '\0', found = all;
+    bool all = typed->count == 0, found = all;
 
-    for (int i = 0; i < POP3_VERBS + OWN_COMMANDS; i++) {
-        struct own_command command;
-
-        if (i < POP3_VERBS)
-            command = (struct own_command){pop3_commands[i].name, arguments_of((enum pop3_verb)i),
-                                           pop3_commands[i].help};
-        else
-            command = own_commands[i - POP3_VERBS];
-        if (all || pop3_same_word(word, command.name)) {
-            print_line(c, "  %-8s%-12s%s", command.name, command.arguments, command.help);
-            found = true;
-        }
+    if (typed->count > 1) {
+        fail(c, "unexpected argument: %s; HELP explains one command", typed->argument[1]);
+        return;
     }
-    for (size_t i = 0; i < sizeof explanations / sizeof *explanations; i++)
-        if (pop3_same_word(word, explanations[i].name))
-            print_line(c, "%s", explanations[i].text);
+    for (int i = 0; i < HELP_COMMANDS; i++) {
+        struct help help = command_help(i);
+        bool named = pop3_same_word(typed->argument[0], help.name);
+
+        if (all || named)
+            print_line(c, "  %-8s%-12s%s", help.name, help.arguments, help.text);
+        if (named && help.more != NULL)
+            print_line(c, "%s", help.more);
+        found = found || named;
+    }
     if (!found)
-        fail(c, "no command %s; HELP lists the commands", word);
+        fail(c, "no command %s; HELP lists the commands", typed->argument[0]);
     if (!all)
         return;
     print_line(c, "n... are messages: 1 3 5-9, or * for all. RETR saves them in %s.",
@@ -6116,9 +6119,8 @@ answer_habit(struct client *c, const char *word)
 static void
 print_hint(struct client *c, const char *word)
 {
-    for (int i = 0; i < POP3_VERBS + OWN_COMMANDS; i++) {
-        const char *name = i < POP3_VERBS ? pop3_commands[i].name
-                                          : own_commands[i - POP3_VERBS].name;
+    for (int i = 0; i < HELP_COMMANDS; i++) {
+        const char *name = command_help(i).name;
         size_t length = strlen(word) < strlen(name) ? strlen(word) : strlen(name);
 
         if (length >= 2 && strncasecmp(word, name, length) == 0) {
@@ -6141,8 +6143,17 @@ note_rejected(struct client *c, const char *line)
             c->unsaved_unknown = true;
 }
 
-/* Sends a line as it was typed and shows the answer. Returns true if it is +OK. */
-static bool
+/* The server has unmarked everything. */
+static void
+forget_marks(struct client *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        c->messages[i].marked = false;
+    c->listed = false;
+}
+
+/* Sends a line as it was typed and shows the answer. */
+static void
 do_plain(struct client *c, const char *line, const struct pop3_request *typed)
 {
     bool known = typed->verb < POP3_VERBS, failed = c->failed, ok;
@@ -6153,18 +6164,20 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     if (strlen(line) > POP3_COMMAND_MAX - 2) {
         fail(c, "the line is too long for POP3, which allows %d octets; it was not sent",
              POP3_COMMAND_MAX - 2);
-        return false;
+        return;
     }
     send_line(c, line);
     ok = show_answer(c);
-    if (!ok && !known && c->continued)
+    if (!known && c->continued)
         c->failed = failed;     /* the next line is what the server asks for */
-    if (!ok && !known && has_status(c->status, "-ERR")) {
+    if (!known && has_status(c->status, "-ERR")) {
         note_rejected(c, line);
         print_hint(c, typed->word);
     }
+    if (ok && typed->verb == POP3_RSET)
+        forget_marks(c);
     if (!ok || body == NO_BODY || (body == BODY_IF_ALONE && typed->count > 0))
-        return ok;
+        return;
     if (typed->verb == POP3_LIST)
         read_list(c, true);
     else if (typed->verb == POP3_UIDL || typed->verb == POP3_CAPA)
@@ -6172,18 +6185,6 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
             print_status(c, listed, length);
     else
         show_body(c);
-    return ok;
-}
-
-/* RSET: unmarks everything, here as well if the server did. */
-static void
-do_rset(struct client *c, const char *line, const struct pop3_request *typed)
-{
-    if (!do_plain(c, line, typed))
-        return;
-    for (size_t i = 0; i < c->count; i++)
-        c->messages[i].marked = false;
-    c->listed = false;
 }
 
 /* QUIT: the server removes what is marked, and answers when it has. */
@@ -6470,7 +6471,7 @@ dispatch(struct client *c, const char *line, const struct pop3_request *typed)
 
     arguments += strspn(arguments, " \t");
     if (pop3_same_word(typed->word, "HELP") || strcmp(typed->word, "?") == 0)
-        do_help(c, arguments);
+        do_help(c, typed);
     else if (pop3_same_word(typed->word, "SHOW") && typed->count == 0)
         fail(c, "SHOW needs messages: SHOW 2");
     else if (pop3_same_word(typed->word, "SHOW"))
@@ -6485,8 +6486,6 @@ dispatch(struct client *c, const char *line, const struct pop3_request *typed)
         fail(c, "QUIT has no arguments; it was not sent");
     else if (typed->verb == POP3_QUIT)
         do_quit(c);
-    else if (typed->verb == POP3_RSET)
-        do_rset(c, line, typed);
     else if (typed->verb == POP3_PASS && typed->count == 0 && c->at_terminal)
         do_password(c);
     else if (c->continued || typed->verb < POP3_VERBS || !answer_habit(c, typed->word))
