@@ -2537,8 +2537,8 @@ save_report(struct client *c, const struct saving *s)
     }
     *(s->already ? &c->savings.already : &c->savings.saved) += 1;
     c->savings.octets += s->octets;
-    print_line(c, "%s %s/%s (%" PRId64 " octets)", s->already ? "already saved as" : "saved",
-               directory, s->name, s->octets);
+    print_line(c, "%s %s%s%s (%" PRId64 " octets)", s->already ? "already saved as" : "saved",
+               directory, directory[strlen(directory) - 1] == '/' ? "" : "/", s->name, s->octets);
     message_at(c, s->number)->unsaved = s->announced > s->octets;
     if (s->announced > s->octets)
         fail(c, "the server said that message %" PRIu64 " has %" PRId64 " octets: some may be "
@@ -6726,12 +6726,12 @@ usage_error(struct client *c, const char *format, ...)
 static void
 read_host(struct client *c, struct settings *settings, int argc, char **argv)
 {
+    int most = settings->command != NULL ? 0 : 2;
     uint64_t port;
 
-    if (settings->command != NULL && argc > 0)
-        usage_error(c, "unexpected argument: %s (-x takes the place of a host)", argv[0]);
-    if (argc > 2)
-        usage_error(c, "unexpected argument: %s", argv[2]);
+    if (argc > most)
+        usage_error(c, "unexpected argument: %s%s", argv[most],
+                    most == 0 ? " (-x takes the place of a host)" : "");
     if (argc > 0)
         settings->host = argv[0];
     if (argc > 1)
@@ -6760,8 +6760,6 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
             if (*optarg == '\0')
                 usage_error(c, "-d needs the name of a directory");
             settings->directory = optarg;
-            for (size_t end = strlen(optarg); end > 1 && optarg[end - 1] == '/'; end--)
-                optarg[end - 1] = '\0'; /* paths of messages have one slash there */
             break;
         case 'h':
             printf(usage, program);

@@ -173,10 +173,11 @@ fuzz() {
 # fuzz_all: two rows of fuzzers beside each other. Fails if one found something.
 fuzz_all() {
     for fuzzer in session editor stuff server_options; do fuzz $fuzzer; done &
-    for fuzzer in answers show passfile visible; do fuzz $fuzzer; done
+    for fuzzer in answers show passfile visible client_options; do fuzz $fuzzer; done
     wait
     good=true
-    for fuzzer in session editor stuff server_options answers show passfile visible; do
+    for fuzzer in session editor stuff server_options answers show passfile visible \
+        client_options; do
         if [ "$(cat "$build/fuzz_$fuzzer.status")" -ne 0 ]; then
             good=false
             echo "fuzz_$fuzzer:"

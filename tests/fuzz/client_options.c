@@ -11,9 +11,8 @@ int client_main(int, char **);
 static void
 promise_value(struct promise *p, char option, const char *value)
 {
-    (void)p;
-    (void)option;
-    (void)value;
+    if (option == 'd' && value[0] == '\0')
+        promise_end(p, 2, "-d");
 }
 
 static void
@@ -23,12 +22,7 @@ judge_client(const struct promise *p, const struct settings *s)
     DEMAND(same_text(s->port, p->operands > 1 ? p->operand[1] : "5000"));
     DEMAND(same_text(s->command, p->value['x']));
     DEMAND(s->verbose == (p->value['v'] != NULL));
-
-    const char *directory = p->value['d'] != NULL ? p->value['d'] : "inbox";
-    size_t length = strlen(directory);
-    while (length > 1 && directory[length - 1] == '/')
-        length--;
-    DEMAND(strlen(s->directory) == length && strncmp(s->directory, directory, length) == 0);
+    DEMAND(same_text(s->directory, p->value['d'] != NULL ? p->value['d'] : "inbox"));
 }
 
 int
@@ -47,10 +41,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     promise_read(p, "dx", "hvV", a.count, a.copies);
     if (p->operands > 0 && p->value['x'] != NULL)
         promise_end(p, 2, p->operand[0]);
-    if (p->operands > 0 && p->operand[0][strspn(p->operand[0], "0123456789")] == '\0')
-        promise_end(p, 2, p->operand[0]);       /* a port, or nothing, in the place of the host */
     if (p->operands > 2)
         promise_end(p, 2, p->operand[2]);
+    if (p->operands > 0 && p->operand[0][strspn(p->operand[0], "0123456789")] == '\0')
+        promise_end(p, 2, p->operand[0]);       /* a port, or nothing, in the place of the host */
     if (p->operands > 1 && !in_range(p->operand[1], 1, 65535))
         promise_end(p, 2, p->operand[1]);
     wire_open(&client.screen, SYSTEM_STREAM, SYSTEM_STREAM + 1);
