@@ -2313,14 +2313,6 @@ hear_server(struct client *c)
  * directory written. Only then are they reported as saved.
  */
 
-/* Records errno as the error of a message, if it is the first one. */
-static void
-save_error(struct saving *s)
-{
-    if (s->error == 0)
-        s->error = errno;
-}
-
 /* Has a file or directory written to disk. Some file systems cannot do that for directories. */
 static bool
 sync_descriptor(int fd)
@@ -2401,7 +2393,7 @@ save_open(struct savings *all, struct saving *s, const char *path, uint64_t numb
                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
     }
     if (s->file < 0) {
-        save_error(s);
+        s->error = errno;
         s->temporary[0] = '\0';
     }
 }
@@ -2416,7 +2408,7 @@ save_piece(struct saving *s, struct span piece)
         if (count >= 0)
             piece.at += count;
         else if (errno != EINTR)
-            save_error(s);
+            s->error = errno;
     }
 }
 
@@ -2450,63 +2442,61 @@ same_content(int directory, const char *name, int file)
 }
 
 /*
- * Renames a file. Returns 0, or -1 with errno set: EEXIST if the name is taken. Nothing is ever
- * overwritten: a link cannot, and neither can the rename of Linux and macOS for file systems
- * without links. Where both are missing an empty file reserves the name first.
+ * Renames a file. Returns false with errno set if it cannot, EEXIST if the name is taken. Nothing
+ * is ever overwritten: a link cannot, and neither can the rename of Linux and macOS for file
+ * systems without links. Where both are missing an empty file reserves the name first.
  */
-static int
+static bool
 rename_new(int directory, const char *from, const char *to)
 {
     int fd, error;
 
     if (linkat(directory, from, directory, to, 0) == 0) {
         unlinkat(directory, from, 0);
-        return 0;
+        return true;
     }
 #ifdef SYS_renameat2
     if (errno != EEXIST
         && syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */) == 0)
-        return 0;
+        return true;
 #elif defined RENAME_EXCL && !defined POSIX_ONLY
     if (errno != EEXIST && renameatx_np(directory, from, directory, to, RENAME_EXCL) == 0)
-        return 0;
+        return true;
 #endif
     if (errno == EEXIST)
-        return -1;
+        return false;
     fd = openat(directory, to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                 S_IRUSR | S_IWUSR);
     if (fd < 0)
-        return -1;
+        return false;
     close(fd);
     if (renameat(directory, from, directory, to) == 0)
-        return 0;
+        return true;
     error = errno;
     unlinkat(directory, to, 0);
     errno = error;
-    return -1;
+    return false;
 }
 
 /*
  * Gives a complete message the first free name of n.eml, n-1.eml, n-2.eml ..., unless a file
- * before that has the same content.
+ * before that has the same content. Returns false with errno set if it cannot have one.
  */
-static void
+static bool
 save_name(struct savings *all, struct saving *s)
 {
-    for (unsigned i = 0; s->error == 0; i++) {
+    for (unsigned i = 0; !s->already; i++) {
         snprintf(s->name, sizeof s->name, i == 0 ? "%" PRIu64 ".eml" : "%" PRIu64 "-%u.eml",
                  s->number, i);
-        if (rename_new(all->directory, s->temporary, s->name) == 0) {
+        if (rename_new(all->directory, s->temporary, s->name)) {
             s->temporary[0] = '\0';
-            return;
+            return true;
         }
         if (errno != EEXIST)
-            save_error(s);
-        else if (same_content(all->directory, s->name, s->file)) {
-            s->already = true;
-            return;
-        }
+            return false;
+        s->already = same_content(all->directory, s->name, s->file);
     }
+    return true;
 }
 
 /* Removes what is left of a message that was not saved, and closes its file. */
@@ -2515,8 +2505,9 @@ save_close(struct savings *all, struct saving *s)
 {
     if (s->temporary[0] != '\0')
         unlinkat(all->directory, s->temporary, 0);
-    if (s->file >= 0 && close(s->file) != 0)
-        save_error(s);
+    if (s->file >= 0)
+        close(s->file);
+    text_free(&s->status);
 }
 
 /*
@@ -2566,25 +2557,22 @@ save_commit(struct client *c)
 #endif
     for (struct saving *s = all->list; s < end; s++)
         if (s->error == 0 && !sync_descriptor(s->file))
-            save_error(s);
+            s->error = errno;
     for (struct saving *s = all->list; s < end; s++) {
-        save_name(all, s);
+        if (s->error == 0 && !save_name(all, s))
+            s->error = errno;
         named = named || s->error == 0;
     }
-    if (named && !sync_descriptor(all->directory)) {
-        int error = errno;
 
-        for (struct saving *s = all->list; s < end; s++) {
-            if (s->error == 0 && !s->already)
-                unlinkat(all->directory, s->name, 0);
-            errno = error;
-            save_error(s);
-        }
-    }
+    int error = named && !sync_descriptor(all->directory) ? errno : 0;
     for (struct saving *s = all->list; s < end; s++) {
-        save_close(all, s);
+        if (error != 0 && s->error == 0) {
+            s->error = error;
+            if (!s->already)
+                unlinkat(all->directory, s->name, 0);
+        }
         save_report(c, s);
-        text_free(&s->status);
+        save_close(all, s);
     }
     all->count = 0;
 }
@@ -5715,7 +5703,6 @@ receive_message(struct client *c, struct saving *s, uint64_t number)
     if (u.at == UNSTUFF_END)
         return true;
     save_close(&c->savings, s);
-    text_free(&s->status);
     return false;
 }
 
