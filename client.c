@@ -1979,17 +1979,16 @@ run_command(struct client *c)
     int to[2], from[2];
 
     if (pipe(to) != 0 || pipe(from) != 0 || (c->child = fork()) < 0) {
-        c->child = 0;
         fail(c, "cannot run %s: %s", c->settings->command, strerror(errno));
         return false;
+    }
+    for (int i = 0; i < 2; i++) {       /* in both processes */
+        fcntl(to[i], F_SETFD, FD_CLOEXEC);
+        fcntl(from[i], F_SETFD, FD_CLOEXEC);
     }
     if (c->child == 0) {
         dup2(to[0], STDIN_FILENO);
         dup2(from[1], STDOUT_FILENO);
-        for (int i = 0; i < 2; i++) {
-            close(to[i]);
-            close(from[i]);
-        }
         signal(SIGINT, SIG_IGN);
         signal(SIGQUIT, SIG_IGN);
         signal(SIGPIPE, SIG_DFL);
@@ -2001,8 +2000,6 @@ run_command(struct client *c)
     }
     close(to[0]);
     close(from[1]);
-    fcntl(to[1], F_SETFD, FD_CLOEXEC);
-    fcntl(from[0], F_SETFD, FD_CLOEXEC);
     open_server(c, from[0], to[1], ANSWER_SECONDS);
     return true;
 }
@@ -5737,9 +5734,9 @@ do_retr(struct client *c, const char *arguments)
     size_t named;
     char size[16];
 
-    if (!read_numbers(c, arguments, false, &list))
+    if (!read_numbers(c, arguments, false, &list)) {
         c->unsaved_unknown = true;
-    else if ((named = list.count) > 0) {
+    } else if ((named = list.count) > 0) {
         progress_begin(c, named, list.octets);
         save_begin(c);
         for_each(c, "RETR %" PRIu64, PIPELINE_MAX, &list, retr_answered);
@@ -6026,7 +6023,7 @@ static const struct help own_commands[] = {
     {"HELP", "[command]", "this list, or more about one command", NULL},
 };
 
-enum { HELP_COMMANDS = POP3_VERBS + sizeof own_commands / sizeof *own_commands };
+enum { OWN_COMMANDS = sizeof own_commands / sizeof *own_commands };
 
 static const char *const more_help[POP3_VERBS] = {
     [POP3_RETR] = "Saves each message as n.eml in the directory of -d. An existing file is never\n"
@@ -6039,18 +6036,6 @@ static const char *const more_help[POP3_VERBS] = {
     [POP3_QUIT] = "Removes what was marked with DELE. Ctrl-C ends without removing anything.",
 };
 
-/* Returns the help for one of the HELP_COMMANDS. RETR and DELE take several messages here. */
-static struct help
-command_help(int i)
-{
-    if (i >= POP3_VERBS)
-        return own_commands[i - POP3_VERBS];
-
-    const struct pop3_command *command = &pop3_commands[i];
-    const char *arguments = i == POP3_RETR || i == POP3_DELE ? "n..." : command->arguments;
-    return (struct help){command->name, arguments, command->help, more_help[i]};
-}
-
 /* HELP: the commands and the keys, or one command. */
 static void
 do_help(struct client *c, const struct pop3_request *typed)
@@ -6061,14 +6046,22 @@ do_help(struct client *c, const struct pop3_request *typed)
         fail(c, "unexpected argument: %s; HELP explains one command", typed->argument[1]);
         return;
     }
-    for (int i = 0; i < HELP_COMMANDS; i++) {
-        struct help help = command_help(i);
-        bool named = pop3_same_word(typed->argument[0], help.name);
+    for (int i = 0; i < POP3_VERBS + OWN_COMMANDS; i++) {
+        struct help h;
 
+        if (i < POP3_VERBS)
+            h = (struct help){pop3_commands[i].name, pop3_commands[i].arguments,
+                              pop3_commands[i].help, more_help[i]};
+        else
+            h = own_commands[i - POP3_VERBS];
+        if (i == POP3_RETR || i == POP3_DELE)
+            h.arguments = "n...";       /* here they take several messages */
+
+        bool named = pop3_same_word(typed->argument[0], h.name);
         if (all || named)
-            print_line(c, "  %-8s%-12s%s", help.name, help.arguments, help.text);
-        if (named && help.more != NULL)
-            print_line(c, "%s", help.more);
+            print_line(c, "  %-8s%-12s%s", h.name, h.arguments, h.text);
+        if (named && h.more != NULL)
+            print_line(c, "%s", h.more);
         found = found || named;
     }
     if (!found)
@@ -6100,23 +6093,6 @@ answer_habit(struct client *c, const char *word)
             return true;
         }
     return false;
-}
-
-/* Suggests the command of which an unknown word is the beginning, or the other way round. */
-static void
-print_hint(struct client *c, const char *word)
-{
-    for (int i = 0; i < HELP_COMMANDS; i++) {
-        const char *name = command_help(i).name;
-        size_t length = strlen(word) < strlen(name) ? strlen(word) : strlen(name);
-
-        if (length >= 2 && strncasecmp(word, name, length) == 0) {
-            print_line(c, "Did you mean %s?", name);
-            return;
-        }
-    }
-    if (c->at_terminal)
-        print_line(c, "HELP lists the commands.");
 }
 
 /* -- The other commands -- */
@@ -6159,7 +6135,8 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
         c->failed = failed;     /* the next line is what the server asks for */
     if (!known && has_status(c->status, "-ERR")) {
         note_rejected(c, line);
-        print_hint(c, typed->word);
+        if (c->at_terminal)
+            print_line(c, "HELP lists the commands.");
     }
     if (ok && typed->verb == POP3_RSET)
         forget_marks(c);

@@ -664,29 +664,6 @@ test_capabilities(void)
     }
 }
 
-static void
-test_hint(void)
-{
-    static const struct { const char *word, *hint; } words[] = {
-        {"RETRR", "Did you mean RETR?\n"}, {"ret", "Did you mean RETR?\n"}, {"HE", "Did you mean HEADERS?\n"},
-        {"EXPUNGE", ""}, {"XYZ", ""}, {"R", ""}, {"RETRRRRRRRRRRRRRRRRRRRRRR", "Did you mean RETR?\n"},
-        {"\033[31m", ""},
-    };
-
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        client_begin();
-        print_hint(&client, words[i].word);
-        if (!CHECK(strcmp(shown(), words[i].hint) == 0))
-            printf("    %s: %s\n", words[i].word, shown());
-        client_end();
-    }
-    client_begin();
-    client.at_terminal = true;
-    print_hint(&client, "XYZ");
-    CHECK(strcmp(shown(), "HELP lists the commands.\n") == 0);
-    client_end();
-}
-
 /* Passwords are not shown, in whatever command they are. */
 static void
 test_sent(void)
@@ -1522,7 +1499,6 @@ main(int argc, char **argv)
     unit_case("a LIST that runs backwards", test_list_backwards);
     unit_case("what the server can do", test_capabilities);
     unit_case("lines that are sent, for -v", test_sent);
-    unit_case("hints for incomplete commands", test_hint);
     unit_case("a terminal that cannot show more than ASCII", test_ascii_terminal);
     unit_case("lines that have no end", test_own_row);
     unit_case("progress", test_progress);
