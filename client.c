@@ -2258,24 +2258,21 @@ show_body(struct client *c)
 static bool
 read_list_line(struct client *c, char **line, size_t *length)
 {
-    for (;;) {
+    enum wire_line got;
+
+    do {
         if (wire_stopped(&c->server, wire_clock()))
             return wire_fail(&c->server, EINTR);    /* however fast the lines come */
         if (!has_line(&c->server))
             before_waiting(c);
-        switch (wire_line(&c->server, LIST_LINE_MAX, line, length)) {
-        case WIRE_NO_LINE:
-            return false;
-        case WIRE_LINE_TOO_LONG:
+        got = wire_line(&c->server, LIST_LINE_MAX, line, length);
+        if (got == WIRE_LINE_TOO_LONG)
             fail(c, "a line of the list is too long; it is left out");
-            continue;
-        case WIRE_LINE:
-            if (**line != '.')
-                return true;
-            ++*line;            /* byte-stuffing */
-            return --*length > 0;
-        }
-    }
+    } while (got == WIRE_LINE_TOO_LONG);
+    if (got == WIRE_NO_LINE || **line != '.')
+        return got == WIRE_LINE;
+    ++*line;                    /* byte-stuffing */
+    return --*length > 0;
 }
 
 /*
@@ -6673,16 +6670,10 @@ static const char help[] =
     "      -verify_hostname HOST -connect HOST:995'\n";
 
 /* Reports a mistake on the command line and ends the program. */
-static _Noreturn void __attribute__((format(printf, 2, 3)))
-usage_error(struct client *c, const char *format, ...)
+static _Noreturn void
+usage_error(struct client *c, const char *what, const char *culprit)
 {
-    char text[512];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    warn(c, "%s; --help explains the options", text);
+    warn(c, "%s%s; --help explains the options", what, culprit);
     exit(2);
 }
 
@@ -6690,22 +6681,20 @@ usage_error(struct client *c, const char *format, ...)
 static void
 read_host(struct client *c, struct settings *settings, int argc, char **argv)
 {
-    int most = settings->command != NULL ? 0 : 2;
+    int most = settings->command != NULL ? 0 : 2;       /* -x takes the place of a host */
     uint64_t port;
 
     if (argc > most)
-        usage_error(c, "unexpected argument: %s%s", argv[most],
-                    most == 0 ? " (-x takes the place of a host)" : "");
+        usage_error(c, most == 0 ? "unexpected argument besides -x: " : "unexpected argument: ",
+                    argv[most]);
     if (argc > 0)
         settings->host = argv[0];
     if (argc > 1)
         settings->port = argv[1];
-    if (settings->host[0] == '\0')
-        usage_error(c, "the host is empty");
     if (settings->host[strspn(settings->host, "0123456789")] == '\0')
-        usage_error(c, "%s is not a host: the host comes first, then the port", settings->host);
+        usage_error(c, "invalid host (it comes before the port): ", settings->host);
     if (!pop3_number(settings->port, 65535, &port) || port == 0)
-        usage_error(c, "invalid port: %s", settings->port);
+        usage_error(c, "invalid port: ", settings->port);
 }
 
 /* Reads the command line. Ends the program after -h and -V and after a mistake. */
@@ -6715,14 +6704,16 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
     static const struct option names[] = {
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}
     };
+    char letter[] = "-?";
     int option;
 
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":d:hvVx:", names, NULL)) != -1) {
+        letter[1] = (char)optopt;
         switch (option) {
         case 'd':
             if (*optarg == '\0')
-                usage_error(c, "-d needs the name of a directory");
+                usage_error(c, "no directory after ", "-d");
             settings->directory = optarg;
             break;
         case 'h':
@@ -6739,11 +6730,10 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
             settings->command = optarg;
             break;
         case ':':
-            usage_error(c, "option -%c needs a value", optopt);
-        default:
-            if (optopt != 0 && optopt != 'h' && optopt != 'V')
-                usage_error(c, "no option -%c", optopt);
-            usage_error(c, "no option %s", argv[optind - 1]);
+            usage_error(c, "no value after ", letter);
+        default:                /* of a long one only its word is known */
+            usage_error(c, "no option ", optopt != 0 && optopt != 'h' && optopt != 'V' ? letter
+                        : argv[optind - 1]);
         }
     }
     read_host(c, settings, argc - optind, argv + optind);
