@@ -5810,10 +5810,9 @@ receive_file(struct client *c)
     int error = file == NULL ? errno : 0;       /* stdio forgets the first one */
 
     while (read_piece(c, &u, &piece))
-        if (error == 0 && fwrite(piece.at, 1, span_length(piece), file) != span_length(piece))
+        if (error == 0 && (fwrite(piece.at, 1, span_length(piece), file) != span_length(piece)
+                           || fflush(file) != 0))
             error = errno;
-    if (error == 0 && fflush(file) != 0)
-        error = errno;
     if (error != 0)
         fail(c, "no temporary file for the message: %s", strerror(error));
     if (error == 0 && u.at == UNSTUFF_END)
@@ -6155,6 +6154,7 @@ do_quit(struct client *c)
     size_t marked = marked_count(c);
     bool ok;
 
+    hear_server(c);             /* so that nothing else is taken for the answer */
     wire_flush(&c->screen);
     if (is_broken(c))
         return;
@@ -6612,8 +6612,6 @@ converse(struct client *c)
         }
         if (wire_stopped(&c->server, wire_clock()))
             wire_fail(&c->server, EINTR);
-        if (typed == TYPED_END)
-            hear_server(c);     /* so that nothing else is taken for QUIT's answer */
         if (typed == TYPED_LINE && !is_broken(c))
             run(c, line, length);
         else if (typed == TYPED_END && !is_broken(c))
@@ -6850,12 +6848,12 @@ int
 main(int argc, char **argv)
 {
     static struct client client;
-    static struct editor editor;
     static const struct completer_command own[] = {
         {"SHOW", UINT_MAX}, {"HEADERS", UINT_MAX}, {"HELP", 0}, {NULL, 0}
     };
     static const struct completer completer = {.extra = own, .next_message = next_message,
                                                .context = &client};
+    static struct editor editor = {.prompt = "pop3> ", .completer = &completer};
     static struct settings settings = {
         .host = "localhost", .port = POP3_PORT, .directory = "inbox"
     };
@@ -6866,8 +6864,6 @@ main(int argc, char **argv)
         program = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
     reserve_descriptors();
     initialize(c, &settings, &editor);
-    editor.prompt = "pop3> ";
-    editor.completer = &completer;
     read_options(c, &settings, argc, argv);
     if (settings.command == NULL && (addresses = find_addresses(c)) == NULL)
         return 1;
