@@ -1948,7 +1948,7 @@ connect_to(struct client *c, const struct addrinfo *addresses)
             continue;
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         fcntl(fd, F_SETFL, O_NONBLOCK);
-        open_server(c, -1, -1, CONNECT_SECONDS);        /* for the wait */
+        open_server(c, -1, -1, CONNECT_SECONDS);        /* a wire for the wait alone */
         error = connect(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
         if (error == EINPROGRESS) {
             if (!wire_wait(&c->server, fd, true))
@@ -2229,7 +2229,7 @@ read_piece(struct client *c, struct pop3_unstuffer *u, struct span *piece)
     return true;
 }
 
-/* Shows the message behind a status line as it comes: line by line, a long line in pieces. */
+/* Shows the message behind a status line as it comes, in whole characters. */
 static void
 show_body(struct client *c)
 {
@@ -2241,8 +2241,7 @@ show_body(struct client *c)
         text_add(&text, piece.at, span_length(piece));
 
         struct span all = text_span(&text), whole = {all.at, whole_end(all)};
-        if (c->server.in_start == c->server.in_end)
-            whole.end = whole_end((struct span){whole.end, all.end});   /* more may never come */
+        whole.end = whole_end((struct span){whole.end, all.end});       /* of the line that began */
         print_bytes(c, whole);
         text.length -= span_length(whole);
         memmove(text.bytes, whole.end, text.length);
@@ -5625,18 +5624,18 @@ ask_capabilities(struct client *c)
         return;
     c->capable = true;
     send_line(c, "CAPA");
-    if (read_status(c)) {
-        c->no_top = true;
-        while (read_list_line(c, &line, &length)) {
-            c->pipelining = c->pipelining || strcasecmp(line, "PIPELINING") == 0;
-            c->no_top = c->no_top && strcasecmp(line, "TOP") != 0;
-        }
+    if (!read_status(c))
+        return;
+    c->no_top = true;
+    while (read_list_line(c, &line, &length)) {
+        c->pipelining = c->pipelining || strcasecmp(line, "PIPELINING") == 0;
+        c->no_top = c->no_top && strcasecmp(line, "TOP") != 0;
     }
 }
 
 /*
  * Sends a command for each message and lets answered() take the answers, in order. The list keeps
- * the messages for which it returns true. If the server can take it up to flight commands are
+ * the messages for which it returns true. If the server can take it, up to flight commands are
  * pipelined, and more are sent when half of them are answered. They fit into the system's buffers,
  * so neither side ever waits for the other to read.
  */
