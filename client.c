@@ -1902,7 +1902,6 @@ reason_of_loss(const struct client *c)
 static void
 connection_lost(struct client *c)
 {
-    const char *reason = reason_of_loss(c);
     struct text text = {0};
 
     if (c->over)
@@ -1910,8 +1909,8 @@ connection_lost(struct client *c)
     c->over = true;
     if (c->screen.error > 0 && c->screen.error != EINTR)
         text_puts(&text, "cannot write the output: ");
-    text_puts(&text, reason);
-    if (c->server.error == EPROTO) {
+    text_puts(&text, reason_of_loss(c));
+    if (c->server.error == EPROTO && c->screen.error == 0) {
         text_puts(&text, ". It sent: ");
         visible(&text, (struct span){c->status, c->status + c->status_length});
         if (c->status_length == 0)
