@@ -6160,6 +6160,8 @@ do_quit(struct client *c)
     c->server.idle_ms = QUIT_SECONDS * 1000;
     send_line(c, "QUIT");
     ok = show_answer(c);
+    if (has_line(&c->server))
+        wire_fail(&c->server, EBADMSG);         /* which of the two is the answer? */
     if (c->server.error != 0)
         return;
     c->over = true;
