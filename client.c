@@ -2259,8 +2259,6 @@ read_list_line(struct client *c, char **line, size_t *length)
     enum wire_line got;
 
     do {
-        if (wire_stopped(&c->server, wire_clock()))
-            return wire_fail(&c->server, EINTR);    /* however fast the lines come */
         if (!has_line(&c->server))
             before_waiting(c);
         got = wire_line(&c->server, LIST_LINE_MAX, line, length);
