@@ -125,7 +125,7 @@ enum {
     CANONICAL_MAX = 1000,       /* or here, as on macOS */
 #endif
     LIST_LINE_MAX = 16 * 1024,  /* octets of a line of LIST, UIDL or CAPA */
-    MESSAGES_MAX = 2000000,     /* in a mailbox; a longer LIST is an error */
+    MESSAGES_MAX = 2000000,     /* the highest number in a LIST */
     PIPELINE_MAX = 100,         /* commands in flight; */
     PIPELINE_SHORT = 250,       /* with short answers: 4,000 octets fit into any pipe or socket */
     HEADER_MAX = 64 * 1024,     /* octets of a header that HEADERS looks at */
@@ -504,8 +504,7 @@ size_text(int64_t octets, char *out, size_t room)
 
 /* What is known of one message. */
 struct message {
-    uint64_t number;
-    int64_t octets;             /* by LIST; -1: unknown */
+    uint64_t octets;            /* by LIST; 0: unknown */
     bool listed;                /* the last LIST contained it */
     bool marked;                /* by DELE; QUIT removes it */
     bool unsaved;               /* its RETR failed or is not complete */
@@ -516,7 +515,7 @@ struct message {
 struct numbers {
     uint64_t *number;
     size_t count, room;
-    uint64_t octets;            /* of all of them; 0: unknown */
+    uint64_t octets;            /* of all of them, as far as they are known */
 };
 
 /* What stands in the row of the cursor and must go before anything else is written. */
@@ -544,20 +543,17 @@ struct saving {
     bool already;               /* a file of that name had the same content */
     struct text status;         /* the server's +OK, if it is not shown yet */
     int error;                  /* the first one, or 0 */
-    bool announced;             /* the server's +OK said how many octets will follow: */
-    uint64_t expected;
-    uint64_t octets;            /* received */
+    int64_t announced;          /* octets, by RETR's +OK, else by LIST; -1: unknown */
+    int64_t octets;             /* received */
 };
 
 /* The messages that are complete and have no name yet, and what became of those before them. */
 struct savings {
-    bool opened;
-    int directory;              /* -1: not open, */
-    int error;                  /* because of this */
+    int directory;              /* -1: not open */
     struct saving list[SAVE_TOGETHER];
     size_t count, most;         /* fewer than fit where a process may open few files */
     size_t saved, already;
-    uint64_t octets;            /* of both */
+    int64_t octets;             /* of both */
 };
 
 struct client {
@@ -582,8 +578,8 @@ struct client {
     bool capable;               /* CAPA was asked */
     bool pipelining, no_top;    /* its answer */
 
-    struct message *messages;   /* sorted by number */
-    size_t count, room;
+    struct message *messages;   /* by number */
+    size_t count;               /* of that array */
     bool listed;                /* the last LIST still holds, apart from marks */
     bool unsaved_unknown;       /* a RETR failed before it was known of which messages */
     struct savings savings;
@@ -599,49 +595,20 @@ struct client {
 /* Signals that arrived: the number of one that ends the session; a change of the window's size. */
 static volatile sig_atomic_t interrupted, resized;
 
-/* Returns the index of a message in c->messages, or where it should be inserted. */
-static size_t
-message_index(const struct client *c, uint64_t number)
-{
-    size_t begin = 0, end = c->count;
-
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-
-        if (c->messages[middle].number < number)
-            begin = middle + 1;
-        else
-            end = middle;
-    }
-    return begin;
-}
-
-/* Returns a message, or NULL if nothing is known of it. */
+/*
+ * Returns what is known of a message. Numbers that are higher than any in a LIST, which a person
+ * may type, share the place of number 0.
+ */
 static struct message *
-message_find(const struct client *c, uint64_t number)
+message_at(struct client *c, uint64_t number)
 {
-    size_t at = message_index(c, number);
+    size_t at = number <= MESSAGES_MAX ? (size_t)number : 0, before = c->count;
 
-    return at < c->count && c->messages[at].number == number ? &c->messages[at] : NULL;
-}
-
-/* Returns a message, which is added if it is new; NULL if there are too many. */
-static struct message *
-message_add(struct client *c, uint64_t number)
-{
-    size_t at = message_index(c, number);
-
-    if (at < c->count && c->messages[at].number == number)
-        return &c->messages[at];
-    if (c->count == MESSAGES_MAX)
-        return NULL;
-    if (c->count == c->room) {
-        c->room = c->room * 2 + 16;
-        c->messages = grow(c->messages, c->room * sizeof *c->messages);
+    if (at >= before) {
+        c->count = at * 2 + 16;
+        c->messages = grow(c->messages, c->count * sizeof *c->messages);
+        memset(c->messages + before, 0, (c->count - before) * sizeof *c->messages);
     }
-    memmove(c->messages + at + 1, c->messages + at, (c->count - at) * sizeof *c->messages);
-    c->count++;
-    c->messages[at] = (struct message){.number = number, .octets = -1};
     return &c->messages[at];
 }
 
@@ -1713,16 +1680,16 @@ is_broken(const struct client *c)
 static const char *
 reason_of_loss(const struct client *c)
 {
-    int screen = c->screen.error == EINTR ? 0 : c->screen.error;
-
-    if (screen != 0)
-        return screen == WIRE_CLOSED ? "nobody reads the output" : strerror(screen);
+    if (c->screen.error == WIRE_CLOSED)
+        return "nobody reads the output";
+    if (c->screen.error != 0 && c->screen.error != EINTR)
+        return strerror(c->screen.error);
     switch (c->server.error) {
     case WIRE_CLOSED: case ECONNRESET:  return "the server closed the connection";
     case ETIMEDOUT:     return c->quitting ? "the server does not answer QUIT"
                                            : "the server does not answer";
-    case EILSEQ:        return "the message has no end: the server ends its lines with LF alone, "
-                               "and POP3 needs CRLF";
+    case EILSEQ:        return "the server does not end the message: CRLF, a dot and CRLF are "
+                               "missing";
     case EPROTO:        return "the server does not speak POP3";
     case EBADMSG:       return "the server sent an answer that was not asked for";
     case EINTR: case 0: return "interrupted";
@@ -1737,30 +1704,37 @@ reason_of_loss(const struct client *c)
 static void
 connection_lost(struct client *c)
 {
-    bool screen = c->screen.error > 0 && c->screen.error != EINTR;
-    struct text sent = {NULL, 0, 0};
+    struct text text = {0};
 
     if (c->over)
         return;
     c->over = true;
-    if (!screen && c->server.error == EPROTO) {
-        text_puts(&sent, ". It sent: ");
-        visible(&sent, (struct span){c->status, c->status + c->status_length});
+    if (c->screen.error > 0 && c->screen.error != EINTR)
+        text_puts(&text, "cannot write the output: ");
+    text_puts(&text, reason_of_loss(c));
+    if (c->server.error == EPROTO && c->screen.error == 0) {
+        text_puts(&text, ". It sent: ");
+        visible(&text, (struct span){c->status, c->status + c->status_length});
         if (c->status_length == 0)
-            text_puts(&sent, "an empty line, or one of more than 512 octets");
+            text_puts(&text, "an empty line, or one of more than 512 octets");
     }
-    fail(c, "%s%s%s; %s", screen ? "cannot write the output: " : "", reason_of_loss(c),
-         sent.length > 0 ? sent.bytes : "",
-         c->quitting && marked_count(c) > 0 ?
+    fail(c, "%s; %s", text.bytes, c->quitting && marked_count(c) > 0 ?
          "it did not say whether it removed the marked messages" : "nothing was removed");
-    text_free(&sent);
+    text_free(&text);
 }
 
-/*
- * Returns a socket that is connected to the host's first address that answers, or -1 after having
- * said why.
- */
-static int
+/* Opens the wire to the server, which fails if nothing moves on it for so many seconds. */
+static void
+open_server(struct client *c, int in, int out, int seconds)
+{
+    wire_open(&c->server, in, out);
+    c->server.idle_ms = seconds * 1000;
+    c->server.mask = &c->mask;
+    c->server.stop = &interrupted;
+}
+
+/* Connects to the host's first address that answers. Returns false after saying why none does. */
+static bool
 connect_to(struct client *c, const struct addrinfo *addresses)
 {
     const int on = 1;
@@ -1775,9 +1749,7 @@ connect_to(struct client *c, const struct addrinfo *addresses)
             continue;
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         fcntl(fd, F_SETFL, O_NONBLOCK);
-        c->server.error = 0;
-        c->server.idle_until = 0;
-        c->server.idle_ms = CONNECT_SECONDS * 1000;
+        open_server(c, -1, -1, CONNECT_SECONDS);        /* a wire for the wait alone */
         error = connect(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
         if (error == EINPROGRESS) {
             if (!wire_wait(&c->server, fd, true))
@@ -1787,14 +1759,15 @@ connect_to(struct client *c, const struct addrinfo *addresses)
         }
         if (error == 0) {
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            return fd;
+            open_server(c, fd, fd, ANSWER_SECONDS);
+            return true;
         }
         close(fd);
     }
     fail(c, "cannot connect to %s port %s: %s%s", c->settings->host, c->settings->port,
          interrupted ? "interrupted" : strerror(error),
          error == ECONNREFUSED ? "; is the server running, and on this port?" : "");
-    return -1;
+    return false;
 }
 
 /*
@@ -1802,22 +1775,21 @@ connect_to(struct client *c, const struct addrinfo *addresses)
  * client decides what happens then. Returns false after having said why it cannot be run.
  */
 static bool
-run_command(struct client *c, int *in, int *out)
+run_command(struct client *c)
 {
     int to[2], from[2];
 
     if (pipe(to) != 0 || pipe(from) != 0 || (c->child = fork()) < 0) {
-        c->child = 0;
         fail(c, "cannot run %s: %s", c->settings->command, strerror(errno));
         return false;
+    }
+    for (int i = 0; i < 2; i++) {       /* in both processes */
+        fcntl(to[i], F_SETFD, FD_CLOEXEC);
+        fcntl(from[i], F_SETFD, FD_CLOEXEC);
     }
     if (c->child == 0) {
         dup2(to[0], STDIN_FILENO);
         dup2(from[1], STDOUT_FILENO);
-        for (int i = 0; i < 2; i++) {
-            close(to[i]);
-            close(from[i]);
-        }
         signal(SIGINT, SIG_IGN);
         signal(SIGQUIT, SIG_IGN);
         signal(SIGPIPE, SIG_DFL);
@@ -1829,27 +1801,25 @@ run_command(struct client *c, int *in, int *out)
     }
     close(to[0]);
     close(from[1]);
-    fcntl(to[1], F_SETFD, FD_CLOEXEC);
-    fcntl(from[0], F_SETFD, FD_CLOEXEC);
-    *in = from[0];
-    *out = to[1];
+    open_server(c, from[0], to[1], ANSWER_SECONDS);
     return true;
 }
 
 /*
- * Waits until a child has ended, for at most ms milliseconds or until a signal arrives. Returns
- * true with *status set if it has ended. The one place that waits for children: SIGCHLD, which is
- * blocked outside of waits, ends the wait without a race.
+ * Waits until a child has ended, for at most ms milliseconds or until a signal that ends the
+ * session. Returns true with *status set if it has ended. The one place that waits for children:
+ * SIGCHLD, which is blocked outside of waits, ends the wait without a race.
  */
 static bool
 wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
 {
-    pid_t ended = waitpid(pid, status, WNOHANG);
+    const sig_atomic_t before = interrupted;
+    int64_t until = wire_clock() + ms, left;
+    pid_t ended;
 
-    if (ended == 0 && ms > 0) {
-        wait_ready(NULL, 0, false, ms, &c->mask);
-        ended = waitpid(pid, status, WNOHANG);
-    }
+    while ((ended = waitpid(pid, status, WNOHANG)) == 0 && interrupted == before
+           && (left = until - wire_clock()) > 0)
+        wait_ready(NULL, 0, false, left, &c->mask);
     if (ended < 0)
         *status = 0;            /* whoever started us made the system reap our children */
     return ended != 0;
@@ -1862,27 +1832,20 @@ wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
 static void
 hang_up(struct client *c)
 {
-    static const int force[] = {0, SIGTERM, SIGKILL};
-    bool failed = c->failed, ended = false;
+    static const int force[] = {SIGTERM, SIGKILL};
+    bool failed = c->failed;
     int status = 0;
 
     close(c->server.in);
     if (c->server.out != c->server.in)
         close(c->server.out);
-    if (c->child <= 0)
+    if (c->child == 0)
         return;
-    for (size_t i = 0; i < sizeof force / sizeof *force && !ended; i++) {
-        int64_t limit = wire_clock() + (interrupted ? 1 : CHILD_SECONDS) * 1000;
-
-        if (force[i] != 0) {
-            fail(c, "%s does not end and is sent signal %d", c->settings->command, force[i]);
-            kill(c->child, force[i]);
-        }
-        while (!(ended = wait_child(c, c->child, limit - wire_clock(), &status))
-               && wire_clock() < limit)
-            continue;
+    for (int i = 0; !wait_child(c, c->child, (interrupted ? 1 : CHILD_SECONDS) * 1000, &status)
+                    && i < 2; i++) {
+        fail(c, "%s does not end and is sent signal %d", c->settings->command, force[i]);
+        kill(c->child, force[i]);
     }
-    c->child = 0;
     if (WIFSIGNALED(status))
         fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
@@ -1899,17 +1862,16 @@ static void
 print_sent(struct client *c, const char *line)
 {
     size_t shown = strlen(line);
+    bool argument = shown > 4 && (line[4] == ' ' || line[4] == '\t');
 
-    size_t word = strcspn(line, " \t");
-    size_t second = word + strcspn(line + word + (line[word] != '\0'), " \t") + 1;
-
-    if (word == 4 && strncasecmp(line, "PASS", 4) == 0 && line[4] != '\0')
-        shown = 5;
-    else if (word == 4 && strncasecmp(line, "AUTH", 4) == 0 && second < shown)
-        shown = second + 1;
-    else if (c->continued)
-        shown = 0;
-    print_line(c, "> %.*s%s", (int)shown, line, line[shown] != '\0' ? "***" : "");
+    if (argument && strncasecmp(line, "PASS", 4) == 0)
+        shown = 4;
+    if (argument && strncasecmp(line, "AUTH", 4) == 0)
+        shown = 5 + strcspn(line + 5, " \t");
+    if (c->continued)
+        print_line(c, "> ***");
+    else
+        print_line(c, "> %.*s%s", (int)shown, line, line[shown] != '\0' ? " ***" : "");
 }
 
 /* Sends one command line without its end. */
@@ -1990,9 +1952,9 @@ before_waiting(struct client *c)
 }
 
 /*
- * Reads the status line that answers a command into c->status. Returns true if it is +OK; anything
- * else goes into the exit status. "+ " asks for more (RFC 5034). What is no status line at all is
- * an error of the wire: nobody knows what follows. Answers to the client's own NOOPs are skipped.
+ * Reads the status line that answers a command into c->status. Returns true if it is +OK. "+ "
+ * asks for more (RFC 5034). What is no status line at all is an error of the wire: nobody knows
+ * what follows. Answers to the client's own NOOPs are skipped.
  */
 static bool
 read_status(struct client *c)
@@ -2015,18 +1977,19 @@ read_status(struct client *c)
             return true;
         c->continued = has_status(line, "+");
     }
-    c->failed = true;
     if (got != WIRE_NO_LINE && !c->continued && !has_status(c->status, "-ERR"))
         wire_fail(&c->server, EPROTO);
     return false;
 }
 
-/* Shows the last status line as it was received. */
+/* Shows the last status line as it was received. If it is not +OK, the exit status will be 1. */
 static void
 show_status(struct client *c)
 {
-    if (c->server.error == 0)
-        print_status(c, c->status, c->status_length);
+    if (c->server.error != 0)
+        return;
+    print_status(c, c->status, c->status_length);
+    c->failed = c->failed || !has_status(c->status, "+OK");
 }
 
 /* Reads the status line that answers a command, and shows it. Returns true if it is +OK. */
@@ -2039,72 +2002,52 @@ show_answer(struct client *c)
     return ok;
 }
 
-/* A message that is being received. All zero at its start. */
-struct download {
-    struct pop3_unstuffer unstuffer;
-    bool lone_dot;              /* the last piece ended in a dot between two LFs */
-};
-
 /*
  * Reads the next piece of a message, of any length, with LF as the line end. It is valid until
  * the next one. Returns false after the final dot, or if the wire has failed.
  */
 static bool
-read_piece(struct client *c, struct download *d, struct span *piece)
+read_piece(struct client *c, struct pop3_unstuffer *u, struct span *piece)
 {
     static char text[WIRE_INPUT + 1];
     struct wire *w = &c->server;
-    uint64_t before = d->unstuffer.octets;
+    uint64_t before = u->octets;
     size_t made = 0;
 
-    if (d->unstuffer.at == UNSTUFF_END)
+    if (u->at == UNSTUFF_END)
         return false;
     if (w->in_start == w->in_end) {
         before_waiting(c);
         if (!wire_fill(w)) {
-            if (w->error == ETIMEDOUT && d->lone_dot)
-                w->error = EILSEQ;
+            if (w->error == ETIMEDOUT)
+                w->error = EILSEQ;      /* perhaps it ends its lines with LF alone */
             return false;
         }
     }
-    w->in_start += pop3_unstuff(&d->unstuffer, w->input + w->in_start, w->in_end - w->in_start,
+    w->in_start += pop3_unstuff(u, w->input + w->in_start, w->in_end - w->in_start,
                                 (unsigned char *)text, &made);
     *piece = (struct span){text, text + made};
-    d->lone_dot = made >= 2 && memcmp(piece->end - 2, ".\n", 2) == 0
-        && (made == 2 || piece->end[-3] == '\n');
-    c->progress.octets += d->unstuffer.octets - before;
+    c->progress.octets += u->octets - before;
     progress_paint(c);
     return true;
 }
 
-/* Returns true if the message that was read is complete. */
-static bool
-download_complete(const struct download *d)
-{
-    return d->unstuffer.at == UNSTUFF_END;
-}
-
-/* Shows the message behind a status line as it comes: line by line, a long line in pieces. */
+/* Shows the message behind a status line as it comes, in whole characters. */
 static void
 show_body(struct client *c)
 {
-    struct download d = {.lone_dot = false};
+    struct pop3_unstuffer u = {.octets = 0};
     struct text text = {0};
     struct span piece;
 
-    while (read_piece(c, &d, &piece)) {
+    while (read_piece(c, &u, &piece)) {
         text_add(&text, piece.at, span_length(piece));
 
-        struct span all = text_span(&text);
-        const char *cut = download_complete(&d) ? all.end : whole_end(all);
-
-        if (c->server.in_start == c->server.in_end)
-            cut = whole_end((struct span){cut, all.end});   /* more may never come */
-
-        size_t shown = (size_t)(cut - all.at);
-        print_bytes(c, (struct span){all.at, cut});
-        text.length -= shown;
-        memmove(text.bytes, text.bytes + shown, text.length);
+        struct span all = text_span(&text), whole = {all.at, whole_end(all)};
+        whole.end = whole_end((struct span){whole.end, all.end});       /* of the line that began */
+        print_bytes(c, whole);
+        text.length -= span_length(whole);
+        memmove(text.bytes, whole.end, text.length);
     }
     print_bytes(c, text_span(&text));
     text_free(&text);
@@ -2117,24 +2060,19 @@ show_body(struct client *c)
 static bool
 read_list_line(struct client *c, char **line, size_t *length)
 {
-    for (;;) {
-        if (wire_stopped(&c->server, wire_clock()))
-            return wire_fail(&c->server, EINTR);    /* however fast the lines come */
+    enum wire_line got;
+
+    do {
         if (!has_line(&c->server))
             before_waiting(c);
-        switch (wire_line(&c->server, LIST_LINE_MAX, line, length)) {
-        case WIRE_NO_LINE:
-            return false;
-        case WIRE_LINE_TOO_LONG:
+        got = wire_line(&c->server, LIST_LINE_MAX, line, length);
+        if (got == WIRE_LINE_TOO_LONG)
             fail(c, "a line of the list is too long; it is left out");
-            continue;
-        case WIRE_LINE:
-            if (**line != '.')
-                return true;
-            ++*line;            /* byte-stuffing */
-            return --*length > 0;
-        }
-    }
+    } while (got == WIRE_LINE_TOO_LONG);
+    if (got == WIRE_NO_LINE || **line != '.')
+        return got == WIRE_LINE;
+    ++*line;                    /* byte-stuffing */
+    return --*length > 0;
 }
 
 /*
@@ -2169,14 +2107,6 @@ hear_server(struct client *c)
  * directory written. Only then are they reported as saved.
  */
 
-/* Records errno as the error of a message, if it is the first one. */
-static void
-save_error(struct saving *s)
-{
-    if (s->error == 0)
-        s->error = errno != 0 ? errno : EIO;
-}
-
 /* Has a file or directory written to disk. Some file systems cannot do that for directories. */
 static bool
 sync_descriptor(int fd)
@@ -2189,49 +2119,30 @@ sync_descriptor(int fd)
 }
 
 /*
- * Has the name of a new directory written to disk, which its parent holds. A parent that may be
- * written to and not read cannot be synced alone.
+ * Makes a directory, and has its name written to disk, which the parent holds. A parent that may
+ * not be read cannot be synced alone. Returns false with errno set if one of both fails.
  */
 static bool
-sync_parent(const char *path)
+make_directory(const char *path)
 {
     char parent[PATH_MAX];
     int fd, error;
-    bool synced;
 
+    if (mkdir(path, S_IRWXU) != 0)
+        return errno == EEXIST;
     snprintf(parent, sizeof parent, "%s/..", path);
     fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == EACCES) {
         sync();
         return true;
     }
-    if (fd < 0)
-        return false;
-    synced = sync_descriptor(fd);
-    error = errno;
-    close(fd);
-    errno = error;
-    return synced;
-}
-
-/*
- * Makes a directory if there is none. One that was made is on disk, or removed again. Returns
- * false with errno set if that fails.
- */
-static bool
-make_directory(const char *path)
-{
-    bool made = mkdir(path, S_IRWXU) == 0;
-    int error = errno;
-
-    if (made ? sync_parent(path) : error == EEXIST || access(path, F_OK) == 0)
-        return true;            /* one that exists may also be refused with EROFS and the like */
-    if (made) {
-        error = errno;
+    error = fd >= 0 && sync_descriptor(fd) ? 0 : errno;
+    if (fd >= 0)
+        close(fd);
+    if (error != 0)
         rmdir(path);
-    }
     errno = error;
-    return false;
+    return error == 0;
 }
 
 /*
@@ -2241,19 +2152,22 @@ make_directory(const char *path)
 static int
 open_directory(const char *path)
 {
-    char part[PATH_MAX - 3], *slash = part;     /* sync_parent() adds three bytes */
+    char part[PATH_MAX - 3], *slash = part;     /* make_directory() adds three bytes */
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd >= 0 || errno != ENOENT)
         return fd;
     snprintf(part, sizeof part, "%s", path);
-    while (*slash != '\0' && (slash = strchr(slash + 1, '/')) != NULL) {
+    while (*slash != '\0') {
+        slash += 1 + strcspn(slash + 1, "/");
+
+        char end = *slash;
         *slash = '\0';
-        if (!make_directory(part))
+        if (access(part, F_OK) != 0 && !make_directory(part))
             return -1;
-        *slash = '/';
+        *slash = end;
     }
-    return make_directory(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 /*
@@ -2263,24 +2177,18 @@ open_directory(const char *path)
 static void
 save_open(struct savings *all, struct saving *s, const char *path, uint64_t number)
 {
-    if (!all->opened) {
-        all->opened = true;
+    if (all->directory < 0)
         all->directory = open_directory(path);
-        all->error = errno;
-    }
     *s = (struct saving){.number = number, .file = -1};
-    for (int i = 0; all->directory >= 0 && s->file < 0 && i < 100; i++) {
+    for (int i = 0; all->directory >= 0 && s->file < 0 && (i == 0 || errno == EEXIST); i++) {
         snprintf(s->temporary, sizeof s->temporary, ".%" PRIu64 ".%ld-%d", number,
                  (long)getpid(), i);
         s->file = openat(all->directory, s->temporary,
                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
-        if (s->file < 0 && errno != EEXIST)
-            break;
     }
     if (s->file < 0) {
+        s->error = errno;
         s->temporary[0] = '\0';
-        errno = all->directory < 0 ? all->error : errno;
-        save_error(s);
     }
 }
 
@@ -2291,10 +2199,10 @@ save_piece(struct saving *s, struct span piece)
     while (piece.at < piece.end && s->error == 0) {
         ssize_t count = write(s->file, piece.at, span_length(piece));
 
-        if (count > 0)
+        if (count >= 0)
             piece.at += count;
-        else if (count == 0 || errno != EINTR)
-            save_error(s);
+        else if (errno != EINTR)
+            s->error = errno;
     }
 }
 
@@ -2328,65 +2236,61 @@ same_content(int directory, const char *name, int file)
 }
 
 /*
- * Renames a file. Returns 0, or -1 with errno set: EEXIST if the name is taken. Nothing is ever
- * overwritten: a link cannot, and neither can the rename of Linux and macOS for file systems
- * without links. Where both are missing an empty file reserves the name first.
+ * Renames a file. Returns false with errno set if it cannot, EEXIST if the name is taken. Nothing
+ * is ever overwritten: a link cannot, and neither can the rename of Linux and macOS for file
+ * systems without links. Where both are missing an empty file reserves the name first.
  */
-static int
+static bool
 rename_new(int directory, const char *from, const char *to)
 {
-    int fd;
+    int fd, error;
 
     if (linkat(directory, from, directory, to, 0) == 0) {
         unlinkat(directory, from, 0);
-        return 0;
+        return true;
     }
-    if (errno == EEXIST)
-        return -1;
 #ifdef SYS_renameat2
-    if (syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */) == 0)
-        return 0;
+    if (errno != EEXIST
+        && syscall(SYS_renameat2, directory, from, directory, to, 1U /* RENAME_NOREPLACE */) == 0)
+        return true;
 #elif defined RENAME_EXCL && !defined POSIX_ONLY
-    if (renameatx_np(directory, from, directory, to, RENAME_EXCL) == 0)
-        return 0;
+    if (errno != EEXIST && renameatx_np(directory, from, directory, to, RENAME_EXCL) == 0)
+        return true;
 #endif
     if (errno == EEXIST)
-        return -1;
+        return false;
     fd = openat(directory, to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                 S_IRUSR | S_IWUSR);
     if (fd < 0)
-        return -1;
+        return false;
     close(fd);
     if (renameat(directory, from, directory, to) == 0)
-        return 0;
-
-    int error = errno;
+        return true;
+    error = errno;
     unlinkat(directory, to, 0);
     errno = error;
-    return -1;
+    return false;
 }
 
 /*
  * Gives a complete message the first free name of n.eml, n-1.eml, n-2.eml ..., unless a file
- * before that has the same content.
+ * before that has the same content. Returns false with errno set if it cannot have one.
  */
-static void
+static bool
 save_name(struct savings *all, struct saving *s)
 {
-    for (unsigned i = 0; s->error == 0; i++) {
+    for (unsigned i = 0; !s->already; i++) {
         snprintf(s->name, sizeof s->name, i == 0 ? "%" PRIu64 ".eml" : "%" PRIu64 "-%u.eml",
                  s->number, i);
-        if (rename_new(all->directory, s->temporary, s->name) == 0) {
+        if (rename_new(all->directory, s->temporary, s->name)) {
             s->temporary[0] = '\0';
-            return;
+            return true;
         }
         if (errno != EEXIST)
-            save_error(s);
-        else if (same_content(all->directory, s->name, s->file)) {
-            s->already = true;
-            return;
-        }
+            return false;
+        s->already = same_content(all->directory, s->name, s->file);
     }
+    return true;
 }
 
 /* Removes what is left of a message that was not saved, and closes its file. */
@@ -2395,8 +2299,9 @@ save_close(struct savings *all, struct saving *s)
 {
     if (s->temporary[0] != '\0')
         unlinkat(all->directory, s->temporary, 0);
-    if (s->file >= 0 && close(s->file) != 0)
-        save_error(s);
+    if (s->file >= 0)
+        close(s->file);
+    text_free(&s->status);
 }
 
 /*
@@ -2406,7 +2311,6 @@ save_close(struct savings *all, struct saving *s)
 static void
 save_report(struct client *c, const struct saving *s)
 {
-    struct message *m = message_find(c, s->number);
     const char *directory = c->settings->directory;
 
     if (s->status.length > 0)
@@ -2418,22 +2322,15 @@ save_report(struct client *c, const struct saving *s)
     }
     *(s->already ? &c->savings.already : &c->savings.saved) += 1;
     c->savings.octets += s->octets;
-    print_line(c, "%s %s/%s (%" PRIu64 " octets)", s->already ? "already saved as" : "saved",
-               directory, s->name, s->octets);
-    if (s->announced && s->expected > s->octets) {
-        fail(c, "the server said that message %" PRIu64 " has %" PRIu64 " octets: some may be "
-             "missing", s->number, s->expected);
-        return;
-    }
-    if (m != NULL)
-        m->unsaved = false;
-    if (s->announced && s->expected < s->octets)
-        warn(c, "the server said that message %" PRIu64 " has %" PRIu64 " octets", s->number,
-             s->expected);
-    else if (!s->announced && m != NULL && m->listed && m->octets >= 0
-             && (uint64_t)m->octets != s->octets)
-        warn(c, "the server listed message %" PRIu64 " with %" PRId64 " octets", s->number,
-             m->octets);
+    print_line(c, "%s %s%s%s (%" PRId64 " octets)", s->already ? "already saved as" : "saved",
+               directory, directory[strlen(directory) - 1] == '/' ? "" : "/", s->name, s->octets);
+    message_at(c, s->number)->unsaved = s->announced > s->octets;
+    if (s->announced > s->octets)
+        fail(c, "the server said that message %" PRIu64 " has %" PRId64 " octets: some may be "
+             "missing", s->number, s->announced);
+    else if (s->announced >= 0 && s->announced < s->octets)
+        warn(c, "the server said that message %" PRIu64 " has %" PRId64 " octets", s->number,
+             s->announced);
 }
 
 /*
@@ -2454,25 +2351,22 @@ save_commit(struct client *c)
 #endif
     for (struct saving *s = all->list; s < end; s++)
         if (s->error == 0 && !sync_descriptor(s->file))
-            save_error(s);
+            s->error = errno;
     for (struct saving *s = all->list; s < end; s++) {
-        save_name(all, s);
+        if (s->error == 0 && !save_name(all, s))
+            s->error = errno;
         named = named || s->error == 0;
     }
-    if (named && !sync_descriptor(all->directory)) {
-        int error = errno;
 
-        for (struct saving *s = all->list; s < end; s++) {
-            if (s->error == 0 && !s->already)
-                unlinkat(all->directory, s->name, 0);
-            errno = error;
-            save_error(s);
-        }
-    }
+    int error = named && !sync_descriptor(all->directory) ? errno : 0;
     for (struct saving *s = all->list; s < end; s++) {
-        save_close(all, s);
+        if (error != 0 && s->error == 0) {
+            s->error = error;
+            if (!s->already)
+                unlinkat(all->directory, s->name, 0);
+        }
         save_report(c, s);
-        text_free(&s->status);
+        save_close(all, s);
     }
     all->count = 0;
 }
@@ -3533,7 +3427,7 @@ html_character(struct html *h, uint32_t c)
     h->before = blank ? ' ' : h->before;
 }
 
-/* Takes plain text. A byte that is not UTF-8 becomes U+FFFD. */
+/* Takes plain text. A byte that is not UTF-8 stays for visible() to show. */
 static void
 html_text(struct html *h, struct span s)
 {
@@ -5006,21 +4900,21 @@ show_page(struct client *c, const struct text *page)
 
 /* -- Lists of messages -- */
 
-/* Enters a line of LIST, number and octets. Returns false if there are too many messages. */
+/* Enters a line of LIST: number and octets. Returns false if the number is too high. */
 static bool
-enter_listed(struct client *c, char *line)
+enter_listed(struct client *c, char *line, size_t length)
 {
-    char *rest = NULL, *number = strtok_r(line, " \t", &rest), *size = strtok_r(NULL, " \t", &rest);
-    uint64_t value = 0, octets = 0;
+    bool whole = strlen(line) == length;        /* no NUL is in it */
+    char *rest = line, *number = strtok_r(rest, " \t", &rest), *size = strtok_r(NULL, " \t", &rest);
+    uint64_t value, octets;
 
-    if (number == NULL || !pop3_number(number, UINT64_MAX - 1, &value) || value == 0)
-        return true;
-
-    struct message *m = message_add(c, value);
-    if (m == NULL)
+    if (!whole || number == NULL || !pop3_number(number, UINT32_MAX, &value) || value == 0
+        || size == NULL || !pop3_number(size, INT64_MAX / MESSAGES_MAX, &octets))
+        return true;            /* it is no message */
+    if (value > MESSAGES_MAX)
         return false;
-    m->listed = true;
-    m->octets = size != NULL && pop3_number(size, INT64_MAX, &octets) ? (int64_t)octets : -1;
+    message_at(c, value)->listed = true;
+    message_at(c, value)->octets = octets;
     return true;
 }
 
@@ -5040,10 +4934,10 @@ read_list(struct client *c, bool show)
     while (read_list_line(c, &line, &length)) {
         if (show)
             print_status(c, line, length);
-        fits = fits && enter_listed(c, line);
+        fits = enter_listed(c, line, length) && fits;
     }
     if (!fits)
-        fail(c, "the list of messages is too long");
+        fail(c, "the list has message numbers above %d", MESSAGES_MAX);
     c->listed = fits && c->server.error == 0;
     return c->listed;
 }
@@ -5059,99 +4953,75 @@ ask_list(struct client *c)
     return false;
 }
 
-/* Reads a word of a list: n, or n-m. Returns false if it is neither. */
-static bool
-read_range(const char *word, uint64_t *first, uint64_t *last)
-{
-    char text[TYPED_MAX + 1];
-    char *dash;
+/* A word of a list of messages. */
+struct range {
+    const char *word;           /* n, n-m or * */
+    uint64_t first, last;
+};
 
-    snprintf(text, sizeof text, "%s", word);
-    dash = strchr(text, '-');
+/* Reads a word of a list. Returns false, after saying why, if it is none. */
+static bool
+read_range(struct client *c, char *word, struct range *r)
+{
+    char *dash = strchr(word, '-');
+    bool good = strcmp(word, "*") == 0;
+
+    *r = (struct range){word, 1, UINT64_MAX};
     if (dash != NULL)
         *dash = '\0';
-    if (!pop3_number(text, UINT64_MAX, first) || (dash != NULL && *first == 0))
-        return false;
-    *last = *first;
-    return dash == NULL || pop3_number(dash + 1, UINT64_MAX, last);
+    if (pop3_number(word, UINT64_MAX, &r->first))
+        good = dash == NULL || (r->first > 0 && pop3_number(dash + 1, UINT64_MAX, &r->last));
+    if (dash != NULL)
+        *dash = '-';
+    if (!good)
+        fail(c, "invalid message number: %s; a list is written 1 3 5-9, and * means all; nothing "
+             "was sent", word);
+    else if (r->first > r->last)
+        fail(c, "%s runs backwards; nothing was sent", word);
+    return good && r->first <= r->last;
 }
 
 /* Adds a message to a list if it is not in it yet. */
-static bool
+static void
 add_number(struct client *c, struct numbers *list, uint64_t number)
 {
-    struct message *m = message_add(c, number);
+    struct message *m = message_at(c, number);
 
-    if (m == NULL) {
-        fail(c, "too many messages");
-        return false;
-    }
-    if (m->named)
-        return true;
+    if (m->named && number <= MESSAGES_MAX)
+        return;
     m->named = true;
     if (list->count == list->room) {
         list->room = list->room * 2 + 16;
         list->number = grow(list->number, list->room * sizeof *list->number);
     }
     list->number[list->count++] = number;
-    return true;
-}
-
-/* Adds the messages from first to last that exist and are not marked. */
-static bool
-add_range(struct client *c, struct numbers *list, const char *word, uint64_t first, uint64_t last)
-{
-    uint64_t top = 0;
-
-    for (size_t i = c->count; i > 0 && top == 0; i--)
-        if (c->messages[i - 1].listed || c->messages[i - 1].marked)
-            top = c->messages[i - 1].number;
-    if (strcmp(word, "*") == 0)
-        last = top;
-    if (last > top) {
-        fail(c, "%s goes past the last message, which is %" PRIu64 "; nothing was sent", word, top);
-        return false;
-    }
-    for (size_t i = message_index(c, first); i < c->count && c->messages[i].number <= last; i++)
-        if (c->messages[i].listed && !c->messages[i].marked)
-            if (!add_number(c, list, c->messages[i].number))
-                return false;
-    return true;
-}
-
-/* Asks for the list, once for each command. Returns false after having shown why there is none. */
-static bool
-learn_list(struct client *c, bool *asked)
-{
-    if (*asked || ask_list(c))
-        return *asked = true;
-    if (!has_status(c->status, "+OK"))
-        show_status(c);
-    return false;
+    list->octets += m->octets;
 }
 
 /*
- * Adds the messages that a word means: a number, a range, or *. For the last two the list must be
- * known. A single number need not exist: the server tells.
+ * Adds the messages that a word means. A single number need not exist: the server tells. Others
+ * mean those that exist and are not marked.
  */
 static bool
-add_word(struct client *c, struct numbers *list, const char *word, bool *asked)
+add_range(struct client *c, struct numbers *list, const struct range *r)
 {
-    uint64_t first = 0, last = 0;
-    bool all = strcmp(word, "*") == 0;
+    size_t top = 0;
 
-    if (!all && !read_range(word, &first, &last)) {
-        fail(c, "invalid message number: %s; a list is written 1 3 5-9, and * means all; nothing "
-             "was sent", word);
+    if (strpbrk(r->word, "-*") == NULL) {
+        add_number(c, list, r->first);
+        return true;
+    }
+    for (size_t i = 0; i < c->count; i++)
+        if (c->messages[i].listed || c->messages[i].marked)
+            top = i;
+    if (r->last > top && r->word[0] != '*') {
+        fail(c, "%s goes past the last message, which is %zu; nothing was sent", r->word, top);
         return false;
     }
-    if (first > last) {
-        fail(c, "%s runs backwards; nothing was sent", word);
-        return false;
-    }
-    if (!all && strchr(word, '-') == NULL)
-        return add_number(c, list, first);
-    return learn_list(c, asked) && add_range(c, list, word, first, last);
+    for (size_t i = (size_t)r->first; i <= top && i <= r->last; i++)
+        if (c->messages[i].listed && !c->messages[i].marked)
+            add_number(c, list, i);
+    return true;
 }
 
 /*
@@ -5163,26 +5033,23 @@ static bool
 read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers *list)
 {
     char words[TYPED_MAX + 1], *rest = words, *word;
-    bool asked = false, unknown = false;
+    struct range ranges[TYPED_MAX / 2 + 1];
+    size_t count = 0;
 
     *list = (struct numbers){.number = NULL};
     for (size_t i = 0; i < c->count; i++)
         c->messages[i].named = false;
-    if (sizes && !learn_list(c, &asked))
-        return false;
     snprintf(words, sizeof words, "%s", arguments);
     while ((word = strtok_r(rest, " \t", &rest)) != NULL)
-        if (!add_word(c, list, word, &asked))
+        if (!read_range(c, word, &ranges[count++]))
             return false;
-    for (size_t i = 0; i < list->count; i++) {
-        struct message *m = message_find(c, list->number[i]);
-
-        unknown = unknown || !m->listed || m->octets < 0
-            || list->octets > UINT64_MAX / 2 - (uint64_t)m->octets;
-        list->octets += unknown ? 0 : (uint64_t)m->octets;
+    if ((sizes || strpbrk(arguments, "-*") != NULL) && !ask_list(c)) {
+        show_status(c);
+        return false;
     }
-    if (unknown)
-        list->octets = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!add_range(c, list, &ranges[i]))
+            return false;
     if (list->count == 0)
         print_line(c, marked_count(c) > 0 ? "all messages are marked; RSET unmarks them"
                                           : "there is no message");
@@ -5196,7 +5063,6 @@ read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers
 static void
 ask_capabilities(struct client *c)
 {
-    bool failed = c->failed;
     char *line;
     size_t length;
 
@@ -5204,27 +5070,26 @@ ask_capabilities(struct client *c)
         return;
     c->capable = true;
     send_line(c, "CAPA");
-    if (read_status(c)) {
-        c->no_top = true;
-        while (read_list_line(c, &line, &length)) {
-            c->pipelining = c->pipelining || strcasecmp(line, "PIPELINING") == 0;
-            c->no_top = c->no_top && strcasecmp(line, "TOP") != 0;
-        }
-    } else if (c->server.error == 0) {
-        c->failed = failed;
+    if (!read_status(c))
+        return;
+    c->no_top = true;
+    while (read_list_line(c, &line, &length)) {
+        c->pipelining = c->pipelining || strcasecmp(line, "PIPELINING") == 0;
+        c->no_top = c->no_top && strcasecmp(line, "TOP") != 0;
     }
 }
 
 /*
- * Sends a command for each message and lets answered() take the answers, in order. If the server
- * can take it up to flight of them are pipelined, and more are sent when half of them are
- * answered. They fit into the system's buffers, so neither side ever waits for the other to read.
+ * Sends a command for each message and lets answered() take the answers, in order. The list keeps
+ * the messages for which it returns true. If the server can take it, up to flight commands are
+ * pipelined, and more are sent when half of them are answered. They fit into the system's buffers,
+ * so neither side ever waits for the other to read.
  */
 static void
-for_each(struct client *c, const char *command, size_t flight, const struct numbers *list,
-         void (*answered)(struct client *c, uint64_t number))
+for_each(struct client *c, const char *command, size_t flight, struct numbers *list,
+         bool (*answered)(struct client *c, uint64_t number))
 {
-    size_t sent = 0;
+    size_t sent = 0, kept = 0;
 
     if (flight > 1 && list->count > 1)
         ask_capabilities(c);
@@ -5233,110 +5098,107 @@ for_each(struct client *c, const char *command, size_t flight, const struct numb
     for (size_t i = 0; i < list->count && c->server.error == 0 && !c->stop_showing; i++) {
         char line[64];
 
+        if (sent == i)
+            hear_server(c);     /* nothing is in flight, so it is no answer */
         if (sent - i <= flight / 2)
             for (; sent < list->count && sent - i < flight; sent++) {
                 snprintf(line, sizeof line, command, list->number[sent]);
                 send_line(c, line);
             }
-        answered(c, list->number[i]);
+        if (answered(c, list->number[i]))
+            list->number[kept++] = list->number[i];
         c->progress.messages++;
     }
+    list->count = kept;
     progress_end(c);
 }
 
 /* -- RETR, DELE, SHOW, HEADERS -- */
 
-/* Reports that a message is not saved, and before that why, if the connection is the reason. */
-static void
-retr_failed(struct client *c, uint64_t number)
+/*
+ * Receives message n, whose status line was read, into a file. Of several, the status line is shown
+ * together with what became of the message. Returns false if the message is not complete.
+ */
+static bool
+receive_message(struct client *c, struct saving *s, uint64_t number)
 {
-    if (c->server.error != 0)
-        connection_lost(c);
-    fail(c, "message %" PRIu64 " is not saved", number);
+    const struct message *m = message_at(c, number);
+    struct pop3_unstuffer u = {.octets = 0};
+    struct span piece;
+
+    save_open(&c->savings, s, c->settings->directory, number);
+    s->announced = m->listed ? (int64_t)m->octets : -1;
+    if (c->status[3] == ' ' && is_digit(c->status[4]))
+        s->announced = strtoll(c->status + 4, NULL, 10);
+    if (c->progress.of > 1) {
+        text_add(&s->status, c->status, c->status_length);
+    } else {
+        show_status(c);
+        c->progress.expected = s->announced > 0 ? (uint64_t)s->announced : 0;
+    }
+    while (read_piece(c, &u, &piece))
+        save_piece(s, piece);
+    s->octets = (int64_t)u.octets;
+    if (u.at == UNSTUFF_END)
+        return true;
+    save_close(&c->savings, s);
+    return false;
 }
 
-/*
- * Receives and saves message n, whose RETR was sent. Of several, the status line is shown together
- * with what became of the message.
- */
-static void
+/* Receives and saves message n, whose RETR was sent. */
+static bool
 retr_answered(struct client *c, uint64_t number)
 {
     struct savings *all = &c->savings;
     struct saving *s = &all->list[all->count];
-    struct message *m = message_find(c, number);
-    struct download d = {.lone_dot = false};
-    struct span piece;
 
-    m->unsaved = true;
-    if (!read_status(c)) {
-        save_commit(c);         /* so that everything is reported in order */
-        show_status(c);
-        retr_failed(c, number);
-        return;
+    message_at(c, number)->unsaved = true;
+    if (read_status(c) && receive_message(c, s, number)) {
+        all->count++;
+        if (all->count >= all->most || s->error != 0)
+            save_commit(c);
+        return true;
     }
-    save_open(all, s, c->settings->directory, number);
-    if (c->progress.of == 1)
-        show_status(c);
-    else
-        text_add(&s->status, c->status, c->status_length);
-    if (c->status[3] == ' ' && c->status[4] >= '0' && c->status[4] <= '9') {
-        s->announced = true;
-        s->expected = strtoull(c->status + 4, NULL, 10);
-        if (c->progress.of == 1)
-            c->progress.expected = s->expected;
-    }
-    while (read_piece(c, &d, &piece))
-        save_piece(s, piece);
-    s->octets = d.unstuffer.octets;
-    if (!download_complete(&d)) {
-        save_close(all, s);
-        text_free(&s->status);
-        save_commit(c);
-        retr_failed(c, number);
-        return;
-    }
-    all->count++;
-    if (all->count >= all->most || s->error != 0)
-        save_commit(c);
+    save_commit(c);             /* so that everything is reported in order */
+    show_status(c);
+    if (c->server.error != 0)
+        connection_lost(c);
+    fail(c, "message %" PRIu64 " is not saved", number);
+    return false;
 }
 
 /* RETR: saves messages. */
 static void
 do_retr(struct client *c, const char *arguments)
 {
+    const struct savings *all = &c->savings;
     struct numbers list;
+    size_t named;
+    char size[16];
 
     if (!read_numbers(c, arguments, false, &list)) {
         c->unsaved_unknown = true;
-        list.count = 0;
-    } else if (list.count > 0) {
-        progress_begin(c, list.count, list.octets);
+    } else if ((named = list.count) > 0) {
+        progress_begin(c, named, list.octets);
         save_begin(c);
         for_each(c, "RETR %" PRIu64, PIPELINE_MAX, &list, retr_answered);
         save_end(c);            /* before anybody can mark them */
-    }
-    if (list.count > 1) {
-        const struct savings *all = &c->savings;
-        char size[16];
-
-        size_text((int64_t)all->octets, size, sizeof size);
-        print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved, all->already,
-                   list.count - all->saved - all->already, size);
+        size_text(all->octets, size, sizeof size);
+        if (named > 1)
+            print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved,
+                       all->already, named - all->saved - all->already, size);
     }
     free(list.number);
 }
 
 /* Takes the answer to DELE n. The server marks the message; QUIT will remove it. */
-static void
+static bool
 dele_answered(struct client *c, uint64_t number)
 {
-    if (show_answer(c)) {
-        message_find(c, number)->marked = true;
-        message_find(c, number)->listed = false;
-    } else {
-        fail(c, "message %" PRIu64 " is not marked", number);
-    }
+    if (show_answer(c))
+        return message_at(c, number)->marked = true;
+    fail(c, "message %" PRIu64 " is not marked", number);
+    return false;
 }
 
 /* Drops from a list what a script may not mark, because nobody has seen that it was saved. */
@@ -5351,7 +5213,7 @@ drop_unsaved(struct client *c, struct numbers *list)
         if (c->unsaved_unknown)
             fail(c, "message %" PRIu64 " is not marked: an earlier RETR was not understood",
                  number);
-        else if (message_find(c, number)->unsaved)
+        else if (message_at(c, number)->unsaved)
             fail(c, "message %" PRIu64 " may not be saved, so it is not marked", number);
         else
             list->number[kept++] = number;
@@ -5364,18 +5226,17 @@ static void
 do_dele(struct client *c, const char *arguments)
 {
     struct numbers list;
-    size_t before = marked_count(c), named, marked;
 
     if (read_numbers(c, arguments, false, &list)) {
-        named = list.count;
+        size_t named = list.count;
+
         if (!c->at_terminal)
             drop_unsaved(c, &list);
         progress_begin(c, list.count, 0);
         for_each(c, "DELE %" PRIu64, PIPELINE_MAX, &list, dele_answered);
-        marked = marked_count(c) - before;
         if (named > 1)
-            print_line(c, "%zu marked, %zu failed", marked, named - marked);
-        else if (marked == 1)
+            print_line(c, "%zu marked, %zu failed", list.count, named - list.count);
+        else if (list.count == 1)
             print_line(c, "marked %" PRIu64, list.number[0]);
     }
     free(list.number);
@@ -5389,18 +5250,17 @@ static FILE *
 receive_file(struct client *c)
 {
     FILE *file = private_file(c);
-    struct download d = {.lone_dot = false};
+    struct pop3_unstuffer u = {.octets = 0};
     struct span piece;
     int error = file == NULL ? -1 : 0;  /* stdio forgets the first one */
 
-    while (read_piece(c, &d, &piece))
-        if (error == 0 && fwrite(piece.at, 1, span_length(piece), file) != span_length(piece))
+    while (read_piece(c, &u, &piece))
+        if (error == 0 && (fwrite(piece.at, 1, span_length(piece), file) != span_length(piece)
+                           || fflush(file) != 0))
             error = errno;
-    if (error == 0 && fflush(file) != 0)
-        error = errno;
     if (error > 0)
         fail(c, "no temporary file for the message: %s", strerror(error));
-    if (error == 0 && download_complete(&d))
+    if (error == 0 && u.at == UNSTUFF_END)
         return file;
     if (file != NULL)
         fclose(file);
@@ -5408,7 +5268,7 @@ receive_file(struct client *c)
 }
 
 /* Receives and displays the message n, whose RETR was sent. */
-static void
+static bool
 show_answered(struct client *c, uint64_t number)
 {
     const struct progress *p = &c->progress;
@@ -5417,7 +5277,7 @@ show_answered(struct client *c, uint64_t number)
     FILE *message;
 
     if (!show_answer(c) || (message = receive_file(c)) == NULL)
-        return;
+        return false;
     if (p->of > 1)
         text_printf(&page, "Message %" PRIu64 ", %zu of %zu%s\n\n", number, p->messages + 1, p->of,
                     !c->at_terminal || p->messages + 1 == p->of ? ""
@@ -5426,6 +5286,7 @@ show_answered(struct client *c, uint64_t number)
     fclose(message);
     c->stop_showing = show_page(c, &page);
     text_free(&page);
+    return true;
 }
 
 /* SHOW: displays messages, one after the other, because a person reads like that. */
@@ -5443,54 +5304,49 @@ do_show(struct client *c, const char *arguments)
 }
 
 /* Receives the header of message n, whose TOP was sent, as the next entry of c->headers. */
-static void
+static bool
 header_answered(struct client *c, uint64_t number)
 {
-    struct message *m = message_find(c, number);
     struct text header = {0};
-    struct download d = {.lone_dot = false};
+    struct pop3_unstuffer u = {.octets = 0};
     struct span piece;
 
     if (!read_status(c)) {
         show_status(c);
-        m->named = false;
-        if (c->server.error == 0 && !c->pipelining && m->listed && c->progress.messages == 0) {
+        if (c->server.error == 0 && !c->pipelining && message_at(c, number)->listed
+            && c->progress.messages == 0) {
             c->no_top = c->stop_showing = true;
             fail(c, "the server has no TOP, which HEADERS needs");
         }
-        return;
+        return false;
     }
-    while (read_piece(c, &d, &piece))
+    while (read_piece(c, &u, &piece))
         if (header.length <= HEADER_MAX)        /* one more shows that it was cut */
             text_add(&header, piece.at, span_length(limit(piece, HEADER_MAX + 1 - header.length)));
     fprintf(c->headers, "%zu\n", header.length);
     fwrite(header.bytes, 1, header.length, c->headers);
     text_free(&header);
+    return true;
 }
 
-/* Appends a text cut, with a mark, or filled up to so many columns. */
+/* Appends a text, cut with a mark or filled up to so many columns. */
 static void
 add_cell(struct text *to, struct span cell, size_t columns)
 {
-    bool cut = span_columns(cell) > columns;
-    size_t room = columns - (cut && columns > 0 ? 1 : 0), used = 0;
-    const char *at = cell.at;
+    size_t cut = span_columns(cell) > columns, used = 0;
+    struct span rest = cell;
 
-    while (at < cell.end) {
-        struct span rest = {at, cell.end};
-        size_t width = character_columns(span_next(&rest));
+    while (rest.at < rest.end) {
+        struct span next = rest;
+        size_t width = character_columns(span_next(&next));
 
-        if (used + width > room)
+        if (used + width + cut > columns)
             break;
-        text_add(to, at, (size_t)(rest.at - at));
         used += width;
-        at = rest.at;
+        rest = next;
     }
-    if (cut && columns > 0) {
-        text_puts(to, "\u2026");
-        used++;
-    }
-    text_printf(to, "%*s", (int)(columns - used), "");
+    text_add(to, cell.at, (size_t)(rest.at - cell.at));
+    text_printf(to, "%s%*s", cut > 0 ? "\u2026" : "", (int)(columns - used - cut), "");
 }
 
 /* Takes the text before a delimiter, or to the end, off a span. */
@@ -5511,8 +5367,8 @@ take_field(struct span *from, char delimiter)
  * narrow terminal has no room for the date.
  */
 static void
-add_header_line(struct text *page, const struct message *m, int digits, struct span fields,
-                size_t columns)
+add_header_line(struct text *page, uint64_t number, const struct message *m, int digits,
+                struct span fields, size_t columns)
 {
     struct span date = take_field(&fields, '\t'), sender = take_field(&fields, '\t');
     bool dated = columns >= (size_t)digits + 44;
@@ -5522,14 +5378,14 @@ add_header_line(struct text *page, const struct message *m, int digits, struct s
     char size[16] = "";
 
     if (columns == 0) {
-        text_printf(page, "%" PRIu64 "\t", m->number);
+        text_printf(page, "%" PRIu64 "\t", number);
         text_add(page, date.at, (size_t)(fields.end - date.at));
-        text_printf(page, m->octets < 0 ? "\t\n" : "\t%" PRId64 "\n", m->octets);
+        text_printf(page, m->listed ? "\t%" PRIu64 "\n" : "\t\n", m->octets);
         return;
     }
-    if (m->octets >= 0)
-        size_text(m->octets, size, sizeof size);
-    text_printf(&line, "%*" PRIu64 "  ", digits, m->number);
+    if (m->listed)
+        size_text((int64_t)m->octets, size, sizeof size);
+    text_printf(&line, "%*" PRIu64 "  ", digits, number);
     if (span_length(date) == 16 && date.at[10] == ' ')
         date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
     if (dated) {
@@ -5545,15 +5401,12 @@ add_header_line(struct text *page, const struct message *m, int digits, struct s
     text_free(&line);
 }
 
-/*
- * Writes the lines of HEADERS to a page: what the sandbox decoded, in the order of the list. A
- * message without a header has no line.
- */
+/* Shows the lines of HEADERS: what the sandbox decoded, in the order of the list. */
 static void
-write_header_lines(struct client *c, const struct numbers *list, struct text *page)
+show_header_lines(struct client *c, const struct numbers *list)
 {
     size_t columns = isatty(STDOUT_FILENO) ? terminal_columns() : 0;
-    struct text decoded = {0}, lines = {0};
+    struct text decoded = {0}, lines = {0}, page = {0};
     uint64_t highest = 0;
 
     if (!decode(c, show_headers, c->headers, &decoded, 0))
@@ -5563,15 +5416,14 @@ write_header_lines(struct client *c, const struct numbers *list, struct text *pa
 
     struct span rest = text_span(&decoded);
     int digits = snprintf(NULL, 0, "%" PRIu64, highest);
-    for (size_t i = 0; i < list->count; i++) {
-        const struct message *m = message_find(c, list->number[i]);
-
-        if (m->named)
-            add_header_line(&lines, m, digits, take_field(&rest, '\n'), columns);
-    }
-    put_visible(c, page, text_span(&lines));    /* it may have the sign of what was cut */
+    for (size_t i = 0; i < list->count; i++)
+        add_header_line(&lines, list->number[i], message_at(c, list->number[i]), digits,
+                        take_field(&rest, '\n'), columns);
+    put_visible(c, &page, text_span(&lines));   /* it may have the sign of what was cut */
+    show_page(c, &page);
     text_free(&decoded);
     text_free(&lines);
+    text_free(&page);
 }
 
 /* HEADERS: lists messages by what their headers say. */
@@ -5579,87 +5431,82 @@ static void
 do_headers(struct client *c, const char *arguments)
 {
     struct numbers list = {.number = NULL};
-    struct text page = {0};
 
     c->headers = private_file(c);
+    if (c->headers == NULL)
+        return;
     ask_capabilities(c);
-    if (c->headers != NULL && c->no_top) {
+    if (c->no_top) {
         fail(c, "the server has no TOP, which HEADERS needs");
-    } else if (c->headers != NULL && c->server.error == 0
-               && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
+    } else if (read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
         progress_begin(c, list.count, 0);
         for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, &list, header_answered);
         if (fflush(c->headers) != 0 || ferror(c->headers))
             fail(c, "no room for the headers: %s", strerror(errno));
         else if (c->server.error == 0 && !c->stop_showing)
-            write_header_lines(c, &list, &page);
-        if (c->server.error == 0)
-            show_page(c, &page);
+            show_header_lines(c, &list);
     }
-    text_free(&page);
-    if (c->headers != NULL)
-        fclose(c->headers);
+    fclose(c->headers);
     c->stop_showing = false;
     free(list.number);
 }
 
 /* -- HELP, and what other programs call these commands -- */
 
-static const struct own_command {
-    const char *name, *arguments, *help;
-} own_commands[] = {
-    {"SHOW", "n...", "display messages, decoded, without saving them"},
-    {"HEADERS", "[n...]", "date, sender, subject and size of messages, or of all"},
-    {"HELP", "[command]", "this list, or more about one command"},
+/* What HELP says: a line of the list, and what follows it when the command is explained alone. */
+struct help { const char *name, *arguments, *text, *more; };
+
+static const struct help own_commands[] = {
+    {"SHOW", "n...", "display messages, decoded, without saving them",
+     "A page that is longer than the screen goes through $PAGER, or less."},
+    {"HEADERS", "[n...]", "date, sender, subject and size of messages, or of all",
+     "In a pipe the lines are complete and have TABs between the fields."},
+    {"HELP", "[command]", "this list, or more about one command", NULL},
 };
 
 enum { OWN_COMMANDS = sizeof own_commands / sizeof *own_commands };
 
-/* What HELP says about one command, behind its line of the list. */
-static const struct { const char *name, *text; } explanations[] = {
-    {"RETR", "Saves each message as n.eml in the directory of -d. An existing file is never\n"
-             "overwritten. Octets count each line end as two, as LIST does; a file has one."},
-    {"DELE", "Nothing is removed before QUIT, and nothing if the session ends in another way."},
-    {"RSET", "What was marked with DELE stays in the mailbox."},
-    {"TOP", "TOP 3 0 shows the header of message 3 as it was sent; HEADERS decodes it."},
-    {"UIDL", "A unique-id names a message in later sessions, too."},
-    {"PASS", "Without the password PASS asks for it and does not show it."},
-    {"QUIT", "Removes what was marked with DELE. Ctrl-C ends without removing anything."},
-    {"SHOW", "A page that is longer than the screen goes through $PAGER, or less."},
-    {"HEADERS", "In a pipe the lines are complete and have TABs between the fields."},
+static const char *const more_help[POP3_VERBS] = {
+    [POP3_RETR] = "Saves each message as n.eml in the directory of -d. An existing file is never\n"
+                  "overwritten. Octets count each line end as two, as LIST does; a file has one.",
+    [POP3_DELE] = "Nothing is removed before QUIT, and nothing if the session ends in another way.",
+    [POP3_RSET] = "What was marked with DELE stays in the mailbox.",
+    [POP3_TOP] = "TOP 3 0 shows the header of message 3 as it was sent; HEADERS decodes it.",
+    [POP3_UIDL] = "A unique-id names a message in later sessions, too.",
+    [POP3_PASS] = "Without the password PASS asks for it and does not show it.",
+    [POP3_QUIT] = "Removes what was marked with DELE. Ctrl-C ends without removing anything.",
 };
-
-/* Returns the arguments of a command of the table, as a person may write them. */
-static const char *
-arguments_of(enum pop3_verb verb)
-{
-    return verb == POP3_RETR || verb == POP3_DELE ? "n..." : pop3_commands[verb].arguments;
-}
 
 /* HELP: the commands and the keys, or one command. */
 static void
-do_help(struct client *c, const char *word)
+do_help(struct client *c, const struct pop3_request *typed)
 {
-    bool all = word[0] == '\0', found = all;
+    bool all = typed->count == 0, found = all;
 
+    if (typed->count > 1) {
+        fail(c, "unexpected argument: %s; HELP explains one command", typed->argument[1]);
+        return;
+    }
     for (int i = 0; i < POP3_VERBS + OWN_COMMANDS; i++) {
-        struct own_command command;
+        struct help h;
 
         if (i < POP3_VERBS)
-            command = (struct own_command){pop3_commands[i].name, arguments_of((enum pop3_verb)i),
-                                           pop3_commands[i].help};
+            h = (struct help){pop3_commands[i].name, pop3_commands[i].arguments,
+                              pop3_commands[i].help, more_help[i]};
         else
-            command = own_commands[i - POP3_VERBS];
-        if (all || pop3_same_word(word, command.name)) {
-            print_line(c, "  %-8s%-12s%s", command.name, command.arguments, command.help);
-            found = true;
-        }
+            h = own_commands[i - POP3_VERBS];
+        if (i == POP3_RETR || i == POP3_DELE)
+            h.arguments = "n...";       /* here they take several messages */
+
+        bool named = pop3_same_word(typed->argument[0], h.name);
+        if (all || named)
+            print_line(c, "  %-8s%-12s%s", h.name, h.arguments, h.text);
+        if (named && h.more != NULL)
+            print_line(c, "%s", h.more);
+        found = found || named;
     }
-    for (size_t i = 0; i < sizeof explanations / sizeof *explanations; i++)
-        if (pop3_same_word(word, explanations[i].name))
-            print_line(c, "%s", explanations[i].text);
     if (!found)
-        fail(c, "no command %s; HELP lists the commands", word);
+        fail(c, "no command %s; HELP lists the commands", typed->argument[0]);
     if (!all)
         return;
     print_line(c, "n... are messages: 1 3 5-9, or * for all. RETR saves them in %s.",
@@ -5689,24 +5536,6 @@ answer_habit(struct client *c, const char *word)
     return false;
 }
 
-/* Suggests the command of which an unknown word is the beginning, or the other way round. */
-static void
-print_hint(struct client *c, const char *word)
-{
-    for (int i = 0; i < POP3_VERBS + OWN_COMMANDS; i++) {
-        const char *name = i < POP3_VERBS ? pop3_commands[i].name
-                                          : own_commands[i - POP3_VERBS].name;
-        size_t length = strlen(word) < strlen(name) ? strlen(word) : strlen(name);
-
-        if (length >= 2 && strncasecmp(word, name, length) == 0) {
-            print_line(c, "Did you mean %s?", name);
-            return;
-        }
-    }
-    if (c->at_terminal)
-        print_line(c, "HELP lists the commands.");
-}
-
 /* -- The other commands -- */
 
 /* Remembers that a script's RETR was not carried out: a later DELE might remove that message. */
@@ -5718,8 +5547,17 @@ note_rejected(struct client *c, const char *line)
             c->unsaved_unknown = true;
 }
 
-/* Sends a line as it was typed and shows the answer. Returns true if it is +OK. */
-static bool
+/* The server has unmarked everything. */
+static void
+forget_marks(struct client *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        c->messages[i].marked = false;
+    c->listed = false;
+}
+
+/* Sends a line as it was typed and shows the answer. */
+static void
 do_plain(struct client *c, const char *line, const struct pop3_request *typed)
 {
     bool known = typed->verb < POP3_VERBS, failed = c->failed, ok;
@@ -5730,18 +5568,21 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     if (strlen(line) > POP3_COMMAND_MAX - 2) {
         fail(c, "the line is too long for POP3, which allows %d octets; it was not sent",
              POP3_COMMAND_MAX - 2);
-        return false;
+        return;
     }
     send_line(c, line);
     ok = show_answer(c);
-    if (!ok && !known && c->continued)
+    if (!known && c->continued)
         c->failed = failed;     /* the next line is what the server asks for */
-    if (!ok && !known && has_status(c->status, "-ERR")) {
+    if (!known && has_status(c->status, "-ERR")) {
         note_rejected(c, line);
-        print_hint(c, typed->word);
+        if (c->at_terminal)
+            print_line(c, "HELP lists the commands.");
     }
+    if (ok && typed->verb == POP3_RSET)
+        forget_marks(c);
     if (!ok || body == NO_BODY || (body == BODY_IF_ALONE && typed->count > 0))
-        return ok;
+        return;
     if (typed->verb == POP3_LIST)
         read_list(c, true);
     else if (typed->verb == POP3_UIDL || typed->verb == POP3_CAPA)
@@ -5749,18 +5590,6 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
             print_status(c, listed, length);
     else
         show_body(c);
-    return ok;
-}
-
-/* RSET: unmarks everything, here as well if the server did. */
-static void
-do_rset(struct client *c, const char *line, const struct pop3_request *typed)
-{
-    if (!do_plain(c, line, typed))
-        return;
-    for (size_t i = 0; i < c->count; i++)
-        c->messages[i].marked = false;
-    c->listed = false;
 }
 
 /* QUIT: the server removes what is marked, and answers when it has. */
@@ -5770,6 +5599,7 @@ do_quit(struct client *c)
     size_t marked = marked_count(c);
     bool ok;
 
+    hear_server(c);             /* so that nothing else is taken for the answer */
     wire_flush(&c->screen);
     if (is_broken(c))
         return;
@@ -5777,6 +5607,8 @@ do_quit(struct client *c)
     c->server.idle_ms = QUIT_SECONDS * 1000;
     send_line(c, "QUIT");
     ok = show_answer(c);
+    if (has_line(&c->server))
+        wire_fail(&c->server, EBADMSG);         /* which of the two is the answer? */
     if (c->server.error != 0)
         return;
     c->over = true;
@@ -5989,7 +5821,7 @@ dispatch(struct client *c, const char *line, const struct pop3_request *typed)
 
     arguments += strspn(arguments, " \t");
     if (pop3_same_word(typed->word, "HELP") || strcmp(typed->word, "?") == 0)
-        do_help(c, arguments);
+        do_help(c, typed);
     else if (pop3_same_word(typed->word, "SHOW") && typed->count == 0)
         fail(c, "SHOW needs messages: SHOW 2");
     else if (pop3_same_word(typed->word, "SHOW"))
@@ -6004,8 +5836,6 @@ dispatch(struct client *c, const char *line, const struct pop3_request *typed)
         fail(c, "QUIT has no arguments; it was not sent");
     else if (typed->verb == POP3_QUIT)
         do_quit(c);
-    else if (typed->verb == POP3_RSET)
-        do_rset(c, line, typed);
     else if (typed->verb == POP3_PASS && typed->count == 0 && c->at_terminal)
         do_password(c);
     else if (c->continued || typed->verb < POP3_VERBS || !answer_habit(c, typed->word))
@@ -6053,20 +5883,17 @@ static size_t
 next_message(void *context, size_t above, int64_t *octets)
 {
     struct client *c = context;
-    bool failed = c->failed;
 
     if (!c->listed && above == 0 && !c->user_given && !c->continued && !c->no_list
         && c->server.error == 0) {
         terminal_mode(QUIET);           /* Ctrl-C can end the wait */
         ask_list(c);
-        if (c->server.error == 0)
-            c->failed = failed;
         terminal_mode(RAW);
     }
-    for (size_t i = message_index(c, (uint64_t)above + 1); c->listed && i < c->count; i++)
-        if (c->messages[i].listed && !c->messages[i].marked && c->messages[i].number < SIZE_MAX) {
-            *octets = c->messages[i].octets;
-            return (size_t)c->messages[i].number;
+    for (size_t i = above + 1; c->listed && i < c->count; i++)
+        if (c->messages[i].listed && !c->messages[i].marked) {
+            *octets = (int64_t)c->messages[i].octets;
+            return i;
         }
     return 0;
 }
@@ -6178,8 +6005,6 @@ converse(struct client *c)
         }
         if (wire_stopped(&c->server, wire_clock()))
             wire_fail(&c->server, EINTR);
-        if (typed == TYPED_END)
-            hear_server(c);     /* so that nothing else is taken for QUIT's answer */
         if (typed == TYPED_LINE && !is_broken(c))
             run(c, line, length);
         else if (typed == TYPED_END && !is_broken(c))
@@ -6241,16 +6066,10 @@ static const char help[] =
     "      -verify_hostname HOST -connect HOST:995'\n";
 
 /* Reports a mistake on the command line and ends the program. */
-static _Noreturn void __attribute__((format(printf, 2, 3)))
-usage_error(struct client *c, const char *format, ...)
+static _Noreturn void
+usage_error(struct client *c, const char *what, const char *culprit)
 {
-    char text[512];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    warn(c, "%s; --help explains the options", text);
+    warn(c, "%s%s; --help explains the options", what, culprit);
     exit(2);
 }
 
@@ -6258,22 +6077,20 @@ usage_error(struct client *c, const char *format, ...)
 static void
 read_host(struct client *c, struct settings *settings, int argc, char **argv)
 {
+    int most = settings->command != NULL ? 0 : 2;       /* -x takes the place of a host */
     uint64_t port;
 
-    if (settings->command != NULL && argc > 0)
-        usage_error(c, "unexpected argument: %s (-x takes the place of a host)", argv[0]);
-    if (argc > 2)
-        usage_error(c, "unexpected argument: %s", argv[2]);
+    if (argc > most)
+        usage_error(c, most == 0 ? "unexpected argument besides -x: " : "unexpected argument: ",
+                    argv[most]);
     if (argc > 0)
         settings->host = argv[0];
     if (argc > 1)
         settings->port = argv[1];
-    if (settings->host[0] == '\0')
-        usage_error(c, "the host is empty");
     if (settings->host[strspn(settings->host, "0123456789")] == '\0')
-        usage_error(c, "%s is not a host: the host comes first, then the port", settings->host);
+        usage_error(c, "invalid host (it comes before the port): ", settings->host);
     if (!pop3_number(settings->port, 65535, &port) || port == 0)
-        usage_error(c, "invalid port: %s", settings->port);
+        usage_error(c, "invalid port: ", settings->port);
 }
 
 /* Reads the command line. Ends the program after -h and -V and after a mistake. */
@@ -6283,17 +6100,17 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
     static const struct option names[] = {
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}
     };
+    char letter[] = "-?";
     int option;
 
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":d:hvVx:", names, NULL)) != -1) {
+        letter[1] = (char)optopt;
         switch (option) {
         case 'd':
             if (*optarg == '\0')
-                usage_error(c, "-d needs the name of a directory");
+                usage_error(c, "no directory after ", "-d");
             settings->directory = optarg;
-            for (size_t end = strlen(optarg); end > 1 && optarg[end - 1] == '/'; end--)
-                optarg[end - 1] = '\0'; /* paths of messages have one slash there */
             break;
         case 'h':
             printf(usage, program);
@@ -6309,11 +6126,10 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
             settings->command = optarg;
             break;
         case ':':
-            usage_error(c, "option -%c needs a value", optopt);
-        default:
-            if (optopt != 0 && optopt != 'h' && optopt != 'V')
-                usage_error(c, "no option -%c", optopt);
-            usage_error(c, "no option %s", argv[optind - 1]);
+            usage_error(c, "no value after ", letter);
+        default:                /* of a long one only its word is known */
+            usage_error(c, "no option ", optopt != 0 && optopt != 'h' && optopt != 'V' ? letter
+                        : argv[optind - 1]);
         }
     }
     read_host(c, settings, argc - optind, argv + optind);
@@ -6394,17 +6210,12 @@ reserve_descriptors(void)
 static void
 initialize(struct client *c, const struct settings *settings, struct editor *editor)
 {
-    const char *term = getenv("TERM");
-    const char *codeset;
+    const char *term = getenv("TERM"), *locale = setlocale(LC_CTYPE, "");
 
-    setlocale(LC_CTYPE, "");
-    codeset = nl_langinfo(CODESET);     /* the C locale tells nothing; UTF-8 is likely */
-    c->utf8 = strcasecmp(codeset, "UTF-8") == 0 || strcasecmp(codeset, "ANSI_X3.4-1968") == 0
-        || strcasecmp(codeset, "US-ASCII") == 0 || strcasecmp(codeset, "ASCII") == 0
-        || strcmp(codeset, "646") == 0;     /* NetBSD's name for ASCII */
+    c->utf8 = locale == NULL || strcmp(locale, "C") == 0 || strcmp(locale, "POSIX") == 0
+        || strcasecmp(nl_langinfo(CODESET), "UTF-8") == 0;  /* without a locale it is likely */
     c->settings = settings;
     c->editor = editor;
-    c->savings.directory = -1;
     c->noop_ms = NOOP_SECONDS * 1000;
     c->spoke = wire_clock();
     c->at_terminal = isatty(STDIN_FILENO) != 0;
@@ -6415,7 +6226,9 @@ initialize(struct client *c, const struct settings *settings, struct editor *edi
     wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
     wire_open(&c->screen, STDIN_FILENO, terminal.screen);
     wire_open(&c->errors, STDIN_FILENO, open_again(STDERR_FILENO));
-    wire_open(&c->server, -1, -1);
+    sigprocmask(SIG_SETMASK, NULL, &c->mask);
+    c->keys.mask = c->screen.mask = c->errors.mask = &c->mask;
+    c->screen.stop = c->errors.stop = &interrupted;
 }
 
 /* Finds the addresses of the host. Returns NULL after having said why there are none. */
@@ -6436,28 +6249,6 @@ find_addresses(struct client *c)
          colon != NULL && colon == strrchr(host, ':') ?
          "; the port is a word of its own: localhost 5000" : "");
     return NULL;
-}
-
-/* Connects to the host or runs the -x command. Returns false after having said why it cannot. */
-static bool
-connect_server(struct client *c, struct addrinfo *addresses)
-{
-    int in, out;
-
-    if (c->settings->command != NULL) {
-        if (!run_command(c, &in, &out))
-            return false;
-    } else {
-        in = out = connect_to(c, addresses);
-        freeaddrinfo(addresses);
-        if (in < 0)
-            return false;
-    }
-    wire_open(&c->server, in, out);
-    c->server.idle_ms = ANSWER_SECONDS * 1000;
-    c->server.mask = &c->mask;
-    c->server.stop = &interrupted;
-    return true;
 }
 
 int
@@ -6483,13 +6274,7 @@ main(int argc, char **argv)
 
     catch_signals(&c->mask);
     atexit(terminal_restore);
-    struct wire *const wires[] = {&c->server, &c->screen, &c->errors};
-    for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
-        wires[i]->mask = &c->mask;
-        wires[i]->stop = &interrupted;
-    }
-    c->keys.mask = &c->mask;
-    if (!connect_server(c, addresses))
+    if (!(settings.command != NULL ? run_command(c) : connect_to(c, addresses)))
         return 1;
 
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});     /* it would hold mail and a password */
@@ -6498,7 +6283,6 @@ main(int argc, char **argv)
     hang_up(c);
     wire_flush(&c->screen);
     if (c->screen.error != 0 && c->screen.error != EINTR && !c->failed)
-        fail(c, "the last lines were not shown: %s", c->screen.error == WIRE_CLOSED ?
-             "nobody reads them" : strerror(c->screen.error));
+        fail(c, "the last lines were not shown: %s", reason_of_loss(c));
     return c->failed ? 1 : 0;
 }

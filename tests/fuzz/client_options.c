@@ -22,12 +22,7 @@ check_settings(const struct expected *p, const struct settings *s)
     DEMAND(same_text(s->port, p->operands > 1 ? p->operand[1] : "5000"));
     DEMAND(same_text(s->command, p->value['x']));
     DEMAND(s->verbose == (p->value['v'] != NULL));
-
-    const char *directory = p->value['d'] != NULL ? p->value['d'] : "inbox";
-    size_t length = strlen(directory);
-    while (length > 1 && directory[length - 1] == '/')
-        length--;
-    DEMAND(strlen(s->directory) == length && strncmp(s->directory, directory, length) == 0);
+    DEMAND(same_text(s->directory, p->value['d'] != NULL ? p->value['d'] : "inbox"));
 }
 
 int

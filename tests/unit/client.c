@@ -247,9 +247,15 @@ complained(void)
 
 /* The server says something, which waits for the client to read it. */
 static void
+server_says_all(const char *text, size_t length)
+{
+    CHECK(write(server_end, text, length) == (ssize_t)length);
+}
+
+static void
 server_says(const char *text)
 {
-    CHECK(write(server_end, text, strlen(text)) == (ssize_t)strlen(text));
+    server_says_all(text, strlen(text));
 }
 
 /* What the client has sent since the last look. */
@@ -289,8 +295,7 @@ test_read_status(void)
     CHECK(show_answer(&client));
     CHECK(!client.failed && strcmp(client.status, "+OK \033[31mhello") == 0);
     CHECK(!read_status(&client));
-    CHECK(client.failed && client.server.error == 0 && !client.continued);
-    client.failed = false;
+    CHECK(!client.failed && client.server.error == 0 && !client.continued);
     CHECK(!show_answer(&client));
     CHECK(client.failed && client.server.error == 0 && client.continued);
     client.failed = false;
@@ -302,34 +307,35 @@ test_read_status(void)
     CHECK(strstr(shown(), "noop") == NULL);
     server_says("+OKAY \033\r\n");
     CHECK(!read_status(&client));
-    CHECK(client.server.error == EPROTO && client.failed);
+    CHECK(client.server.error == EPROTO && !client.failed);
     connection_lost(&client);
+    CHECK(client.failed);
     connection_lost(&client);   /* says it once */
     CHECK(client.over && strcmp(complained(), "client: the server does not speak POP3. It sent: +OKAY ^[; nothing was removed\n") == 0);
     client_end();
 }
 
-/* A message ends with CRLF dot CRLF and nothing else. If LF alone is the reason, the timeout says so. */
+/* A message ends with CRLF dot CRLF and nothing else. If that is missing, the timeout says so. */
 static void
 test_lf_alone(void)
 {
-    struct download b = {.lone_dot = false};
+    struct pop3_unstuffer u = {.octets = 0};
     struct text text = {0};
     struct span piece;
 
     client_begin();
     client.server.idle_ms = 50;
     server_says("a\n.\nb\r\n..\r\n.\r\n");
-    while (read_piece(&client, &b, &piece))
+    while (read_piece(&client, &u, &piece))
         text_add(&text, piece.at, span_length(piece));
-    CHECK(download_complete(&b) && strcmp(text.bytes, "a\n.\nb\n.\n") == 0);
-    b = (struct download){.lone_dot = false};
+    CHECK(u.at == UNSTUFF_END && strcmp(text.bytes, "a\n.\nb\n.\n") == 0);
+    u = (struct pop3_unstuffer){.octets = 0};
     server_says("a\nb\n.\n");
-    while (read_piece(&client, &b, &piece))
+    while (read_piece(&client, &u, &piece))
         continue;
-    CHECK(!download_complete(&b) && client.server.error == EILSEQ);
+    CHECK(u.at != UNSTUFF_END && client.server.error == EILSEQ);
     connection_lost(&client);
-    CHECK(strstr(complained(), "the server ends its lines with LF alone") != NULL);
+    CHECK(strstr(complained(), "the server does not end the message: CRLF, a dot and CRLF are missing") != NULL);
     text_free(&text);
     client_end();
 }
@@ -467,35 +473,24 @@ spelled(const struct numbers *n)
     return text;
 }
 
-/* Messages are found whatever the order is in which they came. */
+/* What is known of a message stays, in whatever order they come. */
 static void
 test_messages(void)
 {
-    enum { MOST = 100 };
-    bool have[MOST] = {false};
-    uint32_t random = 1;
+    static const uint64_t numbers[] = {3, 1, 200, 100, 7, 2000000, 199};
+    enum { COUNT = sizeof numbers / sizeof *numbers };
 
     client_begin();
-    CHECK(message_find(&client, 1) == NULL && marked_count(&client) == 0);
-    for (int i = 0; i < 1000; i++) {
-        random = random * 1103515245 + 12345;
-        uint32_t number = (random >> 16) % MOST;
-        bool good = true;
-        size_t count = 0;
-
-        message_add(&client, number)->marked = true;
-        have[number] = true;
-        for (uint32_t k = 0; k < MOST; k++) {
-            const struct message *m = message_find(&client, k);
-
-            good = good && (m != NULL) == have[k] && (m == NULL || (m->number == k && m->marked));
-            good = good && message_index(&client, k) == count;
-            count += have[k];
-        }
-        if (!CHECK(good && client.count == count && marked_count(&client) == count))
-            break;
+    CHECK(!message_at(&client, 1)->listed && marked_count(&client) == 0);
+    for (size_t i = 0; i < COUNT; i++) {
+        message_at(&client, numbers[i])->octets = i;
+        message_at(&client, numbers[i])->marked = true;
+        CHECK(marked_count(&client) == i + 1);
     }
-    CHECK(message_add(&client, UINT64_MAX) == message_find(&client, UINT64_MAX));
+    for (size_t i = 0; i < COUNT; i++)
+        CHECK(message_at(&client, numbers[i])->octets == i);
+    CHECK(!message_at(&client, 2)->marked && !message_at(&client, 2000001)->marked);
+    CHECK(message_at(&client, UINT64_MAX) == message_at(&client, 2000001));    /* no mailbox is that large */
     client_end();
 }
 
@@ -503,25 +498,28 @@ static void
 test_ranges(void)
 {
     static const struct { const char *word; uint64_t first, last; } good[] = {
-        {"1", 1, 1}, {"0", 0, 0}, {"4294967296", 4294967296, 4294967296}, {"2-5", 2, 5}, {"5-2", 5, 2},
-        {"007", 7, 7}, {"1-4294967295", 1, 4294967295},
+        {"1", 1, UINT64_MAX}, {"0", 0, UINT64_MAX}, {"4294967296", 4294967296, UINT64_MAX}, {"2-5", 2, 5},
+        {"007", 7, UINT64_MAX}, {"1-4294967295", 1, 4294967295}, {"*", 1, UINT64_MAX},
     };
     static const char *const bad[] = {
-        "", "-", "1-", "-1", "--", "1--2", "1-2-3", "x", "1x", "+1", "1 ", "1-x", "*", "1-*", "0-2", "1,3", "1..3",
-        "18446744073709551616", "1-18446744073709551616", "1.0", "\xd9\xa1",
+        "", "-", "1-", "-1", "--", "1--2", "1-2-3", "x", "1x", "+1", "1 ", "1-x", "1-*", "0-2", "1,3", "1..3",
+        "18446744073709551616", "1-18446744073709551616", "1.0", "\xd9\xa1", "5-2", "**", "*-1",
     };
+    char word[64];
+    struct range r;
 
+    client_begin();
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        uint64_t first = 99, last = 99;
-
-        CHECK(read_range(good[i].word, &first, &last) && first == good[i].first && last == good[i].last);
+        snprintf(word, sizeof word, "%s", good[i].word);
+        CHECK(read_range(&client, word, &r) && r.first == good[i].first && r.last == good[i].last);
+        CHECK(strcmp(r.word, good[i].word) == 0 && strcmp(complained(), "") == 0);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        uint64_t first, last;
-
-        if (!CHECK(!read_range(bad[i], &first, &last)))
+        snprintf(word, sizeof word, "%s", bad[i]);
+        if (!CHECK(!read_range(&client, word, &r)) || !CHECK(strstr(complained(), bad[i]) != NULL))
             printf("    %s\n", bad[i]);
     }
+    client_end();
 }
 
 /* Reads the arguments of RETR where LIST says that 1, 2, 3, 5 and 8 are there. */
@@ -570,20 +568,21 @@ test_read_numbers(void)
 
 /* The lines behind LIST's status line. */
 static void
-try_list(const char *text, const char *expected, const char *octets)
+try_list_bytes(const char *text, size_t length, const char *expected, const char *octets)
 {
     char sizes[256] = "";
     struct numbers list;
 
     client_begin();
-    server_says("+OK\r\n");
-    server_says(text);
+    server_says_all("+OK\r\n", 5);
+    server_says_all(text, length);
     CHECK(ask_list(&client) && client.listed && strcmp(sent(), "LIST\r\n") == 0);
-    server_says("+OK\r\n");
-    server_says(text);
+    server_says_all("+OK\r\n", 5);
+    server_says_all(text, length);
     CHECK(read_numbers(&client, "*", false, &list));
     for (size_t i = 0; i < client.count; i++)
-        sprintf(sizes + strlen(sizes), "%" PRId64 " ", client.messages[i].octets);
+        if (client.messages[i].listed)
+            sprintf(sizes + strlen(sizes), "%" PRIu64 " ", client.messages[i].octets);
     if (!CHECK(strcmp(spelled(&list), expected) == 0) || !CHECK(strcmp(sizes, octets) == 0))
         printf("    %s: numbers %s, octets %s\n", text, spelled(&list), sizes);
     free(list.number);
@@ -591,17 +590,58 @@ try_list(const char *text, const char *expected, const char *octets)
 }
 
 static void
+try_list(const char *text, const char *expected, const char *octets)
+{
+    try_list_bytes(text, strlen(text), expected, octets);
+}
+
+static void
 test_list(void)
 {
+    static const char with_nul[] = "1 10\r\n2 20\0x\r\n3\0 30\r\n4 40\r\n.\r\n";
+
     try_list("1 120\r\n2 0\r\n10 99999999999\r\n.\r\n", "1 2 10 ", "120 0 99999999999 ");
     try_list(".\r\n", "", "");
     try_list("3 30\r\n1 10\r\n3 31\r\n.\r\n", "1 3 ", "10 31 ");
-    try_list("1 120 and more\r\n2 3x\r\n.\r\n", "1 2 ", "120 -1 ");
-    try_list("0 1\r\n4294967296 1\r\n99999999999999999999999 1\r\n.\r\n", "4294967296 ", "1 ");
+    try_list("1 120 and more\r\n2 3x\r\n.\r\n", "1 ", "120 ");
+    try_list("0 1\r\n4294967296 1\r\n99999999999999999999999 1\r\n5 1\r\n.\r\n", "5 ", "1 ");
     try_list("\r\n\r\nx\r\nx 1\r\n- 1\r\n7 70\r\n.\r\n", "7 ", "70 ");
-    try_list("1\r\n2 \r\n3 x\r\n.\r\n", "1 2 3 ", "-1 -1 -1 ");
+    try_list("1\r\n2 \r\n3 x\r\n4 -1\r\n5 18446744073709551616\r\n.\r\n", "", "");
     try_list("1  120\r\n2\t30\r\n.\r\n", "1 2 ", "120 30 ");
     try_list("1 120\n2 30\n.\n", "1 2 ", "120 30 ");          /* a test server: LF alone */
+    try_list_bytes(with_nul, sizeof with_nul - 1, "1 4 ", "10 40 ");
+
+    client_begin();             /* more messages than the client keeps in mind */
+    server_says("+OK\r\n1 10\r\n2000001 10\r\n.\r\n");
+    CHECK(!ask_list(&client) && !client.listed && strstr(complained(), "above 2000000") != NULL);
+    client_end();
+}
+
+/* A server may list its messages in any order. Backwards takes no longer. */
+static void
+test_list_backwards(void)
+{
+    enum { COUNT = 300000 };
+    struct text list = {0};
+    struct numbers numbers;
+    pid_t pid;
+
+    text_puts(&list, "+OK\r\n");
+    for (int n = COUNT; n > 0; n--)
+        text_printf(&list, "%d 10\r\n", n);
+    text_puts(&list, ".\r\n");
+    client_begin();
+    if ((pid = fork()) == 0) {
+        server_says_all(list.bytes, list.length);
+        _exit(0);
+    }
+    CHECK(read_numbers(&client, "*", false, &numbers));
+    CHECK(numbers.count == COUNT && numbers.number[0] == 1 && numbers.number[COUNT - 1] == COUNT);
+    CHECK(numbers.octets == 10 * COUNT);
+    waitpid(pid, NULL, 0);
+    free(numbers.number);
+    text_free(&list);
+    client_end();
 }
 
 static void
@@ -630,29 +670,6 @@ test_capabilities(void)
         CHECK(!client.failed && strcmp(complained(), "") == 0 && strcmp(shown(), "") == 0);
         client_end();
     }
-}
-
-static void
-test_hint(void)
-{
-    static const struct { const char *word, *hint; } words[] = {
-        {"RETRR", "Did you mean RETR?\n"}, {"ret", "Did you mean RETR?\n"}, {"HE", "Did you mean HEADERS?\n"},
-        {"EXPUNGE", ""}, {"XYZ", ""}, {"R", ""}, {"RETRRRRRRRRRRRRRRRRRRRRRR", "Did you mean RETR?\n"},
-        {"\033[31m", ""},
-    };
-
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        client_begin();
-        print_hint(&client, words[i].word);
-        if (!CHECK(strcmp(shown(), words[i].hint) == 0))
-            printf("    %s: %s\n", words[i].word, shown());
-        client_end();
-    }
-    client_begin();
-    client.at_terminal = true;
-    print_hint(&client, "XYZ");
-    CHECK(strcmp(shown(), "HELP lists the commands.\n") == 0);
-    client_end();
 }
 
 /* Passwords are not shown, in whatever command they are. */
@@ -1132,13 +1149,13 @@ test_rename_new(void)
     here = open(".", O_RDONLY | O_DIRECTORY);
     put_file("a", "a\n");
     put_file("b", "b\n");
-    CHECK(rename_new(here, "a", "b") == -1 && errno == EEXIST && file_is("b", "b\n") && file_is("a", "a\n"));
-    CHECK(rename_new(here, "a", "c") == 0 && file_is("c", "a\n"));
-    CHECK(rename_new(here, "none", "d") == -1 && errno == ENOENT);
+    CHECK(!rename_new(here, "a", "b") && errno == EEXIST && file_is("b", "b\n") && file_is("a", "a\n"));
+    CHECK(rename_new(here, "a", "c") && file_is("c", "a\n"));
+    CHECK(!rename_new(here, "none", "d") && errno == ENOENT);
 #ifdef SYS_renameat2
     CHECK(mkdir("directory", 0700) == 0);
-    CHECK(rename_new(here, "directory", "b") == -1 && errno == EEXIST && file_is("b", "b\n"));
-    CHECK(rename_new(here, "directory", "moved") == 0);
+    CHECK(!rename_new(here, "directory", "b") && errno == EEXIST && file_is("b", "b\n"));
+    CHECK(rename_new(here, "directory", "moved"));
     CHECK(strcmp(names_in("."), "b c moved ") == 0);
 #endif
     close(here);
@@ -1486,9 +1503,9 @@ main(int argc, char **argv)
     unit_case("ranges", test_ranges);
     unit_case("which messages a command means", test_read_numbers);
     unit_case("the lines of LIST", test_list);
+    unit_case("a LIST that runs backwards", test_list_backwards);
     unit_case("what the server can do", test_capabilities);
     unit_case("lines that are sent, for -v", test_sent);
-    unit_case("hints for incomplete commands", test_hint);
     unit_case("a terminal that cannot show more than ASCII", test_ascii_terminal);
     unit_case("lines that have no end", test_own_row);
     unit_case("progress", test_progress);
