@@ -828,12 +828,14 @@ print_message(struct client *c, const char *format, va_list arguments)
     text_vprintf(&message, format, arguments);
     text_puts(&message, "\n");
     put_visible(c, &line, text_span(&message));
-    if (interrupted)
-        limit_output(c);
-    clear_line(c);
-    wire_flush(&c->screen);
-    wire_put(&c->errors, line.bytes, line.length);
-    wire_flush(&c->errors);
+    do {                        /* again if a signal came meanwhile */
+        if (interrupted)
+            limit_output(c);
+        clear_line(c);
+        wire_flush(&c->screen);
+        wire_put(&c->errors, line.bytes, line.length);
+        wire_flush(&c->errors);
+    } while (c->errors.error == EINTR);
     text_free(&message);
     text_free(&line);
 }
