@@ -1439,7 +1439,8 @@ do_retr(struct session *s, const struct request *r)
     if (!found) {
         if (errno == ESTALE)
             *s->store->stale = true;
-        log_line("%s: cannot send %s: %s", s->peer, o.name, error_text(errno));
+        log_line("%s: cannot send %s: %s", s->peer, message_name(s, r->message),
+                 error_text(errno));
         if (errno == ENOENT || errno == ESTALE)
             reply_err(s, "message %" PRIu64 " is gone or was changed since this session began",
                       r->number);

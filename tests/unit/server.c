@@ -197,6 +197,51 @@ test_pipe_in_place(void)
     redirect_log(back);
 }
 
+/* Sends one command to a session. Returns its answer until the next call. */
+static const char *
+ask(int socket, const char *command)
+{
+    static char answer[1000];
+    ssize_t length;
+
+    CHECK(write(socket, command, strlen(command)) == (ssize_t)strlen(command));
+    length = read(socket, answer, sizeof answer - 1);
+    answer[length > 0 ? length : 0] = '\0';
+    return answer;
+}
+
+/*
+ * A message is renamed again after the session found it, and then names change all the time, so
+ * that no scan succeeds: the answer is an error, and the log names the message.
+ */
+static void
+test_names_never_rest(void)
+{
+    struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(2);
+    int back = redirect_log(-1), pair[2], status = -1;
+    pid_t child;
+
+    clock_ahead = 0;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    fflush(stdout);
+    child = fork();
+    if (child == 0)
+        _exit(close(pair[0]) != 0 || run_session(&settings, &store, pair[1]));
+    close(pair[1]);
+    CHECK(rename("store/1", "store/renamed") == 0);
+    CHECK(strncmp(ask(pair[0], ""), "+OK", 3) == 0);
+    CHECK(strncmp(ask(pair[0], "RETR 1\r\n"), "+OK 6", 5) == 0);
+    CHECK(rename("store/renamed", "store/again") == 0);
+    write_text("store/restless", "");
+    CHECK(strncmp(ask(pair[0], "RETR 1\r\n"), "-ERR [SYS/TEMP]", 15) == 0);
+    close(pair[0]);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(strstr(logged(), "peer: cannot send 1: ") != NULL);
+    redirect_log(back);
+    free_store(&store);
+}
+
 /* A client that has gone has not had the answers before: QUIT removes nothing then. */
 static void
 test_quit_of_the_gone(void)
@@ -498,6 +543,7 @@ run_cases(void)
     unit_case("secrets are compared", test_same_secret);
     unit_case("every command is answered", test_answers);
     unit_case("a FIFO in a message's place", test_pipe_in_place);
+    unit_case("names that change all the time", test_names_never_rest);
     unit_case("QUIT from a client that has gone", test_quit_of_the_gone);
     unit_case("QUIT has removals written to disk", test_quit_syncs);
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);

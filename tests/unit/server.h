@@ -31,6 +31,7 @@ int server_main(int, char **);
 
 #include <arpa/inet.h>
 #include <ftw.h>
+#include <poll.h>
 
 #ifdef __GNUC__
 #pragma GCC diagnostic ignored "-Wunused-function"      /* no program uses all of this */
@@ -52,11 +53,16 @@ nanoseconds_between(const struct timespec *a, const struct timespec *b)
     return (b->tv_sec - a->tv_sec) * INT64_C(1000000000) + b->tv_nsec - a->tv_nsec;
 }
 
+/* While there is a file called restless, it is renamed whenever someone asks for the time. */
 int
 unit_clock_gettime(clockid_t clock, struct timespec *time)
 {
     int result = clock_gettime(clock, time);
 
+    if (access("store/restless", F_OK) == 0 && poll(NULL, 0, 15) == 0) {
+        CHECK(rename("store/restless", "store/.x") == 0);
+        CHECK(rename("store/.x", "store/restless") == 0);
+    }
     if (clock_speed > 1 && clock == CLOCK_MONOTONIC) {
         int64_t passed = nanoseconds_between(&clock_from, time) * clock_speed;
 
