@@ -1032,8 +1032,8 @@ store_refresh(struct store *store)
     bool done = true;
     int error;
 
-    *store->stale = false;
     if (whole) {
+        *store->stale = false;  /* not later: a session may set it again meanwhile */
         names_free(&names);
         done = store_reopen(store) && store_names(store, &names);
     }

@@ -2,14 +2,15 @@
  * server.h - what the unit tests of server.c share: the program itself, replaced system calls,
  * stores, sessions
  *
- * Four calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or
- * take long, inotify can be missing, and preads are counted.
+ * Some calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or
+ * take long, inotify can be missing, preads are counted, and a session can speak up at an fstat.
  */
 #ifndef UNIT_SERVER_H
 #define UNIT_SERVER_H
 
 #define clock_gettime unit_clock_gettime        /* in pop3.h, too */
 #include "../../pop3.h"
+#include <sys/stat.h>
 
 /*
  * The true pread() is declared by now: with 32 bits the headers put another function in its
@@ -17,8 +18,10 @@
  */
 ssize_t unit_pread(int file, void *block, size_t length, off_t offset);
 int unit_fsync(int file);
+int unit_fstat(int file, struct stat *status);
 
 #define fsync unit_fsync
+#define fstat unit_fstat
 #define inotify_init1 unit_inotify_init1
 #define pread unit_pread
 
@@ -83,6 +86,19 @@ unit_fsync(int file)
     clock_ahead += sync_seconds;
     errno = sync_error;
     return fcntl(file, F_GETFD) < 0 || sync_error != 0 ? -1 : 0;
+}
+
+#undef fstat
+
+static bool *stale_at_fstat;    /* set by the next call, as by a session; or NULL */
+
+int
+unit_fstat(int file, struct stat *status)
+{
+    if (stale_at_fstat != NULL)
+        *stale_at_fstat = true;
+    stale_at_fstat = NULL;
+    return fstat(file, status);
 }
 
 #ifdef HAS_INOTIFY
