@@ -244,6 +244,7 @@ log_line(const char *format, ...)
     size_t length = 0;
     va_list arguments;
     struct tm utc;
+    int ready;
 
     if (log_times) {
         const time_t now = time(NULL);
@@ -257,9 +258,9 @@ log_line(const char *format, ...)
     va_end(arguments);
     length += escape(line + length, sizeof line - length, text);
     line[length++] = '\n';
-    if (wait_ready(&log, 1, true, 0, NULL) != 0)
-        while (write(log, line, length) < 0 && errno == EINTR)
-            continue;
+    while ((ready = wait_ready(&log, 1, true, 0, NULL)) != 0 &&
+           (ready < 0 || write(log, line, length) < 0) && errno == EINTR)
+        continue;
     errno = error;
 }
 

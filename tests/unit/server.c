@@ -33,6 +33,27 @@ test_log(void)
     CHECK(lines == 2);
 }
 
+/* A signal at any time neither loses a line nor makes it wait for a reader. */
+static void
+test_log_interrupted(void)
+{
+    int back = redirect_log(-1), ends[2];
+
+    interruptions = 3;
+    log_line("a line");
+    CHECK(strcmp(logged(), "server: a line\n") == 0 && interruptions == 0);
+    CHECK(pipe(ends) == 0 && dup2(ends[1], STDERR_FILENO) >= 0);
+    for (int i = 0; i < 200; i++) {     /* more than a pipe holds */
+        interruptions = 1;
+        alarm(10);
+        log_line("%2000s", "");
+    }
+    alarm(0);
+    redirect_log(back);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* A status line is truncated to its limit, and ends in CRLF all the same. */
 static void
 test_long_answers(void)
@@ -537,6 +558,7 @@ static void
 run_cases(void)
 {
     unit_case("the log shows control characters escaped", test_log);
+    unit_case("the log when signals come", test_log_interrupted);
     unit_case("a status line has an end", test_long_answers);
     unit_case("TOP in pieces", test_top);
     unit_case("each command has a handler", test_handlers);

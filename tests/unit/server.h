@@ -3,12 +3,14 @@
  * stores, sessions
  *
  * Some calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or
- * take long, inotify can be missing, preads are counted, and a session can speak up at an fstat.
+ * take long, inotify can be missing, preads are counted, a session can speak up at an fstat, and
+ * a signal can interrupt a pselect.
  */
 #ifndef UNIT_SERVER_H
 #define UNIT_SERVER_H
 
 #define clock_gettime unit_clock_gettime        /* in pop3.h, too */
+#define pselect unit_pselect
 #include "../../pop3.h"
 #include <sys/stat.h>
 
@@ -74,6 +76,19 @@ unit_clock_gettime(clockid_t clock, struct timespec *time)
     }
     time->tv_sec += (time_t)clock_ahead;
     return result;
+}
+
+#undef pselect
+int pselect(int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *);
+
+static int interruptions;       /* of the next calls */
+
+int
+unit_pselect(int count, fd_set *in, fd_set *out, fd_set *other, const struct timespec *time,
+             const sigset_t *mask)
+{
+    errno = EINTR;
+    return interruptions > 0 ? interruptions--, -1 : pselect(count, in, out, other, time, mask);
 }
 
 static int syncs, sync_error, sync_seconds;
