@@ -1705,21 +1705,21 @@ dispatch(struct session *s, const char *line, size_t length)
     snprintf(words, sizeof words, "%.254s", line);
 
     struct pop3_request typed = pop3_parse(words);
-    const unsigned where = typed.verb < POP3_VERBS ? pop3_commands[typed.verb].where : ANYWHERE;
+    const bool unknown = typed.verb == POP3_VERBS;      /* perhaps another kind of login: */
+    const bool hide = unknown && (s->state == IN_AUTH || pop3_upper(*typed.word) == 'A');
+    const unsigned where = unknown ? ANYWHERE : pop3_commands[typed.verb].where;
     const bool login = where == IN_AUTH, login_needed = s->settings->passfile != NULL;
     struct request request;
 
-    if (s->settings->verbose)   /* an unknown command may be another kind of login */
-        log_line("%s: > %s", s->peer, typed.verb == POP3_PASS ? "PASS ***" :
-                 typed.verb == POP3_VERBS && (s->state == IN_AUTH || strpbrk(line, "Aa") == line) ?
-                 "***" : line);
-    if (typed.verb == POP3_VERBS && is_http(line))
+    if (s->settings->verbose)
+        log_line("%s: > %s", s->peer, typed.verb == POP3_PASS ? "PASS ***" : hide ? "***" : line);
+    if (unknown && is_http(line))
         end_stranger(s, "HTTP", "error (HTTP, perhaps from a browser)");
     else if (strlen(line) != length)
         reply_mistake(s, "NUL in the command");
     else if (typed.word[0] == '\0')
         reply_mistake(s, "empty command");
-    else if (typed.verb == POP3_VERBS)
+    else if (unknown)
         reply_mistake(s, "unknown command; try %s", s->state == IN_AUTH ? "USER PASS CAPA QUIT" :
                       "STAT LIST RETR DELE TOP UIDL NOOP RSET CAPA QUIT");
     else if ((where & s->state) == 0 && (login_needed || !login))
