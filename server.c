@@ -1193,11 +1193,14 @@ folders_changed(const struct store *store)
 /*
  * Reads the store's names, sorted by inode. A rename during readdir() can hide a name, so the
  * scan is repeated until no folder changed meanwhile. Returns false with errno set on failure:
- * EBUSY if the store changes all the time.
+ * EBUSY if the store changes all the time. (Some file systems, most of FUSE's for example, tell
+ * other inodes in readdir() than in stat().)
  */
 static bool
 session_scan(struct session *s)
 {
+    struct stat status;
+
     wire_flush(&s->wire);       /* the client need not wait for the answers before */
     s->scanned = false;
     while (s->scans++ < SCAN_TRIES) {
@@ -1207,6 +1210,10 @@ session_scan(struct session *s)
         wait_for_tick(before);
         if (!store_names(s->store, &s->names))
             return false;
+        for (size_t i = 0; i < s->names.count; i++)
+            if (fstatat(s->store->directory, s->names.list[i].text, &status,
+                        AT_SYMLINK_NOFOLLOW) == 0)
+                s->names.list[i].inode = (uint64_t)status.st_ino;
         if (folders_changed(s->store) == before) {
             names_sort(&s->names, names_by_inode);
             s->scanned = true;

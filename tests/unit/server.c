@@ -263,6 +263,23 @@ test_names_never_rest(void)
     free_store(&store);
 }
 
+/* A message that was renamed meanwhile is sent, and is removed under its new name. */
+static void
+test_renamed(void)
+{
+    struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(2);
+    int back = redirect_log(-1);
+
+    CHECK(rename("store/1", "store/1:2,S") == 0 && rename("store/2", "store/another") == 0);
+    CHECK(last_line(hold_session(&settings, &store, "RETR 1\r\nDELE 2\r\nNOOP\r\n"), "+OK"));
+    CHECK(strstr(logged(), "retr=1/6 ") != NULL);
+    CHECK(last_line(hold_session(&settings, &store, "DELE 1\r\nDELE 2\r\nQUIT\r\n"), "+OK 2"));
+    CHECK(access("store/1:2,S", F_OK) != 0 && access("store/another", F_OK) != 0);
+    redirect_log(back);
+    free_store(&store);
+}
+
 /* A client that has gone has not had the answers before: QUIT removes nothing then. */
 static void
 test_quit_of_the_gone(void)
@@ -565,6 +582,7 @@ run_cases(void)
     unit_case("secrets are compared", test_same_secret);
     unit_case("every command is answered", test_answers);
     unit_case("a FIFO in a message's place", test_pipe_in_place);
+    unit_case("a message that was renamed", test_renamed);
     unit_case("names that change all the time", test_names_never_rest);
     unit_case("QUIT from a client that has gone", test_quit_of_the_gone);
     unit_case("QUIT has removals written to disk", test_quit_syncs);

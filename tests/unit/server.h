@@ -4,7 +4,7 @@
  *
  * Some calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or
  * take long, inotify can be missing, preads are counted, a session can speak up at an fstat, and
- * a signal can interrupt a pselect.
+ * a signal can interrupt a pselect. A readdir never tells inodes, as on some file systems.
  */
 #ifndef UNIT_SERVER_H
 #define UNIT_SERVER_H
@@ -12,6 +12,7 @@
 #define clock_gettime unit_clock_gettime        /* in pop3.h, too */
 #define pselect unit_pselect
 #include "../../pop3.h"
+#include <dirent.h>
 #include <sys/stat.h>
 
 /*
@@ -21,9 +22,11 @@
 ssize_t unit_pread(int file, void *block, size_t length, off_t offset);
 int unit_fsync(int file);
 int unit_fstat(int file, struct stat *status);
+struct dirent *unit_readdir(DIR *directory);
 
 #define fsync unit_fsync
 #define fstat unit_fstat
+#define readdir unit_readdir
 #define inotify_init1 unit_inotify_init1
 #define pread unit_pread
 
@@ -114,6 +117,18 @@ unit_fstat(int file, struct stat *status)
         *stale_at_fstat = true;
     stale_at_fstat = NULL;
     return fstat(file, status);
+}
+
+#undef readdir
+
+struct dirent *
+unit_readdir(DIR *directory)
+{
+    struct dirent *entry = readdir(directory);
+
+    if (entry != NULL)
+        entry->d_ino = 1;
+    return entry;
 }
 
 #ifdef HAS_INOTIFY
