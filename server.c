@@ -1789,13 +1789,11 @@ session_run(struct session *s)
     while (s->end == NULL && w->error == 0) {
         char *line;
         size_t length;
-
-        enum wire_line got;
+        enum wire_line got = wire_line(w, POP3_COMMAND_MAX, &line, &length);
 
         if (stop_asked)
             wire_fail(w, EINTR);
-        got = wire_line(w, POP3_COMMAND_MAX, &line, &length);
-        if (got == WIRE_LINE)
+        else if (got == WIRE_LINE)
             dispatch(s, line, length);
         else if (got == WIRE_LINE_TOO_LONG)
             reply_mistake(s, "line too long; a command has at most %d octets", POP3_COMMAND_MAX);
@@ -1839,21 +1837,22 @@ struct allowed_call {
     uint32_t bits, value;
 };
 
-enum { WRITE_FLAGS = O_ACCMODE | O_CREAT | O_TRUNC, ANY_BIT = -1 };
+enum { WRITE_FLAGS = O_ACCMODE | O_CREAT | O_TRUNC };
+#define EQUAL UINT32_MAX                /* all bits of an argument count */
 
 static const struct allowed_call allowed_calls[] = {
     {SYS_openat, 2, WRITE_FLAGS, 0},
     {SYS_mmap, 2, PROT_EXEC, 0}, {SYS_mprotect, 2, PROT_EXEC, 0},
     {SYS_fcntl, 1, ~3u, 0},             /* up to F_GETFL */
     {SYS_ioctl, 1, ~2u, TIOCOUTQ},      /* and TIOCGWINSZ, with which musl recognizes terminals */
-    {SYS_ioctl, 1, (uint32_t)ANY_BIT, TCGETS},
-    {SYS_ioctl, 1, (uint32_t)ANY_BIT, 0x802c542a},      /* TCGETS2, in glibc since 2.42 */
-    {SYS_prctl, 0, (uint32_t)ANY_BIT, PR_SET_NO_NEW_PRIVS},
-    {SYS_prlimit64, 0, (uint32_t)ANY_BIT, 0},           /* its own limits */
-    {SYS_kill, 1, (uint32_t)ANY_BIT, SIGTERM}, {SYS_kill, 1, (uint32_t)ANY_BIT, SIGCONT},
-    {SYS_unlinkat, 2, (uint32_t)ANY_BIT, 0},            /* no directories */
-    {SYS_clone, 0, 0x7e020000, 0},                      /* no namespaces */
-    {SYS_prctl, 0, (uint32_t)ANY_BIT, 0x53564d41},      /* PR_SET_VMA: malloc() names its memory */
+    {SYS_ioctl, 1, EQUAL, TCGETS},
+    {SYS_ioctl, 1, EQUAL, 0x802c542a},  /* TCGETS2, in glibc since 2.42 */
+    {SYS_prctl, 0, EQUAL, PR_SET_NO_NEW_PRIVS},
+    {SYS_prlimit64, 0, EQUAL, 0},       /* its own limits */
+    {SYS_kill, 1, EQUAL, SIGTERM}, {SYS_kill, 1, EQUAL, SIGCONT},
+    {SYS_unlinkat, 2, EQUAL, 0},        /* no directories */
+    {SYS_clone, 0, 0x7e020000, 0},      /* no namespaces */
+    {SYS_prctl, 0, EQUAL, 0x53564d41},  /* PR_SET_VMA: malloc() names its memory */
 #define ALLOW(name) {SYS_ ## name, 0, 0, 0}
     /* processes */
     ALLOW(wait4), ALLOW(exit), ALLOW(exit_group), ALLOW(getpid),
