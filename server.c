@@ -1569,12 +1569,12 @@ remove_marked(struct session *s)
 {
     const struct index *x = &s->store->index;
     size_t failed = 0;
-    bool left = true, scan = true;
+    bool again = true, may_scan = true;
 
     s->scanned = false;         /* what was gone before may be back */
     s->scans = 0;
-    for (; left; scan = left && session_scan(s)) {
-        left = false;
+    while (again) {
+        again = false;
         for (size_t i = 0; i < x->count; i++) {
             struct open_message o;
             bool removed = false;
@@ -1587,8 +1587,8 @@ remove_marked(struct session *s)
                     errno = EAGAIN;     /* renamed since it was opened */
                 close_quietly(o.file);
             }
-            if (!removed && errno == EAGAIN && scan) {
-                left = true;
+            if (!removed && errno == EAGAIN && may_scan) {
+                again = true;
                 continue;
             }
             s->deleted[i] = false;
@@ -1600,6 +1600,7 @@ remove_marked(struct session *s)
                     log_line("%s: cannot remove %s: %s", s->peer, o.name, error_text(errno));
             }
         }
+        may_scan = again && session_scan(s);
     }
     return failed;
 }
@@ -2364,8 +2365,8 @@ serve_connections(struct server *server)
 /* ---- 9. main --------------------------------------------------------------------------------- */
 
 static const char usage[] =
-    "[-hivV] [-a address]... [-d directory] [-n sessions] [-p passfile]\n"
-    "              [-t seconds] [port]\n";
+    "[-hivV] [-a address]... [-d directory] [-n sessions]\n"
+    "              [-p passfile] [-t seconds] [port]\n";
 
 static const char help[] =
     "\n"
