@@ -499,13 +499,6 @@ names_by_inode(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void
-names_sort(struct names *n, int (*order)(const void *, const void *))
-{
-    if (n->count > 0)
-        qsort(n->list, n->count, sizeof *n->list, order);
-}
-
 /* The timestamps of a file in nanoseconds since 1970. They are only compared. */
 static int64_t
 nanoseconds(struct timespec time)
@@ -817,7 +810,8 @@ store_merge(struct store *store, struct names *names, bool whole)
     struct index new = {.count = 0};
     size_t next = 0;            /* in the old index */
 
-    names_sort(names, names_by_name);
+    if (names->count > 0)
+        qsort(names->list, names->count, sizeof *names->list, names_by_name);
     if (!index_start(&new, names->count + (whole ? 0 : old->count),
                      names->bytes + (whole ? 0 : old->names_size)))
         return false;
@@ -981,13 +975,10 @@ store_changes(const struct store *store, struct names *names)
 static void
 store_close(struct store *store)
 {
-    int *const descriptors[] = {&store->directory, &store->inotify, &store->ruleset};
-
-    for (int i = 0; i < 3; i++) {
-        if (*descriptors[i] >= 0)
-            close(*descriptors[i]);
-        *descriptors[i] = -1;
-    }
+    close(store->directory);    /* or -1, which does nothing */
+    close(store->inotify);
+    close(store->ruleset);
+    store->directory = store->inotify = store->ruleset = -1;
     while (store->folder_count > 0)
         close(store->folders[--store->folder_count].fd);
 }
@@ -1122,12 +1113,9 @@ reply_mistake(struct session *s, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
-    if (++s->mistakes < MISTAKES) {
-        reply_err(s, "%s", reason);
-    } else {
-        reply_err(s, "%s; closing after %d mistakes in a row", reason, MISTAKES);
+    if (++s->mistakes >= MISTAKES)
         s->end = "error (too many mistakes)";
-    }
+    reply_err(s, "%s%s", reason, s->end != NULL ? "; too many mistakes in a row, closing" : "");
 }
 
 static const char *
@@ -1215,7 +1203,8 @@ session_scan(struct session *s)
                         AT_SYMLINK_NOFOLLOW) == 0)
                 s->names.list[i].inode = (uint64_t)status.st_ino;
         if (folders_changed(s->store) == before) {
-            names_sort(&s->names, names_by_inode);
+            if (s->names.count > 0)
+                qsort(s->names.list, s->names.count, sizeof *s->names.list, names_by_inode);
             s->scanned = true;
             return true;
         }
@@ -1534,12 +1523,9 @@ do_pass(struct session *s, const struct request *r)
         s->user[0] = '\0';
         wire_flush(&s->wire);
         pause_ms(1000);
-        if (++s->tries < LOGIN_TRIES) {
-            reply_err(s, "[AUTH] wrong name or password");
-        } else {
-            reply_err(s, "[AUTH] wrong name or password; closing after %d tries", LOGIN_TRIES);
+        if (++s->tries >= LOGIN_TRIES)
             s->end = "error (login failed)";
-        }
+        reply_err(s, "[AUTH] wrong name or password%s", s->end != NULL ? "; closing" : "");
     }
 }
 
@@ -1716,7 +1702,6 @@ dispatch(struct session *s, const char *line, size_t length)
     const bool unknown = typed.verb == POP3_VERBS;      /* perhaps another kind of login: */
     const bool hide = unknown && (s->state == IN_AUTH || pop3_upper(*typed.word) == 'A');
     const unsigned where = unknown ? ANYWHERE : pop3_commands[typed.verb].where;
-    const bool login = where == IN_AUTH, login_needed = s->settings->passfile != NULL;
     struct request request;
 
     if (s->settings->verbose)
@@ -1730,11 +1715,11 @@ dispatch(struct session *s, const char *line, size_t length)
     else if (unknown)
         reply_mistake(s, "unknown command; try %s", s->state == IN_AUTH ? "USER PASS CAPA QUIT" :
                       "STAT LIST RETR DELE TOP UIDL NOOP RSET CAPA QUIT");
-    else if ((where & s->state) == 0 && (login_needed || !login))
+    else if (where == IN_AUTH && s->settings->passfile == NULL)
+        reply_ok(s, "no login is needed");
+    else if ((where & s->state) == 0)
         reply_mistake(s, s->state == IN_AUTH ? "log in first with USER and PASS" :
                       "already logged in");
-    else if (login && !login_needed)
-        reply_ok(s, "no login is needed");
     else if (parse_arguments(s, &typed, &request))
         handlers[typed.verb](s, &request);
     if (s->mistakes == mistakes)
@@ -2323,8 +2308,7 @@ accept_session(struct server *server, int listener)
     } else if (pid == 0) {
         for (int i = 0; i < server->listener_count; i++)
             close(server->listeners[i]);
-        if (server->store.inotify >= 0)
-            close(server->store.inotify);
+        close(server->store.inotify);
         _exit(serve(server->settings, &server->store, peer, connection, connection));
     } else {
         place->pid = pid;
@@ -2585,10 +2569,6 @@ prepare_descriptors(void)
     for (int fd = 0; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0)
             replace_descriptor(fd);
-#if defined HAS_INOTIFY && defined SYS_close_range
-    if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
-        return;
-#endif
     for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
         close(fd);
 }
