@@ -1243,12 +1243,12 @@ find_renamed(const struct session *s, const struct message *m)
 
 /*
  * Opens a message, unchanged, under its own name or one that it got since. Returns false with
- * errno set: ENOENT if it is gone, ESTALE if it was changed or replaced, EAGAIN if it takes a scan
- * to know.
+ * errno set: ENOENT if it is gone, ESTALE if it was changed or replaced, EAGAIN if only a new scan
+ * can tell.
  *
- * What is not in the scan is gone. What is no longer where the scan saw it was renamed since. A
- * new file can reuse the inode of a removed message: a file that is not as the message was is the
- * message, changed, only if the names differ in flags alone.
+ * A message that the scan does not have is gone; one that is not where the scan saw it was renamed
+ * after the scan. The inode of a removed message can belong to a new file by now: a file with the
+ * inode and other content is the message, changed, only if the names differ in flags alone.
  */
 static bool
 session_open(struct session *s, const struct message *m, bool read, struct open_message *o)
@@ -1920,13 +1920,12 @@ static bool
 confine_prepare(struct store *store)
 {
 #ifdef HAS_LANDLOCK
-    const int version = store->ruleset >= 0 ? 0 :
-                        (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
     /*
      * struct landlock_ruleset_attr, which grew. What a version does not know must be 0. Of files,
      * what the first version denies is enough: where it also denies truncate(), each open() takes
      * much longer, and seccomp forbids the call.
      */
+    const int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
     const struct { uint64_t files, network, scopes; } denied = {
         .files = (1 << 13) - 1,
         .network = version < 4 ? 0 : 3,         /* TCP */
@@ -1937,18 +1936,18 @@ confine_prepare(struct store *store)
                           LANDLOCK_ACCESS_FS_REMOVE_FILE,
         .parent_fd = store->directory
     };
+    int rules;
 
-    if (version <= 0)
+    if (store->ruleset >= 0 || version <= 0)
         return true;            /* containers answer EPERM to a call that they do not know */
-    store->ruleset = (int)syscall(SYS_landlock_create_ruleset, &denied, sizeof denied, 0L);
-    if (store->ruleset < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0 ||
-        syscall(SYS_landlock_add_rule, (long)store->ruleset, (long)LANDLOCK_RULE_PATH_BENEATH,
-                &kept, 0L) != 0) {
-        if (store->ruleset >= 0)
-            close_quietly(store->ruleset);
-        store->ruleset = -1;
+    rules = (int)syscall(SYS_landlock_create_ruleset, &denied, sizeof denied, 0L);
+    if (rules < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0 ||
+        syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH, &kept,
+                0L) != 0) {
+        close_quietly(rules);
         return false;
     }
+    store->ruleset = rules;
 #else
     (void)store;
 #endif
