@@ -337,6 +337,30 @@ test_quit_slow(void)
     free_store(&store);
 }
 
+/* A server that is stopped during QUIT, while a message that was touched is read, completes it. */
+static void
+test_quit_stopped(void)
+{
+    static unsigned char text[2 * BLOCK];
+    struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(2);
+    int back = redirect_log(-1);
+
+    write_file("store/1", text, sizeof text);
+    CHECK(store_refresh(&store) && system("touch store/1") == 0);
+    catch_signals(false);
+    stop_at_read = true;
+    CHECK(last_line(hold_session(&settings, &store, "DELE 1\r\nQUIT\r\n"), "+OK 1"));
+    CHECK(access("store/1", F_OK) != 0 && stop_asked);
+    stop_at_read = false;
+    stop_asked = 0;
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+    redirect_log(back);
+    free_store(&store);
+}
+
 /* ---- A session's time ------------------------------------------------------------------------ */
 
 enum slow { SILENT, BUSY, LOGGED_IN };
@@ -587,6 +611,7 @@ run_cases(void)
     unit_case("QUIT from a client that has gone", test_quit_of_the_gone);
     unit_case("QUIT has removals written to disk", test_quit_syncs);
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);
+    unit_case("QUIT is completed when the server stops", test_quit_stopped);
     unit_case("a login has its time", test_login_deadline);
     unit_case("a place for a session", test_places);
     unit_case("what loopback is", test_loopback);

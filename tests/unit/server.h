@@ -151,12 +151,15 @@ static bool no_watch = true;
 
 static int reads;               /* number of calls */
 static int read_limit;          /* bytes that one call returns at most; 0: no limit */
+static bool stop_at_read;       /* every call gets a SIGTERM */
 static const char *write_at_read;       /* a file that every call appends to, or NULL */
 
 ssize_t
 unit_pread(int file, void *block, size_t length, off_t offset)
 {
     reads++;
+    if (stop_at_read)
+        raise(SIGTERM);
     if (write_at_read != NULL) {
         int written = open(write_at_read, O_WRONLY | O_APPEND);
 
