@@ -1163,19 +1163,21 @@ message_open(struct session *s, struct open_message *o, const char *name, bool r
     return false;
 }
 
-/* Returns when a folder of the store last changed. */
+/* Returns a sum of when the folders of the store last changed, once each next change will show. */
 static int64_t
 folders_changed(const struct store *store)
 {
-    int64_t last = 0;
+    int64_t sum = 0;
 
     for (int i = 0; i < store->folder_count; i++) {
         struct stat status;
 
-        if (fstat(store->folders[i].fd, &status) == 0 && STAT_TIME(&status, c) > last)
-            last = STAT_TIME(&status, c);
+        if (fstat(store->folders[i].fd, &status) == 0) {
+            wait_for_tick(STAT_TIME(&status, c));
+            sum += STAT_TIME(&status, c);
+        }
     }
-    return last;
+    return sum;
 }
 
 /*
@@ -1195,7 +1197,6 @@ session_scan(struct session *s)
         const int64_t before = folders_changed(s->store);
 
         names_free(&s->names);
-        wait_for_tick(before);
         if (!store_names(s->store, &s->names))
             return false;
         for (size_t i = 0; i < s->names.count; i++)
