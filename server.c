@@ -403,7 +403,7 @@ digits(const char *text)
 }
 
 /*
- * Compares two texts, runs of digits as numbers, the rest byte by byte. No digit is at the ends.
+ * Compares two texts, runs of digits as numbers, the rest byte by byte. No digit follows a text.
  * Returns less than, equal to or more than 0; 0 also if the numbers differ in leading zeros.
  */
 static int
@@ -583,7 +583,7 @@ read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
     return (ssize_t)done;
 }
 
-/* Returns true if an mbox's next message starts in this block, and not on its border. */
+/* Returns true if an mbox's next message starts in this block. (One on its border is missed.) */
 static bool
 has_separator(const unsigned char *block, size_t length)
 {
@@ -766,7 +766,7 @@ index_add(struct index *x, const struct message *message, const char *name)
 static void
 index_finish(struct index *x)
 {
-#if defined HAS_INOTIFY && defined SYS_memfd_create
+#ifdef SYS_memfd_create
     int file = (int)syscall(SYS_memfd_create, "index", 1L);     /* MFD_CLOEXEC */
 
     if (file < 0)
@@ -1426,7 +1426,7 @@ do_list(struct session *s, const struct request *r)
 static void
 do_retr(struct session *s, const struct request *r)
 {
-    struct top place = {.lines = r->lines}, *top = r->verb == POP3_TOP ? &place : NULL;
+    struct top start = {.lines = r->lines}, *top = r->verb == POP3_TOP ? &start : NULL;
     struct open_message o;
     bool found;
 
@@ -2230,7 +2230,7 @@ find_place(struct server *server, const char *peer, const char **answer)
 {
     const uint64_t sessions = server->settings->sessions;
     const uint64_t share = is_loopback(peer) ? sessions : sessions < 4 ? 1 : sessions / 4;
-    const char *port = strrchr(peer, ':');      /* NULL: some systems accept what is gone already */
+    const char *port = strrchr(peer, ':');      /* NULL: a client that has gone may have none */
     const size_t host = port != NULL ? (size_t)(port - peer) + 1 : strlen(peer);
     struct child *place = NULL;
     uint64_t same = 0;
