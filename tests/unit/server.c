@@ -263,6 +263,21 @@ test_names_never_rest(void)
     free_store(&store);
 }
 
+/* What was read of a file that changed meanwhile is not sent. */
+static void
+test_changed_while_read(void)
+{
+    struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(1);
+    int back = redirect_log(-1);
+
+    write_at_read = "store/1";
+    CHECK(last_line(hold_session(&settings, &store, "RETR 1\r\n"), "-ERR message 1 is gone or"));
+    write_at_read = NULL;
+    redirect_log(back);
+    free_store(&store);
+}
+
 /* A message that was renamed meanwhile is sent, and is removed under its new name. */
 static void
 test_renamed(void)
@@ -606,6 +621,7 @@ run_cases(void)
     unit_case("secrets are compared", test_same_secret);
     unit_case("every command is answered", test_answers);
     unit_case("a FIFO in a message's place", test_pipe_in_place);
+    unit_case("a message that changes while it is read", test_changed_while_read);
     unit_case("a message that was renamed", test_renamed);
     unit_case("names that change all the time", test_names_never_rest);
     unit_case("QUIT from a client that has gone", test_quit_of_the_gone);
