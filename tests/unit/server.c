@@ -231,6 +231,25 @@ ask(int socket, const char *command)
     return answer;
 }
 
+/* Starts a session in another process and takes its greeting. Returns the process. */
+static pid_t
+start_session(const struct store *store, int *socket)
+{
+    struct settings settings = {.idle_seconds = 5};
+    int pair[2];
+    pid_t child;
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    fflush(stdout);
+    child = fork();
+    if (child == 0)
+        _exit(close(pair[0]) != 0 || run_session(&settings, store, pair[1]));
+    close(pair[1]);
+    *socket = pair[0];
+    CHECK(strncmp(ask(*socket, ""), "+OK", 3) == 0);
+    return child;
+}
+
 /*
  * A message is renamed again after the session found it, and then names change all the time, so
  * that no scan succeeds: the answer is an error, and the log names the message.
@@ -238,27 +257,40 @@ ask(int socket, const char *command)
 static void
 test_names_never_rest(void)
 {
-    struct settings settings = {.idle_seconds = 5};
     struct store store = settled_store(2);
-    int back = redirect_log(-1), pair[2], status = -1;
+    int back = redirect_log(-1), socket, status = -1;
     pid_t child;
 
     clock_ahead = 0;
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
-    fflush(stdout);
-    child = fork();
-    if (child == 0)
-        _exit(close(pair[0]) != 0 || run_session(&settings, &store, pair[1]));
-    close(pair[1]);
+    child = start_session(&store, &socket);
     CHECK(rename("store/1", "store/renamed") == 0);
-    CHECK(strncmp(ask(pair[0], ""), "+OK", 3) == 0);
-    CHECK(strncmp(ask(pair[0], "RETR 1\r\n"), "+OK 6", 5) == 0);
+    CHECK(strncmp(ask(socket, "RETR 1\r\n"), "+OK 6", 5) == 0);
     CHECK(rename("store/renamed", "store/again") == 0);
     write_text("store/restless", "");
-    CHECK(strncmp(ask(pair[0], "RETR 1\r\n"), "-ERR [SYS/TEMP]", 15) == 0);
-    close(pair[0]);
+    CHECK(strncmp(ask(socket, "RETR 1\r\n"), "-ERR [SYS/TEMP]", 15) == 0);
+    close(socket);
     CHECK(waitpid(child, &status, 0) == child && status == 0);
     CHECK(strstr(logged(), "peer: cannot send 1: ") != NULL);
+    redirect_log(back);
+    free_store(&store);
+}
+
+/* QUIT removes a message that was hidden when the session looked for another one. */
+static void
+test_back_at_quit(void)
+{
+    struct store store = settled_store(2);
+    int back = redirect_log(-1), socket, status = -1;
+    pid_t child = start_session(&store, &socket);
+
+    CHECK(rename("store/1", "store/renamed") == 0 && rename("store/2", "store/.2") == 0);
+    CHECK(strncmp(ask(socket, "RETR 1\r\n"), "+OK 6", 5) == 0);
+    CHECK(rename("store/.2", "store/2:2,S") == 0);
+    CHECK(strncmp(ask(socket, "DELE 2\r\n"), "+OK", 3) == 0);
+    CHECK(strncmp(ask(socket, "QUIT\r\n"), "+OK 1", 5) == 0);
+    CHECK(access("store/2:2,S", F_OK) != 0);
+    close(socket);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
     redirect_log(back);
     free_store(&store);
 }
@@ -621,6 +653,7 @@ run_cases(void)
     unit_case("secrets are compared", test_same_secret);
     unit_case("every command is answered", test_answers);
     unit_case("a FIFO in a message's place", test_pipe_in_place);
+    unit_case("a message that is back at QUIT", test_back_at_quit);
     unit_case("a message that changes while it is read", test_changed_while_read);
     unit_case("a message that was renamed", test_renamed);
     unit_case("names that change all the time", test_names_never_rest);
