@@ -152,6 +152,7 @@ static bool no_watch = true;
 static int reads;               /* number of calls */
 static int read_limit;          /* bytes that one call returns at most; 0: no limit */
 static bool stop_at_read;       /* every call gets a SIGTERM */
+static int close_at_read = -1;  /* a descriptor that the next call closes */
 static const char *write_at_read;       /* a file that every call appends to, or NULL */
 
 ssize_t
@@ -160,6 +161,8 @@ unit_pread(int file, void *block, size_t length, off_t offset)
     reads++;
     if (stop_at_read)
         raise(SIGTERM);
+    close(close_at_read);
+    close_at_read = -1;
     if (write_at_read != NULL) {
         int written = open(write_at_read, O_WRONLY | O_APPEND);
 
