@@ -541,12 +541,11 @@ static inline enum wire_line
 wire_line(struct wire *w, size_t max, char **line, size_t *length)
 {
     bool too_long = false;
-    size_t searched = 0;
 
     for (;;) {
         unsigned char *start = w->input + w->in_start;
         size_t have = w->in_end - w->in_start;
-        unsigned char *lf = memchr(start + searched, '\n', have - searched);
+        unsigned char *lf = memchr(start, '\n', have);
 
         if (lf != NULL) {
             size_t octets = (size_t)(lf - start) + 1;
@@ -565,7 +564,6 @@ wire_line(struct wire *w, size_t max, char **line, size_t *length)
             too_long = true;
             w->in_start = w->in_end;
         }
-        searched = w->in_end - w->in_start;
         if (!wire_fill(w))
             return WIRE_NO_LINE;
     }

@@ -244,6 +244,7 @@ log_line(const char *format, ...)
     size_t length = 0;
     va_list arguments;
     struct tm utc;
+    int ready;
 
     if (log_times) {
         const time_t now = time(NULL);
@@ -257,9 +258,9 @@ log_line(const char *format, ...)
     va_end(arguments);
     length += escape(line + length, sizeof line - length, text);
     line[length++] = '\n';
-    if (wait_ready(&log, 1, true, 0, NULL) != 0)
-        while (write(log, line, length) < 0 && errno == EINTR)
-            continue;
+    while ((ready = wait_ready(&log, 1, true, 0, NULL)) != 0 &&
+           (ready < 0 || write(log, line, length) < 0) && errno == EINTR)
+        continue;
     errno = error;
 }
 
@@ -402,7 +403,7 @@ digits(const char *text)
 }
 
 /*
- * Compares two texts, runs of digits as numbers, the rest byte by byte. No digit is at the ends.
+ * Compares two texts, runs of digits as numbers, the rest byte by byte. No digit follows a text.
  * Returns less than, equal to or more than 0; 0 also if the numbers differ in leading zeros.
  */
 static int
@@ -498,13 +499,6 @@ names_by_inode(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void
-names_sort(struct names *n, int (*order)(const void *, const void *))
-{
-    if (n->count > 0)
-        qsort(n->list, n->count, sizeof *n->list, order);
-}
-
 /* The timestamps of a file in nanoseconds since 1970. They are only compared. */
 static int64_t
 nanoseconds(struct timespec time)
@@ -589,7 +583,7 @@ read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
     return (ssize_t)done;
 }
 
-/* Returns true if an mbox's next message starts in this block, and not on its border. */
+/* Returns true if an mbox's next message starts in this block. (One on its border is missed.) */
 static bool
 has_separator(const unsigned char *block, size_t length)
 {
@@ -772,7 +766,7 @@ index_add(struct index *x, const struct message *message, const char *name)
 static void
 index_finish(struct index *x)
 {
-#if defined HAS_INOTIFY && defined SYS_memfd_create
+#ifdef SYS_memfd_create
     int file = (int)syscall(SYS_memfd_create, "index", 1L);     /* MFD_CLOEXEC */
 
     if (file < 0)
@@ -816,7 +810,8 @@ store_merge(struct store *store, struct names *names, bool whole)
     struct index new = {.count = 0};
     size_t next = 0;            /* in the old index */
 
-    names_sort(names, names_by_name);
+    if (names->count > 0)
+        qsort(names->list, names->count, sizeof *names->list, names_by_name);
     if (!index_start(&new, names->count + (whole ? 0 : old->count),
                      names->bytes + (whole ? 0 : old->names_size)))
         return false;
@@ -980,13 +975,10 @@ store_changes(const struct store *store, struct names *names)
 static void
 store_close(struct store *store)
 {
-    int *const descriptors[] = {&store->directory, &store->inotify, &store->ruleset};
-
-    for (int i = 0; i < 3; i++) {
-        if (*descriptors[i] >= 0)
-            close(*descriptors[i]);
-        *descriptors[i] = -1;
-    }
+    close(store->directory);    /* or -1, which does nothing */
+    close(store->inotify);
+    close(store->ruleset);
+    store->directory = store->inotify = store->ruleset = -1;
     while (store->folder_count > 0)
         close(store->folders[--store->folder_count].fd);
 }
@@ -1032,8 +1024,8 @@ store_refresh(struct store *store)
     bool done = true;
     int error;
 
-    *store->stale = false;
     if (whole) {
+        *store->stale = false;  /* not later: a session may set it again meanwhile */
         names_free(&names);
         done = store_reopen(store) && store_names(store, &names);
     }
@@ -1121,12 +1113,9 @@ reply_mistake(struct session *s, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
-    if (++s->mistakes < MISTAKES) {
-        reply_err(s, "%s", reason);
-    } else {
-        reply_err(s, "%s; closing after %d mistakes in a row", reason, MISTAKES);
+    if (++s->mistakes >= MISTAKES)
         s->end = "error (too many mistakes)";
-    }
+    reply_err(s, "%s%s", reason, s->end != NULL ? "; too many mistakes in a row, closing" : "");
 }
 
 static const char *
@@ -1174,40 +1163,49 @@ message_open(struct session *s, struct open_message *o, const char *name, bool r
     return false;
 }
 
-/* Returns when a folder of the store last changed. */
+/* Returns a sum of when the folders of the store last changed, once each next change will show. */
 static int64_t
 folders_changed(const struct store *store)
 {
-    int64_t last = 0;
+    int64_t sum = 0;
 
     for (int i = 0; i < store->folder_count; i++) {
         struct stat status;
 
-        if (fstat(store->folders[i].fd, &status) == 0 && STAT_TIME(&status, c) > last)
-            last = STAT_TIME(&status, c);
+        if (fstat(store->folders[i].fd, &status) == 0) {
+            wait_for_tick(STAT_TIME(&status, c));
+            sum += STAT_TIME(&status, c);
+        }
     }
-    return last;
+    return sum;
 }
 
 /*
  * Reads the store's names, sorted by inode. A rename during readdir() can hide a name, so the
  * scan is repeated until no folder changed meanwhile. Returns false with errno set on failure:
- * EBUSY if the store changes all the time.
+ * EBUSY if the store changes all the time. (Some file systems, most of FUSE's for example, tell
+ * other inodes in readdir() than in stat().)
  */
 static bool
 session_scan(struct session *s)
 {
+    struct stat status;
+
     wire_flush(&s->wire);       /* the client need not wait for the answers before */
     s->scanned = false;
     while (s->scans++ < SCAN_TRIES) {
         const int64_t before = folders_changed(s->store);
 
         names_free(&s->names);
-        wait_for_tick(before);
         if (!store_names(s->store, &s->names))
             return false;
+        for (size_t i = 0; i < s->names.count; i++)
+            if (fstatat(s->store->directory, s->names.list[i].text, &status,
+                        AT_SYMLINK_NOFOLLOW) == 0)
+                s->names.list[i].inode = (uint64_t)status.st_ino;
         if (folders_changed(s->store) == before) {
-            names_sort(&s->names, names_by_inode);
+            if (s->names.count > 0)
+                qsort(s->names.list, s->names.count, sizeof *s->names.list, names_by_inode);
             s->scanned = true;
             return true;
         }
@@ -1246,12 +1244,12 @@ find_renamed(const struct session *s, const struct message *m)
 
 /*
  * Opens a message, unchanged, under its own name or one that it got since. Returns false with
- * errno set: ENOENT if it is gone, ESTALE if it was changed or replaced, EAGAIN if it takes a scan
- * to know.
+ * errno set: ENOENT if it is gone, ESTALE if it was changed or replaced, EAGAIN if only a new scan
+ * can tell.
  *
- * What is not in the scan is gone. What is no longer where the scan saw it was renamed since. A
- * new file can reuse the inode of a removed message: a file that is not as the message was is the
- * message, changed, only if the names differ in flags alone.
+ * A message that the scan does not have is gone; one that is not where the scan saw it was renamed
+ * after the scan. The inode of a removed message can belong to a new file by now: a file with the
+ * inode and other content is the message, changed, only if the names differ in flags alone.
  */
 static bool
 session_open(struct session *s, const struct message *m, bool read, struct open_message *o)
@@ -1428,7 +1426,7 @@ do_list(struct session *s, const struct request *r)
 static void
 do_retr(struct session *s, const struct request *r)
 {
-    struct top place = {.lines = r->lines}, *top = r->verb == POP3_TOP ? &place : NULL;
+    struct top start = {.lines = r->lines}, *top = r->verb == POP3_TOP ? &start : NULL;
     struct open_message o;
     bool found;
 
@@ -1439,7 +1437,8 @@ do_retr(struct session *s, const struct request *r)
     if (!found) {
         if (errno == ESTALE)
             *s->store->stale = true;
-        log_line("%s: cannot send %s: %s", s->peer, o.name, error_text(errno));
+        log_line("%s: cannot send %s: %s", s->peer, message_name(s, r->message),
+                 error_text(errno));
         if (errno == ENOENT || errno == ESTALE)
             reply_err(s, "message %" PRIu64 " is gone or was changed since this session began",
                       r->number);
@@ -1525,12 +1524,9 @@ do_pass(struct session *s, const struct request *r)
         s->user[0] = '\0';
         wire_flush(&s->wire);
         pause_ms(1000);
-        if (++s->tries < LOGIN_TRIES) {
-            reply_err(s, "[AUTH] wrong name or password");
-        } else {
-            reply_err(s, "[AUTH] wrong name or password; closing after %d tries", LOGIN_TRIES);
+        if (++s->tries >= LOGIN_TRIES)
             s->end = "error (login failed)";
-        }
+        reply_err(s, "[AUTH] wrong name or password%s", s->end != NULL ? "; closing" : "");
     }
 }
 
@@ -1560,12 +1556,12 @@ remove_marked(struct session *s)
 {
     const struct index *x = &s->store->index;
     size_t failed = 0;
-    bool left = true, scan = true;
+    bool again = true, may_scan = true;
 
     s->scanned = false;         /* what was gone before may be back */
     s->scans = 0;
-    for (; left; scan = left && session_scan(s)) {
-        left = false;
+    while (again) {
+        again = false;
         for (size_t i = 0; i < x->count; i++) {
             struct open_message o;
             bool removed = false;
@@ -1578,8 +1574,8 @@ remove_marked(struct session *s)
                     errno = EAGAIN;     /* renamed since it was opened */
                 close_quietly(o.file);
             }
-            if (!removed && errno == EAGAIN && scan) {
-                left = true;
+            if (!removed && errno == EAGAIN && may_scan) {
+                again = true;
                 continue;
             }
             s->deleted[i] = false;
@@ -1591,6 +1587,7 @@ remove_marked(struct session *s)
                     log_line("%s: cannot remove %s: %s", s->peer, o.name, error_text(errno));
             }
         }
+        may_scan = again && session_scan(s);
     }
     return failed;
 }
@@ -1703,28 +1700,27 @@ dispatch(struct session *s, const char *line, size_t length)
     snprintf(words, sizeof words, "%.254s", line);
 
     struct pop3_request typed = pop3_parse(words);
-    const unsigned where = typed.verb < POP3_VERBS ? pop3_commands[typed.verb].where : ANYWHERE;
-    const bool login = where == IN_AUTH, login_needed = s->settings->passfile != NULL;
+    const bool unknown = typed.verb == POP3_VERBS;      /* perhaps another kind of login: */
+    const bool hide = unknown && (s->state == IN_AUTH || pop3_upper(*typed.word) == 'A');
+    const unsigned where = unknown ? ANYWHERE : pop3_commands[typed.verb].where;
     struct request request;
 
-    if (s->settings->verbose)   /* an unknown command may be another kind of login */
-        log_line("%s: > %s", s->peer, typed.verb == POP3_PASS ? "PASS ***" :
-                 typed.verb == POP3_VERBS && (s->state == IN_AUTH || strpbrk(line, "Aa") == line) ?
-                 "***" : line);
-    if (typed.verb == POP3_VERBS && is_http(line))
+    if (s->settings->verbose)
+        log_line("%s: > %s", s->peer, typed.verb == POP3_PASS ? "PASS ***" : hide ? "***" : line);
+    if (unknown && is_http(line))
         end_stranger(s, "HTTP", "error (HTTP, perhaps from a browser)");
     else if (strlen(line) != length)
         reply_mistake(s, "NUL in the command");
     else if (typed.word[0] == '\0')
         reply_mistake(s, "empty command");
-    else if (typed.verb == POP3_VERBS)
+    else if (unknown)
         reply_mistake(s, "unknown command; try %s", s->state == IN_AUTH ? "USER PASS CAPA QUIT" :
                       "STAT LIST RETR DELE TOP UIDL NOOP RSET CAPA QUIT");
-    else if ((where & s->state) == 0 && (login_needed || !login))
+    else if (where == IN_AUTH && s->settings->passfile == NULL)
+        reply_ok(s, "no login is needed");
+    else if ((where & s->state) == 0)
         reply_mistake(s, s->state == IN_AUTH ? "log in first with USER and PASS" :
                       "already logged in");
-    else if (login && !login_needed)
-        reply_ok(s, "no login is needed");
     else if (parse_arguments(s, &typed, &request))
         handlers[typed.verb](s, &request);
     if (s->mistakes == mistakes)
@@ -1780,13 +1776,11 @@ session_run(struct session *s)
     while (s->end == NULL && w->error == 0) {
         char *line;
         size_t length;
-
-        enum wire_line got;
+        enum wire_line got = wire_line(w, POP3_COMMAND_MAX, &line, &length);
 
         if (stop_asked)
             wire_fail(w, EINTR);
-        got = wire_line(w, POP3_COMMAND_MAX, &line, &length);
-        if (got == WIRE_LINE)
+        else if (got == WIRE_LINE)
             dispatch(s, line, length);
         else if (got == WIRE_LINE_TOO_LONG)
             reply_mistake(s, "line too long; a command has at most %d octets", POP3_COMMAND_MAX);
@@ -1830,21 +1824,22 @@ struct allowed_call {
     uint32_t bits, value;
 };
 
-enum { WRITE_FLAGS = O_ACCMODE | O_CREAT | O_TRUNC, ANY_BIT = -1 };
+enum { WRITE_FLAGS = O_ACCMODE | O_CREAT | O_TRUNC };
+#define EQUAL UINT32_MAX                /* all bits of an argument count */
 
 static const struct allowed_call allowed_calls[] = {
     {SYS_openat, 2, WRITE_FLAGS, 0},
     {SYS_mmap, 2, PROT_EXEC, 0}, {SYS_mprotect, 2, PROT_EXEC, 0},
     {SYS_fcntl, 1, ~3u, 0},             /* up to F_GETFL */
     {SYS_ioctl, 1, ~2u, TIOCOUTQ},      /* and TIOCGWINSZ, with which musl recognizes terminals */
-    {SYS_ioctl, 1, (uint32_t)ANY_BIT, TCGETS},
-    {SYS_ioctl, 1, (uint32_t)ANY_BIT, 0x802c542a},      /* TCGETS2, in glibc since 2.42 */
-    {SYS_prctl, 0, (uint32_t)ANY_BIT, PR_SET_NO_NEW_PRIVS},
-    {SYS_prlimit64, 0, (uint32_t)ANY_BIT, 0},           /* its own limits */
-    {SYS_kill, 1, (uint32_t)ANY_BIT, SIGTERM}, {SYS_kill, 1, (uint32_t)ANY_BIT, SIGCONT},
-    {SYS_unlinkat, 2, (uint32_t)ANY_BIT, 0},            /* no directories */
-    {SYS_clone, 0, 0x7e020000, 0},                      /* no namespaces */
-    {SYS_prctl, 0, (uint32_t)ANY_BIT, 0x53564d41},      /* PR_SET_VMA: malloc() names its memory */
+    {SYS_ioctl, 1, EQUAL, TCGETS},
+    {SYS_ioctl, 1, EQUAL, 0x802c542a},  /* TCGETS2, in glibc since 2.42 */
+    {SYS_prctl, 0, EQUAL, PR_SET_NO_NEW_PRIVS},
+    {SYS_prlimit64, 0, EQUAL, 0},       /* its own limits */
+    {SYS_kill, 1, EQUAL, SIGTERM}, {SYS_kill, 1, EQUAL, SIGCONT},
+    {SYS_unlinkat, 2, EQUAL, 0},        /* no directories */
+    {SYS_clone, 0, 0x7e020000, 0},      /* no namespaces */
+    {SYS_prctl, 0, EQUAL, 0x53564d41},  /* PR_SET_VMA: malloc() names its memory */
 #define ALLOW(name) {SYS_ ## name, 0, 0, 0}
     /* processes */
     ALLOW(wait4), ALLOW(exit), ALLOW(exit_group), ALLOW(getpid),
@@ -1926,13 +1921,12 @@ static bool
 confine_prepare(struct store *store)
 {
 #ifdef HAS_LANDLOCK
-    const int version = store->ruleset >= 0 ? 0 :
-                        (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
     /*
      * struct landlock_ruleset_attr, which grew. What a version does not know must be 0. Of files,
      * what the first version denies is enough: where it also denies truncate(), each open() takes
      * much longer, and seccomp forbids the call.
      */
+    const int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
     const struct { uint64_t files, network, scopes; } denied = {
         .files = (1 << 13) - 1,
         .network = version < 4 ? 0 : 3,         /* TCP */
@@ -1943,18 +1937,18 @@ confine_prepare(struct store *store)
                           LANDLOCK_ACCESS_FS_REMOVE_FILE,
         .parent_fd = store->directory
     };
+    int rules;
 
-    if (version <= 0)
+    if (store->ruleset >= 0 || version <= 0)
         return true;            /* containers answer EPERM to a call that they do not know */
-    store->ruleset = (int)syscall(SYS_landlock_create_ruleset, &denied, sizeof denied, 0L);
-    if (store->ruleset < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0 ||
-        syscall(SYS_landlock_add_rule, (long)store->ruleset, (long)LANDLOCK_RULE_PATH_BENEATH,
-                &kept, 0L) != 0) {
-        if (store->ruleset >= 0)
-            close_quietly(store->ruleset);
-        store->ruleset = -1;
+    rules = (int)syscall(SYS_landlock_create_ruleset, &denied, sizeof denied, 0L);
+    if (rules < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0 ||
+        syscall(SYS_landlock_add_rule, (long)rules, (long)LANDLOCK_RULE_PATH_BENEATH, &kept,
+                0L) != 0) {
+        close_quietly(rules);
         return false;
     }
+    store->ruleset = rules;
 #else
     (void)store;
 #endif
@@ -2236,7 +2230,7 @@ find_place(struct server *server, const char *peer, const char **answer)
 {
     const uint64_t sessions = server->settings->sessions;
     const uint64_t share = is_loopback(peer) ? sessions : sessions < 4 ? 1 : sessions / 4;
-    const char *port = strrchr(peer, ':');      /* NULL: some systems accept what is gone already */
+    const char *port = strrchr(peer, ':');      /* NULL: a client that has gone may have none */
     const size_t host = port != NULL ? (size_t)(port - peer) + 1 : strlen(peer);
     struct child *place = NULL;
     uint64_t same = 0;
@@ -2314,8 +2308,7 @@ accept_session(struct server *server, int listener)
     } else if (pid == 0) {
         for (int i = 0; i < server->listener_count; i++)
             close(server->listeners[i]);
-        if (server->store.inotify >= 0)
-            close(server->store.inotify);
+        close(server->store.inotify);
         _exit(serve(server->settings, &server->store, peer, connection, connection));
     } else {
         place->pid = pid;
@@ -2356,8 +2349,8 @@ serve_connections(struct server *server)
 /* ---- 9. main --------------------------------------------------------------------------------- */
 
 static const char usage[] =
-    "[-hivV] [-a address]... [-d directory] [-n sessions] [-p passfile]\n"
-    "              [-t seconds] [port]\n";
+    "[-hivV] [-a address]... [-d directory] [-n sessions]\n"
+    "              [-p passfile] [-t seconds] [port]\n";
 
 static const char help[] =
     "\n"
@@ -2576,10 +2569,6 @@ prepare_descriptors(void)
     for (int fd = 0; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0)
             replace_descriptor(fd);
-#if defined HAS_INOTIFY && defined SYS_close_range
-    if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
-        return;
-#endif
     for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
         close(fd);
 }

@@ -94,6 +94,7 @@ static const struct change changes[] = {
     {"moved in", "echo new >old; mv old store/old", NULL},
     {"replaced by a symbolic link", "rm store/1; ln -s 2 store/1", NULL},
     {"replaced by a directory", "rm store/1; mkdir store/1", NULL},
+    {"made a Maildir", "mkdir store/cur store/new store/tmp; mv store/2 store/new", NULL},
     {"the directory replaced", "mv store old; mkdir store; echo new >store/1", NULL},
     {"the directory replaced by a link", "mv store old; mkdir new; ln -s new store; echo >store/1",
      NULL},

@@ -33,6 +33,27 @@ test_log(void)
     CHECK(lines == 2);
 }
 
+/* A signal at any time neither loses a line nor makes it wait for a reader. */
+static void
+test_log_interrupted(void)
+{
+    int back = redirect_log(-1), ends[2];
+
+    interruptions = 3;
+    log_line("a line");
+    CHECK(strcmp(logged(), "server: a line\n") == 0 && interruptions == 0);
+    CHECK(pipe(ends) == 0 && dup2(ends[1], STDERR_FILENO) >= 0);
+    for (int i = 0; i < 200; i++) {     /* more than a pipe holds */
+        interruptions = 1;
+        alarm(10);
+        log_line("%2000s", "");
+    }
+    alarm(0);
+    redirect_log(back);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* A status line is truncated to its limit, and ends in CRLF all the same. */
 static void
 test_long_answers(void)
@@ -197,6 +218,115 @@ test_pipe_in_place(void)
     redirect_log(back);
 }
 
+/* Sends one command to a session. Returns its answer until the next call. */
+static const char *
+ask(int socket, const char *command)
+{
+    static char answer[1000];
+    ssize_t length;
+
+    CHECK(write(socket, command, strlen(command)) == (ssize_t)strlen(command));
+    length = read(socket, answer, sizeof answer - 1);
+    answer[length > 0 ? length : 0] = '\0';
+    return answer;
+}
+
+/* Starts a session in another process and takes its greeting. Returns the process. */
+static pid_t
+start_session(const struct store *store, int *socket)
+{
+    struct settings settings = {.idle_seconds = 5};
+    int pair[2];
+    pid_t child;
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    fflush(stdout);
+    child = fork();
+    if (child == 0)
+        _exit(close(pair[0]) != 0 || run_session(&settings, store, pair[1]));
+    close(pair[1]);
+    *socket = pair[0];
+    CHECK(strncmp(ask(*socket, ""), "+OK", 3) == 0);
+    return child;
+}
+
+/*
+ * A message is renamed again after the session found it, and then names change all the time, so
+ * that no scan succeeds: the answer is an error, and the log names the message.
+ */
+static void
+test_names_never_rest(void)
+{
+    struct store store = settled_store(2);
+    int back = redirect_log(-1), socket, status = -1;
+    pid_t child;
+
+    clock_ahead = 0;
+    child = start_session(&store, &socket);
+    CHECK(rename("store/1", "store/renamed") == 0);
+    CHECK(strncmp(ask(socket, "RETR 1\r\n"), "+OK 6", 5) == 0);
+    CHECK(rename("store/renamed", "store/again") == 0);
+    write_text("store/restless", "");
+    CHECK(strncmp(ask(socket, "RETR 1\r\n"), "-ERR [SYS/TEMP]", 15) == 0);
+    close(socket);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(strstr(logged(), "peer: cannot send 1: ") != NULL);
+    redirect_log(back);
+    free_store(&store);
+}
+
+/* QUIT removes a message that was hidden when the session looked for another one. */
+static void
+test_back_at_quit(void)
+{
+    struct store store = settled_store(2);
+    int back = redirect_log(-1), socket, status = -1;
+    pid_t child = start_session(&store, &socket);
+
+    CHECK(rename("store/1", "store/renamed") == 0 && rename("store/2", "store/.2") == 0);
+    CHECK(strncmp(ask(socket, "RETR 1\r\n"), "+OK 6", 5) == 0);
+    CHECK(rename("store/.2", "store/2:2,S") == 0);
+    CHECK(strncmp(ask(socket, "DELE 2\r\n"), "+OK", 3) == 0);
+    CHECK(strncmp(ask(socket, "QUIT\r\n"), "+OK 1", 5) == 0);
+    CHECK(access("store/2:2,S", F_OK) != 0);
+    close(socket);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    redirect_log(back);
+    free_store(&store);
+}
+
+/* What was read of a file that changed meanwhile is not sent. */
+static void
+test_changed_while_read(void)
+{
+    struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(1);
+    int back = redirect_log(-1);
+
+    write_at_read = "store/1";
+    CHECK(last_line(hold_session(&settings, &store, "RETR 1\r\n"), "-ERR message 1 is gone or"));
+    write_at_read = NULL;
+    redirect_log(back);
+    free_store(&store);
+}
+
+/* A message that was renamed meanwhile is sent, and is removed under its new name. */
+static void
+test_renamed(void)
+{
+    struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(2);
+    int back = redirect_log(-1);
+
+    CHECK(rename("store/1", "store/1:2,S") == 0 && rename("store/2", "store/another") == 0);
+    CHECK(last_line(hold_session(&settings, &store, "RETR 1\r\nDELE 2\r\nNOOP\r\n"), "+OK"));
+    CHECK(strstr(logged(), "retr=1/6 ") != NULL);
+    CHECK(last_line(hold_session(&settings, &store, "DELE 1\r\nDELE 2\r\nQUIT\r\n"), "+OK 2"));
+    CHECK(access("store/1:2,S", F_OK) != 0 && access("store/another", F_OK) != 0);
+    redirect_log(back);
+    free_store(&store);
+}
+
 /* A client that has gone has not had the answers before: QUIT removes nothing then. */
 static void
 test_quit_of_the_gone(void)
@@ -207,7 +337,7 @@ test_quit_of_the_gone(void)
 
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
     CHECK(write(pair[0], "DELE 1\r\nRETR 2\r\nQUIT\r\n", 22) == 22);
-    close(pair[0]);
+    close_at_read = pair[0];    /* the client goes during RETR */
     CHECK(!run_session(&settings, &store, pair[1]));
     close(pair[1]);
     CHECK(access("store/1", F_OK) == 0 && strstr(logged(), "disconnected") != NULL);
@@ -250,6 +380,30 @@ test_quit_slow(void)
     CHECK(last_line(hold_session(&settings, &store, "DELE 1\r\nQUIT\r\n"), "+OK 1"));
     CHECK(access("store/1", F_OK) != 0);
     sync_seconds = 0;
+    redirect_log(back);
+    free_store(&store);
+}
+
+/* A server that is stopped during QUIT, while a message that was touched is read, completes it. */
+static void
+test_quit_stopped(void)
+{
+    static unsigned char text[2 * BLOCK];
+    struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(2);
+    int back = redirect_log(-1);
+
+    write_file("store/1", text, sizeof text);
+    CHECK(store_refresh(&store) && system("touch store/1") == 0);
+    catch_signals(false);
+    stop_at_read = true;
+    CHECK(last_line(hold_session(&settings, &store, "DELE 1\r\nQUIT\r\n"), "+OK 1"));
+    CHECK(access("store/1", F_OK) != 0 && stop_asked);
+    stop_at_read = false;
+    stop_asked = 0;
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
     redirect_log(back);
     free_store(&store);
 }
@@ -492,15 +646,21 @@ static void
 run_cases(void)
 {
     unit_case("the log shows control characters escaped", test_log);
+    unit_case("the log when signals come", test_log_interrupted);
     unit_case("a status line has an end", test_long_answers);
     unit_case("TOP in pieces", test_top);
     unit_case("each command has a handler", test_handlers);
     unit_case("secrets are compared", test_same_secret);
     unit_case("every command is answered", test_answers);
     unit_case("a FIFO in a message's place", test_pipe_in_place);
+    unit_case("a message that is back at QUIT", test_back_at_quit);
+    unit_case("a message that changes while it is read", test_changed_while_read);
+    unit_case("a message that was renamed", test_renamed);
+    unit_case("names that change all the time", test_names_never_rest);
     unit_case("QUIT from a client that has gone", test_quit_of_the_gone);
     unit_case("QUIT has removals written to disk", test_quit_syncs);
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);
+    unit_case("QUIT is completed when the server stops", test_quit_stopped);
     unit_case("a login has its time", test_login_deadline);
     unit_case("a place for a session", test_places);
     unit_case("what loopback is", test_loopback);

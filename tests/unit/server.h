@@ -2,14 +2,18 @@
  * server.h - what the unit tests of server.c share: the program itself, replaced system calls,
  * stores, sessions
  *
- * Four calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or
- * take long, inotify can be missing, and preads are counted.
+ * Some calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or
+ * take long, inotify can be missing, preads are counted, a session can speak up at an fstat, and
+ * a signal can interrupt a pselect. A readdir never tells inodes, as on some file systems.
  */
 #ifndef UNIT_SERVER_H
 #define UNIT_SERVER_H
 
 #define clock_gettime unit_clock_gettime        /* in pop3.h, too */
+#define pselect unit_pselect
 #include "../../pop3.h"
+#include <dirent.h>
+#include <sys/stat.h>
 
 /*
  * The true pread() is declared by now: with 32 bits the headers put another function in its
@@ -17,8 +21,12 @@
  */
 ssize_t unit_pread(int file, void *block, size_t length, off_t offset);
 int unit_fsync(int file);
+int unit_fstat(int file, struct stat *status);
+struct dirent *unit_readdir(DIR *directory);
 
 #define fsync unit_fsync
+#define fstat unit_fstat
+#define readdir unit_readdir
 #define inotify_init1 unit_inotify_init1
 #define pread unit_pread
 
@@ -31,6 +39,7 @@ int server_main(int, char **);
 
 #include <arpa/inet.h>
 #include <ftw.h>
+#include <poll.h>
 
 #ifdef __GNUC__
 #pragma GCC diagnostic ignored "-Wunused-function"      /* no program uses all of this */
@@ -52,11 +61,16 @@ nanoseconds_between(const struct timespec *a, const struct timespec *b)
     return (b->tv_sec - a->tv_sec) * INT64_C(1000000000) + b->tv_nsec - a->tv_nsec;
 }
 
+/* While there is a file called restless, it is renamed whenever someone asks for the time. */
 int
 unit_clock_gettime(clockid_t clock, struct timespec *time)
 {
     int result = clock_gettime(clock, time);
 
+    if (access("store/restless", F_OK) == 0 && poll(NULL, 0, 15) == 0) {
+        CHECK(rename("store/restless", "store/.x") == 0);
+        CHECK(rename("store/.x", "store/restless") == 0);
+    }
     if (clock_speed > 1 && clock == CLOCK_MONOTONIC) {
         int64_t passed = nanoseconds_between(&clock_from, time) * clock_speed;
 
@@ -65,6 +79,19 @@ unit_clock_gettime(clockid_t clock, struct timespec *time)
     }
     time->tv_sec += (time_t)clock_ahead;
     return result;
+}
+
+#undef pselect
+int pselect(int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *);
+
+static int interruptions;       /* of the next calls */
+
+int
+unit_pselect(int count, fd_set *in, fd_set *out, fd_set *other, const struct timespec *time,
+             const sigset_t *mask)
+{
+    errno = EINTR;
+    return interruptions > 0 ? interruptions--, -1 : pselect(count, in, out, other, time, mask);
 }
 
 static int syncs, sync_error, sync_seconds;
@@ -77,6 +104,31 @@ unit_fsync(int file)
     clock_ahead += sync_seconds;
     errno = sync_error;
     return fcntl(file, F_GETFD) < 0 || sync_error != 0 ? -1 : 0;
+}
+
+#undef fstat
+
+static bool *stale_at_fstat;    /* set by the next call, as by a session; or NULL */
+
+int
+unit_fstat(int file, struct stat *status)
+{
+    if (stale_at_fstat != NULL)
+        *stale_at_fstat = true;
+    stale_at_fstat = NULL;
+    return fstat(file, status);
+}
+
+#undef readdir
+
+struct dirent *
+unit_readdir(DIR *directory)
+{
+    struct dirent *entry = readdir(directory);
+
+    if (entry != NULL)
+        entry->d_ino = 1;
+    return entry;
 }
 
 #ifdef HAS_INOTIFY
@@ -99,12 +151,18 @@ static bool no_watch = true;
 
 static int reads;               /* number of calls */
 static int read_limit;          /* bytes that one call returns at most; 0: no limit */
+static bool stop_at_read;       /* every call gets a SIGTERM */
+static int close_at_read = -1;  /* a descriptor that the next call closes */
 static const char *write_at_read;       /* a file that every call appends to, or NULL */
 
 ssize_t
 unit_pread(int file, void *block, size_t length, off_t offset)
 {
     reads++;
+    if (stop_at_read)
+        raise(SIGTERM);
+    close(close_at_read);
+    close_at_read = -1;
     if (write_at_read != NULL) {
         int written = open(write_at_read, O_WRONLY | O_APPEND);
 

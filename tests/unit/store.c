@@ -504,6 +504,22 @@ test_index_reads_no_more(void)
     clock_ahead = 0;
 }
 
+/* What a session reports while the index is brought up to date is not forgotten. */
+static void
+test_index_stale_meanwhile(void)
+{
+    struct store store = settled_store(1);
+
+    CHECK(link("store/1", "other") == 0 && store_refresh(&store) && store_refresh(&store));
+    write_text("other", "a change that inotify does not report\n");
+    stale_at_fstat = store.stale;
+    CHECK(store_refresh(&store) && stale_at_fstat == NULL);
+    CHECK(store_refresh(&store) && store.index.octets == 39);
+    CHECK(unlink("other") == 0);
+    free_store(&store);
+    clock_ahead = 0;
+}
+
 /* What a session got at its start stays as it was, while the parent makes a new index. */
 static void
 test_index_snapshot(void)
@@ -712,6 +728,7 @@ run_cases(void)
     unit_case("the index follows reported changes", test_index_reported);
     unit_case("the index follows changes that are not reported", test_index_not_reported);
     unit_case("a file that did not change is not read again", test_index_reads_no_more);
+    unit_case("a session finds the index out of date meanwhile", test_index_stale_meanwhile);
     unit_case("a session's index stays", test_index_snapshot);
     unit_case("a file younger than a clock tick", test_young_file);
     unit_case("which changes of a file are seen", test_states);
