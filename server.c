@@ -907,14 +907,37 @@ is_directory(const struct store *store, const char *name)
            S_ISDIR(status.st_mode);
 }
 
-/* Returns true if the path leads to the directory that is open. */
 static bool
-store_is_current(const struct store *store)
+is_maildir(const struct store *store)
+{
+    return is_directory(store, "cur") && is_directory(store, "new") && is_directory(store, "tmp");
+}
+
+/* Returns true if a path, relative to a directory, leads to the file that is open. */
+static bool
+leads_to(int directory, const char *path, int file)
 {
     struct stat now, open;
 
-    return stat(store->path, &now) == 0 && fstat(store->directory, &open) == 0 &&
+    return fstatat(directory, path, &now, 0) == 0 && fstat(file, &open) == 0 &&
            now.st_dev == open.st_dev && now.st_ino == open.st_ino;
+}
+
+/*
+ * Returns true if the path leads to the directory that is open, and a Maildir to its folders. (The
+ * kernel does not report that a directory was removed while it is open.)
+ */
+static bool
+store_is_current(const struct store *store)
+{
+    const bool maildir = store->folder_count > 1;
+    bool current = leads_to(AT_FDCWD, store->path, store->directory) &&
+                   maildir == is_maildir(store);
+
+    for (int i = 0; i < store->folder_count && maildir; i++)
+        current = current && leads_to(store->directory, store->folders[i].name,
+                                      store->folders[i].fd);
+    return current;
 }
 
 #ifdef HAS_INOTIFY
@@ -995,21 +1018,20 @@ store_close(struct store *store)
 static bool
 store_reopen(struct store *store)
 {
-    static const char *const maildir[] = {"new/", "cur/"};
+    static const char *const folders[] = {"new/", "cur/"};
     const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-    bool is_maildir;
+    bool maildir;
 
     store_close(store);
     store->directory = open(store->path, flags);
     if (store->directory < 0)
         return false;
-    is_maildir = is_directory(store, "cur") && is_directory(store, "new") &&
-                 is_directory(store, "tmp");
-    for (int i = 0; i < (is_maildir ? 2 : 1); i++) {
+    maildir = is_maildir(store);
+    for (int i = 0; i < (maildir ? 2 : 1); i++) {
         struct folder *folder = &store->folders[i];
 
-        folder->name = is_maildir ? maildir[i] : "";
-        folder->fd = openat(store->directory, is_maildir ? maildir[i] : ".", flags);
+        folder->name = maildir ? folders[i] : "";
+        folder->fd = openat(store->directory, maildir ? folders[i] : ".", flags);
         if (folder->fd < 0)
             return false;
         store->folder_count++;
