@@ -953,7 +953,7 @@ store_watch(struct store *store)
     };
     const uint32_t changes = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM |
                              IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-    char path[PATH_MAX];
+    char path[64];
     struct statfs fs;
 
     if (fstatfs(store->directory, &fs) != 0)
@@ -963,10 +963,11 @@ store_watch(struct store *store)
             store->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     for (int i = 0; i < store->folder_count && store->inotify >= 0; i++) {
         struct folder *folder = &store->folders[i];
-        int length = snprintf(path, sizeof path, "%s/%s", store->path, folder->name);
 
+        /* Not by its name: that may lead to another directory now. */
+        snprintf(path, sizeof path, "/proc/self/fd/%d", folder->fd);
         folder->watch = inotify_add_watch(store->inotify, path, changes);
-        if (length >= (int)sizeof path || folder->watch < 0) {
+        if (folder->watch < 0) {
             close(store->inotify);
             store->inotify = -1;
         }

@@ -438,6 +438,36 @@ test_folders(void)
     check(!failed);
 }
 
+/* The link that is the store leads here and there while the server opens it. */
+static void
+test_link_switched(void)
+{
+    struct server s;
+
+    check(system("mkdir one two; ln -s one store; echo two >two/1") == 0);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    for (int round = 0; round < 200; round++) {
+        const pid_t switcher = fork();
+        char name[16];
+
+        check(switcher >= 0);
+        for (int i = 0; switcher == 0; i++) {
+            unlink("link");
+            if (symlink(i % 2 == 0 ? "two" : "one", "link") != 0 || rename("link", "store") != 0)
+                _exit(1);
+        }
+        for (int i = 0; i < 3; i++)
+            free(listing(&s));
+        kill(switcher, SIGKILL);
+        wait_for(switcher);
+        free(in_step(&s));
+        snprintf(name, sizeof name, "new-%d", round);
+        deliver(name, "new\n");
+        free(in_step(&s));
+    }
+    stop_server(&s);
+}
+
 /* More changes between two sessions than inotify's queue holds. */
 static void
 test_too_many_changes(void)
@@ -521,6 +551,7 @@ static const struct test tests[] = {
     {"each change of the store is seen", test_changes, 0},
     {"many changes of the store, one by one", test_changes_in_a_row, 0},
     {"a change that is not reported", test_noticed, 0},
+    {"the store is a link that is switched all the time", test_link_switched, 0},
     {"a Maildir's folders are replaced", test_folders, 0},
     {"more changes than inotify's queue holds", test_too_many_changes, 0},
     {"a message that is written to all the time", test_while_written, 0},
