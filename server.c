@@ -1732,8 +1732,8 @@ dispatch(struct session *s, const char *line, size_t length)
 
     if (s->settings->verbose)   /* an unknown command may be another kind of login */
         log_line("%s: > %s", s->peer, typed.verb == POP3_PASS ? "PASS ***" :
-                 typed.verb == POP3_VERBS && (s->state == IN_AUTH || strpbrk(line, "Aa") == line) ?
-                 "***" : line);
+                 typed.verb == POP3_VERBS &&
+                 (s->state == IN_AUTH || pop3_upper(typed.word[0]) == 'A') ? "***" : line);
     if (typed.verb == POP3_VERBS && is_http(line))
         end_stranger(s, "HTTP", "error (HTTP, perhaps from a browser)");
     else if (strlen(line) != length)
