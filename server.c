@@ -102,6 +102,7 @@ enum {
     SECRET_MAX = 248,           /* bytes of a name or a password that fit a command line */
     SCAN_TRIES = 20,            /* to read the names of a store that changes */
     TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
+    LOG_LINE = 4096,            /* bytes; a pipe that is ready takes as many without blocking */
     BLOCK = 120 * 1024,         /* bytes of a file read at once */
     FLUSH_SIZE = 64 * 1024,     /* pending octets that are sent before the next command */
     SESSION_MEMORY = 64 * 1024 * 1024,  /* bytes of address space for a session, */
@@ -123,6 +124,7 @@ struct settings {
 
 static const char *program = "server";  /* the name it was started with */
 static bool log_times;                  /* log lines start with the time */
+static bool *log_cut = &(bool){false};  /* the last one was written in part; shared by all */
 
 /*
  * Set by SIGTERM, SIGINT and SIGHUP. No wait is longer than a second, so a signal that comes just
@@ -213,13 +215,16 @@ struct request {
 
 /* ---- 2. The log ------------------------------------------------------------------------------ */
 
-/* Writes a text at to with everything but printable ASCII as \xHH. Returns the new length. */
+/*
+ * Writes a text at to with everything but printable ASCII as \xHH, and "..." if it does not fit.
+ * Returns the new length.
+ */
 static size_t
 escape(char *to, size_t room, const char *text)
 {
     size_t length = 0;
 
-    for (; *text != '\0' && length + 5 < room; text++) {
+    for (; *text != '\0' && length + 8 < room; text++) {
         unsigned char c = (unsigned char)*text;
 
         if (c >= 0x20 && c < 0x7f)
@@ -227,6 +232,8 @@ escape(char *to, size_t room, const char *text)
         else
             length += (size_t)snprintf(to + length, room - length, "\\x%02x", c);
     }
+    for (int dots = 0; dots < 3 && *text != '\0'; dots++)
+        to[length++] = '.';
     return length;
 }
 
@@ -240,16 +247,19 @@ log_line(const char *format, ...)
 {
     const int log = STDERR_FILENO;
     const int error = errno;
-    char text[800], line[2048];
+    char text[LOG_LINE], line[LOG_LINE];
     size_t length = 0;
+    ssize_t written;
     va_list arguments;
     struct tm utc;
 
+    if (*log_cut)
+        line[length++] = '\n';
     if (log_times) {
         const time_t now = time(NULL);
 
         if (gmtime_r(&now, &utc) != NULL)
-            length = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%SZ ", &utc);
+            length += strftime(line + length, 64, "%Y-%m-%dT%H:%M:%SZ ", &utc);
     }
     length += (size_t)snprintf(line + length, 256, "%.200s: ", program);
     va_start(arguments, format);
@@ -257,9 +267,13 @@ log_line(const char *format, ...)
     va_end(arguments);
     length += escape(line + length, sizeof line - length, text);
     line[length++] = '\n';
-    if (wait_ready(&log, 1, true, 0, NULL) != 0)
-        while (write(log, line, length) < 0 && errno == EINTR)
-            continue;
+    if (wait_ready(&log, 1, true, 0, NULL) != 0) {
+        do
+            written = write(log, line, length);
+        while (written < 0 && errno == EINTR);
+        if (written >= 0)
+            *log_cut = (size_t)written < length;
+    }
     errno = error;
 }
 
@@ -2407,7 +2421,7 @@ static _Noreturn void __attribute__((format(printf, 3, 4)))
 fail(const struct settings *settings, int status, const char *format, ...)
 {
     static const char answer[] = "-ERR [SYS/TEMP] the server cannot start, its log says why\r\n";
-    char text[512];
+    char text[LOG_LINE];
     va_list arguments;
 
     va_start(arguments, format);
@@ -2635,6 +2649,7 @@ main(int argc, char **argv)
     union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof address;
     struct store *store = &server.store;
+    bool *shared;
     char peer[PEER_TEXT];
     const char *reason;
 
@@ -2655,13 +2670,14 @@ main(int argc, char **argv)
     if (!settings.inetd && !listen_on_all(&server))
         return 1;
     store->path = settings.directory;
-    store->stale = mmap(NULL, sizeof *store->stale, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON,
-                        -1, 0);
+    shared = mmap(NULL, 2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON, -1, 0);
     if (!become_owner(store->path))
         fail(&settings, 1, "cannot become the owner of %s: %s", store->path, strerror(errno));
     server.children = calloc((size_t)settings.sessions, sizeof *server.children);
-    if (server.children == NULL || store->stale == MAP_FAILED)
+    if (server.children == NULL || shared == MAP_FAILED)
         fail(&settings, 1, "out of memory for %" PRIu64 " sessions; see -n", settings.sessions);
+    store->stale = &shared[0];
+    log_cut = &shared[1];
     if (!store_refresh(store)) {
         if (stop_asked)
             return 0;
