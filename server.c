@@ -1227,6 +1227,25 @@ folders_changed(const struct store *store)
 }
 
 /*
+ * Asks for the inodes of names until readdir() was right about one. Some file systems in user space
+ * (FUSE) tell readdir() other inodes than fstat().
+ */
+static void
+check_inodes(const struct store *store, struct names *names)
+{
+    for (struct name *n = names->list; n < names->list + names->count; n++) {
+        const uint64_t told = n->inode;
+        struct stat status;
+
+        if (fstatat(store->directory, n->text, &status, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        n->inode = (uint64_t)status.st_ino;
+        if (n->inode == told)
+            break;
+    }
+}
+
+/*
  * Reads the store's names, sorted by inode. A rename during readdir() can hide a name, so the
  * scan is repeated until no folder changed meanwhile. Returns false with errno set on failure:
  * EBUSY if the store changes all the time.
@@ -1243,6 +1262,7 @@ session_scan(struct session *s)
         wait_for_tick(before);
         if (!store_names(s->store, &s->names))
             return false;
+        check_inodes(s->store, &s->names);
         if (folders_changed(s->store) == before) {
             names_sort(&s->names, names_by_inode);
             s->scanned = true;

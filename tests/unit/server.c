@@ -284,6 +284,26 @@ slow_client(int socket, enum slow kind)
     _exit(strstr(answers, "+OK 1 6") != NULL ? 0 : 3);
 }
 
+/* A renamed message is found also where readdir() and fstat() tell different inodes. */
+static void
+test_renamed_other_inodes(void)
+{
+    static const struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(3);
+    int back = redirect_log(-1);
+    const char *answers;
+
+    other_inodes = true;
+    CHECK(rename("store/1", "store/1:2,S") == 0);
+    answers = hold_session(&settings, &store, "RETR 1\r\nDELE 1\r\nQUIT\r\n");
+    CHECK(strstr(answers, "+OK 6 octets\r\ntext\r\n.\r\n") != NULL);
+    CHECK(last_line(answers, "+OK 1 message removed, 2 left"));
+    CHECK(access("store/1:2,S", F_OK) != 0);
+    other_inodes = false;
+    redirect_log(back);
+    free_store(&store);
+}
+
 /*
  * Before the login a session has a minute, however little it is idle; after it, all of its idle
  * time.
@@ -501,6 +521,7 @@ run_cases(void)
     unit_case("QUIT from a client that has gone", test_quit_of_the_gone);
     unit_case("QUIT has removals written to disk", test_quit_syncs);
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);
+    unit_case("a renamed message where inodes differ", test_renamed_other_inodes);
     unit_case("a login has its time", test_login_deadline);
     unit_case("a place for a session", test_places);
     unit_case("what loopback is", test_loopback);

@@ -2,8 +2,8 @@
  * server.h - what the unit tests of server.c share: the program itself, replaced system calls,
  * stores, sessions
  *
- * Four calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or
- * take long, inotify can be missing, and preads are counted.
+ * Five calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or
+ * take long, inotify can be missing, preads are counted, and readdir() can lie about inodes.
  */
 #ifndef UNIT_SERVER_H
 #define UNIT_SERVER_H
@@ -11,14 +11,18 @@
 #define clock_gettime unit_clock_gettime        /* in pop3.h, too */
 #include "../../pop3.h"
 
+#include <dirent.h>
+
 /*
  * The true pread() is declared by now: with 32 bits the headers put another function in its
  * place.
  */
 ssize_t unit_pread(int file, void *block, size_t length, off_t offset);
 int unit_fsync(int file);
+struct dirent *unit_readdir(DIR *directory);
 
 #define fsync unit_fsync
+#define readdir unit_readdir
 #define inotify_init1 unit_inotify_init1
 #define pread unit_pread
 
@@ -113,6 +117,20 @@ unit_pread(int file, void *block, size_t length, off_t offset)
     return pread(file, block,
                  read_limit > 0 && length > (size_t)read_limit ? (size_t)read_limit : length,
                  offset);
+}
+
+#undef readdir
+
+static bool other_inodes;       /* not those that fstat() tells, as some file systems in FUSE */
+
+struct dirent *
+unit_readdir(DIR *directory)
+{
+    struct dirent *entry = readdir(directory);
+
+    if (entry != NULL && other_inodes)
+        entry->d_ino += 1000;
+    return entry;
 }
 
 /* ---- Files and stores ------------------------------------------------------------------------ */
