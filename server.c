@@ -2361,6 +2361,10 @@ accept_session(struct server *server, int listener)
     }
     peer_text(peer, &address, false);
     reap(server);
+    if (server->live == server->settings->sessions) {
+        pause_ms(20);           /* one that its client has left may be about to end */
+        reap(server);
+    }
     place = find_place(server, peer, &answer);
     if (place == NULL) {
         refuse(connection, peer, answer, "see -n");
