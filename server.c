@@ -102,6 +102,7 @@ enum {
     SECRET_MAX = 248,           /* bytes of a name or a password that fit a command line */
     SCAN_TRIES = 20,            /* to read the names of a store that changes */
     TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
+    LOG_LINE = 4096,            /* bytes; a pipe that is ready takes as many without blocking */
     BLOCK = 120 * 1024,         /* bytes of a file read at once */
     FLUSH_SIZE = 64 * 1024,     /* pending octets that are sent before the next command */
     SESSION_MEMORY = 64 * 1024 * 1024,  /* bytes of address space for a session, */
@@ -123,6 +124,7 @@ struct settings {
 
 static const char *program = "server";  /* the name it was started with */
 static bool log_times;                  /* log lines start with the time */
+static bool *log_cut = &(bool){false};  /* the last one was written in part; shared by all */
 
 /*
  * Set by SIGTERM, SIGINT and SIGHUP. No wait is longer than a second, so a signal that comes just
@@ -213,13 +215,16 @@ struct request {
 
 /* ---- 2. The log ------------------------------------------------------------------------------ */
 
-/* Writes a text at to with everything but printable ASCII as \xHH. Returns the new length. */
+/*
+ * Writes a text at to with everything but printable ASCII as \xHH, and "..." if it does not fit.
+ * Returns the new length.
+ */
 static size_t
 escape(char *to, size_t room, const char *text)
 {
     size_t length = 0;
 
-    for (; *text != '\0' && length + 5 < room; text++) {
+    for (; *text != '\0' && length + 8 < room; text++) {
         unsigned char c = (unsigned char)*text;
 
         if (c >= 0x20 && c < 0x7f)
@@ -227,6 +232,8 @@ escape(char *to, size_t room, const char *text)
         else
             length += (size_t)snprintf(to + length, room - length, "\\x%02x", c);
     }
+    for (int dots = 0; dots < 3 && *text != '\0'; dots++)
+        to[length++] = '.';
     return length;
 }
 
@@ -240,17 +247,20 @@ log_line(const char *format, ...)
 {
     const int log = STDERR_FILENO;
     const int error = errno;
-    char text[800], line[2048];
+    char text[LOG_LINE], line[LOG_LINE];
     size_t length = 0;
+    ssize_t written = -1;
     va_list arguments;
     struct tm utc;
     int ready;
 
+    if (*log_cut)
+        line[length++] = '\n';
     if (log_times) {
         const time_t now = time(NULL);
 
         if (gmtime_r(&now, &utc) != NULL)
-            length = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%SZ ", &utc);
+            length += strftime(line + length, 64, "%Y-%m-%dT%H:%M:%SZ ", &utc);
     }
     length += (size_t)snprintf(line + length, 256, "%.200s: ", program);
     va_start(arguments, format);
@@ -259,8 +269,10 @@ log_line(const char *format, ...)
     length += escape(line + length, sizeof line - length, text);
     line[length++] = '\n';
     while ((ready = wait_ready(&log, 1, true, 0, NULL)) != 0 &&
-           (ready < 0 || write(log, line, length) < 0) && errno == EINTR)
+           (ready < 0 || (written = write(log, line, length)) < 0) && errno == EINTR)
         continue;
+    if (written >= 0)
+        *log_cut = (size_t)written < length;
     errno = error;
 }
 
@@ -902,14 +914,37 @@ is_directory(const struct store *store, const char *name)
            S_ISDIR(status.st_mode);
 }
 
-/* Returns true if the path leads to the directory that is open. */
 static bool
-store_is_current(const struct store *store)
+is_maildir(const struct store *store)
+{
+    return is_directory(store, "cur") && is_directory(store, "new") && is_directory(store, "tmp");
+}
+
+/* Returns true if a path, relative to a directory, leads to the file that is open. */
+static bool
+leads_to(int directory, const char *path, int file)
 {
     struct stat now, open;
 
-    return stat(store->path, &now) == 0 && fstat(store->directory, &open) == 0 &&
+    return fstatat(directory, path, &now, 0) == 0 && fstat(file, &open) == 0 &&
            now.st_dev == open.st_dev && now.st_ino == open.st_ino;
+}
+
+/*
+ * Returns true if the path leads to the directory that is open, and a Maildir to its folders. (The
+ * kernel does not report that a directory was removed while it is open.)
+ */
+static bool
+store_is_current(const struct store *store)
+{
+    const bool maildir = store->folder_count > 1;
+    bool current = leads_to(AT_FDCWD, store->path, store->directory) &&
+                   maildir == is_maildir(store);
+
+    for (int i = 0; i < store->folder_count && maildir; i++)
+        current = current && leads_to(store->directory, store->folders[i].name,
+                                      store->folders[i].fd);
+    return current;
 }
 
 #ifdef HAS_INOTIFY
@@ -925,7 +960,7 @@ store_watch(struct store *store)
     };
     const uint32_t changes = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM |
                              IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-    char path[PATH_MAX];
+    char path[64];
     struct statfs fs;
 
     if (fstatfs(store->directory, &fs) != 0)
@@ -935,10 +970,11 @@ store_watch(struct store *store)
             store->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     for (int i = 0; i < store->folder_count && store->inotify >= 0; i++) {
         struct folder *folder = &store->folders[i];
-        int length = snprintf(path, sizeof path, "%s/%s", store->path, folder->name);
 
+        /* Not by its name: that may lead to another directory now. */
+        snprintf(path, sizeof path, "/proc/self/fd/%d", folder->fd);
         folder->watch = inotify_add_watch(store->inotify, path, changes);
-        if (length >= (int)sizeof path || folder->watch < 0) {
+        if (folder->watch < 0) {
             close(store->inotify);
             store->inotify = -1;
         }
@@ -987,21 +1023,20 @@ store_close(struct store *store)
 static bool
 store_reopen(struct store *store)
 {
-    static const char *const maildir[] = {"new/", "cur/"};
+    static const char *const folders[] = {"new/", "cur/"};
     const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-    bool is_maildir;
+    bool maildir;
 
     store_close(store);
     store->directory = open(store->path, flags);
     if (store->directory < 0)
         return false;
-    is_maildir = is_directory(store, "cur") && is_directory(store, "new") &&
-                 is_directory(store, "tmp");
-    for (int i = 0; i < (is_maildir ? 2 : 1); i++) {
+    maildir = is_maildir(store);
+    for (int i = 0; i < (maildir ? 2 : 1); i++) {
         struct folder *folder = &store->folders[i];
 
-        folder->name = is_maildir ? maildir[i] : "";
-        folder->fd = openat(store->directory, is_maildir ? maildir[i] : ".", flags);
+        folder->name = maildir ? folders[i] : "";
+        folder->fd = openat(store->directory, maildir ? folders[i] : ".", flags);
         if (folder->fd < 0)
             return false;
         store->folder_count++;
@@ -2018,6 +2053,7 @@ struct server {
     int listener_count;
     struct child *children;     /* settings->sessions places */
     size_t live;                /* how many are in use */
+    bool full;                  /* all were, when the last client came */
 };
 
 /*
@@ -2298,6 +2334,12 @@ accept_session(struct server *server, int listener)
     }
     peer_text(peer, &address, false);
     reap(server);
+    for (int tries = server->full ? 0 : 20;     /* its client's last session is about to end */
+         server->live == server->settings->sessions && tries > 0; tries--) {
+        pause_ms(1);
+        reap(server);
+    }
+    server->full = server->live == server->settings->sessions;
     place = find_place(server, peer, &answer);
     if (place == NULL) {
         refuse(connection, peer, answer, "see -n");
@@ -2377,7 +2419,7 @@ static _Noreturn void __attribute__((format(printf, 3, 4)))
 fail(const struct settings *settings, int status, const char *format, ...)
 {
     static const char answer[] = "-ERR [SYS/TEMP] the server cannot start, its log says why\r\n";
-    char text[512];
+    char text[LOG_LINE];
     va_list arguments;
 
     va_start(arguments, format);
@@ -2601,6 +2643,7 @@ main(int argc, char **argv)
     union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof address;
     struct store *store = &server.store;
+    bool *shared;
     char peer[PEER_TEXT];
     const char *reason;
 
@@ -2621,13 +2664,14 @@ main(int argc, char **argv)
     if (!settings.inetd && !listen_on_all(&server))
         return 1;
     store->path = settings.directory;
-    store->stale = mmap(NULL, sizeof *store->stale, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON,
-                        -1, 0);
+    shared = mmap(NULL, 2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON, -1, 0);
     if (!become_owner(store->path))
         fail(&settings, 1, "cannot become the owner of %s: %s", store->path, strerror(errno));
     server.children = calloc((size_t)settings.sessions, sizeof *server.children);
-    if (server.children == NULL || store->stale == MAP_FAILED)
+    if (server.children == NULL || shared == MAP_FAILED)
         fail(&settings, 1, "out of memory for %" PRIu64 " sessions; see -n", settings.sessions);
+    store->stale = &shared[0];
+    log_cut = &shared[1];
     if (!store_refresh(store)) {
         if (stop_asked)
             return 0;

@@ -1004,6 +1004,28 @@ test_one_too_many(void)
     stop_server(&s);
 }
 
+/* With -n 1 a client that comes again at once is not refused because of its own last session. */
+static void
+test_one_by_one(void)
+{
+    struct server s;
+    int refused = 0;
+
+    make_store(1);
+    s = start_server("-n 1 -d store 0");
+    for (int i = 0; i < 100; i++) {
+        struct client c = connect_to(&s);
+
+        send_text(&c, "QUIT\r\n");
+        refused += !matches(next_line(&c), "+OK*");
+        take_rest(&c);
+        hang_up(&c);
+    }
+    if (refused > 50)           /* some may be, on a slow day */
+        fail("%d of 100 were refused", refused);
+    stop_server(&s);
+}
+
 /* Holds a number of sessions, 50 at a time. The store changes meanwhile. */
 static void
 hold_sessions(const struct server *s, int count)
@@ -1483,6 +1505,7 @@ static const struct test tests[] = {
     {"a server that is killed frees its port", test_server_killed, 0},
     {"which descriptors a session has", test_open_files, 0},
     {"one session too many", test_one_too_many, 0},
+    {"one session after the other", test_one_by_one, 0},
     {"connections that are reset before they are accepted", test_reset_at_once, 0},
     {"clients that disconnect during RETR", test_vanishing, 0},
     {"a client that sends no more", test_half_closed, 0},

@@ -340,6 +340,39 @@ test_log_limited(void)
     check(stat("log", &status) == 0 && status.st_size <= 2048);
 }
 
+/* A line that was written in part, before the disk was full, does not spoil the next one. */
+static void
+test_log_cut(void)
+{
+#ifdef __linux__
+    struct rlimit limit = {3000, RLIM_INFINITY};
+    struct server s;
+    struct client c;
+    char *text;
+
+    make_store(1);
+    check(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    s = start_server("-v -d store 0");
+    for (int i = 0; i < 60; i++) {
+        c = greeted(&s);
+        quit(&c);
+    }
+    text = slurp("log");
+    check(strlen(text) == 3000 && text[2999] != '\n');
+    free(text);
+    limit.rlim_cur = RLIM_INFINITY;
+    check(prlimit(s.pid, RLIMIT_FSIZE, &limit, NULL) == 0);
+    c = greeted(&s);
+    quit(&c);
+    stop_server(&s);
+    text = slurp("log");
+    check(text[3000] == '\n' && strstr(text + 3000, ": session starts\n") != NULL);
+    free(text);
+#else
+    skip("no prlimit() here");
+#endif
+}
+
 static void
 test_log_full(void)
 {
@@ -525,6 +558,7 @@ static const struct test tests[] = {
     {"a session in the log", test_log_of_a_session, 0},
     {"a log that nobody reads", test_log_stuck, 0},
     {"a log that is limited in size", test_log_limited, 0},
+    {"a log line that was cut off", test_log_cut, 0},
     {"a log on a full disk", test_log_full, 0},
     {"a log whose reader has gone", test_log_closed, 0},
     {"the time in the log", test_log_time, 0},

@@ -406,6 +406,74 @@ test_store_away(void)
     stop_server(&s);
 }
 
+/* A Maildir's folders are replaced, or one of the three is gone: the next session sees it. */
+static void
+test_folders(void)
+{
+    static const char *const commands[] = {
+        "rm -r store/cur; mkdir store/cur; echo new >store/cur/3",
+        "rmdir store/cur; mkdir store/cur; echo new >store/cur/3",
+        "rm -r store/new; mkdir store/new; echo new >store/new/1",
+        "mv store/new old; mkdir store/new; echo new >store/new/3",
+        "rmdir store/tmp",
+        "rmdir store/cur; echo new >store/3",
+    };
+    bool failed = false;
+
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char *before, *after, *fresh;
+        struct server s;
+
+        remove_tree("store");
+        remove_tree("old");
+        check(system("mkdir store store/new store/cur store/tmp; echo one >store/new/1") == 0);
+        s = start_server("-a 127.0.0.1 -d store 0");
+        before = in_step(&s);
+        check(system(commands[i]) == 0);
+        after = listing(&s);
+        fresh = fresh_listing();
+        if (strcmp(after, fresh) != 0 || strcmp(before, fresh) == 0) {
+            printf("not seen: %s\n", commands[i]);
+            failed = true;
+        }
+        free(before);
+        free(after);
+        free(fresh);
+        stop_server(&s);
+    }
+    check(!failed);
+}
+
+/* The link that is the store leads here and there while the server opens it. */
+static void
+test_link_switched(void)
+{
+    struct server s;
+
+    check(system("mkdir one two; ln -s one store; echo two >two/1") == 0);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    for (int round = 0; round < 200; round++) {
+        const pid_t switcher = fork();
+        char name[16];
+
+        check(switcher >= 0);
+        for (int i = 0; switcher == 0; i++) {
+            unlink("link");
+            if (symlink(i % 2 == 0 ? "two" : "one", "link") != 0 || rename("link", "store") != 0)
+                _exit(1);
+        }
+        for (int i = 0; i < 3; i++)
+            free(listing(&s));
+        kill(switcher, SIGKILL);
+        wait_for(switcher);
+        free(in_step(&s));
+        snprintf(name, sizeof name, "new-%d", round);
+        deliver(name, "new\n");
+        free(in_step(&s));
+    }
+    stop_server(&s);
+}
+
 /* More changes between two sessions than inotify's queue holds. */
 static void
 test_too_many_changes(void)
@@ -489,6 +557,8 @@ static const struct test tests[] = {
     {"each change of the store is seen", test_changes, 0},
     {"many changes of the store, one by one", test_changes_in_a_row, 0},
     {"a change that is not reported", test_noticed, 0},
+    {"the store is a link that is switched all the time", test_link_switched, 0},
+    {"a Maildir's folders are replaced", test_folders, 0},
     {"more changes than inotify's queue holds", test_too_many_changes, 0},
     {"a message that is written to all the time", test_while_written, 0},
     {"unique-ids stay what they are", test_unique_ids, 0},

@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
+
 /*
  * The true pread() is declared by now: with 32 bits the headers put another function in its
  * place.
