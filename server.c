@@ -156,7 +156,7 @@ struct index {
 
 /* A growing list of file names, relative to the store's directory. */
 struct names {
-    struct name { char *text; uint64_t inode; } *list;
+    struct name { char *text; uint64_t inode; } *list;      /* a scan alone knows inodes */
     size_t count, room;
     size_t bytes;               /* of all texts, each with its NUL */
 };
@@ -464,7 +464,7 @@ name_compare(const char *a, const char *b)
 
 /* Adds a name, after its folder. Returns false with errno set if there is no memory. */
 static bool
-names_add(struct names *n, const char *folder, const char *name, uint64_t inode)
+names_add(struct names *n, const char *folder, const char *name)
 {
     const size_t before = strlen(folder), size = strlen(name) + 1;
     char *text;
@@ -483,7 +483,7 @@ names_add(struct names *n, const char *folder, const char *name, uint64_t inode)
         return false;
     memcpy(text, folder, before);
     memcpy(text + before, name, size);
-    n->list[n->count++] = (struct name){.text = text, .inode = inode};
+    n->list[n->count++] = (struct name){.text = text};
     n->bytes += before + size;
     return true;
 }
@@ -895,7 +895,7 @@ store_names(const struct store *store, struct names *names)
             entry = readdir(directory);
         } while (entry != NULL &&
                  (!name_is_message(entry->d_name) ||
-                  names_add(names, f->name, entry->d_name, (uint64_t)entry->d_ino)));
+                  names_add(names, f->name, entry->d_name)));
         error = errno;
         closedir(directory);
         errno = error;
@@ -996,7 +996,7 @@ store_changes(const struct store *store, struct names *names)
             const char *folder = store->folders[event->wd != store->folders[0].watch].name;
 
             if ((event->mask & lost) != 0 || event->len == 0 ||
-                (name_is_message(event->name) && !names_add(names, folder, event->name, 0)))
+                (name_is_message(event->name) && !names_add(names, folder, event->name)))
                 return false;
             at += sizeof *event + event->len;
         }

@@ -499,7 +499,7 @@ make_store(void)
     fill_store();
     for (size_t i = 0; i < MESSAGES; i++) {
         mail_to_wire(&mail[i]);
-        DEMAND(names_add(&names, "", mail[i].name, 0));
+        DEMAND(names_add(&names, "", mail[i].name));
     }
     DEMAND(store_merge(&store, &names, true));
     names_free(&names);
