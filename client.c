@@ -572,7 +572,7 @@ struct client {
     bool failed;                /* the exit status will be 1 */
     bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
     bool stop_showing;          /* a person wants no more of several messages */
-    bool user_given;            /* the last command was USER: PASS must be the next */
+    bool user_given;            /* the last one sent was USER: PASS must be the next */
     bool no_list;               /* LIST was refused: do not ask for it because of a Tab */
     bool continued;             /* the server answered "+ ": the next line may be a password */
     bool capable;               /* CAPA was asked */
@@ -5869,7 +5869,8 @@ run(struct client *c, char *line, size_t length)
 
     c->status[0] = '\0';
     dispatch(c, line, &typed);
-    c->user_given = typed.verb == POP3_USER;
+    if (c->status[0] != '\0')           /* it was sent */
+        c->user_given = typed.verb == POP3_USER;
     if (typed.verb < POP3_VERBS && typed.verb != POP3_USER
         && pop3_commands[typed.verb].where != ANYWHERE && has_status(c->status, "+OK"))
         c->no_list = false;

@@ -1882,6 +1882,29 @@ test_tab_before_login(void)
     quit();
 }
 
+/* HELP, and a password that is given up, leave the session between USER and PASS. */
+static void
+test_tab_after_user(void)
+{
+    start_served(80);
+    type("USER ann\r");
+    CHECK(server_got("USER ann\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("HELP PASS\r");
+    CHECK(sees("asks for it and does not show it"));
+    CHECK(prompted());
+    type("RETR \t\025PASS\r");
+    CHECK(sees("Password: "));
+    press(CTRL_C);
+    CHECK(prompted());
+    type("RETR \t\025PASS geheim\r");
+    CHECK(server_got("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    quit();
+}
+
 /* HEADERS is cut to the width in columns; a long list goes through the pager. */
 static void
 test_headers(void)
@@ -2016,6 +2039,7 @@ main(void)
     unit_case("terminal: progress comes and goes", test_progress);
     unit_case("terminal: progress, broken off", test_progress_broken_off);
     unit_case("terminal: Tab before the login", test_tab_before_login);
+    unit_case("terminal: Tab between USER and PASS", test_tab_after_user);
     unit_case("terminal: HEADERS fits the width", test_headers);
     unit_case("terminal: SHOW of several messages", test_show_several);
     unit_case("terminal: ^C clears the line, ^D quits", test_ctrl_c);
