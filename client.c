@@ -4778,9 +4778,10 @@ decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned 
     error = receive_page(c, pipes[0], page);
     close(pipes[0]);
 
-    int64_t limit = wire_clock() + (error == 0 ? 5000 : 0);     /* for its end after its output */
-    while (!wait_child(c, pid, limit - wire_clock(), &status))
-        if (interrupted || wire_clock() >= limit)
+    /* for its end after its output; after a signal nobody waits for it */
+    int64_t until = wire_clock() + (error == 0 && !interrupted ? 5000 : 0);
+    while (!wait_child(c, pid, until - wire_clock(), &status))
+        if (interrupted || wire_clock() >= until)
             kill(pid, SIGKILL);
     if (interrupted)
         return false;
