@@ -418,7 +418,7 @@ whole_end(struct span s)
 /*
  * Returns the columns that a character takes on the screen, 0 for one that joins the character
  * before it. wcwidth() knows only the characters of the locale, so this takes one with all of
- * them; where there is none, a Chinese character counts as one column instead of two.
+ * them, else the user's; where that has none, a Chinese character counts as one column.
  */
 static size_t
 character_columns(uint32_t c)
@@ -428,8 +428,8 @@ character_columns(uint32_t c)
     if (c < 0x300)
         return 1;
     if (!asked) {
-        if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
-            setlocale(LC_CTYPE, "en_US.UTF-8");
+        if (setlocale(LC_CTYPE, "C.UTF-8") == NULL && setlocale(LC_CTYPE, "en_US.UTF-8") == NULL)
+            setlocale(LC_CTYPE, "");
         asked = true;
     }
 
@@ -6218,6 +6218,7 @@ initialize(struct client *c, const struct settings *settings, struct editor *edi
 
     c->utf8 = locale == NULL || strcmp(locale, "C") == 0 || strcmp(locale, "POSIX") == 0
         || strcasecmp(nl_langinfo(CODESET), "UTF-8") == 0;  /* without a locale it is likely */
+    setlocale(LC_CTYPE, "C");   /* in a Turkish one i and I are two letters, and li is not LI */
     c->settings = settings;
     c->editor = editor;
     c->noop_ms = NOOP_SECONDS * 1000;

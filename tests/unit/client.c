@@ -1480,6 +1480,20 @@ test_crash_in_session(void)
     leave();
 }
 
+/* The user's locale tells what the terminal reads, and changes no comparison of words. */
+static void
+test_locale(void)
+{
+    static const struct settings none;
+    static struct client other;
+
+    setenv("LC_ALL", "C.UTF-8", 1);
+    initialize(&other, &none, NULL);
+    CHECK(other.utf8);
+    CHECK(strcmp(setlocale(LC_CTYPE, NULL), "C") == 0);
+    setenv("LC_ALL", "C", 1);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1491,6 +1505,7 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (realpath(argv[0], own_path) == NULL)
         return 2;
+    unit_case("the user's locale", test_locale);
     unit_case("sizes for people", test_sizes);
     unit_case("what is a status", test_status);
     unit_case("status lines", test_read_status);
