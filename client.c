@@ -1204,7 +1204,7 @@ history_show(struct editor *e, size_t index)
     memcpy(e->line, line, e->length + 1);
 }
 
-/* Shows the new line again. */
+/* Shows the line again at which the search began. */
 static void
 search_leave(struct editor *e)
 {
@@ -1511,6 +1511,7 @@ editor_key(struct editor *e, uint32_t key)
     case CTRL_R:
         e->searching = true;
         e->missed = false;
+        e->recalled = e->history_count;         /* ^G shows this line again, whatever it was */
         e->query[0] = '\0';
         break;
     case TAB:               editor_complete(e); break;
