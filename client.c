@@ -689,13 +689,13 @@ terminal_mode(enum mode mode)
         t.c_iflag &= ~(tcflag_t)IXON;
         t.c_lflag &= ~(tcflag_t)ISIG;
     }
+    if (mode == AS_FOUND && interrupted == SIGINT)
+        tcflush(STDIN_FILENO, TCIFLUSH);
+    tcsetattr(STDIN_FILENO, TCSANOW, &t);       /* in the background it stops here (SIGTTOU) */
     if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
         wait_ready(&terminal.screen, 1, true, 500, NULL) > 0 &&
         write(terminal.screen, marks, strlen(marks)) < 0)
-        terminal.pastes = false;        /* without output the input is still set back */
-    if (mode == AS_FOUND && interrupted == SIGINT)
-        tcflush(STDIN_FILENO, TCIFLUSH);
-    tcsetattr(STDIN_FILENO, TCSANOW, &t);
+        terminal.pastes = false;
     terminal.changed = true;
     terminal.mode = mode;
 }
@@ -709,7 +709,8 @@ terminal_restore(void)
 
 /*
  * Stops everything that the shell started together with this process, as Ctrl-Z does, with the
- * terminal as it was found. Later the shell may have set it differently, so it is asked again.
+ * terminal as it was found. Later the shell may have set it differently, so it is asked again;
+ * not in the background, where the modes are those of the shell's own prompt.
  */
 static void
 suspend(void)
@@ -727,7 +728,7 @@ suspend(void)
     sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* it stops here */
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     sigaction(SIGTSTP, &before, NULL);
-    terminal.changed = false;
+    terminal.changed = tcgetpgrp(STDIN_FILENO) != getpgrp();
     terminal_mode(mode);
     resized = 1;                /* the screen shows something else now */
 }
@@ -6178,6 +6179,7 @@ catch_signals(sigset_t *mask)
     sigset_t blocked;
 
     sigfillset(&action.sa_mask);        /* one handler at a time: two of them set the terminal */
+    sigdelset(&action.sa_mask, SIGTTOU);
     sigemptyset(&blocked);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         sigaction(numbers[i], NULL, &before);

@@ -114,7 +114,8 @@ lead(int orders, int reports, const char *term, int output, char *const argument
         if (report.what == STOPPED) {
             if (read(orders, &order, 1) != 1)
                 break;
-            tcsetpgrp(now.slave, client);
+            if (order == 'c')           /* else it continues in the background */
+                tcsetpgrp(now.slave, client);
             kill(-client, SIGCONT);
         }
         if (waitpid(client, &status, WUNTRACED) != client)
@@ -1558,6 +1559,35 @@ test_suspend(void)
     quit();
 }
 
+/* In the background it stops again, and leaves the terminal as the shell has set it. */
+static void
+test_background(void)
+{
+    struct termios shell, t;
+
+    start_served(80);
+    type("STAT\r");
+    CHECK(server_got("STAT\r\n"));
+    press(CTRL_Z);
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && terminal_as_before());
+    shell = now.before;
+    shell.c_lflag &= ~(tcflag_t)ECHO;
+    CHECK(tcsetattr(now.slave, TCSANOW, &shell) == 0);
+    now.stopped = false;
+    CHECK(write(now.orders, "b", 1) == 1);
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && !now.screen.marks_paste);
+    CHECK(tcgetattr(now.slave, &t) == 0 && t.c_lflag == shell.c_lflag);
+    CHECK(tcsetattr(now.slave, TCSANOW, &now.before) == 0);
+    now.stopped = false;
+    CHECK(write(now.orders, "c", 1) == 1);
+    answer("+OK 1 2\r\n");
+    CHECK(sees("+OK 1 2\r\n"));
+    CHECK(prompted());
+    quit();
+}
+
 /* SIGSTOP cannot be caught; what counts is that afterwards the keys are the editor's again. */
 static void
 test_stop(void)
@@ -2052,6 +2082,7 @@ main(void)
     unit_case("terminal: hung up without a signal", test_hang_up_without_a_word);
     unit_case("terminal: the output alone goes", test_other_terminal);
     unit_case("terminal: ^Z and fg", test_suspend);
+    unit_case("terminal: ^Z, bg and fg", test_background);
     unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
     unit_case("a pager runs what it likes", test_pager);
     unit_case("a pager has its own ^C", test_pager_ctrl_c);
