@@ -4826,14 +4826,16 @@ wait_pager(struct client *c, pid_t pid)
 static bool
 run_pager(struct client *c, const struct text *page)
 {
-    const char *wish = getenv("PAGER"), *pager = wish;
+    const char *pager = getenv("PAGER"), *name = pager;
     enum mode before = terminal.mode;
     FILE *file = private_file(c);
     int status = 127 << 8;
     pid_t pid = -1;
 
-    if (pager == NULL || *pager == '\0')
+    if (pager == NULL || *pager == '\0') {
+        name = "less";
         pager = "if command -v less >/dev/null; then exec less; fi; exec more";
+    }
     if (file == NULL)
         return false;
     fwrite(page->bytes, 1, page->length, file);
@@ -4861,7 +4863,7 @@ run_pager(struct client *c, const struct text *page)
         interrupted = SIGINT;
     if (interrupted || status == 0)
         return true;
-    warn(c, "the pager %s failed; this is the text without it", wish != NULL ? wish : "less");
+    warn(c, "the pager %s failed; this is the text without it", name);
     return false;
 }
 
