@@ -1824,8 +1824,6 @@ wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
     while ((ended = waitpid(pid, status, WNOHANG)) == 0 && interrupted == before
            && (left = until - wire_clock()) > 0)
         wait_ready(NULL, 0, false, left, &c->mask);
-    if (ended < 0)
-        *status = 0;            /* whoever started us made the system reap our children */
     return ended != 0;
 }
 
@@ -1926,11 +1924,11 @@ has_status(const char *line, const char *status)
     return strncmp(line, status, length) == 0 && (line[length] == '\0' || line[length] == ' ');
 }
 
-/* Returns true if a whole line was received. */
+/* Returns true if a byte was received and waits: with LF, a whole line. */
 static bool
-has_line(const struct wire *w)
+has_byte(const struct wire *w, char byte)
 {
-    return memchr(w->input + w->in_start, '\n', w->in_end - w->in_start) != NULL;
+    return memchr(w->input + w->in_start, byte, w->in_end - w->in_start) != NULL;
 }
 
 /*
@@ -1968,7 +1966,7 @@ read_status(struct client *c)
     enum wire_line got;
 
     do {
-        if (!has_line(&c->server))
+        if (!has_byte(&c->server, '\n'))
             before_waiting(c);
         got = wire_line(&c->server, sizeof c->status, &line, &length);
     } while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);
@@ -2067,7 +2065,7 @@ read_list_line(struct client *c, char **line, size_t *length)
     enum wire_line got;
 
     do {
-        if (!has_line(&c->server))
+        if (!has_byte(&c->server, '\n'))
             before_waiting(c);
         got = wire_line(&c->server, LIST_LINE_MAX, line, length);
         if (got == WIRE_LINE_TOO_LONG)
@@ -2092,7 +2090,7 @@ hear_server(struct client *c)
 
     if (c->server.error == 0 && wait_ready(&c->server.in, 1, false, 0, NULL) > 0)
         wire_fill(&c->server);  /* once: a server that sends on and on is heard later */
-    while (has_line(&c->server)) {
+    while (has_byte(&c->server, '\n')) {
         if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE
             || (c->noops > 0 && c->noops-- > 0))
             continue;
@@ -4806,7 +4804,7 @@ static int
 wait_pager(struct client *c, pid_t pid)
 {
     int64_t kill_at = 0;
-    int status;
+    int status = 0;
 
     while (!wait_child(c, pid, interrupted ? 100 : keep_alive(c), &status)) {
         if (interrupted == SIGINT)
@@ -5358,13 +5356,11 @@ add_cell(struct text *to, struct span cell, size_t columns)
 
 /* Takes the text before a delimiter, or to the end, off a span. */
 static struct span
-take_field(struct span *from, char delimiter)
+take_field(struct span *from, const char *delimiter)
 {
-    const char *end = from->at < from->end
-        ? memchr(from->at, delimiter, span_length(*from)) : NULL;
-    struct span field = {from->at, end != NULL ? end : from->end};
+    struct span field = take(from, delimiter, true);
 
-    from->at = end != NULL ? end + 1 : from->end;
+    from->at += from->at < from->end;
     return field;
 }
 
@@ -5377,7 +5373,7 @@ static void
 add_header_line(struct text *page, uint64_t number, const struct message *m, int digits,
                 struct span fields, size_t columns)
 {
-    struct span date = take_field(&fields, '\t'), sender = take_field(&fields, '\t');
+    struct span date = take_field(&fields, "\t"), sender = take_field(&fields, "\t");
     bool dated = columns >= (size_t)digits + 44;
     size_t fixed = (size_t)digits + (dated ? 24 : 12);
     size_t rest = columns > fixed + 20 ? columns - fixed : 20;
@@ -5425,7 +5421,7 @@ show_header_lines(struct client *c, const struct numbers *list)
     int digits = snprintf(NULL, 0, "%" PRIu64, highest);
     for (size_t i = 0; i < list->count; i++)
         add_header_line(&lines, list->number[i], message_at(c, list->number[i]), digits,
-                        take_field(&rest, '\n'), columns);
+                        take_field(&rest, "\n"), columns);
     put_visible(c, &page, text_span(&lines));   /* it may have the sign of what was cut */
     show_page(c, &page);
     text_free(&decoded);
@@ -5614,7 +5610,7 @@ do_quit(struct client *c)
     c->server.idle_ms = QUIT_SECONDS * 1000;
     send_line(c, "QUIT");
     ok = show_answer(c);
-    if (has_line(&c->server))
+    if (has_byte(&c->server, '\n'))
         wire_fail(&c->server, EBADMSG);         /* which of the two is the answer? */
     if (c->server.error != 0)
         return;
@@ -5701,13 +5697,6 @@ edit_show(struct client *c, const char *behind)
     text_free(&paint);
 }
 
-/* Returns true if a key was typed and waits. */
-static bool
-key_waits(const struct wire *keys, char key)
-{
-    return memchr(keys->input + keys->in_start, key, keys->in_end - keys->in_start) != NULL;
-}
-
 /*
  * Gives the editor what was typed, up to the end of a line. Ctrl-C drops lines before it that
  * were not yet carried out, as it does on a terminal without a line editor: so it can stop a paste
@@ -5726,7 +5715,7 @@ edit_keys(struct client *c)
         while (keys->error == 0 && keys->in_end - keys->in_start < WIRE_INPUT
                && wait_ready(&keys->in, 1, false, 0, NULL) > 0)
             wire_fill(keys);
-        if (key_waits(keys, CTRL_C)) {
+        if (has_byte(keys, CTRL_C)) {
             editor_start(c->editor, c->editor->hidden);
             verdict = MORE;
         }
@@ -5788,7 +5777,7 @@ edit_line(struct client *c, bool hidden)
     if (!c->editing)
         e->pasting = e->discarding = false;     /* it ends with the password */
     if (verdict == INTERRUPT && !e->pasting
-        && (key_waits(&c->keys, '\r') || key_waits(&c->keys, '\n'))) {
+        && (has_byte(&c->keys, '\r') || has_byte(&c->keys, '\n'))) {
         c->keys.in_start = c->keys.in_end;      /* a paste that the terminal did not mark */
         e->pasting = e->discarding = c->editing;
     }
