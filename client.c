@@ -142,6 +142,23 @@ struct settings {
 
 static const char *program = "client";      /* the name it was started with, without directories */
 
+/* The commands that are the client's own. Their numbers follow those of POP3. */
+enum { SHOW = POP3_VERBS, HEADERS, HELP, COMMANDS };
+
+static const struct pop3_command own_commands[] = {
+    {.name = "SHOW", .arguments = "n...", .on_message = true,
+     .help = "display messages, decoded, without saving them"},
+    {.name = "HEADERS", .arguments = "[n...]", .on_message = true,
+     .help = "date, sender, subject and size of messages, or of all"},
+    {.name = "HELP", .arguments = "[command]", .help = "this list, or more about one command"},
+};
+
+static const struct pop3_command *
+command_at(int number)
+{
+    return number < POP3_VERBS ? &pop3_commands[number] : &own_commands[number - POP3_VERBS];
+}
+
 /* ---- 2. Text --------------------------------------------------------------------------------- */
 
 /*
@@ -1290,27 +1307,18 @@ completion_offer(struct completion *k, const char *word, int64_t octets)
     k->column = (fits ? k->column + 2 : 0) + strlen(cell);
 }
 
-/* Returns the n-th command, NULL after the last. */
-static const char *
-command_name(size_t n)
-{
-    static const char *const own[] = {"SHOW", "HEADERS", "HELP", NULL};
-
-    return n < POP3_VERBS ? pop3_commands[n].name : own[n - POP3_VERBS];
-}
-
 /* Returns true if the arguments of a line may be numbers of messages. */
 static bool
 takes_messages(const char *line)
 {
     char word[WORD_MAX];
+    int n = 0;
 
     line += strspn(line, " ");
     snprintf(word, sizeof word, "%.*s", (int)strcspn(line, " "), line);
-
-    enum pop3_verb verb = pop3_find(word);
-    return verb < POP3_VERBS ? pop3_commands[verb].on_message
-        : pop3_same_word(word, "SHOW") || pop3_same_word(word, "HEADERS");
+    while (n < COMMANDS && !pop3_same_word(word, command_at(n)->name))
+        n++;
+    return n < COMMANDS && command_at(n)->on_message;
 }
 
 /*
@@ -1330,8 +1338,8 @@ editor_complete(struct editor *e)
     k.prefix = e->line + start;
     k.length = e->cursor - start;
     if (start == strspn(e->line, " "))
-        for (size_t n = 0; command_name(n) != NULL; n++)
-            completion_offer(&k, command_name(n), -1);
+        for (int n = 0; n < COMMANDS; n++)
+            completion_offer(&k, command_at(n)->name, -1);
     else if (takes_messages(e->line))
         for (size_t n = 0; (n = e->next_message(e->context, n, &octets)) > 0;) {
             snprintf(number, sizeof number, "%zu", n);
@@ -2494,6 +2502,16 @@ take(struct span *s, const char *set, bool others)
     return taken;
 }
 
+/* Takes the text before a delimiter, and the delimiter, or all if there is none. */
+static struct span
+take_field(struct span *from, const char *delimiter)
+{
+    struct span field = take(from, delimiter, true);
+
+    from->at += from->at < from->end;
+    return field;
+}
+
 static struct span
 trim_end(struct span s)
 {
@@ -3084,10 +3102,8 @@ split_header(struct span whole, bool message, struct span *header, struct span *
 static void
 skip_comments(struct span *s)
 {
-    while (take(s, blanks, false), begins(*s, "(")) {
-        take(s, ")", true);
-        s->at += s->at < s->end;
-    }
+    while (take(s, blanks, false), begins(*s, "("))
+        take_field(s, ")");
 }
 
 /*
@@ -5354,16 +5370,6 @@ add_cell(struct text *to, struct span cell, size_t columns)
     text_printf(to, "%s%*s", cut > 0 ? "\u2026" : "", (int)(columns - used - cut), "");
 }
 
-/* Takes the text before a delimiter, or to the end, off a span. */
-static struct span
-take_field(struct span *from, const char *delimiter)
-{
-    struct span field = take(from, delimiter, true);
-
-    from->at += from->at < from->end;
-    return field;
-}
-
 /*
  * Appends the line of HEADERS for a message: in columns, cut to the width of a terminal, or with
  * TABs and complete if columns is 0. fields are date, sender and subject with TABs between them. A
@@ -5456,20 +5462,8 @@ do_headers(struct client *c, const char *arguments)
 
 /* -- HELP, and what other programs call these commands -- */
 
-/* What HELP says: a line of the list, and what follows it when the command is explained alone. */
-struct help { const char *name, *arguments, *text, *more; };
-
-static const struct help own_commands[] = {
-    {"SHOW", "n...", "display messages, decoded, without saving them",
-     "A page that is longer than the screen goes through $PAGER, or less."},
-    {"HEADERS", "[n...]", "date, sender, subject and size of messages, or of all",
-     "In a pipe the lines are complete and have TABs between the fields."},
-    {"HELP", "[command]", "this list, or more about one command", NULL},
-};
-
-enum { OWN_COMMANDS = sizeof own_commands / sizeof *own_commands };
-
-static const char *const more_help[POP3_VERBS] = {
+/* What HELP adds when it explains one command. */
+static const char *const more_help[COMMANDS] = {
     [POP3_RETR] = "Saves each message as n.eml in the directory of -d. An existing file is never\n"
                   "overwritten. Octets count each line end as two, as LIST does; a file has one.",
     [POP3_DELE] = "Nothing is removed before QUIT, and nothing if the session ends in another way.",
@@ -5478,6 +5472,8 @@ static const char *const more_help[POP3_VERBS] = {
     [POP3_UIDL] = "A unique-id names a message in later sessions, too.",
     [POP3_PASS] = "Without the password PASS asks for it and does not show it.",
     [POP3_QUIT] = "Removes what was marked with DELE. Ctrl-C ends without removing anything.",
+    [SHOW] = "A page that is longer than the screen goes through $PAGER, or less.",
+    [HEADERS] = "In a pipe the lines are complete and have TABs between the fields.",
 };
 
 /* HELP: the commands and the keys, or one command. */
@@ -5490,22 +5486,15 @@ do_help(struct client *c, const struct pop3_request *typed)
         fail(c, "unexpected argument: %s; HELP explains one command", typed->argument[1]);
         return;
     }
-    for (int i = 0; i < POP3_VERBS + OWN_COMMANDS; i++) {
-        struct help h;
+    for (int i = 0; i < COMMANDS; i++) {
+        const struct pop3_command *k = command_at(i);
+        bool several = i == POP3_RETR || i == POP3_DELE;        /* messages, here */
+        bool named = pop3_same_word(typed->argument[0], k->name);
 
-        if (i < POP3_VERBS)
-            h = (struct help){pop3_commands[i].name, pop3_commands[i].arguments,
-                              pop3_commands[i].help, more_help[i]};
-        else
-            h = own_commands[i - POP3_VERBS];
-        if (i == POP3_RETR || i == POP3_DELE)
-            h.arguments = "n...";       /* here they take several messages */
-
-        bool named = pop3_same_word(typed->argument[0], h.name);
         if (all || named)
-            print_line(c, "  %-8s%-12s%s", h.name, h.arguments, h.text);
-        if (named && h.more != NULL)
-            print_line(c, "%s", h.more);
+            print_line(c, "  %-8s%-12s%s", k->name, several ? "n..." : k->arguments, k->help);
+        if (named && more_help[i] != NULL)
+            print_line(c, "%s", more_help[i]);
         found = found || named;
     }
     if (!found)
