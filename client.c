@@ -1940,6 +1940,21 @@ has_byte(const struct wire *w, char byte)
 }
 
 /*
+ * Waits for the server for so many milliseconds, again after a signal that does not end the
+ * session, such as a change of the window. Returns 0 if nothing came.
+ */
+static int
+wait_server(const struct client *c, int64_t ms)
+{
+    int ready;
+
+    do
+        ready = wait_ready(&c->server.in, 1, false, ms, &c->mask);
+    while (ready < 0 && errno == EINTR && !interrupted);
+    return ready;
+}
+
+/*
  * Sends and shows everything that waits, before the client waits for the server. While a transfer
  * shows its progress it wakes up every second, to show when nothing arrives. The wire goes on with
  * the idle time that began here.
@@ -1956,7 +1971,7 @@ before_waiting(struct client *c)
         return;
     if (w->idle_until == 0)
         w->idle_until = wire_clock() + w->idle_ms;
-    while (wire_clock() < w->idle_until && wait_ready(&w->in, 1, false, 1000, &c->mask) == 0)
+    while (wire_clock() < w->idle_until && wait_server(c, 1000) == 0)
         progress_paint(c);
     c->progress.moved = wire_clock();
 }
@@ -6013,8 +6028,7 @@ greet(struct client *c)
     const struct settings *s = c->settings;
     bool echoes = c->at_terminal && s->command == NULL;     /* what is typed ahead */
 
-    if (s->command == NULL
-        && wait_ready(&c->server.in, 1, false, GREETING_SECONDS * 1000, &c->mask) == 0) {
+    if (s->command == NULL && wait_server(c, GREETING_SECONDS * 1000) == 0) {
         c->row = c->editing ? ROW_LINE : echoes ? ROW_TEXT : ROW_FREE;
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -verify_return_error -verify_hostname %s "

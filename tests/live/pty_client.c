@@ -1233,6 +1233,8 @@ test_stalled(void)
     type("RETR 1\r");
     CHECK(server_got("RETR 1\r\n"));
     answer("+OK 1000 octets\r\nSubject: slow\r\n\r\n");
+    WAIT_FOR(on_screen("17 B of 1.0 kB") || now.ended);
+    kill(now.client, SIGWINCH);
     WAIT_FOR(on_screen("17 B of 1.0 kB, stalled") || now.ended);
     CHECK(on_screen("17 B of 1.0 kB, stalled"));
     answer(".\r\n");
@@ -1854,6 +1856,10 @@ test_greeting_late(void)
 {
     start_silent(80, "xterm");
     type("STAT");
+    for (int i = 0; i < 10; i++) {      /* a window that changes does not end the wait */
+        take(20);
+        kill(now.client, SIGWINCH);
+    }
     CHECK(sees("client: waiting for a greeting from 127.0.0.1 port "));
     CHECK(sees("a TLS port such as 995 needs -x 'openssl s_client"));
     CHECK(!on_screen("STAT") && terminal_as_before());
