@@ -5581,11 +5581,11 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     ok = show_answer(c);
     if (!known && c->continued)
         c->failed = failed;     /* the next line is what the server asks for */
-    if (!known && has_status(c->status, "-ERR")) {
+    bool unknown = !known && has_status(c->status, "-ERR");
+    if (unknown || typed->verb == POP3_RETR)    /* RETR without a number saves nothing */
         note_rejected(c, line);
-        if (c->at_terminal)
-            print_line(c, "HELP lists the commands.");
-    }
+    if (unknown && c->at_terminal)
+        print_line(c, "HELP lists the commands.");
     if (ok && typed->verb == POP3_RSET)
         forget_marks(c);
     if (!ok || body == NO_BODY || (body == BODY_IF_ALONE && typed->count > 0))
