@@ -1940,6 +1940,18 @@ has_byte(const struct wire *w, char byte)
 }
 
 /*
+ * Lets in the signals that came meanwhile, all of them: after one that ends the session nothing
+ * is sent, above all no QUIT.
+ */
+static void
+hear_signals(struct client *c)
+{
+    c->server.signals_at = 0;
+    if (wire_stopped(&c->server, wire_clock()))
+        wire_fail(&c->server, EINTR);
+}
+
+/*
  * Waits for the server for so many milliseconds, again after a signal that does not end the
  * session, such as a change of the window. Returns 0 if nothing came.
  */
@@ -1965,8 +1977,7 @@ before_waiting(struct client *c)
     struct wire *w = &c->server;
 
     wire_flush(&c->screen);
-    if (wire_stopped(w, wire_clock()))
-        wire_fail(w, EINTR);    /* after a signal nothing is sent, above all no QUIT */
+    hear_signals(c);
     if (!wire_flush(w) || !c->editing || c->progress.began == 0)
         return;
     if (w->idle_until == 0)
@@ -6004,8 +6015,7 @@ converse(struct client *c)
         } else {
             typed = read_line(c, line, &length);
         }
-        if (wire_stopped(&c->server, wire_clock()))
-            wire_fail(&c->server, EINTR);
+        hear_signals(c);
         if (typed == TYPED_LINE && !is_broken(c))
             run(c, line, length);
         else if (typed == TYPED_END && !is_broken(c))

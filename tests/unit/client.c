@@ -315,6 +315,34 @@ test_read_status(void)
     client_end();
 }
 
+/* A signal that comes together with the end of the input: QUIT is not sent. */
+static void
+test_signal_at_the_end(void)
+{
+    const struct sigaction note = {.sa_handler = note_signal};
+    sigset_t terminate;
+
+    client_begin();
+    sigaction(SIGTERM, &note, NULL);
+    sigemptyset(&terminate);
+    sigaddset(&terminate, SIGTERM);
+    sigprocmask(SIG_BLOCK, &terminate, NULL);
+    raise(SIGTERM);
+    close(keys_end);
+    keys_end = -1;
+    message_at(&client, 1)->marked = true;
+    client.server.mask = &client.mask;
+    client.server.stop = &interrupted;
+    client.server.signals_at = wire_clock();    /* the last ones were let in just now */
+    converse(&client);
+    CHECK(strcmp(sent(), "") == 0);
+    CHECK(strcmp(complained(), "client: interrupted; nothing was removed\n") == 0);
+    client_end();
+    interrupted = 0;
+    signal(SIGTERM, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &terminate, NULL);
+}
+
 /* A message ends with CRLF dot CRLF and nothing else. If that is missing, the timeout says so. */
 static void
 test_lf_alone(void)
@@ -1509,6 +1537,7 @@ main(int argc, char **argv)
     unit_case("sizes for people", test_sizes);
     unit_case("what is a status", test_status);
     unit_case("status lines", test_read_status);
+    unit_case("a signal at the end of the input", test_signal_at_the_end);
     unit_case("a server that ends its lines with LF alone", test_lf_alone);
     unit_case("a terminal that does not read UTF-8", test_eight_bit_terminal);
     unit_case("what the server says unasked", test_hear_server);
