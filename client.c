@@ -143,7 +143,7 @@ struct settings {
 static const char *program = "client";      /* the name it was started with, without directories */
 
 /* The commands that are the client's own. Their numbers follow those of POP3. */
-enum { SHOW = POP3_VERBS, HEADERS, HELP, COMMANDS };
+enum { SHOW = POP3_VERBS, HEADERS, HELP, ALL_COMMANDS };
 
 static const struct pop3_command own_commands[] = {
     {.name = "SHOW", .arguments = "n...", .on_message = true,
@@ -1316,9 +1316,9 @@ takes_messages(const char *line)
 
     line += strspn(line, " ");
     snprintf(word, sizeof word, "%.*s", (int)strcspn(line, " "), line);
-    while (n < COMMANDS && !pop3_same_word(word, command_at(n)->name))
+    while (n < ALL_COMMANDS && !pop3_same_word(word, command_at(n)->name))
         n++;
-    return n < COMMANDS && command_at(n)->on_message;
+    return n < ALL_COMMANDS && command_at(n)->on_message;
 }
 
 /*
@@ -1338,7 +1338,7 @@ editor_complete(struct editor *e)
     k.prefix = e->line + start;
     k.length = e->cursor - start;
     if (start == strspn(e->line, " "))
-        for (int n = 0; n < COMMANDS; n++)
+        for (int n = 0; n < ALL_COMMANDS; n++)
             completion_offer(&k, command_at(n)->name, -1);
     else if (takes_messages(e->line))
         for (size_t n = 0; (n = e->next_message(e->context, n, &octets)) > 0;) {
@@ -5489,7 +5489,7 @@ do_headers(struct client *c, const char *arguments)
 /* -- HELP, and what other programs call these commands -- */
 
 /* What HELP adds when it explains one command. */
-static const char *const more_help[COMMANDS] = {
+static const char *const more_help[ALL_COMMANDS] = {
     [POP3_RETR] = "Saves each message as n.eml in the directory of -d. An existing file is never\n"
                   "overwritten. Octets count each line end as two, as LIST does; a file has one.",
     [POP3_DELE] = "Nothing is removed before QUIT, and nothing if the session ends in another way.",
@@ -5512,7 +5512,7 @@ do_help(struct client *c, const struct pop3_request *typed)
         fail(c, "unexpected argument: %s; HELP explains one command", typed->argument[1]);
         return;
     }
-    for (int i = 0; i < COMMANDS; i++) {
+    for (int i = 0; i < ALL_COMMANDS; i++) {
         const struct pop3_command *k = command_at(i);
         bool several = i == POP3_RETR || i == POP3_DELE;        /* messages, here */
         bool named = pop3_same_word(typed->argument[0], k->name);
