@@ -5332,6 +5332,8 @@ show_answered(struct client *c, uint64_t number)
     decode(c, show_message, message, &page, columns);
     fclose(message);
     c->stop_showing = show_page(c, &page);
+    c->progress.began = c->progress.moved = wire_clock();       /* a person has read meanwhile */
+    c->progress.octets = 0;
     text_free(&page);
     return true;
 }
@@ -5361,10 +5363,8 @@ header_answered(struct client *c, uint64_t number)
     if (!read_status(c)) {
         show_status(c);
         if (c->server.error == 0 && !c->pipelining && message_at(c, number)->listed
-            && c->progress.messages == 0) {
+            && c->progress.messages == 0)
             c->no_top = c->stop_showing = true;
-            fail(c, "the server has no TOP, which HEADERS needs");
-        }
         return false;
     }
     while (read_piece(c, &u, &piece))
@@ -5471,9 +5471,7 @@ do_headers(struct client *c, const char *arguments)
     if (c->headers == NULL)
         return;
     ask_capabilities(c);
-    if (c->no_top) {
-        fail(c, "the server has no TOP, which HEADERS needs");
-    } else if (read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
+    if (!c->no_top && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
         progress_begin(c, list.count, 0);
         for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, &list, header_answered);
         if (fflush(c->headers) != 0 || ferror(c->headers))
@@ -5481,6 +5479,8 @@ do_headers(struct client *c, const char *arguments)
         else if (c->server.error == 0 && !c->stop_showing)
             show_header_lines(c, &list);
     }
+    if (c->no_top)
+        fail(c, "the server has no TOP, which HEADERS needs");
     fclose(c->headers);
     c->stop_showing = false;
     free(list.number);

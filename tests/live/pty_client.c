@@ -1756,6 +1756,23 @@ test_pager_ctrl_c(void)
     clean_up();
 }
 
+/* The time that a person reads is no time of the transfer that follows. */
+static void
+test_pager_progress(void)
+{
+    start_pager("echo paging; read -r x </dev/tty; echo it read that");
+    type("SHOW 3 1\r");
+    CHECK(sees("paging"));
+    pause_keys(700);
+    type("\n");
+    CHECK(sees("Message 1, 2 of 2"));
+    CHECK(prompted());
+    CHECK(strstr(now.stream, "1 of 2, ") == NULL);
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
 /* A paste that begins before the pager and ends in it. */
 static void
 test_pager_paste(void)
@@ -2092,6 +2109,7 @@ main(void)
     unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
     unit_case("a pager runs what it likes", test_pager);
     unit_case("a pager has its own ^C", test_pager_ctrl_c);
+    unit_case("a pager and the progress behind it", test_pager_progress);
     unit_case("a pager in the middle of a paste", test_pager_paste);
     unit_case("a pager is stopped and continued", test_pager_suspend);
     unit_case("a pager that fails", test_pager_fails);
