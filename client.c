@@ -5413,8 +5413,8 @@ add_header_line(struct text *page, uint64_t number, const struct message *m, int
     char size[16] = "";
 
     if (columns == 0) {
-        text_printf(page, "%" PRIu64 "\t", number);
-        text_add(page, date.at, (size_t)(fields.end - date.at));
+        text_printf(page, "%" PRIu64 "\t%.*s\t%.*s\t%.*s", number, (int)span_length(date), date.at,
+                    (int)span_length(sender), sender.at, (int)span_length(fields), fields.at);
         text_printf(page, m->listed ? "\t%" PRIu64 "\n" : "\t\n", m->octets);
         return;
     }
@@ -5444,8 +5444,7 @@ show_header_lines(struct client *c, const struct numbers *list)
     struct text decoded = {0}, lines = {0}, page = {0};
     uint64_t highest = 0;
 
-    if (!decode(c, show_headers, c->headers, &decoded, 0))
-        return;
+    decode(c, show_headers, c->headers, &decoded, 0);   /* what it could not decode stays empty */
     for (size_t i = 0; i < list->count; i++)
         highest = list->number[i] > highest ? list->number[i] : highest;
 

@@ -1463,6 +1463,29 @@ test_decoder_unread(void)
     client_end();
 }
 
+/* HEADERS lists the messages all the same, with what LIST says of them. */
+static void
+test_headers_crash(void)
+{
+    enter();
+    client_begin();
+    temporary_files = ".";
+    decoding = IT_CRASHES;
+    client.headers = private_file(&client);
+    message_at(&client, 7)->listed = true;
+    message_at(&client, 7)->octets = 120;
+    server_says("+OK\r\nSubject: =?koi8-r?q?=C1?=\r\n.\r\n");
+    CHECK(header_answered(&client, 7));
+    show_header_lines(&client, &(struct numbers){.number = (uint64_t []){7}, .count = 1});
+    fclose(client.headers);
+    CHECK(client.failed && strstr(complained(), "client: the display ") != NULL);
+    CHECK(strcmp(shown(), "7\t\t\t\t120\n") == 0);
+    decoding = ALL_IS_WELL;
+    temporary_files = "no/such";
+    client_end();
+    leave();
+}
+
 /* What it writes drives no terminal. */
 static void
 test_decoder_hostile(void)
@@ -1567,6 +1590,7 @@ main(int argc, char **argv)
     unit_case("files that are the same", test_same_content);
     unit_case("NOOP while a person reads", test_pager_keeps_alive);
     unit_case("the display crashes", test_decoder_crashes);
+    unit_case("the display of HEADERS crashes", test_headers_crash);
     unit_case("the display hangs", test_decoder_hangs);
     unit_case("the display cannot be read", test_decoder_unread);
     unit_case("the display is in somebody else's hands", test_decoder_hostile);
