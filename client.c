@@ -5104,8 +5104,8 @@ read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers
 }
 
 /*
- * Finds out, once, what the server can do: whether commands may be pipelined, and whether it has
- * TOP. An older server has no CAPA, which is no failure.
+ * Finds out, once before and once after the login, what the server can do: whether commands may be
+ * pipelined, and whether it has TOP. An older server has no CAPA, which is no failure.
  */
 static void
 ask_capabilities(struct client *c)
@@ -5116,6 +5116,7 @@ ask_capabilities(struct client *c)
     if (c->capable)
         return;
     c->capable = true;
+    c->pipelining = c->no_top = false;
     send_line(c, "CAPA");
     if (!read_status(c))
         return;
@@ -5591,10 +5592,10 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     ok = show_answer(c);
     if (!known && c->continued)
         c->failed = failed;     /* the next line is what the server asks for */
-    bool unknown = !known && has_status(c->status, "-ERR");
-    if (unknown || typed->verb == POP3_RETR)    /* RETR without a number saves nothing */
+    bool refused = !known && has_status(c->status, "-ERR");
+    if (refused || typed->verb == POP3_RETR)    /* RETR without a number saves nothing */
         note_rejected(c, line);
-    if (unknown && c->at_terminal)
+    if (refused && c->at_terminal)
         print_line(c, "HELP lists the commands.");
     if (ok && typed->verb == POP3_RSET)
         forget_marks(c);
@@ -5880,8 +5881,10 @@ run(struct client *c, char *line, size_t length)
     if (c->status[0] != '\0')           /* it was sent */
         c->user_given = typed.verb == POP3_USER;
     if (typed.verb < POP3_VERBS && typed.verb != POP3_USER
-        && pop3_commands[typed.verb].where != ANYWHERE && has_status(c->status, "+OK"))
+        && pop3_commands[typed.verb].where != ANYWHERE && has_status(c->status, "+OK")) {
         c->no_list = false;
+        c->capable = c->capable && typed.verb != POP3_PASS;
+    }
 }
 
 /* ---- 10. The loop and main ------------------------------------------------------------------- */

@@ -1958,6 +1958,34 @@ test_tab_after_user(void)
     quit();
 }
 
+/* A server may have more capabilities after the login. */
+static void
+test_capabilities_after_login(void)
+{
+    start_served(80);
+    type("HEADERS\r");
+    CHECK(server_got("CAPA\r\n"));
+    answer("+OK\r\nUSER\r\n.\r\n");
+    CHECK(sees("the server has no TOP, which HEADERS needs"));
+    CHECK(prompted());
+    type("PASS geheim\r");
+    CHECK(server_got("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("HEADERS\r");
+    CHECK(server_got("CAPA\r\n"));
+    answer("+OK\r\nTOP\r\n.\r\n");
+    CHECK(server_got("LIST\r\n"));
+    answer("+OK\r\n.\r\n");
+    CHECK(sees("there is no message"));
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
 /* HEADERS is cut to the width in columns; a long list goes through the pager. */
 static void
 test_headers(void)
@@ -2093,6 +2121,7 @@ main(void)
     unit_case("terminal: progress, broken off", test_progress_broken_off);
     unit_case("terminal: Tab before the login", test_tab_before_login);
     unit_case("terminal: Tab between USER and PASS", test_tab_after_user);
+    unit_case("terminal: HEADERS before and after the login", test_capabilities_after_login);
     unit_case("terminal: HEADERS fits the width", test_headers);
     unit_case("terminal: SHOW of several messages", test_show_several);
     unit_case("terminal: ^C clears the line, ^D quits", test_ctrl_c);
