@@ -36,8 +36,8 @@
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
  *
- * Signals are blocked except while the program waits. Their handlers set a flag, so a signal
- * interrupts a wait and never the saving of a message.
+ * Signals are blocked except while the program waits and before each command (hear_signals()).
+ * Their handlers set a flag, so a signal interrupts a wait and never the saving of a message.
  */
 #include "pop3.h"
 
@@ -797,7 +797,7 @@ print_bytes(struct client *c, struct span bytes)
     text_free(&text);
 }
 
-/* Prints a line from the network, of that length and without its end. */
+/* Prints a line, of that length and without its end, as visible text in a row of its own. */
 static void
 print_status(struct client *c, const char *line, size_t length)
 {
@@ -5540,7 +5540,7 @@ answer_habit(struct client *c, const char *word)
     static const char save[] = "RETR n to save message n, or SHOW n to read it";
     static const char list[] = "HEADERS, or LIST for the sizes alone";
     static const struct { const char *word, *instead; } habits[] = {
-        {"exit", "QUIT"}, {"bye", "QUIT"}, {"q", "QUIT"}, {"quit?", "QUIT"}, {"logout", "QUIT"},
+        {"exit", "QUIT"}, {"bye", "QUIT"}, {"q", "QUIT"}, {"logout", "QUIT"},
         {"ls", list}, {"dir", list}, {"get", save}, {"fetch", save}, {"save", save},
         {"cat", "SHOW n"}, {"more", "SHOW n"}, {"less", "SHOW n"}, {"read", "SHOW n"},
         {"rm", "DELE n"}, {"del", "DELE n"}, {"delete", "DELE n"},
