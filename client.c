@@ -36,8 +36,8 @@
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
  *
- * Signals are blocked except while the program waits. Their handlers set a flag, so a signal
- * interrupts a wait and never the saving of a message.
+ * Signals are blocked except while the program waits and before each command (hear_signals()).
+ * Their handlers set a flag, so a signal interrupts a wait and never the saving of a message.
  */
 #include "pop3.h"
 
@@ -141,6 +141,23 @@ struct settings {
 };
 
 static const char *program = "client";      /* the name it was started with, without directories */
+
+/* The commands that are the client's own. Their numbers follow those of POP3. */
+enum { SHOW = POP3_VERBS, HEADERS, HELP, ALL_COMMANDS };
+
+static const struct pop3_command own_commands[] = {
+    {.name = "SHOW", .arguments = "n...", .on_message = true,
+     .help = "display messages, decoded, without saving them"},
+    {.name = "HEADERS", .arguments = "[n...]", .on_message = true,
+     .help = "date, sender, subject and size of messages, or of all"},
+    {.name = "HELP", .arguments = "[command]", .help = "this list, or more about one command"},
+};
+
+static const struct pop3_command *
+command_at(int number)
+{
+    return number < POP3_VERBS ? &pop3_commands[number] : &own_commands[number - POP3_VERBS];
+}
 
 /* ---- 2. Text --------------------------------------------------------------------------------- */
 
@@ -418,7 +435,7 @@ whole_end(struct span s)
 /*
  * Returns the columns that a character takes on the screen, 0 for one that joins the character
  * before it. wcwidth() knows only the characters of the locale, so this takes one with all of
- * them; where there is none, a Chinese character counts as one column instead of two.
+ * them, else the user's; where that has none, a Chinese character counts as one column.
  */
 static size_t
 character_columns(uint32_t c)
@@ -428,8 +445,8 @@ character_columns(uint32_t c)
     if (c < 0x300)
         return 1;
     if (!asked) {
-        if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
-            setlocale(LC_CTYPE, "en_US.UTF-8");
+        if (setlocale(LC_CTYPE, "C.UTF-8") == NULL && setlocale(LC_CTYPE, "en_US.UTF-8") == NULL)
+            setlocale(LC_CTYPE, "");
         asked = true;
     }
 
@@ -572,7 +589,7 @@ struct client {
     bool failed;                /* the exit status will be 1 */
     bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
     bool stop_showing;          /* a person wants no more of several messages */
-    bool user_given;            /* the last command was USER: PASS must be the next */
+    bool user_given;            /* the last one sent was USER: PASS must be the next */
     bool no_list;               /* LIST was refused: do not ask for it because of a Tab */
     bool continued;             /* the server answered "+ ": the next line may be a password */
     bool capable;               /* CAPA was asked */
@@ -689,13 +706,13 @@ terminal_mode(enum mode mode)
         t.c_iflag &= ~(tcflag_t)IXON;
         t.c_lflag &= ~(tcflag_t)ISIG;
     }
+    if (mode == AS_FOUND && interrupted == SIGINT)
+        tcflush(STDIN_FILENO, TCIFLUSH);
+    tcsetattr(STDIN_FILENO, TCSANOW, &t);       /* in the background it stops here (SIGTTOU) */
     if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
         wait_ready(&terminal.screen, 1, true, 500, NULL) > 0 &&
         write(terminal.screen, marks, strlen(marks)) < 0)
-        terminal.pastes = false;        /* without output the input is still set back */
-    if (mode == AS_FOUND && interrupted == SIGINT)
-        tcflush(STDIN_FILENO, TCIFLUSH);
-    tcsetattr(STDIN_FILENO, TCSANOW, &t);
+        terminal.pastes = false;
     terminal.changed = true;
     terminal.mode = mode;
 }
@@ -709,7 +726,8 @@ terminal_restore(void)
 
 /*
  * Stops everything that the shell started together with this process, as Ctrl-Z does, with the
- * terminal as it was found. Later the shell may have set it differently, so it is asked again.
+ * terminal as it was found. Later the shell may have set it differently, so it is asked again;
+ * not in the background, where the modes are those of the shell's own prompt.
  */
 static void
 suspend(void)
@@ -727,7 +745,7 @@ suspend(void)
     sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* it stops here */
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     sigaction(SIGTSTP, &before, NULL);
-    terminal.changed = false;
+    terminal.changed = tcgetpgrp(STDIN_FILENO) != getpgrp();
     terminal_mode(mode);
     resized = 1;                /* the screen shows something else now */
 }
@@ -779,7 +797,7 @@ print_bytes(struct client *c, struct span bytes)
     text_free(&text);
 }
 
-/* Prints a line from the network, of that length and without its end. */
+/* Prints a line, of that length and without its end, as visible text in a row of its own. */
 static void
 print_status(struct client *c, const char *line, size_t length)
 {
@@ -1204,7 +1222,7 @@ history_show(struct editor *e, size_t index)
     memcpy(e->line, line, e->length + 1);
 }
 
-/* Shows the new line again. */
+/* Shows the line again at which the search began. */
 static void
 search_leave(struct editor *e)
 {
@@ -1289,27 +1307,18 @@ completion_offer(struct completion *k, const char *word, int64_t octets)
     k->column = (fits ? k->column + 2 : 0) + strlen(cell);
 }
 
-/* Returns the n-th command, NULL after the last. */
-static const char *
-command_name(size_t n)
-{
-    static const char *const own[] = {"SHOW", "HEADERS", "HELP", NULL};
-
-    return n < POP3_VERBS ? pop3_commands[n].name : own[n - POP3_VERBS];
-}
-
 /* Returns true if the arguments of a line may be numbers of messages. */
 static bool
 takes_messages(const char *line)
 {
     char word[WORD_MAX];
+    int n = 0;
 
     line += strspn(line, " ");
     snprintf(word, sizeof word, "%.*s", (int)strcspn(line, " "), line);
-
-    enum pop3_verb verb = pop3_find(word);
-    return verb < POP3_VERBS ? pop3_commands[verb].on_message
-        : pop3_same_word(word, "SHOW") || pop3_same_word(word, "HEADERS");
+    while (n < ALL_COMMANDS && !pop3_same_word(word, command_at(n)->name))
+        n++;
+    return n < ALL_COMMANDS && command_at(n)->on_message;
 }
 
 /*
@@ -1329,8 +1338,8 @@ editor_complete(struct editor *e)
     k.prefix = e->line + start;
     k.length = e->cursor - start;
     if (start == strspn(e->line, " "))
-        for (size_t n = 0; command_name(n) != NULL; n++)
-            completion_offer(&k, command_name(n), -1);
+        for (int n = 0; n < ALL_COMMANDS; n++)
+            completion_offer(&k, command_at(n)->name, -1);
     else if (takes_messages(e->line))
         for (size_t n = 0; (n = e->next_message(e->context, n, &octets)) > 0;) {
             snprintf(number, sizeof number, "%zu", n);
@@ -1511,6 +1520,7 @@ editor_key(struct editor *e, uint32_t key)
     case CTRL_R:
         e->searching = true;
         e->missed = false;
+        e->recalled = e->history_count;         /* ^G shows this line again, whatever it was */
         e->query[0] = '\0';
         break;
     case TAB:               editor_complete(e); break;
@@ -1822,8 +1832,6 @@ wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
     while ((ended = waitpid(pid, status, WNOHANG)) == 0 && interrupted == before
            && (left = until - wire_clock()) > 0)
         wait_ready(NULL, 0, false, left, &c->mask);
-    if (ended < 0)
-        *status = 0;            /* whoever started us made the system reap our children */
     return ended != 0;
 }
 
@@ -1924,11 +1932,38 @@ has_status(const char *line, const char *status)
     return strncmp(line, status, length) == 0 && (line[length] == '\0' || line[length] == ' ');
 }
 
-/* Returns true if a whole line was received. */
+/* Returns true if a byte was received and waits: with LF, a whole line. */
 static bool
-has_line(const struct wire *w)
+has_byte(const struct wire *w, char byte)
 {
-    return memchr(w->input + w->in_start, '\n', w->in_end - w->in_start) != NULL;
+    return memchr(w->input + w->in_start, byte, w->in_end - w->in_start) != NULL;
+}
+
+/*
+ * Lets in the signals that came meanwhile, all of them: after one that ends the session nothing
+ * is sent, above all no QUIT.
+ */
+static void
+hear_signals(struct client *c)
+{
+    c->server.signals_at = 0;
+    if (wire_stopped(&c->server, wire_clock()))
+        wire_fail(&c->server, EINTR);
+}
+
+/*
+ * Waits for the server for so many milliseconds, again after a signal that does not end the
+ * session, such as a change of the window. Returns 0 if nothing came.
+ */
+static int
+wait_server(const struct client *c, int64_t ms)
+{
+    int ready;
+
+    do
+        ready = wait_ready(&c->server.in, 1, false, ms, &c->mask);
+    while (ready < 0 && errno == EINTR && !interrupted);
+    return ready;
 }
 
 /*
@@ -1942,13 +1977,12 @@ before_waiting(struct client *c)
     struct wire *w = &c->server;
 
     wire_flush(&c->screen);
-    if (wire_stopped(w, wire_clock()))
-        wire_fail(w, EINTR);    /* after a signal nothing is sent, above all no QUIT */
+    hear_signals(c);
     if (!wire_flush(w) || !c->editing || c->progress.began == 0)
         return;
     if (w->idle_until == 0)
         w->idle_until = wire_clock() + w->idle_ms;
-    while (wire_clock() < w->idle_until && wait_ready(&w->in, 1, false, 1000, &c->mask) == 0)
+    while (wire_clock() < w->idle_until && wait_server(c, 1000) == 0)
         progress_paint(c);
     c->progress.moved = wire_clock();
 }
@@ -1966,7 +2000,7 @@ read_status(struct client *c)
     enum wire_line got;
 
     do {
-        if (!has_line(&c->server))
+        if (!has_byte(&c->server, '\n'))
             before_waiting(c);
         got = wire_line(&c->server, sizeof c->status, &line, &length);
     } while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);
@@ -2065,7 +2099,7 @@ read_list_line(struct client *c, char **line, size_t *length)
     enum wire_line got;
 
     do {
-        if (!has_line(&c->server))
+        if (!has_byte(&c->server, '\n'))
             before_waiting(c);
         got = wire_line(&c->server, LIST_LINE_MAX, line, length);
         if (got == WIRE_LINE_TOO_LONG)
@@ -2090,7 +2124,7 @@ hear_server(struct client *c)
 
     if (c->server.error == 0 && wait_ready(&c->server.in, 1, false, 0, NULL) > 0)
         wire_fill(&c->server);  /* once: a server that sends on and on is heard later */
-    while (has_line(&c->server)) {
+    while (has_byte(&c->server, '\n')) {
         if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE
             || (c->noops > 0 && c->noops-- > 0))
             continue;
@@ -2492,6 +2526,16 @@ take(struct span *s, const char *set, bool others)
         s->at++;
     taken.end = s->at;
     return taken;
+}
+
+/* Takes the text before a delimiter, and the delimiter, or all if there is none. */
+static struct span
+take_field(struct span *from, const char *delimiter)
+{
+    struct span field = take(from, delimiter, true);
+
+    from->at += from->at < from->end;
+    return field;
 }
 
 static struct span
@@ -3084,10 +3128,8 @@ split_header(struct span whole, bool message, struct span *header, struct span *
 static void
 skip_comments(struct span *s)
 {
-    while (take(s, blanks, false), begins(*s, "(")) {
-        take(s, ")", true);
-        s->at += s->at < s->end;
-    }
+    while (take(s, blanks, false), begins(*s, "("))
+        take_field(s, ")");
 }
 
 /*
@@ -4778,9 +4820,10 @@ decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned 
     error = receive_page(c, pipes[0], page);
     close(pipes[0]);
 
-    int64_t limit = wire_clock() + (error == 0 ? 5000 : 0);     /* for its end after its output */
-    while (!wait_child(c, pid, limit - wire_clock(), &status))
-        if (interrupted || wire_clock() >= limit)
+    /* for its end after its output; after a signal nobody waits for it */
+    int64_t until = wire_clock() + (error == 0 && !interrupted ? 5000 : 0);
+    while (!wait_child(c, pid, until - wire_clock(), &status))
+        if (interrupted || wire_clock() >= until)
             kill(pid, SIGKILL);
     if (interrupted)
         return false;
@@ -4803,7 +4846,7 @@ static int
 wait_pager(struct client *c, pid_t pid)
 {
     int64_t kill_at = 0;
-    int status;
+    int status = 0;
 
     while (!wait_child(c, pid, interrupted ? 100 : keep_alive(c), &status)) {
         if (interrupted == SIGINT)
@@ -4823,14 +4866,16 @@ wait_pager(struct client *c, pid_t pid)
 static bool
 run_pager(struct client *c, const struct text *page)
 {
-    const char *wish = getenv("PAGER"), *pager = wish;
+    const char *pager = getenv("PAGER"), *name = pager;
     enum mode before = terminal.mode;
     FILE *file = private_file(c);
     int status = 127 << 8;
     pid_t pid = -1;
 
-    if (pager == NULL || *pager == '\0')
+    if (pager == NULL || *pager == '\0') {
+        name = "less";
         pager = "if command -v less >/dev/null; then exec less; fi; exec more";
+    }
     if (file == NULL)
         return false;
     fwrite(page->bytes, 1, page->length, file);
@@ -4858,7 +4903,7 @@ run_pager(struct client *c, const struct text *page)
         interrupted = SIGINT;
     if (interrupted || status == 0)
         return true;
-    warn(c, "the pager %s failed; this is the text without it", wish != NULL ? wish : "less");
+    warn(c, "the pager %s failed; this is the text without it", name);
     return false;
 }
 
@@ -5059,8 +5104,8 @@ read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers
 }
 
 /*
- * Finds out, once, what the server can do: whether commands may be pipelined, and whether it has
- * TOP. An older server has no CAPA, which is no failure.
+ * Finds out, once before and once after the login, what the server can do: whether commands may be
+ * pipelined, and whether it has TOP. An older server has no CAPA, which is no failure.
  */
 static void
 ask_capabilities(struct client *c)
@@ -5071,6 +5116,7 @@ ask_capabilities(struct client *c)
     if (c->capable)
         return;
     c->capable = true;
+    c->pipelining = c->no_top = false;
     send_line(c, "CAPA");
     if (!read_status(c))
         return;
@@ -5287,6 +5333,8 @@ show_answered(struct client *c, uint64_t number)
     decode(c, show_message, message, &page, columns);
     fclose(message);
     c->stop_showing = show_page(c, &page);
+    c->progress.began = c->progress.moved = wire_clock();       /* a person has read meanwhile */
+    c->progress.octets = 0;
     text_free(&page);
     return true;
 }
@@ -5316,10 +5364,8 @@ header_answered(struct client *c, uint64_t number)
     if (!read_status(c)) {
         show_status(c);
         if (c->server.error == 0 && !c->pipelining && message_at(c, number)->listed
-            && c->progress.messages == 0) {
+            && c->progress.messages == 0)
             c->no_top = c->stop_showing = true;
-            fail(c, "the server has no TOP, which HEADERS needs");
-        }
         return false;
     }
     while (read_piece(c, &u, &piece))
@@ -5351,18 +5397,6 @@ add_cell(struct text *to, struct span cell, size_t columns)
     text_printf(to, "%s%*s", cut > 0 ? "\u2026" : "", (int)(columns - used - cut), "");
 }
 
-/* Takes the text before a delimiter, or to the end, off a span. */
-static struct span
-take_field(struct span *from, char delimiter)
-{
-    const char *end = from->at < from->end
-        ? memchr(from->at, delimiter, span_length(*from)) : NULL;
-    struct span field = {from->at, end != NULL ? end : from->end};
-
-    from->at = end != NULL ? end + 1 : from->end;
-    return field;
-}
-
 /*
  * Appends the line of HEADERS for a message: in columns, cut to the width of a terminal, or with
  * TABs and complete if columns is 0. fields are date, sender and subject with TABs between them. A
@@ -5372,7 +5406,7 @@ static void
 add_header_line(struct text *page, uint64_t number, const struct message *m, int digits,
                 struct span fields, size_t columns)
 {
-    struct span date = take_field(&fields, '\t'), sender = take_field(&fields, '\t');
+    struct span date = take_field(&fields, "\t"), sender = take_field(&fields, "\t");
     bool dated = columns >= (size_t)digits + 44;
     size_t fixed = (size_t)digits + (dated ? 24 : 12);
     size_t rest = columns > fixed + 20 ? columns - fixed : 20;
@@ -5380,8 +5414,8 @@ add_header_line(struct text *page, uint64_t number, const struct message *m, int
     char size[16] = "";
 
     if (columns == 0) {
-        text_printf(page, "%" PRIu64 "\t", number);
-        text_add(page, date.at, (size_t)(fields.end - date.at));
+        text_printf(page, "%" PRIu64 "\t%.*s\t%.*s\t%.*s", number, (int)span_length(date), date.at,
+                    (int)span_length(sender), sender.at, (int)span_length(fields), fields.at);
         text_printf(page, m->listed ? "\t%" PRIu64 "\n" : "\t\n", m->octets);
         return;
     }
@@ -5411,8 +5445,7 @@ show_header_lines(struct client *c, const struct numbers *list)
     struct text decoded = {0}, lines = {0}, page = {0};
     uint64_t highest = 0;
 
-    if (!decode(c, show_headers, c->headers, &decoded, 0))
-        return;
+    decode(c, show_headers, c->headers, &decoded, 0);   /* what it could not decode stays empty */
     for (size_t i = 0; i < list->count; i++)
         highest = list->number[i] > highest ? list->number[i] : highest;
 
@@ -5420,7 +5453,7 @@ show_header_lines(struct client *c, const struct numbers *list)
     int digits = snprintf(NULL, 0, "%" PRIu64, highest);
     for (size_t i = 0; i < list->count; i++)
         add_header_line(&lines, list->number[i], message_at(c, list->number[i]), digits,
-                        take_field(&rest, '\n'), columns);
+                        take_field(&rest, "\n"), columns);
     put_visible(c, &page, text_span(&lines));   /* it may have the sign of what was cut */
     show_page(c, &page);
     text_free(&decoded);
@@ -5438,9 +5471,7 @@ do_headers(struct client *c, const char *arguments)
     if (c->headers == NULL)
         return;
     ask_capabilities(c);
-    if (c->no_top) {
-        fail(c, "the server has no TOP, which HEADERS needs");
-    } else if (read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
+    if (!c->no_top && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
         progress_begin(c, list.count, 0);
         for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, &list, header_answered);
         if (fflush(c->headers) != 0 || ferror(c->headers))
@@ -5448,6 +5479,8 @@ do_headers(struct client *c, const char *arguments)
         else if (c->server.error == 0 && !c->stop_showing)
             show_header_lines(c, &list);
     }
+    if (c->no_top)
+        fail(c, "the server has no TOP, which HEADERS needs");
     fclose(c->headers);
     c->stop_showing = false;
     free(list.number);
@@ -5455,20 +5488,8 @@ do_headers(struct client *c, const char *arguments)
 
 /* -- HELP, and what other programs call these commands -- */
 
-/* What HELP says: a line of the list, and what follows it when the command is explained alone. */
-struct help { const char *name, *arguments, *text, *more; };
-
-static const struct help own_commands[] = {
-    {"SHOW", "n...", "display messages, decoded, without saving them",
-     "A page that is longer than the screen goes through $PAGER, or less."},
-    {"HEADERS", "[n...]", "date, sender, subject and size of messages, or of all",
-     "In a pipe the lines are complete and have TABs between the fields."},
-    {"HELP", "[command]", "this list, or more about one command", NULL},
-};
-
-enum { OWN_COMMANDS = sizeof own_commands / sizeof *own_commands };
-
-static const char *const more_help[POP3_VERBS] = {
+/* What HELP adds when it explains one command. */
+static const char *const more_help[ALL_COMMANDS] = {
     [POP3_RETR] = "Saves each message as n.eml in the directory of -d. An existing file is never\n"
                   "overwritten. Octets count each line end as two, as LIST does; a file has one.",
     [POP3_DELE] = "Nothing is removed before QUIT, and nothing if the session ends in another way.",
@@ -5477,6 +5498,8 @@ static const char *const more_help[POP3_VERBS] = {
     [POP3_UIDL] = "A unique-id names a message in later sessions, too.",
     [POP3_PASS] = "Without the password PASS asks for it and does not show it.",
     [POP3_QUIT] = "Removes what was marked with DELE. Ctrl-C ends without removing anything.",
+    [SHOW] = "A page that is longer than the screen goes through $PAGER, or less.",
+    [HEADERS] = "In a pipe the lines are complete and have TABs between the fields.",
 };
 
 /* HELP: the commands and the keys, or one command. */
@@ -5489,22 +5512,15 @@ do_help(struct client *c, const struct pop3_request *typed)
         fail(c, "unexpected argument: %s; HELP explains one command", typed->argument[1]);
         return;
     }
-    for (int i = 0; i < POP3_VERBS + OWN_COMMANDS; i++) {
-        struct help h;
+    for (int i = 0; i < ALL_COMMANDS; i++) {
+        const struct pop3_command *k = command_at(i);
+        bool several = i == POP3_RETR || i == POP3_DELE;        /* messages, here */
+        bool named = pop3_same_word(typed->argument[0], k->name);
 
-        if (i < POP3_VERBS)
-            h = (struct help){pop3_commands[i].name, pop3_commands[i].arguments,
-                              pop3_commands[i].help, more_help[i]};
-        else
-            h = own_commands[i - POP3_VERBS];
-        if (i == POP3_RETR || i == POP3_DELE)
-            h.arguments = "n...";       /* here they take several messages */
-
-        bool named = pop3_same_word(typed->argument[0], h.name);
         if (all || named)
-            print_line(c, "  %-8s%-12s%s", h.name, h.arguments, h.text);
-        if (named && h.more != NULL)
-            print_line(c, "%s", h.more);
+            print_line(c, "  %-8s%-12s%s", k->name, several ? "n..." : k->arguments, k->help);
+        if (named && more_help[i] != NULL)
+            print_line(c, "%s", more_help[i]);
         found = found || named;
     }
     if (!found)
@@ -5524,7 +5540,7 @@ answer_habit(struct client *c, const char *word)
     static const char save[] = "RETR n to save message n, or SHOW n to read it";
     static const char list[] = "HEADERS, or LIST for the sizes alone";
     static const struct { const char *word, *instead; } habits[] = {
-        {"exit", "QUIT"}, {"bye", "QUIT"}, {"q", "QUIT"}, {"quit?", "QUIT"}, {"logout", "QUIT"},
+        {"exit", "QUIT"}, {"bye", "QUIT"}, {"q", "QUIT"}, {"logout", "QUIT"},
         {"ls", list}, {"dir", list}, {"get", save}, {"fetch", save}, {"save", save},
         {"cat", "SHOW n"}, {"more", "SHOW n"}, {"less", "SHOW n"}, {"read", "SHOW n"},
         {"rm", "DELE n"}, {"del", "DELE n"}, {"delete", "DELE n"},
@@ -5576,11 +5592,11 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     ok = show_answer(c);
     if (!known && c->continued)
         c->failed = failed;     /* the next line is what the server asks for */
-    if (!known && has_status(c->status, "-ERR")) {
+    bool refused = !known && has_status(c->status, "-ERR");
+    if (refused || typed->verb == POP3_RETR)    /* RETR without a number saves nothing */
         note_rejected(c, line);
-        if (c->at_terminal)
-            print_line(c, "HELP lists the commands.");
-    }
+    if (refused && c->at_terminal)
+        print_line(c, "HELP lists the commands.");
     if (ok && typed->verb == POP3_RSET)
         forget_marks(c);
     if (!ok || body == NO_BODY || (body == BODY_IF_ALONE && typed->count > 0))
@@ -5609,7 +5625,7 @@ do_quit(struct client *c)
     c->server.idle_ms = QUIT_SECONDS * 1000;
     send_line(c, "QUIT");
     ok = show_answer(c);
-    if (has_line(&c->server))
+    if (has_byte(&c->server, '\n'))
         wire_fail(&c->server, EBADMSG);         /* which of the two is the answer? */
     if (c->server.error != 0)
         return;
@@ -5696,13 +5712,6 @@ edit_show(struct client *c, const char *behind)
     text_free(&paint);
 }
 
-/* Returns true if a key was typed and waits. */
-static bool
-key_waits(const struct wire *keys, char key)
-{
-    return memchr(keys->input + keys->in_start, key, keys->in_end - keys->in_start) != NULL;
-}
-
 /*
  * Gives the editor what was typed, up to the end of a line. Ctrl-C drops lines before it that
  * were not yet carried out, as it does on a terminal without a line editor: so it can stop a paste
@@ -5721,7 +5730,7 @@ edit_keys(struct client *c)
         while (keys->error == 0 && keys->in_end - keys->in_start < WIRE_INPUT
                && wait_ready(&keys->in, 1, false, 0, NULL) > 0)
             wire_fill(keys);
-        if (key_waits(keys, CTRL_C)) {
+        if (has_byte(keys, CTRL_C)) {
             editor_start(c->editor, c->editor->hidden);
             verdict = MORE;
         }
@@ -5783,7 +5792,7 @@ edit_line(struct client *c, bool hidden)
     if (!c->editing)
         e->pasting = e->discarding = false;     /* it ends with the password */
     if (verdict == INTERRUPT && !e->pasting
-        && (key_waits(&c->keys, '\r') || key_waits(&c->keys, '\n'))) {
+        && (has_byte(&c->keys, '\r') || has_byte(&c->keys, '\n'))) {
         c->keys.in_start = c->keys.in_end;      /* a paste that the terminal did not mark */
         e->pasting = e->discarding = c->editing;
     }
@@ -5869,10 +5878,13 @@ run(struct client *c, char *line, size_t length)
 
     c->status[0] = '\0';
     dispatch(c, line, &typed);
-    c->user_given = typed.verb == POP3_USER;
+    if (c->status[0] != '\0')           /* it was sent */
+        c->user_given = typed.verb == POP3_USER;
     if (typed.verb < POP3_VERBS && typed.verb != POP3_USER
-        && pop3_commands[typed.verb].where != ANYWHERE && has_status(c->status, "+OK"))
+        && pop3_commands[typed.verb].where != ANYWHERE && has_status(c->status, "+OK")) {
         c->no_list = false;
+        c->capable = c->capable && typed.verb != POP3_PASS;
+    }
 }
 
 /* ---- 10. The loop and main ------------------------------------------------------------------- */
@@ -6005,8 +6017,7 @@ converse(struct client *c)
         } else {
             typed = read_line(c, line, &length);
         }
-        if (wire_stopped(&c->server, wire_clock()))
-            wire_fail(&c->server, EINTR);
+        hear_signals(c);
         if (typed == TYPED_LINE && !is_broken(c))
             run(c, line, length);
         else if (typed == TYPED_END && !is_broken(c))
@@ -6029,8 +6040,7 @@ greet(struct client *c)
     const struct settings *s = c->settings;
     bool echoes = c->at_terminal && s->command == NULL;     /* what is typed ahead */
 
-    if (s->command == NULL
-        && wait_ready(&c->server.in, 1, false, GREETING_SECONDS * 1000, &c->mask) == 0) {
+    if (s->command == NULL && wait_server(c, GREETING_SECONDS * 1000) == 0) {
         c->row = c->editing ? ROW_LINE : echoes ? ROW_TEXT : ROW_FREE;
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -verify_return_error -verify_hostname %s "
@@ -6175,6 +6185,7 @@ catch_signals(sigset_t *mask)
     sigset_t blocked;
 
     sigfillset(&action.sa_mask);        /* one handler at a time: two of them set the terminal */
+    sigdelset(&action.sa_mask, SIGTTOU);
     sigemptyset(&blocked);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         sigaction(numbers[i], NULL, &before);
@@ -6216,6 +6227,7 @@ initialize(struct client *c, const struct settings *settings, struct editor *edi
 
     c->utf8 = locale == NULL || strcmp(locale, "C") == 0 || strcmp(locale, "POSIX") == 0
         || strcasecmp(nl_langinfo(CODESET), "UTF-8") == 0;  /* without a locale it is likely */
+    setlocale(LC_CTYPE, "C");   /* in a Turkish one i and I are two letters, and li is not LI */
     c->settings = settings;
     c->editor = editor;
     c->noop_ms = NOOP_SECONDS * 1000;

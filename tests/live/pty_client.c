@@ -114,7 +114,8 @@ lead(int orders, int reports, const char *term, int output, char *const argument
         if (report.what == STOPPED) {
             if (read(orders, &order, 1) != 1)
                 break;
-            tcsetpgrp(now.slave, client);
+            if (order == 'c')           /* else it continues in the background */
+                tcsetpgrp(now.slave, client);
             kill(-client, SIGCONT);
         }
         if (waitpid(client, &status, WUNTRACED) != client)
@@ -1232,6 +1233,8 @@ test_stalled(void)
     type("RETR 1\r");
     CHECK(server_got("RETR 1\r\n"));
     answer("+OK 1000 octets\r\nSubject: slow\r\n\r\n");
+    WAIT_FOR(on_screen("17 B of 1.0 kB") || now.ended);
+    kill(now.client, SIGWINCH);
     WAIT_FOR(on_screen("17 B of 1.0 kB, stalled") || now.ended);
     CHECK(on_screen("17 B of 1.0 kB, stalled"));
     answer(".\r\n");
@@ -1558,6 +1561,35 @@ test_suspend(void)
     quit();
 }
 
+/* In the background it stops again, and leaves the terminal as the shell has set it. */
+static void
+test_background(void)
+{
+    struct termios shell, t;
+
+    start_served(80);
+    type("STAT\r");
+    CHECK(server_got("STAT\r\n"));
+    press(CTRL_Z);
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && terminal_as_before());
+    shell = now.before;
+    shell.c_lflag &= ~(tcflag_t)ECHO;
+    CHECK(tcsetattr(now.slave, TCSANOW, &shell) == 0);
+    now.stopped = false;
+    CHECK(write(now.orders, "b", 1) == 1);
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && !now.screen.marks_paste);
+    CHECK(tcgetattr(now.slave, &t) == 0 && t.c_lflag == shell.c_lflag);
+    CHECK(tcsetattr(now.slave, TCSANOW, &now.before) == 0);
+    now.stopped = false;
+    CHECK(write(now.orders, "c", 1) == 1);
+    answer("+OK 1 2\r\n");
+    CHECK(sees("+OK 1 2\r\n"));
+    CHECK(prompted());
+    quit();
+}
+
 /* SIGSTOP cannot be caught; what counts is that afterwards the keys are the editor's again. */
 static void
 test_stop(void)
@@ -1724,6 +1756,23 @@ test_pager_ctrl_c(void)
     clean_up();
 }
 
+/* The time that a person reads is no time of the transfer that follows. */
+static void
+test_pager_progress(void)
+{
+    start_pager("echo paging; read -r x </dev/tty; echo it read that");
+    type("SHOW 3 1\r");
+    CHECK(sees("paging"));
+    pause_keys(700);
+    type("\n");
+    CHECK(sees("Message 1, 2 of 2"));
+    CHECK(prompted());
+    CHECK(strstr(now.stream, "1 of 2, ") == NULL);
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
 /* A paste that begins before the pager and ends in it. */
 static void
 test_pager_paste(void)
@@ -1824,6 +1873,10 @@ test_greeting_late(void)
 {
     start_silent(80, "xterm");
     type("STAT");
+    for (int i = 0; i < 10; i++) {      /* a window that changes does not end the wait */
+        take(20);
+        kill(now.client, SIGWINCH);
+    }
     CHECK(sees("client: waiting for a greeting from 127.0.0.1 port "));
     CHECK(sees("a TLS port such as 995 needs -x 'openssl s_client"));
     CHECK(!on_screen("STAT") && terminal_as_before());
@@ -1880,6 +1933,57 @@ test_tab_before_login(void)
     CHECK(row_is("pop3> RETR 7", 13));
     type("\025");
     quit();
+}
+
+/* HELP, and a password that is given up, leave the session between USER and PASS. */
+static void
+test_tab_after_user(void)
+{
+    start_served(80);
+    type("USER ann\r");
+    CHECK(server_got("USER ann\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("HELP PASS\r");
+    CHECK(sees("asks for it and does not show it"));
+    CHECK(prompted());
+    type("RETR \t\025PASS\r");
+    CHECK(sees("Password: "));
+    press(CTRL_C);
+    CHECK(prompted());
+    type("RETR \t\025PASS geheim\r");
+    CHECK(server_got("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    quit();
+}
+
+/* A server may have more capabilities after the login. */
+static void
+test_capabilities_after_login(void)
+{
+    start_served(80);
+    type("HEADERS\r");
+    CHECK(server_got("CAPA\r\n"));
+    answer("+OK\r\nUSER\r\n.\r\n");
+    CHECK(sees("the server has no TOP, which HEADERS needs"));
+    CHECK(prompted());
+    type("PASS geheim\r");
+    CHECK(server_got("PASS geheim\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("HEADERS\r");
+    CHECK(server_got("CAPA\r\n"));
+    answer("+OK\r\nTOP\r\n.\r\n");
+    CHECK(server_got("LIST\r\n"));
+    answer("+OK\r\n.\r\n");
+    CHECK(sees("there is no message"));
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
 }
 
 /* HEADERS is cut to the width in columns; a long list goes through the pager. */
@@ -2016,6 +2120,8 @@ main(void)
     unit_case("terminal: progress comes and goes", test_progress);
     unit_case("terminal: progress, broken off", test_progress_broken_off);
     unit_case("terminal: Tab before the login", test_tab_before_login);
+    unit_case("terminal: Tab between USER and PASS", test_tab_after_user);
+    unit_case("terminal: HEADERS before and after the login", test_capabilities_after_login);
     unit_case("terminal: HEADERS fits the width", test_headers);
     unit_case("terminal: SHOW of several messages", test_show_several);
     unit_case("terminal: ^C clears the line, ^D quits", test_ctrl_c);
@@ -2028,9 +2134,11 @@ main(void)
     unit_case("terminal: hung up without a signal", test_hang_up_without_a_word);
     unit_case("terminal: the output alone goes", test_other_terminal);
     unit_case("terminal: ^Z and fg", test_suspend);
+    unit_case("terminal: ^Z, bg and fg", test_background);
     unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
     unit_case("a pager runs what it likes", test_pager);
     unit_case("a pager has its own ^C", test_pager_ctrl_c);
+    unit_case("a pager and the progress behind it", test_pager_progress);
     unit_case("a pager in the middle of a paste", test_pager_paste);
     unit_case("a pager is stopped and continued", test_pager_suspend);
     unit_case("a pager that fails", test_pager_fails);

@@ -315,6 +315,34 @@ test_read_status(void)
     client_end();
 }
 
+/* A signal that comes together with the end of the input: QUIT is not sent. */
+static void
+test_signal_at_the_end(void)
+{
+    const struct sigaction note = {.sa_handler = note_signal};
+    sigset_t terminate;
+
+    client_begin();
+    sigaction(SIGTERM, &note, NULL);
+    sigemptyset(&terminate);
+    sigaddset(&terminate, SIGTERM);
+    sigprocmask(SIG_BLOCK, &terminate, NULL);
+    raise(SIGTERM);
+    close(keys_end);
+    keys_end = -1;
+    message_at(&client, 1)->marked = true;
+    client.server.mask = &client.mask;
+    client.server.stop = &interrupted;
+    client.server.signals_at = wire_clock();    /* the last ones were let in just now */
+    converse(&client);
+    CHECK(strcmp(sent(), "") == 0);
+    CHECK(strcmp(complained(), "client: interrupted; nothing was removed\n") == 0);
+    client_end();
+    interrupted = 0;
+    signal(SIGTERM, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &terminate, NULL);
+}
+
 /* A message ends with CRLF dot CRLF and nothing else. If that is missing, the timeout says so. */
 static void
 test_lf_alone(void)
@@ -1435,6 +1463,29 @@ test_decoder_unread(void)
     client_end();
 }
 
+/* HEADERS lists the messages all the same, with what LIST says of them. */
+static void
+test_headers_crash(void)
+{
+    enter();
+    client_begin();
+    temporary_files = ".";
+    decoding = IT_CRASHES;
+    client.headers = private_file(&client);
+    message_at(&client, 7)->listed = true;
+    message_at(&client, 7)->octets = 120;
+    server_says("+OK\r\nSubject: =?koi8-r?q?=C1?=\r\n.\r\n");
+    CHECK(header_answered(&client, 7));
+    show_header_lines(&client, &(struct numbers){.number = (uint64_t []){7}, .count = 1});
+    fclose(client.headers);
+    CHECK(client.failed && strstr(complained(), "client: the display ") != NULL);
+    CHECK(strcmp(shown(), "7\t\t\t\t120\n") == 0);
+    decoding = ALL_IS_WELL;
+    temporary_files = "no/such";
+    client_end();
+    leave();
+}
+
 /* What it writes drives no terminal. */
 static void
 test_decoder_hostile(void)
@@ -1480,6 +1531,20 @@ test_crash_in_session(void)
     leave();
 }
 
+/* The user's locale tells what the terminal reads, and changes no comparison of words. */
+static void
+test_locale(void)
+{
+    static const struct settings none;
+    static struct client other;
+
+    setenv("LC_ALL", "C.UTF-8", 1);
+    initialize(&other, &none, NULL);
+    CHECK(other.utf8);
+    CHECK(strcmp(setlocale(LC_CTYPE, NULL), "C") == 0);
+    setenv("LC_ALL", "C", 1);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1491,9 +1556,11 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (realpath(argv[0], own_path) == NULL)
         return 2;
+    unit_case("the user's locale", test_locale);
     unit_case("sizes for people", test_sizes);
     unit_case("what is a status", test_status);
     unit_case("status lines", test_read_status);
+    unit_case("a signal at the end of the input", test_signal_at_the_end);
     unit_case("a server that ends its lines with LF alone", test_lf_alone);
     unit_case("a terminal that does not read UTF-8", test_eight_bit_terminal);
     unit_case("what the server says unasked", test_hear_server);
@@ -1523,6 +1590,7 @@ main(int argc, char **argv)
     unit_case("files that are the same", test_same_content);
     unit_case("NOOP while a person reads", test_pager_keeps_alive);
     unit_case("the display crashes", test_decoder_crashes);
+    unit_case("the display of HEADERS crashes", test_headers_crash);
     unit_case("the display hangs", test_decoder_hangs);
     unit_case("the display cannot be read", test_decoder_unread);
     unit_case("the display is in somebody else's hands", test_decoder_hostile);

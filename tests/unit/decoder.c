@@ -202,6 +202,30 @@ test_failures(void)
 #endif
 }
 
+static void
+never_ends(struct span input, FILE *page, unsigned columns)
+{
+    (void)input;
+    (void)page;
+    for (volatile unsigned i = 0; ; i += columns)
+        continue;
+}
+
+/* Nobody waits for a decoder after a signal: it is killed. */
+static void
+test_interrupted(void)
+{
+    int64_t began = wire_clock();
+    bool good;
+
+    client_begin();
+    interrupted = SIGINT;
+    CHECK(strcmp(decoded(never_ends, no_span, &good), "") == 0 && !good);
+    CHECK(wire_clock() - began < 2500);
+    interrupted = 0;
+    CHECK(client_end(NULL));
+}
+
 /* A message far larger than the memory of the decoder: its attachment is measured only. */
 static void
 test_large(void)
@@ -289,6 +313,7 @@ main(void)
     unit_case("what a decoder writes is escaped again", test_hostile);
     unit_case("a decoder's time, memory and files are limited", test_limits);
     unit_case("a decoder that fails is reported", test_failures);
+    unit_case("a decoder after a signal", test_interrupted);
     unit_case("a message larger than the memory", test_large);
     unit_case("where temporary files are", test_private_file);
     return unit_status;

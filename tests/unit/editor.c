@@ -651,6 +651,7 @@ test_search(void)
         {"Backspace in a search", "\022RETR 1\177", "|RETR 22"},
         {"Backspace to nothing", "xy\022RE\177\177\177", "xy|"},
         {"^G", "xyz\002\022RE\007", "xy|z"},
+        {"^G on an older line", UP "yz" LEFT "\022RE\022\007", "NOOPy|z"},
         {"another key is obeyed", "\022RE\005x", "RETR 22x|"},
         {"an arrow is obeyed", "\022TR" LEFT, "R|ETR 22"},
         {"up goes on from there", "\022LIST" UP, "RETR 1|"},
