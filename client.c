@@ -3500,7 +3500,9 @@ html_link_end(struct html *h)
     if (address.at < address.end && h->linked.length > 0 && !same_word(address, text)) {
         h->gap = " ";
         html_before_text(h);
-        text_printf(h->to, "<%s>", h->link.bytes);      /* whatever it is, it is shown */
+        text_puts(h->to, "<");          /* whatever it is, it is shown: a NUL as well */
+        text_add(h->to, h->link.bytes, h->link.length);
+        text_puts(h->to, ">");
         h->before = '>';
     }
     text_clear(&h->link);
