@@ -3328,9 +3328,11 @@ html_named(struct span s, bool address, uint32_t *c)
     bool closed = false;
 
     s.at++;
+    if (s.at == s.end || !is_alnum(*s.at))
+        return 1;               /* most often; a message may have millions of them */
     for (const char *at = html_entities; *at != '\0'; at += size + 1, code++) {
-        code = is_digit(*at) ? (uint32_t)strtoul(at, NULL, 10) : code;
-        at += strspn(at, "0123456789");
+        for (code = is_digit(*at) ? 0 : code; is_digit(*at); at++)
+            code = code * 10 + (uint32_t)(*at - '0');
         size = strcspn(at, " ");
         if (size <= best || span_length(s) < size || memcmp(at, s.at, size) != 0)
             continue;
