@@ -1940,6 +1940,7 @@ static void
 before_waiting(struct client *c)
 {
     struct wire *w = &c->server;
+    int ready = 0;
 
     wire_flush(&c->screen);
     if (wire_stopped(w, wire_clock()))
@@ -1948,8 +1949,12 @@ before_waiting(struct client *c)
         return;
     if (w->idle_until == 0)
         w->idle_until = wire_clock() + w->idle_ms;
-    while (wire_clock() < w->idle_until && wait_ready(&w->in, 1, false, 1000, &c->mask) == 0)
+    while (ready == 0 && wire_clock() < w->idle_until && !wire_stopped(w, wire_clock())) {
         progress_paint(c);
+        ready = wait_ready(&w->in, 1, false, 1000, &c->mask);
+        if (ready < 0 && errno == EINTR)
+            ready = 0;          /* it was resized or stopped: it is painted again */
+    }
     c->progress.moved = wire_clock();
 }
 

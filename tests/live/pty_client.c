@@ -1223,7 +1223,7 @@ test_progress_broken_off(void)
     try_progress(true);
 }
 
-/* A transfer in which nothing comes any more says so, and goes on. */
+/* A transfer in which nothing comes any more says so, after ^Z and fg as well, and goes on. */
 static void
 test_stalled(void)
 {
@@ -1234,6 +1234,15 @@ test_stalled(void)
     answer("+OK 1000 octets\r\nSubject: slow\r\n\r\n");
     WAIT_FOR(on_screen("17 B of 1.0 kB, stalled") || now.ended);
     CHECK(on_screen("17 B of 1.0 kB, stalled"));
+    press(CTRL_Z);
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && terminal_as_before());
+    now.stopped = false;
+    screen_erase(&now.screen, now.screen.row, 0);       /* a shell has the row */
+    now.screen.column = 0;
+    about_to();
+    CHECK(write(now.orders, "c", 1) == 1);
+    CHECK(row_is("17 B of 1.0 kB, stalled", 23));
     answer(".\r\n");
     CHECK(sees("saved inbox/1.eml"));
     CHECK(prompted());
