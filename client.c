@@ -3957,7 +3957,8 @@ struct part {
     struct span type;
     char charset[40];
     struct text name;           /* UTF-8, from the network */
-    struct text decoded;        /* the body, if it is not in the message as it is */
+    struct text decoded;        /* the body, if it is not in the message as it is; */
+    size_t left;                /* bytes of it that were too many */
     enum encoding encoding;
     bool attachment, no_blank_line, opened;
     bool flowed, delsp;         /* RFC 3676 */
@@ -4088,6 +4089,16 @@ next_part(struct span *rest, struct span boundary, struct span *part)
     return 0;
 }
 
+/* Appends text between uuencoded files to what a part has of it, as far as it is shown. */
+static void
+part_keep(struct part *p, struct span text)
+{
+    struct span kept = limit(text, SHOW_TEXT - p->decoded.length);
+
+    text_add(&p->decoded, kept.at, span_length(kept));
+    p->left += (size_t)(text.end - kept.end);
+}
+
 /*
  * Looks for uuencoded files in a part's body. In a text each becomes an attachment, and what is
  * left is the text; in any other part the file is its content.
@@ -4100,8 +4111,7 @@ part_uu(struct show *s, struct part *p)
 
     p->encoding = ENCODING_NONE;
     while (next_uu(&rest, &before, &name, &data)) {
-        if (p->decoded.length <= SHOW_TEXT)
-            text_add(&p->decoded, before.at, span_length(limit(before, SHOW_TEXT)));
+        part_keep(p, before);
         file = begins(p->type, "text/") ? part_add(s, p->parent) : p;
         if (file == NULL)
             break;
@@ -4114,9 +4124,11 @@ part_uu(struct show *s, struct part *p)
         text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
     }
     if (file != NULL && file != p) {
-        text_add(&p->decoded, rest.at, span_length(limit(rest, SHOW_TEXT + 1)));
+        part_keep(p, rest);
         p->body = text_span(&p->decoded);
         p->body.end = trim(p->body).at == p->body.end ? p->body.at : p->body.end;
+    } else {
+        p->left = 0;            /* the body is shown as it is */
     }
 }
 
@@ -4143,7 +4155,7 @@ part_content(const struct part *p, size_t most)
     bool html = enriched || is_word(p->type, "text/html");
 
     data.at = decode_transfer(&decoded, data, p->encoding, most);
-    c.left = span_length(data);
+    c.left = span_length(data) + p->left;
     if (html)
         other = html_charset(text_span(&decoded));
     c.guess = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
@@ -4158,10 +4170,13 @@ part_content(const struct part *p, size_t most)
             c.letters += !is_in(c.text.bytes[i], blanks) && (c.text.bytes[i] & 0xc0) != 0x80;
     }
     if (trim(footer).at < footer.end) {         /* behind base64 */
+        struct span shown = limit(footer, most);
+
+        c.left += (size_t)(footer.end - shown.end);
         if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
             text_puts(&c.text, "\n");
         text_clear(&utf8);
-        to_utf8(&utf8, limit(footer, most), no_span, string_span(p->charset));
+        to_utf8(&utf8, shown, no_span, string_span(p->charset));
         drop_invisible(&c.text, text_span(&utf8));
     }
     text_free(&utf8);
@@ -4269,7 +4284,10 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
     if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
         && s->decoded < SHOW_TEXT) {
-        decode_transfer(&p->decoded, p->body, p->encoding, SHOW_TEXT - s->decoded);
+        const char *end = decode_transfer(&p->decoded, p->body, p->encoding,
+                                          SHOW_TEXT - s->decoded);
+
+        p->left = (size_t)(p->body.end - end);
         s->decoded += p->decoded.length;
         p->body = text_span(&p->decoded);
         p->encoding = ENCODING_NONE;
@@ -4435,6 +4453,9 @@ show_parts(struct show *s)
         s->page.bars = p->bars;
         if (p->root == i && p->use != PART_DROP)
             show_root(s, i);
+        if (p->opened && p->left > 0)
+            page_note(&s->page, "truncated: %zu more octets of the enclosed message are not shown; "
+                      "RETR saves them", p->left);
         if (p->use == PART_SHOW && p->opened && is_word(p->type, "multipart/signed"))
             page_note(&s->page, "signed; the signature is not checked here");
         else if (p->use == PART_SHOW && p->opened && is_word(p->type, "multipart/encrypted"))
