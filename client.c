@@ -4312,7 +4312,9 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         }
         p->opened = s->count > index + 1;
         choose(s, index);
-        if (p->opened && find(preamble, "mime") == NULL)    /* which needs another program */
+        if (find(preamble, "mime") != NULL && span_length(preamble) < 500)
+            preamble = no_span;         /* it says that one needs another program */
+        if (p->opened)
             part_outside(s, index, preamble);
         if (p->opened)
             part_outside(s, index, rest);
