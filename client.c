@@ -4347,6 +4347,8 @@ part_show(struct page *page, const struct part *p)
     page_text(page, text_span(&c.text));
     if (!c.complete)
         page_note(page, "the HTML ends inside a comment: what stands there is not shown");
+    else if (c.letters == 0 && is_word(p->type, "text/html"))
+        page_note(page, "no text in this HTML");
     if (c.left > 0)
         page_note(page, "truncated: %llu more octets of this text are not shown; RETR saves them",
                   (unsigned long long)c.left);
