@@ -4374,7 +4374,9 @@ show_attachments(struct show *s, int root)
         else
             size_text((int64_t)size, about, sizeof about);
         text_add(&line, name.at, span_length(name));
-        text_printf(&line, " (%.*s, %s%s)", (int)span_length(p->type), p->type.at, about,
+        text_puts(&line, " (");
+        text_add(&line, p->type.at, span_length(p->type));
+        text_printf(&line, ", %s%s)", about,
                     p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding" : "");
         page_field(&s->page, "Attached", text_span(&line));
         text_free(&line);
