@@ -2331,7 +2331,7 @@ save_report(struct client *c, const struct saving *s)
     c->savings.octets += s->octets;
     print_line(c, "%s %s%s%s (%" PRId64 " octets)", s->already ? "already saved as" : "saved",
                directory, directory[strlen(directory) - 1] == '/' ? "" : "/", s->name, s->octets);
-    message_at(c, s->number)->unsaved = s->announced > s->octets;
+    message_at(c, s->number)->unsaved = s->announced > s->octets || s->number > MESSAGES_MAX;
     if (s->announced > s->octets)
         fail(c, "the server said that message %" PRIu64 " has %" PRId64 " octets: some may be "
              "missing", s->number, s->announced);
@@ -5578,10 +5578,10 @@ answer_habit(struct client *c, const char *word)
 
 /* Remembers that a script's RETR was not carried out: a later DELE might remove that message. */
 static void
-note_rejected(struct client *c, const char *line)
+note_rejected(struct client *c, const char *line, size_t length)
 {
-    for (; *line != '\0'; line++)
-        if (strncasecmp(line, "RETR", 4) == 0)
+    for (size_t i = 0; i + 4 <= length; i++)
+        if (strncasecmp(line + i, "RETR", 4) == 0)
             c->unsaved_unknown = true;
 }
 
@@ -5613,7 +5613,7 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     if (!known && c->continued)
         c->failed = failed;     /* the next line is what the server asks for */
     if (!known && has_status(c->status, "-ERR")) {
-        note_rejected(c, line);
+        note_rejected(c, line, strlen(line));
         if (c->at_terminal)
             print_line(c, "HELP lists the commands.");
     }
@@ -5890,7 +5890,7 @@ run(struct client *c, char *line, size_t length)
     for (size_t i = 0; i < length; i++)
         if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f) {
             fail(c, "a command has no control characters; the line was not sent");
-            note_rejected(c, line);
+            note_rejected(c, line, length);
             return;
         }
     line += strspn(line, " \t");
@@ -6014,7 +6014,7 @@ read_line(struct client *c, char *text, size_t *length)
     text[*length] = '\0';
     if (count > most) {
         fail(c, "the line is too long; nothing of it was sent");
-        note_rejected(c, text);
+        note_rejected(c, text, *length);
         return TYPED_NOTHING;
     }
     if (key < 0 && strncasecmp(text + strspn(text, " \t"), "DELE", 4) == 0) {
