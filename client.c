@@ -1693,6 +1693,7 @@ reason_of_loss(const struct client *c)
     case EILSEQ:        return "the server does not end the message: CRLF, a dot and CRLF are "
                                "missing";
     case EPROTO:        return "the server does not speak POP3";
+    case EMSGSIZE:      return "the server sent a line without end";
     case EBADMSG:       return "the server sent an answer that was not asked for";
     case EINTR: case 0: return "interrupted";
     default:            return strerror(c->server.error);

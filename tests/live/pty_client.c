@@ -1151,6 +1151,22 @@ test_notice(void)
     quit();
 }
 
+/* A line of the server that is longer than the buffer, while a person types. */
+static void
+test_endless_line(void)
+{
+    char text[4096];            /* 16 of them fit into the buffer */
+
+    start_served(80);
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    for (int i = 0; i < 17; i++)
+        answer(text);
+    CHECK(ends(1));
+    CHECK(on_screen("client: the server sent a line without end; nothing was removed"));
+    clean_up();
+}
+
 static void
 test_server_goes(void)
 {
@@ -2021,6 +2037,7 @@ main(void)
     unit_case("terminal: a line that is too long", test_too_long);
     unit_case("terminal: a line that is too long for a dumb one", test_dumb_too_long);
     unit_case("terminal: what the server says does not spoil the line", test_notice);
+    unit_case("terminal: the server sends a line without end", test_endless_line);
     unit_case("terminal: the server goes while a line is typed", test_server_goes);
     unit_case("terminal: progress comes and goes", test_progress);
     unit_case("terminal: progress, broken off", test_progress_broken_off);
