@@ -5167,8 +5167,12 @@ receive_message(struct client *c, struct saving *s, uint64_t number)
 
     save_open(&c->savings, s, c->settings->directory, number);
     s->announced = m->listed ? (int64_t)m->octets : -1;
-    if (c->status[3] == ' ' && is_digit(c->status[4]))
-        s->announced = strtoll(c->status + 4, NULL, 10);
+    if (c->status[3] == ' ' && is_digit(c->status[4])) {
+        char *end;
+        int64_t octets = strtoll(c->status + 4, &end, 10);
+
+        s->announced = *end == ' ' || *end == '\0' ? octets : s->announced;    /* no date */
+    }
     if (c->progress.of > 1) {
         text_add(&s->status, c->status, c->status_length);
     } else {
