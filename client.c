@@ -1703,6 +1703,7 @@ reason_of_loss(const struct client *c)
     case EILSEQ:        return "the server does not end the message: CRLF, a dot and CRLF are "
                                "missing";
     case EPROTO:        return "the server does not speak POP3";
+    case EMSGSIZE:      return "the server sent a line without end";
     case EBADMSG:       return "the server sent an answer that was not asked for";
     case EINTR: case 0: return "interrupted";
     default:            return strerror(c->server.error);
@@ -2360,7 +2361,7 @@ save_report(struct client *c, const struct saving *s)
     c->savings.octets += s->octets;
     print_line(c, "%s %s%s%s (%" PRId64 " octets)", s->already ? "already saved as" : "saved",
                directory, directory[strlen(directory) - 1] == '/' ? "" : "/", s->name, s->octets);
-    message_at(c, s->number)->unsaved = s->announced > s->octets;
+    message_at(c, s->number)->unsaved = s->announced > s->octets || s->number > MESSAGES_MAX;
     if (s->announced > s->octets)
         fail(c, "the server said that message %" PRIu64 " has %" PRId64 " octets: some may be "
              "missing", s->number, s->announced);
@@ -3370,9 +3371,11 @@ html_named(struct span s, bool address, uint32_t *c)
     bool closed = false;
 
     s.at++;
+    if (s.at == s.end || !is_alnum(*s.at))
+        return 1;               /* most often; a message may have millions of them */
     for (const char *at = html_entities; *at != '\0'; at += size + 1, code++) {
-        code = is_digit(*at) ? (uint32_t)strtoul(at, NULL, 10) : code;
-        at += strspn(at, "0123456789");
+        for (code = is_digit(*at) ? 0 : code; is_digit(*at); at++)
+            code = code * 10 + (uint32_t)(*at - '0');
         size = strcspn(at, " ");
         if (size <= best || span_length(s) < size || memcmp(at, s.at, size) != 0)
             continue;
@@ -3542,7 +3545,9 @@ html_link_end(struct html *h)
     if (address.at < address.end && h->linked.length > 0 && !same_word(address, text)) {
         h->gap = " ";
         html_before_text(h);
-        text_printf(h->to, "<%s>", h->link.bytes);      /* whatever it is, it is shown */
+        text_puts(h->to, "<");          /* whatever it is, it is shown: a NUL as well */
+        text_add(h->to, h->link.bytes, h->link.length);
+        text_puts(h->to, ">");
         h->before = '>';
     }
     text_clear(&h->link);
@@ -3990,7 +3995,8 @@ struct part {
     struct span type;
     char charset[40];
     struct text name;           /* UTF-8, from the network */
-    struct text decoded;        /* the body, if it is not in the message as it is */
+    struct text decoded;        /* the body, if it is not in the message as it is; */
+    size_t left;                /* bytes of it that were too many */
     enum encoding encoding;
     bool attachment, no_blank_line, opened;
     bool flowed, delsp;         /* RFC 3676 */
@@ -4121,6 +4127,16 @@ next_part(struct span *rest, struct span boundary, struct span *part)
     return 0;
 }
 
+/* Appends text between uuencoded files to what a part has of it, as far as it is shown. */
+static void
+part_keep(struct part *p, struct span text)
+{
+    struct span kept = limit(text, SHOW_TEXT - p->decoded.length);
+
+    text_add(&p->decoded, kept.at, span_length(kept));
+    p->left += (size_t)(text.end - kept.end);
+}
+
 /*
  * Looks for uuencoded files in a part's body. In a text each becomes an attachment, and what is
  * left is the text; in any other part the file is its content.
@@ -4133,8 +4149,7 @@ part_uu(struct show *s, struct part *p)
 
     p->encoding = ENCODING_NONE;
     while (next_uu(&rest, &before, &name, &data)) {
-        if (p->decoded.length <= SHOW_TEXT)
-            text_add(&p->decoded, before.at, span_length(limit(before, SHOW_TEXT)));
+        part_keep(p, before);
         file = begins(p->type, "text/") ? part_add(s, p->parent) : p;
         if (file == NULL)
             break;
@@ -4147,9 +4162,11 @@ part_uu(struct show *s, struct part *p)
         text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
     }
     if (file != NULL && file != p) {
-        text_add(&p->decoded, rest.at, span_length(limit(rest, SHOW_TEXT + 1)));
+        part_keep(p, rest);
         p->body = text_span(&p->decoded);
         p->body.end = trim(p->body).at == p->body.end ? p->body.at : p->body.end;
+    } else {
+        p->left = 0;            /* the body is shown as it is */
     }
 }
 
@@ -4176,7 +4193,7 @@ part_content(const struct part *p, size_t most)
     bool html = enriched || is_word(p->type, "text/html");
 
     data.at = decode_transfer(&decoded, data, p->encoding, most);
-    c.left = span_length(data);
+    c.left = span_length(data) + p->left;
     if (html)
         other = html_charset(text_span(&decoded));
     c.guess = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
@@ -4191,10 +4208,13 @@ part_content(const struct part *p, size_t most)
             c.letters += !is_in(c.text.bytes[i], blanks) && (c.text.bytes[i] & 0xc0) != 0x80;
     }
     if (trim(footer).at < footer.end) {         /* behind base64 */
+        struct span shown = limit(footer, most);
+
+        c.left += (size_t)(footer.end - shown.end);
         if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
             text_puts(&c.text, "\n");
         text_clear(&utf8);
-        to_utf8(&utf8, limit(footer, most), no_span, string_span(p->charset));
+        to_utf8(&utf8, shown, no_span, string_span(p->charset));
         drop_invisible(&c.text, text_span(&utf8));
     }
     text_free(&utf8);
@@ -4302,7 +4322,10 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
     if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
         && s->decoded < SHOW_TEXT) {
-        decode_transfer(&p->decoded, p->body, p->encoding, SHOW_TEXT - s->decoded);
+        const char *end = decode_transfer(&p->decoded, p->body, p->encoding,
+                                          SHOW_TEXT - s->decoded);
+
+        p->left = (size_t)(p->body.end - end);
         s->decoded += p->decoded.length;
         p->body = text_span(&p->decoded);
         p->encoding = ENCODING_NONE;
@@ -4327,7 +4350,9 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         }
         p->opened = s->count > index + 1;
         choose(s, index);
-        if (p->opened && find(preamble, "mime") == NULL)    /* which needs another program */
+        if (find(preamble, "mime") != NULL && span_length(preamble) < 500)
+            preamble = no_span;         /* it says that one needs another program */
+        if (p->opened)
             part_outside(s, index, preamble);
         if (p->opened)
             part_outside(s, index, rest);
@@ -4360,6 +4385,8 @@ part_show(struct page *page, const struct part *p)
     page_text(page, text_span(&c.text));
     if (!c.complete)
         page_note(page, "the HTML ends inside a comment: what stands there is not shown");
+    else if (c.letters == 0 && is_word(p->type, "text/html"))
+        page_note(page, "no text in this HTML");
     if (c.left > 0)
         page_note(page, "truncated: %llu more octets of this text are not shown; RETR saves them",
                   (unsigned long long)c.left);
@@ -4385,7 +4412,9 @@ show_attachments(struct show *s, int root)
         else
             size_text((int64_t)size, about, sizeof about);
         text_add(&line, name.at, span_length(name));
-        text_printf(&line, " (%.*s, %s%s)", (int)span_length(p->type), p->type.at, about,
+        text_puts(&line, " (");
+        text_add(&line, p->type.at, span_length(p->type));
+        text_printf(&line, ", %s%s)", about,
                     p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding" : "");
         page_field(&s->page, "Attached", text_span(&line));
         text_free(&line);
@@ -4468,6 +4497,9 @@ show_parts(struct show *s)
         s->page.bars = p->bars;
         if (p->root == i && p->use != PART_DROP)
             show_root(s, i);
+        if (p->opened && p->left > 0)
+            page_note(&s->page, "truncated: %zu more octets of the enclosed message are not shown; "
+                      "RETR saves them", p->left);
         if (p->use == PART_SHOW && p->opened && is_word(p->type, "multipart/signed"))
             page_note(&s->page, "signed; the signature is not checked here");
         else if (p->use == PART_SHOW && p->opened && is_word(p->type, "multipart/encrypted"))
@@ -5176,8 +5208,12 @@ receive_message(struct client *c, struct saving *s, uint64_t number)
 
     save_open(&c->savings, s, c->settings->directory, number);
     s->announced = m->listed ? (int64_t)m->octets : -1;
-    if (c->status[3] == ' ' && is_digit(c->status[4]))
-        s->announced = strtoll(c->status + 4, NULL, 10);
+    if (c->status[3] == ' ' && is_digit(c->status[4])) {
+        char *end;
+        int64_t octets = strtoll(c->status + 4, &end, 10);
+
+        s->announced = *end == ' ' || *end == '\0' ? octets : s->announced;    /* no date */
+    }
     if (c->progress.of > 1) {
         text_add(&s->status, c->status, c->status_length);
     } else {
@@ -5558,10 +5594,10 @@ answer_habit(struct client *c, const char *word)
 
 /* Remembers that a script's RETR was not carried out: a later DELE might remove that message. */
 static void
-note_rejected(struct client *c, const char *line)
+note_rejected(struct client *c, const char *line, size_t length)
 {
-    for (; *line != '\0'; line++)
-        if (strncasecmp(line, "RETR", 4) == 0)
+    for (size_t i = 0; i + 4 <= length; i++)
+        if (strncasecmp(line + i, "RETR", 4) == 0)
             c->unsaved_unknown = true;
 }
 
@@ -5594,7 +5630,7 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
         c->failed = failed;     /* the next line is what the server asks for */
     bool refused = !known && has_status(c->status, "-ERR");
     if (refused || typed->verb == POP3_RETR)    /* RETR without a number saves nothing */
-        note_rejected(c, line);
+        note_rejected(c, line, strlen(line));
     if (refused && c->at_terminal)
         print_line(c, "HELP lists the commands.");
     if (ok && typed->verb == POP3_RSET)
@@ -5863,7 +5899,7 @@ run(struct client *c, char *line, size_t length)
     for (size_t i = 0; i < length; i++)
         if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f) {
             fail(c, "a command has no control characters; the line was not sent");
-            note_rejected(c, line);
+            note_rejected(c, line, length);
             return;
         }
     line += strspn(line, " \t");
@@ -5990,7 +6026,7 @@ read_line(struct client *c, char *text, size_t *length)
     text[*length] = '\0';
     if (count > most) {
         fail(c, "the line is too long; nothing of it was sent");
-        note_rejected(c, text);
+        note_rejected(c, text, *length);
         return TYPED_NOTHING;
     }
     if (key < 0 && strncasecmp(text + strspn(text, " \t"), "DELE", 4) == 0) {

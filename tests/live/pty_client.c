@@ -1152,6 +1152,22 @@ test_notice(void)
     quit();
 }
 
+/* A line of the server that is longer than the buffer, while a person types. */
+static void
+test_endless_line(void)
+{
+    char text[4096];            /* 16 of them fit into the buffer */
+
+    start_served(80);
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    for (int i = 0; i < 17; i++)
+        answer(text);
+    CHECK(ends(1));
+    CHECK(on_screen("client: the server sent a line without end; nothing was removed"));
+    clean_up();
+}
+
 static void
 test_server_goes(void)
 {
@@ -1224,7 +1240,7 @@ test_progress_broken_off(void)
     try_progress(true);
 }
 
-/* A transfer in which nothing comes any more says so, and goes on. */
+/* A transfer in which nothing comes any more says so, after ^Z and fg as well, and goes on. */
 static void
 test_stalled(void)
 {
@@ -1237,6 +1253,15 @@ test_stalled(void)
     kill(now.client, SIGWINCH);
     WAIT_FOR(on_screen("17 B of 1.0 kB, stalled") || now.ended);
     CHECK(on_screen("17 B of 1.0 kB, stalled"));
+    press(CTRL_Z);
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && terminal_as_before());
+    now.stopped = false;
+    screen_erase(&now.screen, now.screen.row, 0);       /* a shell has the row */
+    now.screen.column = 0;
+    about_to();
+    CHECK(write(now.orders, "c", 1) == 1);
+    CHECK(row_is("17 B of 1.0 kB, stalled", 23));
     answer(".\r\n");
     CHECK(sees("saved inbox/1.eml"));
     CHECK(prompted());
@@ -2116,6 +2141,7 @@ main(void)
     unit_case("terminal: a line that is too long", test_too_long);
     unit_case("terminal: a line that is too long for a dumb one", test_dumb_too_long);
     unit_case("terminal: what the server says does not spoil the line", test_notice);
+    unit_case("terminal: the server sends a line without end", test_endless_line);
     unit_case("terminal: the server goes while a line is typed", test_server_goes);
     unit_case("terminal: progress comes and goes", test_progress);
     unit_case("terminal: progress, broken off", test_progress_broken_off);
