@@ -165,7 +165,7 @@ test_changes_in_a_row(void)
     make_store_for_changes(MANY);
     s = start_server("-a 127.0.0.1 -d store 0");
     free(in_step(&s));
-    files = has_proc() ? count_open(s.pid, "") : 0;
+    files = has_proc() ? count_open(s.pid, "/") : 0;
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         free(in_step(&s));
         make_change(&changes[i]);
@@ -173,7 +173,7 @@ test_changes_in_a_row(void)
         make_store_for_changes(MANY);
     }
     free(in_step(&s));
-    check(!has_proc() || count_open(s.pid, "") == files);
+    check(!has_proc() || count_open(s.pid, "/") == files);
     stop_server(&s);
 }
 

@@ -174,6 +174,7 @@ crashes(struct span input, FILE *page, unsigned columns)
     abort();
 }
 
+#ifndef SANITIZED
 static void
 takes_all_memory(struct span input, FILE *page, unsigned columns)
 {
@@ -186,6 +187,7 @@ takes_all_memory(struct span input, FILE *page, unsigned columns)
     for (;;)
         text_add(&t, "more and more", 13);
 }
+#endif
 
 static void
 test_failures(void)
