@@ -5526,8 +5526,8 @@ do_headers(struct client *c, const char *arguments)
 
 /* What HELP adds when it explains one command. */
 static const char *const more_help[ALL_COMMANDS] = {
-    [POP3_RETR] = "Saves each message as n.eml in the directory of -d. An existing file is never\n"
-                  "overwritten. Octets count each line end as two, as LIST does; a file has one.",
+    [POP3_RETR] = ("Saves each message as n.eml in the directory of -d. An existing file is never\n"
+                   "overwritten. Octets count each line end as two, as LIST does; a file has one."),
     [POP3_DELE] = "Nothing is removed before QUIT, and nothing if the session ends in another way.",
     [POP3_RSET] = "What was marked with DELE stays in the mailbox.",
     [POP3_TOP] = "TOP 3 0 shows the header of message 3 as it was sent; HEADERS decodes it.",
