@@ -843,7 +843,7 @@ sigterm_in_a_flood(void)
                     close(fd);
             }
         }
-        await(log_count("refused") > 50);
+        await(log_count("refused") + log_count("session starts") > 200);
         kill(s.pid, SIGTERM);
         check(wait_for(s.pid) == 0);
         for (int i = 0; i < FLOODERS; i++) {

@@ -297,6 +297,7 @@ test_private_file(void)
     CHECK(is_private(place));
     settings.directory = "none";
     FILE *memory = private_file(&client);
+    const char *failure = memory != NULL ? NULL : "no temporary file: ";
 #if defined MFD_CLOEXEC && !defined POSIX_ONLY
     CHECK(memory != NULL);              /* in memory, where there is no place at all */
 #endif
@@ -305,7 +306,7 @@ test_private_file(void)
     CHECK(rmdir(place) == 0);           /* and nothing is left in it */
     if (saved[0] != '\0')
         setenv("TMPDIR", saved, 1);
-    CHECK(client_end(NULL));
+    CHECK(client_end(failure));
 }
 
 int

@@ -394,7 +394,7 @@ test_quit_stopped(void)
     int back = redirect_log(-1);
 
     write_file("store/1", text, sizeof text);
-    CHECK(store_refresh(&store) && system("touch store/1") == 0);
+    CHECK(store_refresh(&store) && system("touch -t 202001010000 store/1") == 0);
     catch_signals(false);
     stop_at_read = true;
     CHECK(last_line(hold_session(&settings, &store, "DELE 1\r\nQUIT\r\n"), "+OK 1"));
@@ -656,7 +656,9 @@ run_cases(void)
     unit_case("a message that is back at QUIT", test_back_at_quit);
     unit_case("a message that changes while it is read", test_changed_while_read);
     unit_case("a message that was renamed", test_renamed);
+#ifndef WHOLE_SECONDS            /* with bsd.h: then no scan sees that names change */
     unit_case("names that change all the time", test_names_never_rest);
+#endif
     unit_case("QUIT from a client that has gone", test_quit_of_the_gone);
     unit_case("QUIT has removals written to disk", test_quit_syncs);
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);

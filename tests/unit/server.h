@@ -10,11 +10,39 @@
 #define UNIT_SERVER_H
 
 #define clock_gettime unit_clock_gettime        /* in pop3.h, too */
+#ifdef pselect                  /* by bsd.h: what it replaced is below what this file replaces */
+static int
+next_pselect(int count, fd_set *in, fd_set *out, fd_set *other, const struct timespec *time,
+             const sigset_t *mask)
+{
+    return pselect(count, in, out, other, time, mask);
+}
+
+static int
+next_fstat(int file, struct stat *status)
+{
+    return fstat(file, status);
+}
+
+static struct dirent *
+next_readdir(DIR *directory)
+{
+    return readdir(directory);
+}
+
+#undef pselect
+#undef fstat
+#undef readdir
+int unit_pselect(int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *);
+#else
+#define next_pselect pselect
+#define next_fstat fstat
+#define next_readdir readdir
+#endif
 #define pselect unit_pselect
 #include "../../pop3.h"
 #include <dirent.h>
 #include <sys/stat.h>
-
 
 /*
  * The true pread() is declared by now: with 32 bits the headers put another function in its
@@ -92,7 +120,8 @@ unit_pselect(int count, fd_set *in, fd_set *out, fd_set *other, const struct tim
              const sigset_t *mask)
 {
     errno = EINTR;
-    return interruptions > 0 ? interruptions--, -1 : pselect(count, in, out, other, time, mask);
+    return interruptions > 0 ? interruptions--, -1
+                             : next_pselect(count, in, out, other, time, mask);
 }
 
 static int syncs, sync_error, sync_seconds;
@@ -117,7 +146,7 @@ unit_fstat(int file, struct stat *status)
     if (stale_at_fstat != NULL)
         *stale_at_fstat = true;
     stale_at_fstat = NULL;
-    return fstat(file, status);
+    return next_fstat(file, status);
 }
 
 #undef readdir
@@ -125,7 +154,7 @@ unit_fstat(int file, struct stat *status)
 struct dirent *
 unit_readdir(DIR *directory)
 {
-    struct dirent *entry = readdir(directory);
+    struct dirent *entry = next_readdir(directory);
 
     if (entry != NULL)
         entry->d_ino = 1;
