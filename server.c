@@ -2611,6 +2611,10 @@ prepare_descriptors(void)
     for (int fd = 0; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0)
             replace_descriptor(fd);
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, STDERR_FILENO + 1U, ~0U, 0U) == 0)
+        return;
+#endif
     for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
         close(fd);
 }
