@@ -2302,8 +2302,9 @@ serve(const struct settings *settings, const struct store *store, const char *pe
     wire_open(&s->wire, in, out);
     s->wire.idle_ms = (int64_t)settings->idle_seconds * 1000;
     s->wire.stop = &stop_asked;
-    s->deleted = calloc(store->index.count + 1, sizeof *s->deleted);
-    if (s->deleted == NULL || !confine_session(store)) {
+    s->deleted = mmap(NULL, store->index.count + 1, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANON, -1, 0);
+    if (s->deleted == MAP_FAILED || !confine_session(store)) {
         log_line("%s: cannot confine the session: %s", peer, strerror(errno));
         reply_err(s, "[SYS/TEMP] out of resources, try again later");
         wire_flush(&s->wire);
