@@ -36,7 +36,7 @@
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
  *
- * Signals are blocked except while the program waits and before each command (hear_signals()).
+ * Signals are blocked except while the program waits and before each command (check_signals()).
  * Their handlers set a flag, so a signal interrupts a wait and never the saving of a message.
  */
 #include "pop3.h"
@@ -1249,7 +1249,7 @@ search(struct editor *e, size_t count)
     e->missed = e->bell = length > 0;
 }
 
-/* Obeys a key while searching. Returns false if it ends the search and is for the line. */
+/* Handles a key while searching. Returns false if it ends the search and is for the line. */
 static bool
 search_key(struct editor *e, uint32_t key)
 {
@@ -1491,7 +1491,7 @@ editor_start(struct editor *e, bool hidden)
     text_clear(&e->above);
 }
 
-/* Obeys a key. */
+/* Handles a key. */
 static enum verdict
 editor_key(struct editor *e, uint32_t key)
 {
@@ -1945,7 +1945,7 @@ has_byte(const struct wire *w, char byte)
  * is sent, above all no QUIT.
  */
 static void
-hear_signals(struct client *c)
+check_signals(struct client *c)
 {
     c->server.signals_at = 0;
     if (wire_stopped(&c->server, wire_clock()))
@@ -1978,7 +1978,7 @@ before_waiting(struct client *c)
     struct wire *w = &c->server;
 
     wire_flush(&c->screen);
-    hear_signals(c);
+    check_signals(c);
     if (!wire_flush(w) || !c->editing || c->progress.began == 0)
         return;
     if (w->idle_until == 0)
@@ -2118,7 +2118,7 @@ read_list_line(struct client *c, char **line, size_t *length)
  * session, except for the -ERR with which a server announces that it closes.
  */
 static void
-hear_server(struct client *c)
+show_unsolicited(struct client *c)
 {
     char *line;
     size_t length;
@@ -2144,7 +2144,7 @@ hear_server(struct client *c)
  * directory written. Only then are they reported as saved.
  */
 
-/* Has a file or directory written to disk. Some file systems cannot do that for directories. */
+/* Writes a file or directory to disk. Some file systems cannot do that for directories. */
 static bool
 sync_descriptor(int fd)
 {
@@ -2342,8 +2342,9 @@ save_close(struct savings *all, struct saving *s)
 }
 
 /*
- * Says what became of a message. One that is shorter than the server announced is kept, but counts
- * as failed: a server that does not stuff a dot at the very start of a message cuts it off there.
+ * Reports the result for a message. One that is shorter than the server announced is kept, but
+ * counts as failed: a server that does not stuff a dot at the very start of a message cuts it off
+ * there.
  */
 static void
 save_report(struct client *c, const struct saving *s)
@@ -5179,7 +5180,7 @@ for_each(struct client *c, const char *command, size_t flight, struct numbers *l
         char line[64];
 
         if (sent == i)
-            hear_server(c);     /* nothing is in flight, so it is no answer */
+            show_unsolicited(c);     /* nothing is in flight, so it is no answer */
         if (sent - i <= flight / 2)
             for (; sent < list->count && sent - i < flight; sent++) {
                 snprintf(line, sizeof line, command, list->number[sent]);
@@ -5653,7 +5654,7 @@ do_quit(struct client *c)
     size_t marked = marked_count(c);
     bool ok;
 
-    hear_server(c);             /* so that nothing else is taken for the answer */
+    show_unsolicited(c);             /* so that nothing else is taken for the answer */
     wire_flush(&c->screen);
     if (is_broken(c))
         return;
@@ -5709,7 +5710,7 @@ wait_for_keys(struct client *c, int64_t ms)
         if (ready > 0 && (ready & 1) != 0)
             wire_fill(keys);
         if (ready > 0 && (ready & 2) != 0) {
-            hear_server(c);
+            show_unsolicited(c);
             if (c->row == ROW_FREE && c->server.error == 0)
                 return WAKE_AGAIN;      /* the prompt made way for what the server sent */
         }
@@ -5908,7 +5909,7 @@ run(struct client *c, char *line, size_t length)
     if (typed.verb != POP3_PASS)        /* blanks at the end belong to a password */
         for (size_t end = strlen(line); end > 0 && strchr(" \t", line[end - 1]) != NULL; end--)
             line[end - 1] = '\0';
-    hear_server(c);
+    show_unsolicited(c);
     if (typed.word[0] == '\0' || c->server.error != 0)
         return;
 
@@ -6053,7 +6054,7 @@ converse(struct client *c)
         } else {
             typed = read_line(c, line, &length);
         }
-        hear_signals(c);
+        check_signals(c);
         if (typed == TYPED_LINE && !is_broken(c))
             run(c, line, length);
         else if (typed == TYPED_END && !is_broken(c))

@@ -391,26 +391,26 @@ test_hear_server(void)
 {
     client_begin();
     client.at_terminal = true;
-    hear_server(&client);
+    show_unsolicited(&client);
     CHECK(client.server.error == 0);
     server_says("* going \033down soon\r\n* half");
-    hear_server(&client);
+    show_unsolicited(&client);
     CHECK(client.server.error == 0 && strcmp(shown(), "* going ^[down soon\n") == 0);
     server_says(" a line\r\n");
     client.noops = 1;
-    hear_server(&client);
+    show_unsolicited(&client);
     CHECK(client.noops == 0 && strcmp(shown(), "* going ^[down soon\n") == 0);      /* NOOP's answer */
     shutdown(server_end, SHUT_WR);
-    hear_server(&client);
+    show_unsolicited(&client);
     CHECK(client.server.error == WIRE_CLOSED);
     client_end();
 
     client_begin();             /* a script's next command might take it for its answer */
     server_says("-ERR bye\r\n");
-    hear_server(&client);
+    show_unsolicited(&client);
     CHECK(client.server.error == 0);
     server_says("+OK stray\r\n");
-    hear_server(&client);
+    show_unsolicited(&client);
     CHECK(client.server.error == EBADMSG);
     client_end();
 }
