@@ -4880,15 +4880,17 @@ wait_pager(struct client *c, pid_t pid)
 {
     int64_t kill_at = 0;
     int status = 0;
+    bool ended;
 
-    while (!wait_child(c, pid, interrupted ? 100 : keep_alive(c), &status)) {
+    do {
+        ended = wait_child(c, pid, interrupted ? 100 : keep_alive(c), &status);
         if (interrupted == SIGINT)
             interrupted = 0;
-        if (interrupted && wire_clock() >= kill_at) {
+        if (!ended && interrupted && wire_clock() >= kill_at) {
             kill(pid, kill_at == 0 ? SIGTERM : SIGKILL);
             kill_at = wire_clock() + 2000;
         }
-    }
+    } while (!ended);
     return status;
 }
 
