@@ -36,8 +36,8 @@
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
  *
- * Signals are blocked except while the program waits and before each command (check_signals()).
- * Their handlers set a flag, so a signal interrupts a wait and never the saving of a message.
+ * A signal sets a flag. It interrupts a wait, never the saving of a message. check_signals() looks
+ * at the flag before each command.
  */
 #include "pop3.h"
 
@@ -577,7 +577,6 @@ struct client {
     const struct settings *settings;
     bool at_terminal;           /* a person types */
     bool editing;               /* with the line editor */
-    sigset_t mask;              /* the signals to block while waiting: as it was at the start */
     pid_t child;                /* the -x command, or 0 */
     struct wire server, keys, screen, errors;
     struct editor *editor;
@@ -678,13 +677,9 @@ open_again(int fd)
     return again >= 0 ? again : fd;
 }
 
-/*
- * Sets the mode. Typed-ahead input is kept, except after a Ctrl-C that ends the session: it was
- * meant for us and not for the shell. Output is not waited for, because a terminal may never take
- * it and no mode changes how it looks.
- */
+/* Sets the mode if it is another one. Use terminal_mode(). */
 static void
-terminal_mode(enum mode mode)
+terminal_set(enum mode mode)
 {
     const char *marks = mode == AS_FOUND ? "\033[?2004l" : "\033[?2004h";
     struct termios t;
@@ -710,11 +705,29 @@ terminal_mode(enum mode mode)
         tcflush(STDIN_FILENO, TCIFLUSH);
     tcsetattr(STDIN_FILENO, TCSANOW, &t);       /* in the background it stops here (SIGTTOU) */
     if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
-        wait_ready(&terminal.screen, 1, true, 500, NULL) > 0 &&
+        wait_ready(&terminal.screen, 1, true, 500) > 0 &&
         write(terminal.screen, marks, strlen(marks)) < 0)
         terminal.pastes = false;
     terminal.changed = true;
     terminal.mode = mode;
+}
+
+/*
+ * Sets the mode. Signals are blocked meanwhile, because their handler sets it as well. Typed-ahead
+ * input is kept, except after a Ctrl-C that ends the session: it was meant for us and not for the
+ * shell. Output is not waited for, because a terminal may never take it and no mode changes how it
+ * looks.
+ */
+static void
+terminal_mode(enum mode mode)
+{
+    sigset_t most, before;
+
+    sigfillset(&most);
+    sigdelset(&most, SIGTTOU);  /* which stops a process in the background */
+    sigprocmask(SIG_BLOCK, &most, &before);
+    terminal_set(mode);
+    sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 /* For atexit(). */
@@ -1742,7 +1755,6 @@ open_server(struct client *c, int in, int out, int seconds)
 {
     wire_open(&c->server, in, out);
     c->server.idle_ms = seconds * 1000;
-    c->server.mask = &c->mask;
     c->server.stop = &interrupted;
 }
 
@@ -1807,7 +1819,6 @@ run_command(struct client *c)
         signal(SIGQUIT, SIG_IGN);
         signal(SIGPIPE, SIG_DFL);
         signal(SIGXFSZ, SIG_DFL);
-        sigprocmask(SIG_SETMASK, &c->mask, NULL);
         execl("/bin/sh", "sh", "-c", c->settings->command, (char *)NULL);
         fprintf(stderr, "%s: /bin/sh: %s\n", program, strerror(errno));
         _exit(127);
@@ -1821,10 +1832,10 @@ run_command(struct client *c)
 /*
  * Waits until a child has ended, for at most ms milliseconds or until a signal that ends the
  * session. Returns true with *status set if it has ended. The one place that waits for children:
- * SIGCHLD, which is blocked outside of waits, ends the wait without a race.
+ * SIGCHLD ends the wait.
  */
 static bool
-wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
+wait_child(pid_t pid, int64_t ms, int *status)
 {
     const sig_atomic_t before = interrupted;
     int64_t until = wire_clock() + ms, left;
@@ -1832,7 +1843,7 @@ wait_child(struct client *c, pid_t pid, int64_t ms, int *status)
 
     while ((ended = waitpid(pid, status, WNOHANG)) == 0 && interrupted == before
            && (left = until - wire_clock()) > 0)
-        wait_ready(NULL, 0, false, left, &c->mask);
+        wait_ready(NULL, 0, false, left);
     return ended != 0;
 }
 
@@ -1852,7 +1863,7 @@ hang_up(struct client *c)
         close(c->server.out);
     if (c->child == 0)
         return;
-    for (int i = 0; !wait_child(c, c->child, (interrupted ? 1 : CHILD_SECONDS) * 1000, &status)
+    for (int i = 0; !wait_child(c->child, (interrupted ? 1 : CHILD_SECONDS) * 1000, &status)
                     && i < 2; i++) {
         fail(c, "%s does not end and is sent signal %d", c->settings->command, force[i]);
         kill(c->child, force[i]);
@@ -1940,31 +1951,30 @@ has_byte(const struct wire *w, char byte)
     return memchr(w->input + w->in_start, byte, w->in_end - w->in_start) != NULL;
 }
 
-/*
- * Lets in the signals that came meanwhile, all of them: after one that ends the session nothing
- * is sent, above all no QUIT.
- */
+/* After a signal that ends the session nothing is sent, above all no QUIT. */
 static void
 check_signals(struct client *c)
 {
-    c->server.signals_at = 0;
-    if (wire_stopped(&c->server, wire_clock()))
+    if (interrupted)
         wire_fail(&c->server, EINTR);
 }
 
 /*
- * Waits for the server for so many milliseconds, again after a signal that does not end the
- * session, such as a change of the window. Returns 0 if nothing came.
+ * Waits for the server for so many milliseconds. Returns false if nothing came in this time, true
+ * if something did, or if the wire has to notice an error or a signal that ends the session.
  */
-static int
+static bool
 wait_server(const struct client *c, int64_t ms)
 {
-    int ready;
+    const int64_t until = wire_clock() + ms;
+    int ready = 0;
 
-    do
-        ready = wait_ready(&c->server.in, 1, false, ms, &c->mask);
-    while (ready < 0 && errno == EINTR && !interrupted);
-    return ready;
+    while (ready == 0 && !interrupted && wire_clock() < until) {
+        ready = wait_ready(&c->server.in, 1, false, until - wire_clock());
+        if (ready < 0 && errno == EINTR)
+            ready = 0;          /* for example a change of the window */
+    }
+    return ready != 0 || interrupted;
 }
 
 /*
@@ -1983,7 +1993,7 @@ before_waiting(struct client *c)
         return;
     if (w->idle_until == 0)
         w->idle_until = wire_clock() + w->idle_ms;
-    while (wire_clock() < w->idle_until && wait_server(c, 1000) == 0)
+    while (wire_clock() < w->idle_until && !wait_server(c, 1000))
         progress_paint(c);
     c->progress.moved = wire_clock();
 }
@@ -2123,7 +2133,7 @@ show_unsolicited(struct client *c)
     char *line;
     size_t length;
 
-    if (c->server.error == 0 && wait_ready(&c->server.in, 1, false, 0, NULL) > 0)
+    if (c->server.error == 0 && wait_ready(&c->server.in, 1, false, 0) > 0)
         wire_fill(&c->server);  /* once: a server that sends on and on is heard later */
     while (has_byte(&c->server, '\n')) {
         if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE
@@ -4780,6 +4790,7 @@ run_decoder(decoder *decode, int input, int output, unsigned columns)
     struct stat about;
     FILE *out;
 
+    signal(SIGTSTP, SIG_DFL);   /* only the client itself stops everything */
     if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0)
         _exit(EBADF);
     sandbox_decoder();
@@ -4807,10 +4818,10 @@ receive_page(struct client *c, int from, struct text *page)
     size_t have = 0;
 
     while (!interrupted) {
-        ssize_t count = wait_ready(&from, 1, false, WAIT_FOREVER, &c->mask) > 0
-            ? read(from, block + have, sizeof block - have) : -1;
+        int ready = wait_ready(&from, 1, false, WAIT_FOREVER);
+        ssize_t count = ready > 0 ? read(from, block + have, sizeof block - have) : ready;
 
-        if (count < 0 && (errno == EINTR || errno == EAGAIN))
+        if (ready == 0 || (count < 0 && errno == EINTR))
             continue;
         if (count < 0)
             return errno;
@@ -4840,7 +4851,7 @@ decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned 
     pid_t pid = -1;
 
     if (fflush(input) == 0 && !ferror(input) && pipe(pipes) == 0)
-        pid = fork();           /* the signals that the client catches stay blocked in the child */
+        pid = fork();
     if (pid == 0)
         run_decoder(how, fileno(input), pipes[1], columns);
     if (pid < 0) {
@@ -4855,7 +4866,7 @@ decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned 
 
     /* for its end after its output; after a signal nobody waits for it */
     int64_t until = wire_clock() + (error == 0 && !interrupted ? 5000 : 0);
-    while (!wait_child(c, pid, until - wire_clock(), &status))
+    while (!wait_child(pid, until - wire_clock(), &status))
         if (interrupted || wire_clock() >= until)
             kill(pid, SIGKILL);
     if (interrupted)
@@ -4883,7 +4894,7 @@ wait_pager(struct client *c, pid_t pid)
     bool ended;
 
     do {
-        ended = wait_child(c, pid, interrupted ? 100 : keep_alive(c), &status);
+        ended = wait_child(pid, interrupted ? 100 : keep_alive(c), &status);
         if (interrupted == SIGINT)
             interrupted = 0;
         if (!ended && interrupted && wire_clock() >= kill_at) {
@@ -4923,7 +4934,6 @@ run_pager(struct client *c, const struct text *page)
         dup2(fileno(file), STDIN_FILENO);
         signal(SIGPIPE, SIG_DFL);
         signal(SIGXFSZ, SIG_DFL);
-        sigprocmask(SIG_SETMASK, &c->mask, NULL);
         if (c->utf8)
             setenv("LESSCHARSET", "utf-8", 0);  /* for less in the C locale */
         execl("/bin/sh", "sh", "-c", pager, (char *)NULL);
@@ -5706,7 +5716,7 @@ wait_for_keys(struct client *c, int64_t ms)
             break;
         }
         alive = keep_alive(c);
-        ready = wait_ready(fds, 2, false, alive < left ? alive : left, &c->mask);
+        ready = wait_ready(fds, 2, false, alive < left ? alive : left);
         if (ready < 0 && errno != EINTR)
             wire_fail(keys, errno);
         if (ready > 0 && (ready & 1) != 0)
@@ -5767,7 +5777,7 @@ edit_keys(struct client *c)
         if (verdict != LINE)
             continue;
         while (keys->error == 0 && keys->in_end - keys->in_start < WIRE_INPUT
-               && wait_ready(&keys->in, 1, false, 0, NULL) > 0)
+               && wait_ready(&keys->in, 1, false, 0) > 0)
             wire_fill(keys);
         if (has_byte(keys, CTRL_C)) {
             editor_start(c->editor, c->editor->hidden);
@@ -6079,7 +6089,7 @@ greet(struct client *c)
     const struct settings *s = c->settings;
     bool echoes = c->at_terminal && s->command == NULL;     /* what is typed ahead */
 
-    if (s->command == NULL && wait_server(c, GREETING_SECONDS * 1000) == 0) {
+    if (s->command == NULL && !wait_server(c, GREETING_SECONDS * 1000)) {
         c->row = c->editing ? ROW_LINE : echoes ? ROW_TEXT : ROW_FREE;
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -verify_return_error -verify_hostname %s "
@@ -6188,10 +6198,7 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
 
 /* -- Signals, main -- */
 
-/*
- * The handler of all signals. What it does to the terminal disturbs nobody, because signals arrive
- * only while the client waits.
- */
+/* The handler of all signals. The terminal's modes cannot wait for the loop; all else is a flag. */
 static void
 note_signal(int number)
 {
@@ -6213,29 +6220,25 @@ note_signal(int number)
     }
 }
 
-/* Catches signals and blocks them. *mask is how it was before: what to block while waiting. */
+/* Catches signals. System calls go on after them, except waits. */
 static void
-catch_signals(sigset_t *mask)
+catch_signals(void)
 {
     static const int numbers[] = {
         SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGWINCH, SIGTSTP, SIGCONT
     };
-    struct sigaction action = {.sa_handler = note_signal}, before;
-    sigset_t blocked;
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART}, before;
+    sigset_t none;
 
     sigfillset(&action.sa_mask);        /* one handler at a time: two of them set the terminal */
     sigdelset(&action.sa_mask, SIGTTOU);
-    sigemptyset(&blocked);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         sigaction(numbers[i], NULL, &before);
-        if (before.sa_handler == SIG_IGN && numbers[i] != SIGCHLD)
-            continue;           /* as nohup and a shell's background jobs want it */
-        sigaction(numbers[i], &action, NULL);
-        sigaddset(&blocked, numbers[i]);
+        if (before.sa_handler != SIG_IGN || numbers[i] == SIGCHLD)
+            sigaction(numbers[i], &action, NULL);       /* else nohup or a shell wants it so */
     }
-    sigprocmask(SIG_BLOCK, &blocked, mask);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        sigdelset(mask, numbers[i]);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_IGN);   /* errno tells the same, where something can be done about it */
     signal(SIGXFSZ, SIG_IGN);
 }
@@ -6279,8 +6282,6 @@ initialize(struct client *c, const struct settings *settings, struct editor *edi
     wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
     wire_open(&c->screen, STDIN_FILENO, terminal.screen);
     wire_open(&c->errors, STDIN_FILENO, open_again(STDERR_FILENO));
-    sigprocmask(SIG_SETMASK, NULL, &c->mask);
-    c->keys.mask = c->screen.mask = c->errors.mask = &c->mask;
     c->screen.stop = c->errors.stop = &interrupted;
 }
 
@@ -6325,7 +6326,7 @@ main(int argc, char **argv)
     if (settings.command == NULL && (addresses = find_addresses(c)) == NULL)
         return 1;
 
-    catch_signals(&c->mask);
+    catch_signals();
     atexit(terminal_restore);
     if (!(settings.command != NULL ? run_command(c) : connect_to(c, addresses)))
         return 1;

@@ -283,17 +283,19 @@ wire_clock(void)
 
 /*
  * The one place where the programs wait: until one of up to 16 descriptors can be read from (or,
- * with to_write, written to), or for that many milliseconds. Negative descriptors are ignored.
- * While it waits the signals of mask are blocked instead of the present ones, unless it is NULL.
+ * with to_write, written to), or for that many milliseconds, but at most a second. A signal sets a
+ * flag that callers look at, and one that comes just before the wait is noticed after it.
+ * Negative descriptors are ignored.
  *
  * Returns a bit (1 << i) for each descriptor that is ready, 0 after the time, or -1 with errno
  * set: EINTR after a signal, EMFILE for a descriptor too large for select(). (ppoll() does not
  * exist everywhere.)
  */
 static inline int
-wait_ready(const int *fds, int count, bool to_write, int64_t ms, const sigset_t *mask)
+wait_ready(const int *fds, int count, bool to_write, int64_t ms)
 {
-    struct timespec time = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    const long limit = ms < 0 ? 0 : ms < 1000 ? (long)ms : 1000;
+    const struct timespec time = {.tv_sec = limit / 1000, .tv_nsec = limit % 1000 * 1000000};
     fd_set set;
     int most = -1, ready = 0;
 
@@ -307,8 +309,7 @@ wait_ready(const int *fds, int count, bool to_write, int64_t ms, const sigset_t 
             FD_SET((unsigned)fds[i], &set);
         most = fds[i] > most ? fds[i] : most;
     }
-    if (pselect(most + 1, to_write ? NULL : &set, to_write ? &set : NULL, NULL,
-                ms > WAIT_FOREVER / 2 ? NULL : &time, mask) < 0)
+    if (pselect(most + 1, to_write ? NULL : &set, to_write ? &set : NULL, NULL, &time, NULL) < 0)
         return -1;
     for (int i = 0; i < count; i++)
         ready |= fds[i] >= 0 && FD_ISSET((unsigned)fds[i], &set) ? 1 << i : 0;
@@ -327,8 +328,7 @@ enum {
  * Two descriptors, which may be the same, and a buffer for each direction. The first error stays;
  * after it nothing is read or written, so a caller may check once, after several calls.
  *
- * stop is a flag that a signal handler sets: it ends a wait within a second. A caller that keeps
- * its signals blocked sets mask as well, which lets them in while the wire waits.
+ * stop is a flag that a signal handler sets: it ends a wait within a second.
  */
 struct wire {
     int in, out;
@@ -337,9 +337,7 @@ struct wire {
     int64_t idle_ms;            /* longest time in which no byte moves */
     int64_t idle_until;         /* by wire_clock: the end of that time during a wait, else 0 */
     int64_t deadline;           /* by wire_clock: when everything must be over, or WAIT_FOREVER */
-    const sigset_t *mask;       /* signals to block while it waits, or NULL */
     const volatile sig_atomic_t *stop;  /* not 0 after a signal that ends the connection; or NULL */
-    int64_t signals_at;         /* by wire_clock: when signals were last let in */
 
     size_t in_start, in_end;    /* received and not yet taken */
     size_t out_end;             /* put and not yet written */
@@ -390,20 +388,6 @@ wire_unsent(const struct wire *w)
     return result == 0 ? bytes : 0;
 }
 
-/* Returns true if stop is set. Lets blocked signals in: select() does not if it need not wait. */
-static inline bool
-wire_stopped(struct wire *w, int64_t now)
-{
-    sigset_t blocked;
-
-    if (w->mask != NULL && now - w->signals_at >= 50) {
-        w->signals_at = now;
-        sigprocmask(SIG_SETMASK, w->mask, &blocked);
-        sigprocmask(SIG_SETMASK, &blocked, NULL);
-    }
-    return w->stop != NULL && *w->stop != 0;
-}
-
 /*
  * Waits until a descriptor of the wire is ready. Returns false, with the error recorded, if
  * nothing moved for idle_ms, the deadline has passed or stop is set.
@@ -426,11 +410,11 @@ wire_wait(struct wire *w, int fd, bool to_write)
 
         if (now >= until)
             return wire_fail(w, ETIMEDOUT);
-        if (wire_stopped(w, now))
+        if (w->stop != NULL && *w->stop != 0)
             return wire_fail(w, EINTR);
 
         int64_t left = until - now;
-        int ready = wait_ready(&fd, 1, to_write, left < slice ? left : slice, w->mask);
+        int ready = wait_ready(&fd, 1, to_write, left < slice ? left : slice);
         if (ready > 0 || (ready == 0 && to_write && w->socket))
             return true;
         if (ready < 0 && errno != EINTR && errno != EAGAIN)

@@ -268,7 +268,7 @@ log_line(const char *format, ...)
     va_end(arguments);
     length += escape(line + length, sizeof line - length, text);
     line[length++] = '\n';
-    while ((ready = wait_ready(&log, 1, true, 0, NULL)) != 0 &&
+    while ((ready = wait_ready(&log, 1, true, 0)) != 0 &&
            (ready < 0 || (written = write(log, line, length)) < 0) && errno == EINTR)
         continue;
     if (written >= 0)
@@ -545,7 +545,7 @@ message_same(const struct message *a, const struct message *b)
 static void
 pause_ms(int64_t ms)
 {
-    wait_ready(NULL, 0, false, ms, NULL);
+    wait_ready(NULL, 0, false, ms);
 }
 
 /* Gets the state of an open regular file. Returns false with errno set: ESTALE for another kind. */
@@ -2368,7 +2368,7 @@ static void
 serve_connections(struct server *server)
 {
     while (!stop_asked) {
-        int ready = wait_ready(server->listeners, server->listener_count, false, 1000, NULL);
+        int ready = wait_ready(server->listeners, server->listener_count, false, 1000);
 
         for (int i = 0; i < server->listener_count && ready > 0; i++)
             if ((ready & 1 << i) != 0)

@@ -160,7 +160,7 @@ static void
 take(int milliseconds)
 {
     const int fds[] = {now.unread ? -1 : now.master, now.server, now.listener, now.reports};
-    const int ready = wait_ready(fds, 4, false, milliseconds, NULL);
+    const int ready = wait_ready(fds, 4, false, milliseconds);
     ssize_t count;
 
     if (ready <= 0)
@@ -219,7 +219,7 @@ take(int milliseconds)
 static void
 take_all(void)
 {
-    while (now.master >= 0 && !now.unread && wait_ready(&now.master, 1, false, 0, NULL) > 0)
+    while (now.master >= 0 && !now.unread && wait_ready(&now.master, 1, false, 0) > 0)
         take(0);
 }
 
@@ -1509,7 +1509,7 @@ is_stuck(void)
     int before = 0, after = 0;
 
     ioctl(now.master, FIONREAD, &before);
-    wait_ready(NULL, 0, false, 100, NULL);
+    wait_ready(NULL, 0, false, 100);
     ioctl(now.master, FIONREAD, &after);
     return before > 0 && before == after;
 }

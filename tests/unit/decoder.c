@@ -28,7 +28,6 @@ client_begin(void)
     memset(&client, 0, sizeof client);
     client.settings = &settings;
     client.utf8 = true;
-    sigprocmask(SIG_SETMASK, NULL, &client.mask);
     errors = tmpfile();
     if (errors == NULL)
         exit(2);

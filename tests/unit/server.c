@@ -428,7 +428,8 @@ slow_client(int socket, enum slow kind)
     for (int i = 0; i < (kind == BUSY ? 800 : 0); i++)
         if (pause_ms(1), write(socket, "x", 1) < 0)
             _exit(2);
-    pause_ms(kind == BUSY ? 0 : 1300);
+    for (int i = 0; i < (kind == BUSY ? 0 : 3); i++)
+        pause_ms(500);
     if (write(socket, "STAT\r\nQUIT\r\n", 12) < 0)
         _exit(2);
     shutdown(socket, SHUT_WR);
