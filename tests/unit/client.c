@@ -436,6 +436,17 @@ test_idle(void)
     CHECK(client.server.error == ETIMEDOUT);
     client_end();
 
+    client_begin();             /* it was stopped until long after the answer came */
+    client.noops = 1;
+    client.spoke = wire_clock() - 2 * client.noop_ms;
+    client.row = ROW_LINE;
+    server_says("+OK\r\n");
+    CHECK(wait_for_keys(&client, 0) == WAKE_PAUSE);
+    CHECK(client.noops == 0 && client.server.error == 0);
+    CHECK(write(keys_end, "k", 1) == 1);
+    CHECK(wait_for_keys(&client, 0) == WAKE_KEYS);
+    client_end();
+
     client_begin();             /* nothing comes between USER and PASS */
     client.noop_ms = 20;
     client.user_given = true;

@@ -348,6 +348,25 @@ test_idle(void)
     }
 }
 
+/* A process that was stopped until its time was over finds what has come meanwhile. */
+static void
+test_stopped_meanwhile(void)
+{
+    int far = open_socket(SOCK_STREAM);
+
+    say(far, "late\r\n", 6);
+    wire.idle_until = wire_clock() - 1;
+    CHECK(line_is("late", 4));
+    wire_put(&wire, "answer", 6);
+    wire.idle_until = wire_clock() - 1;
+    CHECK(wire_wait(&wire, wire.out, true));
+    CHECK(wire_flush(&wire));
+    wire.idle_until = wire_clock() - 1;
+    CHECK(next_line() == WIRE_NO_LINE && wire.error == ETIMEDOUT);
+    close(far);
+    close_wire();
+}
+
 /* Part of a line is no reason to wait for ever for the rest; nor is a peer that is never idle. */
 static void
 test_deadline(void)
@@ -516,6 +535,7 @@ main(void)
     unit_case("a question goes out before its answer is awaited", test_question_and_answer);
     unit_case("more than any buffer holds", test_flush_large);
     unit_case("an idle peer", test_idle);
+    unit_case("an answer that came while this process was stopped", test_stopped_meanwhile);
     unit_case("a deadline", test_deadline);
     unit_case("a signal that says stop", test_stop);
     unit_case("a signal that says stop, and a wire that need not wait", test_stop_ready);
