@@ -5692,7 +5692,8 @@ enum wake { WAKE_KEYS, WAKE_PAUSE, WAKE_AGAIN, WAKE_OVER };
 
 /*
  * Waits until something is typed, for at most ms milliseconds. Meanwhile it hears what the server
- * sends, and keeps the session open. Returns WAKE_KEYS if there are bytes (or their end),
+ * sends, and keeps the session open. Time that has passed counts only if nothing has come: this
+ * process may have been stopped meanwhile. Returns WAKE_KEYS if there are bytes (or their end),
  * WAKE_PAUSE after the time, WAKE_AGAIN after a signal or if the prompt must be shown again,
  * WAKE_OVER if a wire has failed.
  */
@@ -5705,18 +5706,17 @@ wait_for_keys(struct client *c, int64_t ms)
     wire_flush(&c->screen);
     while (keys->in_start == keys->in_end && keys->error == 0 && !is_broken(c)) {
         int fds[2] = {keys->in, c->server.in}, ready;
-        int64_t left = until - wire_clock(), alive;
+        int64_t now = wire_clock(), left = until > now ? until - now : 0, alive;
+        bool unanswered = c->noops > 0 && now >= c->spoke + c->noop_ms;
 
         if (interrupted || resized || line_stopped)
             return WAKE_AGAIN;
-        if (left <= 0)
-            return WAKE_PAUSE;
-        if (c->noops > 0 && wire_clock() >= c->spoke + c->noop_ms) {
-            wire_fail(&c->server, ETIMEDOUT);
-            break;
-        }
-        alive = keep_alive(c);
+        alive = unanswered || left == 0 ? 0 : keep_alive(c);
         ready = wait_ready(fds, 2, false, alive < left ? alive : left);
+        if (ready == 0 && left == 0)
+            return WAKE_PAUSE;
+        if (ready == 0 && unanswered)
+            wire_fail(&c->server, ETIMEDOUT);
         if (ready < 0 && errno != EINTR)
             wire_fail(keys, errno);
         if (ready > 0 && (ready & 1) != 0)

@@ -392,7 +392,8 @@ wire_unsent(const struct wire *w)
  * Waits until a descriptor of the wire is ready. Returns false, with the error recorded, if
  * nothing moved for idle_ms, the deadline has passed or stop is set.
  *
- * A slow peer is not idle. Once a second a reader looks whether the peer took something of what
+ * A process that was stopped itself looks once before it finds its peer idle. A slow peer is not
+ * idle either. Once a second a reader looks whether the peer took something of what
  * the system holds, and a writer returns to try send() itself: Linux reports room only when a
  * third of the buffer is free.
  */
@@ -407,18 +408,20 @@ wire_wait(struct wire *w, int fd, bool to_write)
         w->idle_until = now + w->idle_ms;
     for (;; now = wire_clock()) {
         int64_t until = w->deadline < w->idle_until ? w->deadline : w->idle_until;
+        int64_t left = until > now ? until - now : 0;
 
-        if (now >= until)
+        if (now >= w->deadline)
             return wire_fail(w, ETIMEDOUT);
         if (w->stop != NULL && *w->stop != 0)
             return wire_fail(w, EINTR);
 
-        int64_t left = until - now;
         int ready = wait_ready(&fd, 1, to_write, left < slice ? left : slice);
-        if (ready > 0 || (ready == 0 && to_write && w->socket))
+        if (ready > 0 || (ready == 0 && left > 0 && to_write && w->socket))
             return true;
         if (ready < 0 && errno != EINTR && errno != EAGAIN)
             return wire_fail(w, errno);
+        if (ready == 0 && left == 0)
+            return wire_fail(w, ETIMEDOUT);
         if (ready == 0 && w->socket) {
             int before = unsent;
 

@@ -105,9 +105,10 @@ END
         fail "ssh got: $(cat arguments)"
 }
 
-# ended PID: waits up to nine seconds for the end of a process.
+# ended PID: waits up to a minute for the end of a process.
 ended() {
-    for i in 1 2 3 4 5 6 7 8 9; do
+    i=0
+    while [ $((i += 1)) -le 60 ]; do
         kill -0 "$1" 2>/dev/null || return 0
         sleep 1
     done

@@ -7,7 +7,8 @@
 #
 # It needs sh, awk, cc and the usual tools. The environment can set SERVER and CLIENT (./server and
 # ./client), to test programs that were built in another way; CC, CPPFLAGS, CFLAGS and LDFLAGS for
-# the programs among the tests; and SECONDS_EACH, how long one session or program may take.
+# the programs among the tests; and SECONDS_EACH, after which one session or program is ended: far
+# longer than any takes, however slow the machine is.
 #
 # A program, tests/unit/NAME.c or tests/live/NAME.c, prints a line for each of its cases:
 # "ok - WHAT", "not ok - WHAT" or "skip - WHAT: REASON". A fuzzer, tests/fuzz/NAME.c, replays the
@@ -50,7 +51,7 @@ export LC_ALL
 unset CDPATH
 umask 022
 
-: "${SECONDS_EACH=60}"         # for one session or one program
+: "${SECONDS_EACH=600}"        # for one session or one program
 top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 cd "$top" || exit 1
 

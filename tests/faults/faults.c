@@ -90,8 +90,8 @@ main(void)
 
 enum {
     JOBS = 2,                   /* cases at the same time */
-    PATIENCE = 5,               /* seconds for an answer */
-    CASE_SECONDS = 25,          /* for one case */
+    PATIENCE = 60,              /* seconds for an answer */
+    CASE_SECONDS = 300,         /* for one case */
     TRIES = 4,                  /* for a call that is not made in every run */
     RECORDINGS = 3,                /* runs of a scene without a fault */
     CALLS = 512,                /* system call numbers are below this */

@@ -22,7 +22,7 @@ class JakartaMail {
     public static void main(String[] args) throws Exception {
         boolean delete = args[4].equals("yes");
         Properties properties = new Properties();
-        properties.setProperty("mail.pop3.timeout", "20000");
+        properties.setProperty("mail.pop3.timeout", "200000");
         properties.setProperty("mail.pop3.rsetbeforequit", "true");
         Session session = Session.getInstance(properties);
         POP3Store store = (POP3Store) session.getStore("pop3");

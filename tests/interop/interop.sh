@@ -121,7 +121,7 @@ wanted() { case $asked in '  ' | *" $1 "*) ;; *) return 1 ;; esac; }
 # signal once, and only to the program.)
 limit= server_limit=
 if timeout --foreground -k 9 9 true >/dev/null 2>&1; then
-    limit='timeout --foreground -k 9 30' server_limit='timeout --foreground -k 9 200'
+    limit='timeout --foreground -k 9 200' server_limit='timeout --foreground -k 9 600'
 fi
 
 mail() { "$python" "$top/tests/interop/mail.py" "$@"; }
@@ -133,9 +133,9 @@ if [ ! "$python" ]; then
 fi
 mail make "$work/messages" && cp "$top"/tests/mail/*.eml "$work/messages" || exit 1
 
-# wait_for COMMAND...: waits up to ten seconds until the command succeeds.
+# wait_for COMMAND...: waits up to a minute until the command succeeds.
 wait_for() {
-    tries=200
+    tries=1200
     until "$@" >/dev/null 2>&1; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] || return 1
@@ -332,7 +332,7 @@ start_guest() {
     for attempt in 1 2 3; do
         port=$(mail port) tls_port=$(mail port)
         (umask 022; $1 >start)
-        in_guest ${limit:+timeout 200} sh start >"${guest_log:-log}" 2>&1 &
+        in_guest ${limit:+timeout 600} sh start >"${guest_log:-log}" 2>&1 &
         guest_pid=$!
         mail greets $port && return
         ! kill -0 $guest_pid 2>/dev/null || break
@@ -378,7 +378,7 @@ get_poplib() {
     $limit "$python" - "$host" "$port" "$user" "$password" $delete <<'EOF'
 import poplib, sys
 host, port, user, password, delete = sys.argv[1:]
-pop = poplib.POP3(host, int(port), timeout=20)
+pop = poplib.POP3(host, int(port), timeout=200)
 assert {"TOP", "UIDL", "USER", "PIPELINING", "RESP-CODES"} <= set(pop.capa())
 pop.user(user)
 pop.pass_(password)

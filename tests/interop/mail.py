@@ -244,7 +244,7 @@ def numbered(n):
 
 def deliver(first, last, *command):
     for n in range(int(first), int(last) + 1):
-        subprocess.run(command, input=b"\n".join(numbered(n)), check=True, timeout=30)
+        subprocess.run(command, input=b"\n".join(numbered(n)), check=True, timeout=300)
 
 
 def bad_ones(got):
@@ -304,7 +304,7 @@ def port():
 
 def once(condition):
     """Waits up to ten seconds for a condition. Returns the exit status."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not condition():
         if time.monotonic() > end:
             return 1
@@ -315,7 +315,7 @@ def once(condition):
 def greets(port):
     def greeting():
         try:
-            with socket.create_connection(("127.0.0.1", int(port)), timeout=5) as server:
+            with socket.create_connection(("127.0.0.1", int(port)), timeout=60) as server:
                 return server.recv(4)[:3] in (b"+OK", b"SSH")
         except OSError:
             return False
@@ -324,7 +324,7 @@ def greets(port):
 
 
 def breaks_off(port, user, password):
-    with socket.create_connection(("127.0.0.1", int(port)), timeout=20) as server:
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=200) as server:
         answers = server.makefile("rb")
         said = answers.readline()
         for command in f"USER {user}", f"PASS {password}", "DELE 1":

@@ -44,7 +44,8 @@ same_octets() { arrived $steps lf; }
 
 # only_left NAME...: prints the difference unless the server has exactly these messages.
 only_left() {
-    for second in 1 2 3 4 5 6 7 8 9 10; do      # some servers remove after the answer to QUIT
+    second=0
+    while [ $((second += 1)) -le 60 ]; do       # some servers remove after the answer to QUIT
         names=$(left_$server)
         [ "$(echo $names)" != "$*" ] || return 0
         sleep 1

@@ -62,7 +62,7 @@
 #endif
 
 enum {
-    PATIENCE = 10 * 1000,       /* milliseconds in which anything must come */
+    PATIENCE = 60 * 1000,       /* milliseconds in which anything must come */
     AT_ONCE = 6,                /* tests that run at the same time, for run_tests */
     SKIPPED = 77,               /* as the status of a test */
     MIB = 1024 * 1024
@@ -995,7 +995,7 @@ static void
 start_test(struct run *run, const struct test *test, const char *directory)
 {
     const char *each = getenv("SECONDS_EACH");
-    int seconds = each != NULL && atoi(each) > 35 ? atoi(each) - 10 : 25;
+    int seconds = each != NULL && atoi(each) > 35 ? atoi(each) - 10 : 300;
 
     fflush(stdout);
     run->until = clock_ms() + (test->seconds > 0 ? test->seconds : seconds) * INT64_C(1000);

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <termios.h>
 
-enum { ROWS = 60, COLUMNS = 80, LINES_MAX = 200, LINE_MAX_BYTES = 400, PATIENCE = 30 };
+enum { ROWS = 60, COLUMNS = 80, LINES_MAX = 200, LINE_MAX_BYTES = 400, PATIENCE = 300 };
 
 static const char prompt[] = "pop3> ";
 

@@ -18,9 +18,9 @@
 #include <sys/wait.h>
 
 enum {
-    PATIENCE = 20 * 1000,       /* milliseconds for what must come */
-    FLIGHT = 20,                /* of silence: nothing more comes before an answer; where nobody counts: */
-    SHORT_FLIGHT = 1,
+    PATIENCE = 60 * 1000,       /* milliseconds for what must come */
+    SILENCE = 20,               /* milliseconds; then nothing more comes before an answer */
+    SHORT_SILENCE = 1,          /* the same where nobody counts flights */
     AHEAD = 100                 /* commands that may be under way */
 };
 
@@ -173,6 +173,34 @@ names(void)
     return count;
 }
 
+/* Returns how many commands there are in a text. */
+static int
+count_commands(const char *text)
+{
+    int count = 0;
+
+    for (; (text = strstr(text, "\r\n")) != NULL; text += 2)
+        count++;
+    return count;
+}
+
+/*
+ * Returns for how many milliseconds nothing must come before the commands that have come are
+ * answered. Where flights count, all that may be sent ahead is waited for, however slow the client.
+ */
+static int
+silence(const char *commands)
+{
+    const int left = served.messages - (int)(served.retr + served.dele);
+    const bool many = strncmp(commands, "RETR", 4) == 0 || strncmp(commands, "DELE", 4) == 0;
+
+    if (!served.counts)
+        return SHORT_SILENCE;
+    if (served.pipelining && many && count_commands(commands) < (left < AHEAD ? left : AHEAD))
+        return PATIENCE;
+    return SILENCE;
+}
+
 /* Holds the session, flight by flight, until either side ends it. */
 static void
 serve(void)
@@ -193,14 +221,14 @@ serve(void)
                 octets += snprintf(NULL, 0, "RETR %d\r\n", n);
             wait_unread(octets);
         }
-        while (poll(&ready, 1, served.counts ? FLIGHT : SHORT_FLIGHT) > 0) {
+        while (poll(&ready, 1, silence(commands)) > 0) {
             ssize_t count = read(served.fd, commands + have, sizeof commands - 1 - have);
 
             if (count <= 0)
                 return;
             have += (size_t)count;
+            commands[have] = '\0';
         }
-        commands[have] = '\0';
 
         char *line = commands, *end;
         for (; more && (end = strstr(line, "\r\n")) != NULL; line = end + 2) {
@@ -208,10 +236,10 @@ serve(void)
             outstanding++;
             more = put_answer(answers, &length, sizeof answers, line);
         }
-        for (char *rest = line; (rest = strstr(rest, "\r\n")) != NULL; rest += 2)
-            outstanding++;
+        outstanding += (size_t)count_commands(line);
         have -= (size_t)(line - commands);
         memmove(commands, line, have);
+        commands[have] = '\0';
         served.flights++;
         if (outstanding > served.most)
             served.most = outstanding;

@@ -26,8 +26,9 @@ trace(const char *options)
 {
     FILE *script;
 
-    if (system("strace -D -o trace -e inject=getppid:error=EPERM true 2>/dev/null") != 0)
+    if (system("strace -D -o /dev/null -e inject=getppid:error=EPERM true 2>/dev/null") != 0)
         skip("strace cannot be used here");
+    unlink("trace");            /* an earlier tracer may still be writing to it */
     script = fopen("traced", "w");
     check(script != NULL);
     fprintf(script, "#!/bin/sh\nexec strace -D -f -s 64 -o trace %s '%s' \"$@\"\n", options,
@@ -332,14 +333,12 @@ test_stop_inside_quit(void)
         setenv("SERVER", server, 1);
         trace("-e trace=" UNLINKS " -e inject=" UNLINKS ":delay_enter=300000");
         make_store(3);
-        unlink("trace");
         s = start_server("-d store -a 127.0.0.1 0");
         c = greeted(&s);
         ask(&c, "DELE 1", "+OK*");
         ask(&c, "DELE 2", "+OK*");
         send_text(&c, "QUIT\r\n");
         await(trace_has("unlink"));
-        check(exists("store/2"));
         kill(s.pid, signals[i]);
         expect(&c, "+OK 2 messages*");
         expect_end(&c);
@@ -357,21 +356,19 @@ test_stop_twice(void)
 {
     struct server s;
     struct client c;
-    int64_t began;
 
-    trace("-e trace=" SYNCS " -e inject=" SYNCS ":delay_enter=6000000");
+    /* Far longer than PATIENCE. */
+    trace("-e trace=" SYNCS " -e inject=" SYNCS ":delay_enter=900000000");
     make_store(1);
     s = start_server("-d store -a 127.0.0.1 0");
     c = greeted(&s);
     ask(&c, "DELE 1", "+OK*");
     send_text(&c, "QUIT\r\n");
     await(!exists("store/1"));
-    began = clock_ms();
     kill(s.pid, SIGTERM);
     await(connect_socket(s.address[0], s.port[0], 0) < 0);
     kill(s.pid, SIGTERM);
     wait_for(s.pid);
-    check(clock_ms() - began < 4000);
     hang_up(&c);
     close(s.out);
 }

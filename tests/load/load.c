@@ -419,6 +419,7 @@ run_500(const struct server *s, long *sum, long *most)
     static pid_t pids[SESSIONS_MOST];
     struct client more;
 
+    await_sessions(s, 0);
     for (int i = 0; i < CONCURRENT; i++)
         deliver_message(i + 1);
     for (int i = 0; i < CONCURRENT; i++)
@@ -533,7 +534,7 @@ slow_clients(void)
     quit(&slow);
     expect(&silent, "+OK*");
     expect_end(&silent);
-    check(log_count("idle retr=0/0 top=0 del=0 left=2") == 2);
+    await(log_count("idle retr=0/0 top=0 del=0 left=2") == 2);
     check(take_rest(&stalled) < 64 * MIB);
     hang_up(&stalled);
     check(exists("store/later"));
@@ -563,11 +564,11 @@ slow_login(void)
     c = greeted(&s);
     do {
         ended = (struct pollfd){.fd = c.fd, .events = POLLIN};
-        check(clock_ms() - began < 70 * 1000);
+        check(clock_ms() - began < 60 * 1000 + PATIENCE);
         send(c.fd, "x", 1, MSG_NOSIGNAL);
     } while (poll(&ended, 1, 1000) == 0);
     seconds = (clock_ms() - began) / 1000;
-    check(seconds >= 59 && seconds <= 66);
+    check(seconds >= 59);
     hang_up(&c);
     end_server(&s);
 }
@@ -888,6 +889,7 @@ session_without_files(const struct server *s)
     set_limit(pid, RLIMIT_NOFILE, files);
     send_text(&c, "RETR 2\r\n");
     expect_message(&c, 2);
+    ask(&c, "NOOP", "+OK*");                    /* it may send before it closes the message */
     set_limit(pid, RLIMIT_NOFILE, limit_for(pid, 0));
     ask(&c, "QUIT", "-ERR*");
     expect_end(&c);
@@ -915,12 +917,14 @@ few_files(void)
     before = usage(&s);
     for (int round = 0; round < 3 * 7; round++) {
         const int spare = round % 7;
-        rlim_t files = set_limit(s.pid, RLIMIT_NOFILE, limit_for(s.pid, spare));
+        rlim_t files;
         struct client c;
         struct pollfd answer;
         int64_t began = clock_ms();
         int lines = log_count("cannot accept");
 
+        await(count_open(s.pid, "socket:") == s.count);     /* the last connection is closed */
+        files = set_limit(s.pid, RLIMIT_NOFILE, limit_for(s.pid, spare));
         run_command(commands[round / 7]);
         c = connect_to(&s);
         answer = (struct pollfd){.fd = c.fd, .events = POLLIN};
@@ -1578,6 +1582,6 @@ main(int argc, char **argv)
     }
     full = strcmp(argv[1], "full") == 0;
     for (int i = 0; i < LOADS; i++)
-        loads[i].seconds = quick_or_full(120, 900) + random_seconds();
+        loads[i].seconds = quick_or_full(600, 900) + random_seconds();
     return run_tests(loads, LOADS, LOADS_AT_ONCE, argv + 2);
 }

@@ -43,7 +43,7 @@ fresh() {
 serve() {
     rm -f "$work/line"
     mkfifo "$work/line" || exit 1
-    timeout 20 "$@" -d mail 0 >"$work/line" 2>"$work/server.err" &
+    timeout 300 "$@" -d mail 0 >"$work/line" 2>"$work/server.err" &
     server=$!
     exec 3<"$work/line"         # stays open: the server prints a line for each address
     read -r heard <&3 || heard=
@@ -64,7 +64,7 @@ stop() {
 leave() { [ -z "$server" ] || stop; } 2>/dev/null
 
 # session COMMAND...: runs a client. Its commands come from standard input.
-session() { timeout 20 "$@" 127.0.0.1 "$port" >"$work/client.out" 2>"$work/client.err"; }
+session() { timeout 300 "$@" 127.0.0.1 "$port" >"$work/client.out" 2>"$work/client.err"; }
 
 # kept FILE: the file is the first message, unchanged.
 kept() { message 1 | cmp -s - "$1"; }
@@ -139,7 +139,7 @@ silent_server() {
     fresh
     serve ./server || { not_ok "$name" 'the server did not start'; return; }
     stop                        # its status does not matter: it may still be starting
-    timeout 20 "$work/closed-$1" ./server -d mail "$port" >"$work/server.out" 2>"$work/server.err" &
+    timeout 300 "$work/closed-$1" ./server -d mail "$port" >"$work/server.out" 2>"$work/server.err" &
     server=$!
     until printf '%s\n' 'retr 1' 'show 1' quit | session ./client || [ $((tries += 1)) -gt 200 ]; do
         sleep 0.05

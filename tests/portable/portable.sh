@@ -7,8 +7,6 @@
 # other system calls; the conversations and some units in a slow emulator; the server's
 # conversations and the units if only a flag differs. What is not installed is skipped.
 . "$(dirname "$0")/common.sh"
-SECONDS_EACH=${SECONDS_EACH:-180}
-export SECONDS_EACH
 
 units='server unit live/confined_server'
 most='server client unit live/confined_server'

@@ -104,6 +104,15 @@ noted_pipe(int *pipes)
     return result;
 }
 
+/* While the clock stands still, what a test does takes no time. */
+static bool clock_stands;
+
+static int64_t
+noted_clock(void)
+{
+    return clock_stands ? 1000 * 1000 * 1000 : wire_clock();
+}
+
 /* Where the system has its temporary files, for who grants that. */
 static const char *temporary_files = "no/such";
 
@@ -116,6 +125,7 @@ static const char *temporary_files = "no/such";
 #endif
 #define iconv_open noted_iconv_open
 #define pipe noted_pipe
+#define wire_clock noted_clock
 #undef P_tmpdir
 #define P_tmpdir temporary_files
 int client_main(int argc, char **argv);
@@ -128,6 +138,7 @@ int client_main(int argc, char **argv);
 #undef syscall
 #undef iconv_open
 #undef pipe
+#undef wire_clock
 
 #include "unit.h"
 
@@ -197,7 +208,7 @@ client_begin(void)
     wire_open(&client.keys, keys[0], screen_file);
     wire_open(&client.screen, keys[0], screen_file);
     wire_open(&client.errors, keys[0], complaints_file);
-    client.server.idle_ms = client.keys.idle_ms = client.screen.idle_ms = 5000;
+    client.server.idle_ms = client.keys.idle_ms = client.screen.idle_ms = 60 * 1000;
     server_end = pair[1];
     keys_end = keys[1];
 }
@@ -424,6 +435,17 @@ test_idle(void)
     CHECK(client.server.error == ETIMEDOUT);
     client_end();
 
+    client_begin();             /* it was stopped until long after the answer came */
+    client.noops = 1;
+    client.spoke = wire_clock() - 2 * client.noop_ms;
+    client.row = ROW_LINE;
+    server_says("+OK\r\n");
+    CHECK(wait_for_keys(&client, 0) == WAKE_PAUSE);
+    CHECK(client.noops == 0 && client.server.error == 0);
+    CHECK(write(keys_end, "k", 1) == 1);
+    CHECK(wait_for_keys(&client, 0) == WAKE_KEYS);
+    client_end();
+
     client_begin();             /* nothing comes between USER and PASS */
     client.noop_ms = 20;
     client.user_given = true;
@@ -433,7 +455,7 @@ test_idle(void)
     client_begin();             /* keys that come are no reason to put the NOOP off */
     client.noop_ms = 200;
     bool noop = false;
-    for (int64_t start = wire_clock(); !noop && wire_clock() - start < 2000;) {
+    for (int64_t start = wire_clock(); !noop && wire_clock() - start < 60 * 1000;) {
         CHECK(write(keys_end, "k", 1) == 1);
         CHECK(wait_for_keys(&client, WAIT_FOREVER) == WAKE_KEYS && take_key(&client) == 'k');
         wait_for_keys(&client, 30);
@@ -750,6 +772,7 @@ test_own_row(void)
 static void
 test_progress(void)
 {
+    clock_stands = true;
     client_begin();
     client.editing = true;
     progress_begin(&client, 10, 100000);
@@ -791,6 +814,7 @@ test_progress(void)
     progress_end(&client);
     CHECK(strcmp(shown(), "") == 0);
     client_end();
+    clock_stands = false;
 }
 
 /* ---- Saving a message --------------------------------------------------------------------------------- */
@@ -1419,18 +1443,24 @@ test_decoder_crashes(void)
 static void
 test_decoder_hangs(void)
 {
-    const struct itimerval soon = {.it_value = {.tv_usec = 30 * 1000}};
+    const struct itimerval soon = {.it_value = {.tv_usec = 30 * 1000}}, never = {{0, 0}, {0, 0}};
     const struct sigaction note = {.sa_handler = note_signal};
+    sigset_t timer;
 
     client_begin();
     client.at_terminal = true;
     sigaction(SIGALRM, &note, NULL);
+    sigemptyset(&timer);        /* blocked but for waits, as in the program */
+    sigaddset(&timer, SIGALRM);
+    sigprocmask(SIG_BLOCK, &timer, NULL);
     decoding = IT_NEVER_ENDS;
     setitimer(ITIMER_REAL, &soon, NULL);
     show_one();
     if (!CHECK(interrupted == SIGALRM && strcmp(complained(), "") == 0))
         printf("signal %d, said: %s\n", (int)interrupted, complained());
     CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);   /* it is no more */
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigprocmask(SIG_UNBLOCK, &timer, NULL);
     interrupted = 0;
     decoding = ALL_IS_WELL;
     signal(SIGALRM, SIG_DFL);

@@ -208,7 +208,8 @@ never_ends(struct span input, FILE *page, unsigned columns)
 {
     (void)input;
     (void)page;
-    for (volatile unsigned i = 0; ; i += columns)
+    (void)columns;
+    for (;;)
         continue;
 }
 
@@ -222,7 +223,7 @@ test_interrupted(void)
     client_begin();
     interrupted = SIGINT;
     CHECK(strcmp(decoded(never_ends, no_span, &good), "") == 0 && !good);
-    CHECK(wire_clock() - began < 2500);
+    CHECK(wire_clock() - began < DECODER_SECONDS * 1000 / 2);
     interrupted = 0;
     CHECK(client_end(NULL));
 }

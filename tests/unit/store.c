@@ -581,11 +581,13 @@ test_young_file(void)
             CHECK(message_state(&m, file));
             wait_for_tick(m.changed);
             clock_gettime(CLOCK_MONOTONIC, &after);
+            clock_gettime(CLOCK_REALTIME, &now);
+            CHECK(i > 0 || nanoseconds(now) - m.changed >= (TICK_MS - 1) * INT64_C(1000000));
             if (nanoseconds_between(&before, &after) < least)
                 least = nanoseconds_between(&before, &after);
             close(file);
         }
-        CHECK(i == 0 ? least >= TICK_MS * 500000 : least < TICK_MS * 500000);
+        CHECK(i == 0 || least < TICK_MS * 500000);      /* a busy machine is slow, but not always */
     }
     clock_ahead = 0;
     free_store(&store);

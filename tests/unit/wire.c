@@ -11,6 +11,8 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+enum { PATIENCE = 60 * 1000 };  /* milliseconds for what must come */
+
 static struct wire wire;        /* too large for a stack that one does not know */
 
 /* Opens the wire on one end of a pair of sockets. Returns the other end. */
@@ -24,7 +26,7 @@ open_socket(int type)
         exit(2);
     }
     wire_open(&wire, pair[0], pair[0]);
-    wire.idle_ms = 5000;
+    wire.idle_ms = PATIENCE;
     return pair[1];
 }
 
@@ -39,7 +41,7 @@ open_pipes(int far[2])
         exit(2);
     }
     wire_open(&wire, to[0], from[1]);
-    wire.idle_ms = 5000;
+    wire.idle_ms = PATIENCE;
     far[0] = from[0];
     far[1] = to[1];
 }
@@ -323,7 +325,7 @@ test_idle(void)
     CHECK(next_line() == WIRE_NO_LINE);
     took = wire_clock() - start;
     CHECK(wire.error == ETIMEDOUT);
-    CHECK(took >= 39 && took < 4000);
+    CHECK(took >= 39 && took < PATIENCE);
     close(far[0]);
     close(far[1]);
     close_wire();
@@ -339,13 +341,32 @@ test_idle(void)
             wire_put(&wire, block, sizeof block);
         took = wire_clock() - start;
         CHECK(wire.error == ETIMEDOUT);
-        CHECK(took >= 39 && took < 4000);
+        CHECK(took >= 39 && took < PATIENCE);
         CHECK(!wire_flush(&wire) && wire.error == ETIMEDOUT);       /* it stays */
         close(far[0]);
         if (!sockets)
             close(far[1]);
         close_wire();
     }
+}
+
+/* A process that was stopped until its time was over finds what has come meanwhile. */
+static void
+test_stopped_meanwhile(void)
+{
+    int far = open_socket(SOCK_STREAM);
+
+    say(far, "late\r\n", 6);
+    wire.idle_until = wire_clock() - 1;
+    CHECK(line_is("late", 4));
+    wire_put(&wire, "answer", 6);
+    wire.idle_until = wire_clock() - 1;
+    CHECK(wire_wait(&wire, wire.out, true));
+    CHECK(wire_flush(&wire));
+    wire.idle_until = wire_clock() - 1;
+    CHECK(next_line() == WIRE_NO_LINE && wire.error == ETIMEDOUT);
+    close(far);
+    close_wire();
 }
 
 /* Part of a line is no reason to wait for ever for the rest; nor is a peer that is never idle. */
@@ -376,7 +397,7 @@ test_deadline(void)
     CHECK(next_line() == WIRE_NO_LINE);
     took = wire_clock() - start;
     CHECK(wire.error == ETIMEDOUT);
-    CHECK(took >= 59 && took < 4000);
+    CHECK(took >= 59 && took < PATIENCE);
     close_wire();
     close(far);
     waitpid(child, NULL, 0);
@@ -500,6 +521,7 @@ main(void)
     unit_case("a question goes out before its answer is awaited", test_question_and_answer);
     unit_case("more than any buffer holds", test_flush_large);
     unit_case("an idle peer", test_idle);
+    unit_case("an answer that came while this process was stopped", test_stopped_meanwhile);
     unit_case("a deadline", test_deadline);
     unit_case("a signal that says stop", test_stop);
     unit_case("a signal that says stop, and a wire that need not wait", test_stop_ready);
