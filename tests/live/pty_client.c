@@ -896,7 +896,7 @@ test_window(void)
     now.screen.column = 0;
     now.screen.pending = false;
     CHECK(ioctl(now.master, TIOCSWINSZ, &size) == 0);
-    WAIT_FOR(strchr(row_of_cursor(), '<') != NULL);
+    WAIT_FOR(strcmp(row_of_cursor(), "<cdefghijklmnopqrst") == 0);
     CHECK(strcmp(row_of_cursor(), "<cdefghijklmnopqrst") == 0 && now.screen.column < 20);
     type("\001");
     CHECK(row_is("pop3> 0123456789ab>", 6));
@@ -1063,14 +1063,17 @@ test_long_paste_stopped(void)
     enum { LINES = 6000 };
     static char paste[LINES * 5 + 64];
     size_t length = 0;
+    int before;
 
     length += (size_t)sprintf(paste, "\033[200~");
     for (int i = 0; i < LINES; i++)
         length += (size_t)sprintf(paste + length, "NOOP\n");
-    sprintf(paste + length, "\033[201~\003");
+    sprintf(paste + length, "\033[201~");
     enter();
     start_real(80);
     type_much(paste);
+    before = times("pop3> NOOP");       /* on a busy machine many have run already */
+    press(CTRL_C);
     CHECK(sees("^C"));
     WAIT_FOR(strcmp(row_of_cursor(), "pop3>") == 0 || now.ended);
     type("STAT\r");
@@ -1078,7 +1081,7 @@ test_long_paste_stopped(void)
     CHECK(prompted());
     type("QUIT\r");
     CHECK(ends(0));
-    CHECK(times("pop3> NOOP") < LINES / 2);
+    CHECK(times("pop3> NOOP") - before < LINES / 2);
     clean_up();
 }
 
