@@ -3999,8 +3999,8 @@ page_note(struct page *p, const char *format, ...)
 enum part_use { PART_DROP, PART_LIST, PART_SHOW };
 
 struct part {
-    int parent;                 /* -1: the message itself */
-    int root;                   /* the part that is the message this one belongs to */
+    struct part *parent;        /* NULL: it is the message itself */
+    struct part *root;          /* the part that is the message this one belongs to */
     unsigned bars;              /* that mark how deep that message lies in others */
     struct span header, body;
     struct span type;
@@ -4012,14 +4012,13 @@ struct part {
     bool attachment, no_blank_line, opened;
     bool flowed, delsp;         /* RFC 3676 */
     int score;                  /* how good its text is for reading; 0: it has none */
-    int best;                   /* the part with that text: itself or one in it */
+    struct part *best;          /* the part with that text: itself or one in it */
     enum part_use use;
 };
 
 struct show {
     struct page page;
-    struct part parts[SHOW_PARTS];
-    int count;
+    struct part parts[SHOW_PARTS], *parts_end;  /* each before those in it */
     const char *end;            /* of the whole message */
     size_t decoded;             /* bytes of encoded messages that were decoded */
     bool too_many, too_deep, cut_off;
@@ -4080,24 +4079,23 @@ part_header(struct part *p, struct text *boundary)
 
 /* Adds a part. Returns it, or NULL if there are too many. */
 static struct part *
-part_add(struct show *s, int parent)
+part_add(struct show *s, struct part *parent)
 {
-    if (s->count == SHOW_PARTS) {
-        s->too_many = true;
-        return NULL;
-    }
+    bool digest = parent != NULL && is_word(parent->type, "multipart/digest");
+    struct part *p = s->parts_end;
 
-    struct part *p = &s->parts[s->count], *above = parent >= 0 ? &s->parts[parent] : NULL;
-    bool digest = above != NULL && is_word(above->type, "multipart/digest");
+    s->too_many = s->too_many || p == s->parts + SHOW_PARTS;
+    if (s->too_many)
+        return NULL;
     *p = (struct part){
-        .parent = parent, .root = s->count, .best = s->count, .use = PART_LIST,
+        .parent = parent, .root = p, .best = p, .use = PART_LIST,
         .type = string_span(digest ? "message/rfc822" : "text/plain")
     };
-    if (above != NULL) {
-        p->root = is_message(above) ? p->root : above->root;
-        p->bars = above->bars + (is_message(above) && above->bars < SHOW_BARS);
+    if (parent != NULL) {
+        p->root = is_message(parent) ? p : parent->root;
+        p->bars = parent->bars + (is_message(parent) && parent->bars < SHOW_BARS);
     }
-    s->count++;
+    s->parts_end++;
     return p;
 }
 
@@ -4241,7 +4239,7 @@ part_score(const struct part *p)
 
     if (is_word(p->type, "message/delivery-status|message/disposition-notification"))
         return 2;               /* even as an attachment */
-    if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !text)
+    if ((p->attachment && p->parent != NULL) || (p->encoding == ENCODING_UNKNOWN && !text)
         || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
                    "text/javascript"))
         return 0;
@@ -4274,42 +4272,37 @@ is_stub(const struct part *plain, const struct part *html)
  * and what cannot be read is only listed.
  */
 static void
-choose(struct show *s, int index)
+choose(struct show *s, struct part *p)
 {
-    struct part *p = &s->parts[index];
     bool alternative = is_word(p->type, "multipart/alternative");
-    int best = index, html = index;
+    struct part *best = p, *html = NULL, *child = NULL;
 
-    for (int i = index + 1; i < s->count; i++) {
-        if (s->parts[i].parent == index && s->parts[i].score == 3)
+    for (struct part *i = p + 1; i < s->parts_end; i++) {
+        if (i->parent == p && i->score == 3)
             html = i;
-        if (s->parts[i].parent == index && s->parts[i].score >= s->parts[best].score)
+        if (i->parent == p && i->score >= best->score)
             best = i;
     }
-    if (alternative && html != index && is_word(s->parts[s->parts[best].best].type, "text/plain")
-        && is_stub(&s->parts[s->parts[best].best], &s->parts[s->parts[html].best]))
+    if (alternative && html != NULL && is_word(best->best->type, "text/plain")
+        && is_stub(best->best, html->best))
         best = html;
-    p->score = s->parts[best].score;
-    p->best = s->parts[best].best;
+    p->score = best->score;
+    p->best = best->best;
     p->use = PART_SHOW;
-    for (int i = index + 1, child = i; alternative && i < s->count; i++) {
-        struct part *below = &s->parts[i];
-
-        child = below->parent == index ? i : child;
-        if (child == best || below->use == PART_DROP)
-            continue;
-        below->use = below->opened || below->score > 1 || is_message(&s->parts[below->parent])
-            ? PART_DROP : PART_LIST;
+    for (struct part *i = p + 1; alternative && i < s->parts_end; i++) {
+        child = i->parent == p ? i : child;
+        if (child != best && i->use != PART_DROP)
+            i->use = i->opened || i->score > 1 || is_message(i->parent) ? PART_DROP : PART_LIST;
     }
 }
 
 /* Adds text that is outside of the parts of a multipart as another one: a list's footer often. */
 static void
-part_outside(struct show *s, int index, struct span text)
+part_outside(struct show *s, struct part *parent, struct span text)
 {
     struct part *p;
 
-    if (trim(text).at == text.end || (p = part_add(s, index)) == NULL)
+    if (trim(text).at == text.end || (p = part_add(s, parent)) == NULL)
         return;
     p->type = string_span("text/plain");
     p->body = trim(text);
@@ -4318,16 +4311,16 @@ part_outside(struct show *s, int index, struct span text)
 
 /* Reads a part and those in it. depth is how many are around it. */
 static void
-part_read(struct show *s, struct span whole, int parent, int depth)
+part_read(struct show *s, struct span whole, struct part *parent, int depth)
 {
     struct text boundary = {NULL, 0, 0};
     struct span rest, preamble, inner;
     struct part *p = part_add(s, parent);
-    int index = s->count - 1, ended;
+    int ended;
 
     if (p == NULL)
         return;
-    p->no_blank_line = !split_header(whole, p->root == index, &p->header, &p->body);
+    p->no_blank_line = !split_header(whole, p->root == p, &p->header, &p->body);
     part_header(p, &boundary);
     if (begins(p->type, "multipart/"))
         p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
@@ -4348,7 +4341,7 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         p->opened = false;
         p->type = string_span("application/octet-stream");
     } else if (p->opened && is_message(p)) {
-        part_read(s, p->body, index, depth + 1);
+        part_read(s, p->body, p, depth + 1);
         p->score = part_score(p);
         p->use = PART_SHOW;
     } else if (p->opened) {
@@ -4356,17 +4349,17 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         ended = next_part(&rest, text_span(&boundary), &preamble);
         while (ended == 1 && !s->too_many) {
             ended = next_part(&rest, text_span(&boundary), &inner);
-            part_read(s, inner, index, depth + 1);
+            part_read(s, inner, p, depth + 1);
             s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
         }
-        p->opened = s->count > index + 1;
-        choose(s, index);
+        p->opened = s->parts_end > p + 1;
+        choose(s, p);
         if (find(preamble, "mime") != NULL && span_length(preamble) < 500)
             preamble = no_span;         /* it says that one needs another program */
         if (p->opened)
-            part_outside(s, index, preamble);
+            part_outside(s, p, preamble);
         if (p->opened)
-            part_outside(s, index, rest);
+            part_outside(s, p, rest);
     } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE
                && begins(p->type, "text/") && !is_word(p->type, "text/html"))) {
         part_uu(s, p);
@@ -4406,10 +4399,9 @@ part_show(struct page *page, const struct part *p)
 
 /* Lists the parts of a message that are not shown, or that have a name. */
 static void
-show_attachments(struct show *s, int root)
+show_attachments(struct show *s, const struct part *root)
 {
-    for (int i = root; i < s->count; i++) {
-        const struct part *p = &s->parts[i];
+    for (const struct part *p = root; p < s->parts_end; p++) {
         struct span name = p->name.length > 0 ? text_span(&p->name) : string_span("without a name");
         struct text line = {NULL, 0, 0};
         char about[32];
@@ -4434,17 +4426,17 @@ show_attachments(struct show *s, int root)
 
 /* Returns the charset of the first text in a message, for fields that name none. */
 static struct span
-root_charset(const struct show *s, int root)
+root_charset(const struct show *s, const struct part *root)
 {
-    for (int i = root; i < s->count; i++)
-        if (s->parts[i].root == root && s->parts[i].charset[0] != '\0')
-            return string_span(s->parts[i].charset);
+    for (const struct part *p = root; p < s->parts_end; p++)
+        if (p->root == root && p->charset[0] != '\0')
+            return string_span(p->charset);
     return no_span;
 }
 
 /* Shows the fields of a message that people read. Only a Subject may have invisible characters. */
 static void
-show_fields(struct show *s, int root)
+show_fields(struct show *s, const struct part *root)
 {
     static const char *const names[] = {"From", "To", "Cc", "Date", "Subject"};
     struct text value = {NULL, 0, 0}, seen = {NULL, 0, 0};
@@ -4452,7 +4444,7 @@ show_fields(struct show *s, int root)
     struct field f;
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        for (header = s->parts[root].header; next_field(&header, &f); ) {
+        for (header = root->header; next_field(&header, &f); ) {
             if (!same_word(f.name, string_span(names[i])))
                 continue;
             text_clear(&value);
@@ -4470,44 +4462,38 @@ show_fields(struct show *s, int root)
 
 /* Returns true if a message has anything to show, even if it is another message. */
 static bool
-has_text(const struct show *s, int root)
+has_text(const struct show *s, const struct part *root)
 {
-    for (int i = root; i < s->count; i++) {
-        const struct part *p = &s->parts[i];
-
+    for (const struct part *p = root; p < s->parts_end; p++)
         if (p->root == root && p->use == PART_SHOW && p->body.end > p->body.at
             && (!p->opened || is_message(p) || is_word(p->type, "multipart/encrypted")))
             return true;
-    }
     return false;
 }
 
 /* Shows what stands above the text of a message, the whole or one that is enclosed in it. */
 static void
-show_root(struct show *s, int root)
+show_root(struct show *s, const struct part *root)
 {
-    const struct part *p = &s->parts[root];
-    bool no_header = p->header.at == p->header.end;
+    bool no_header = root->header.at == root->header.end;
 
     show_fields(s, root);
     show_attachments(s, root);
-    if (p->no_blank_line)
+    if (root->no_blank_line)
         page_note(&s->page, no_header ? "no header" : "no empty line ends the header");
     if (!has_text(s, root))
-        page_note(&s->page, no_header && p->body.at == p->body.end
+        page_note(&s->page, no_header && root->body.at == root->body.end
             ? "the message is empty" : "no text to read here");
 }
 
 static void
 show_parts(struct show *s)
 {
-    for (int i = 0; i < s->count; i++) {
-        const struct part *p = &s->parts[i];
-
+    for (const struct part *p = s->parts; p < s->parts_end; p++) {
         s->page.empty = s->page.begun;
         s->page.bars = p->bars;
-        if (p->root == i && p->use != PART_DROP)
-            show_root(s, i);
+        if (p->root == p && p->use != PART_DROP)
+            show_root(s, p);
         if (p->opened && p->left > 0)
             page_note(&s->page, "truncated: %zu more octets of the enclosed message are not shown; "
                       "RETR saves them", p->left);
@@ -4538,7 +4524,8 @@ show_message(struct span message, FILE *out, unsigned columns)
 {
     struct show s = {.end = message.end, .page = {.out = out, .columns = columns}};
 
-    part_read(&s, message, -1, 0);
+    s.parts_end = s.parts;
+    part_read(&s, message, NULL, 0);
     show_parts(&s);
 }
 
@@ -4611,7 +4598,7 @@ summarize(struct span whole, FILE *out)
 {
     enum { DATE, SENDER, SUBJECT, FIELDS };
     struct text values[FIELDS] = {{NULL, 0, 0}}, scratch = {NULL, 0, 0}, line = {NULL, 0, 0};
-    struct part p = {.parent = -1};
+    struct part p = {.parent = NULL};
 
     split_header(limit(whole, HEADER_MAX), true, &p.header, &p.body);
     part_header(&p, &scratch);
