@@ -849,14 +849,17 @@ limit_output(struct client *c)
     }
 }
 
-/* Prints a message on standard error, in a line of its own below what is on the screen. */
-static void __attribute__((format(printf, 2, 0)))
-print_message(struct client *c, const char *format, va_list arguments)
+/* Says something on standard error, in a line of its own below what is on the screen. */
+static void __attribute__((format(printf, 2, 3)))
+warn(struct client *c, const char *format, ...)
 {
     struct text message = {NULL, 0, 0}, line = {NULL, 0, 0};
+    va_list arguments;
 
     text_printf(&message, "%s: ", program);
+    va_start(arguments, format);
     text_vprintf(&message, format, arguments);
+    va_end(arguments);
     text_puts(&message, "\n");
     put_visible(c, &line, text_span(&message));
     do {                        /* again if a signal came meanwhile */
@@ -871,28 +874,8 @@ print_message(struct client *c, const char *format, va_list arguments)
     text_free(&line);
 }
 
-/* Says something that a person should know. */
-static void __attribute__((format(printf, 2, 3)))
-warn(struct client *c, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    print_message(c, format, arguments);
-    va_end(arguments);
-}
-
 /* Says that something failed. The exit status will be 1. */
-static void __attribute__((format(printf, 2, 3)))
-fail(struct client *c, const char *format, ...)
-{
-    va_list arguments;
-
-    c->failed = true;
-    va_start(arguments, format);
-    print_message(c, format, arguments);
-    va_end(arguments);
-}
+#define fail(c, ...) ((c)->failed = true, warn(c, __VA_ARGS__))
 
 /* -- Progress -- */
 
