@@ -499,22 +499,28 @@ visible_ascii(struct text *to, struct span from)
     }
 }
 
-/* Writes a number of octets as people read it, rounded: 999 B, 3.4 kB, 12 MB. */
-static void
-size_text(int64_t octets, char *out, size_t room)
+struct size_text { char text[16]; };
+
+/* Returns a number of octets as people read it, rounded: 999 B, 3.4 kB, 12 MB. */
+static struct size_text
+size_text(int64_t octets)
 {
-    int64_t tenths;             /* of the unit */
+    struct size_text size;
     size_t unit = 0;
 
     for (; octets >= 999500; unit++)
         octets /= 1000;
-    tenths = (octets + 50) / 100;
+
+    int tenths = (int)(octets + 50) / 100;      /* of the unit */
     if (octets < 1000 && unit == 0)
-        snprintf(out, room, "%d B", (int)octets);
+        snprintf(size.text, sizeof size.text, "%d B", (int)octets);
     else if (tenths < 100)
-        snprintf(out, room, "%d.%d %cB", (int)(tenths / 10), (int)(tenths % 10), "kMGTPE"[unit]);
+        snprintf(size.text, sizeof size.text, "%d.%d %cB", tenths / 10, tenths % 10,
+                 "kMGTPE"[unit]);
     else
-        snprintf(out, room, "%d %cB", (int)((octets + 500) / 1000), "kMGTPE"[unit]);
+        snprintf(size.text, sizeof size.text, "%d %cB", (int)(octets + 500) / 1000,
+                 "kMGTPE"[unit]);
+    return size;
 }
 
 /* ---- 3. Messages and state ------------------------------------------------------------------- */
@@ -599,7 +605,7 @@ struct client {
     bool listed;                /* the last LIST still holds, apart from marks */
     bool unsaved_unknown;       /* a RETR failed before it was known of which messages */
     struct savings savings;
-    FILE *headers;              /* what HEADERS received: see show_headers() */
+    int headers, headers_error; /* a file of what HEADERS received: see show_headers() */
 
     size_t noops;               /* sent by the client itself and not answered yet */
     int64_t noop_ms;            /* after the last command */
@@ -903,19 +909,17 @@ progress_text(const struct progress *p, int64_t now, struct text *to)
     uint64_t spent = (uint64_t)(now - p->began);
     double left = p->octets == 0 || p->expected < p->octets ? 0
         : (double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000;
-    char size[16], all[16], rate[16];
 
-    size_text((int64_t)p->octets, size, sizeof size);
-    size_text((int64_t)p->expected, all, sizeof all);
-    size_text((int64_t)(p->octets * 1000 / spent), rate, sizeof rate);
     if (p->of > 1)
         text_printf(to, "%zu of %zu, ", p->messages, p->of);
-    text_printf(to, p->expected > 0 ? "%s of %s" : "%s", size, all);
+    text_puts(to, size_text((int64_t)p->octets).text);
+    if (p->expected > 0)
+        text_printf(to, " of %s", size_text((int64_t)p->expected).text);
     if (now - p->moved >= STALLED_MS) {
         text_puts(to, ", stalled");
         return;
     }
-    text_printf(to, ", %s/s", rate);
+    text_printf(to, ", %s/s", size_text((int64_t)(p->octets * 1000 / spent)).text);
     if (left > 0 && left < 100 * 3600)
         text_printf(to, ", %d:%02d left", (int)left / 60, (int)left % 60);
 }
@@ -1283,7 +1287,7 @@ struct completion {
 static void
 completion_offer(struct completion *k, const char *word, int64_t octets)
 {
-    char cell[2 * WORD_MAX], size[16];
+    char cell[2 * WORD_MAX];
     size_t same = 0;
 
     if (strncasecmp(word, k->prefix, k->length) != 0)
@@ -1295,8 +1299,7 @@ completion_offer(struct completion *k, const char *word, int64_t octets)
     k->common[same] = '\0';
     if (k->count > LIST_MAX)
         return;
-    size_text(octets, size, sizeof size);
-    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size);
+    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size_text(octets).text);
 
     bool fits = k->count > 1 && k->column + 2 + strlen(cell) <= k->width;
     text_printf(&k->list, "%s%.*s", k->count == 1 ? "" : fits ? "  " : "\r\n", (int)k->width, cell);
@@ -2137,6 +2140,37 @@ show_unsolicited(struct client *c)
  * directory written. Only then are they reported as saved.
  */
 
+/* Writes all of the bytes to a file. Returns false with errno set if it cannot. */
+static bool
+write_all(int file, struct span bytes)
+{
+    while (bytes.at < bytes.end) {
+        ssize_t count = write(file, bytes.at, span_length(bytes));
+
+        if (count < 0 && errno != EINTR)
+            return false;
+        bytes.at += count > 0 ? count : 0;
+    }
+    return true;
+}
+
+/*
+ * Receives a message into a file, and its octets into *octets. After an error, which goes to
+ * *error unless there is one already, the rest is only read. Returns false if it is not complete.
+ */
+static bool
+receive_message(struct client *c, int file, int64_t *octets, int *error)
+{
+    struct pop3_unstuffer u = {.octets = 0};
+    struct span piece;
+
+    while (read_piece(c, &u, &piece))
+        if (*error == 0 && !write_all(file, piece))
+            *error = errno;
+    *octets = (int64_t)u.octets;
+    return u.at == UNSTUFF_END;
+}
+
 /* Writes a file or directory to disk. Some file systems cannot do that for directories. */
 static bool
 sync_descriptor(int fd)
@@ -2219,20 +2253,6 @@ save_open(struct savings *all, struct saving *s, const char *path, uint64_t numb
     if (s->file < 0) {
         s->error = errno;
         s->temporary[0] = '\0';
-    }
-}
-
-/* Writes a piece of a message. After an error the rest of it is only read from the server. */
-static void
-save_piece(struct saving *s, struct span piece)
-{
-    while (piece.at < piece.end && s->error == 0) {
-        ssize_t count = write(s->file, piece.at, span_length(piece));
-
-        if (count >= 0)
-            piece.at += count;
-        else if (errno != EINTR)
-            s->error = errno;
     }
 }
 
@@ -4387,21 +4407,20 @@ show_attachments(struct show *s, const struct part *root)
     for (const struct part *p = root; p < s->parts_end; p++) {
         struct span name = p->name.length > 0 ? text_span(&p->name) : string_span("without a name");
         struct text line = {NULL, 0, 0};
-        char about[32];
 
         if (p->root != root || p->use == PART_DROP || (p->use == PART_SHOW && p->name.length == 0))
             continue;
 
         uint64_t size = decoded_size(p->body, p->encoding);
-        if (size < 1000)
-            snprintf(about, sizeof about, "%u octet%s", (unsigned)size, size == 1 ? "" : "s");
-        else
-            size_text((int64_t)size, about, sizeof about);
         text_add(&line, name.at, span_length(name));
         text_puts(&line, " (");
         text_add(&line, p->type.at, span_length(p->type));
-        text_printf(&line, ", %s%s)", about,
-                    p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding" : "");
+        text_puts(&line, ", ");
+        if (size < 1000)
+            text_printf(&line, "%u octet%s", (unsigned)size, size == 1 ? "" : "s");
+        else
+            text_puts(&line, size_text((int64_t)size).text);
+        text_puts(&line, p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding)" : ")");
         page_field(&s->page, "Attached", text_span(&line));
         text_free(&line);
     }
@@ -4575,12 +4594,33 @@ sender_name(struct text *to, struct span value, struct span charset)
     text_free(&quoted);
 }
 
-/* Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field may be empty. */
-static void
-summarize(struct span whole, FILE *out)
+/* What the client knows of a message, in front of its header in the file for show_headers(). */
+struct heading {
+    uint64_t number, octets;
+    bool listed;                /* octets is known */
+    size_t length;              /* of the header; more than HEADER_MAX: it was cut */
+};
+
+/* Takes the next heading and its header. Returns false if none is left. */
+static bool
+next_heading(struct span *all, struct heading *h, struct span *header)
 {
-    enum { DATE, SENDER, SUBJECT, FIELDS };
-    struct text values[FIELDS] = {{NULL, 0, 0}}, scratch = {NULL, 0, 0}, line = {NULL, 0, 0};
+    if (span_length(*all) < sizeof *h)
+        return false;
+    memcpy(h, all->at, sizeof *h);
+    all->at += sizeof *h;
+    *header = limit(*all, h->length);
+    all->at = header->end;
+    return true;
+}
+
+enum { DATE, SENDER, SUBJECT, FIELDS };
+
+/* Reads a header into fields, each one line of visible text. A field may be empty. */
+static void
+summarize(struct span whole, struct text fields[])
+{
+    struct text values[FIELDS] = {{NULL, 0, 0}}, scratch = {NULL, 0, 0};
     struct part p = {.parent = NULL};
 
     split_header(limit(whole, HEADER_MAX), true, &p.header, &p.body);
@@ -4595,30 +4635,84 @@ summarize(struct span whole, FILE *out)
     for (int i = 0; i < FIELDS; i++) {
         text_clear(&scratch);
         one_line(&scratch, text_span(&values[i]));
-        visible(&line, text_span(&scratch));
-        text_puts(&line, i == SUBJECT ? "\n" : "\t");
+        text_clear(&fields[i]);
+        visible(&fields[i], text_span(&scratch));
         text_free(&values[i]);
     }
-    fwrite(line.bytes, 1, line.length, out);
     text_free(&scratch);
-    text_free(&line);
     text_free(&p.name);
 }
 
-/* Summarizes headers, each behind a line with its length. columns is not used. */
+/* Appends a text, cut with a mark or filled up to so many columns. */
+static void
+add_cell(struct text *to, struct span cell, size_t columns)
+{
+    size_t cut = span_columns(cell) > columns, used = 0;
+    struct span rest = cell;
+
+    while (rest.at < rest.end) {
+        struct span next = rest;
+        size_t width = character_columns(span_next(&next));
+
+        if (used + width + cut > columns)
+            break;
+        used += width;
+        rest = next;
+    }
+    text_add(to, cell.at, (size_t)(rest.at - cell.at));
+    text_printf(to, "%s%*s", cut > 0 ? "\u2026" : "", (int)(columns - used - cut), "");
+}
+
+/* Appends a message's line in that many columns. A narrow terminal has no room for the date. */
+static void
+add_header_row(struct text *to, const struct heading *h, const struct text fields[], int digits,
+               size_t columns)
+{
+    bool dated = columns >= (size_t)digits + 44;
+    size_t fixed = (size_t)digits + (dated ? 24 : 12);
+    size_t rest = columns > fixed + 20 ? columns - fixed : 20;
+    struct span date = text_span(&fields[DATE]);
+    struct text line = {NULL, 0, 0};
+
+    text_printf(&line, "%*" PRIu64 "  ", digits, h->number);
+    if (span_length(date) == 16 && date.at[10] == ' ')
+        date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
+    if (dated) {
+        add_cell(&line, date, 10);
+        text_puts(&line, "  ");
+    }
+    add_cell(&line, text_span(&fields[SENDER]), rest / 3);
+    text_puts(&line, "  ");
+    add_cell(&line, text_span(&fields[SUBJECT]), rest - rest / 3);
+    text_printf(&line, "%8s", h->listed ? size_text((int64_t)h->octets).text : "");
+    add_cell(to, text_span(&line), columns);
+    text_puts(to, "\n");
+    text_free(&line);
+}
+
+/* Shows a line for each header: cut to so many columns, or complete and with TABs if it is 0. */
 static void
 show_headers(struct span all, FILE *out, unsigned columns)
 {
-    struct span line;
+    struct text fields[FIELDS] = {{NULL, 0, 0}}, line = {NULL, 0, 0};
+    struct span rest = all, header;
+    struct heading h;
+    uint64_t highest = 0;
 
-    (void)columns;
-    while (next_line(&all, &line)) {
-        size_t length = 0;
+    while (next_heading(&rest, &h, &header))
+        highest = h.number > highest ? h.number : highest;
 
-        for (; line.at < line.end && is_digit(*line.at) && length < SIZE_MAX / 16; line.at++)
-            length = length * 10 + (size_t)(*line.at - '0');
-        summarize(limit(all, length), out);
-        all.at = limit(all, length).end;
+    int digits = snprintf(NULL, 0, "%" PRIu64, highest);
+    for (; next_heading(&all, &h, &header); text_clear(&line)) {
+        summarize(header, fields);
+        if (columns > 0) {
+            add_header_row(&line, &h, fields, digits, columns);
+        } else {
+            text_printf(&line, "%" PRIu64 "\t%s\t%s\t%s", h.number, fields[DATE].bytes,
+                        fields[SENDER].bytes, fields[SUBJECT].bytes);
+            text_printf(&line, h.listed ? "\t%" PRIu64 "\n" : "\t\n", h.octets);
+        }
+        fwrite(line.bytes, 1, line.length, out);
     }
 }
 
@@ -4716,13 +4810,13 @@ sandbox_decoder(void)
 /* -- The decoder process, the page and the pager -- */
 
 /*
- * Returns a temporary file without a name, which no other program inherits, or NULL after saying
- * why. It is in TMPDIR, /tmp, the directory of the messages, or in memory.
+ * Returns a temporary file without a name, which no other program inherits. It is in TMPDIR, /tmp,
+ * the directory of the messages, or in memory. Returns -1 with errno set if all of that fails.
  */
-static FILE *
-private_file(struct client *c)
+static int
+private_file(const char *directory)
 {
-    const char *places[] = {getenv("TMPDIR"), P_tmpdir, c->settings->directory};
+    const char *places[] = {getenv("TMPDIR"), P_tmpdir, directory};
     char path[PATH_MAX];
     int fd = -1;
 
@@ -4731,22 +4825,13 @@ private_file(struct client *c)
             && (size_t)snprintf(path, sizeof path, "%s/pop3-XXXXXX", places[i]) < sizeof path
             && (fd = mkstemp(path)) >= 0)
             unlink(path);
-
-    int error = errno;
 #if defined MFD_CLOEXEC && !defined POSIX_ONLY
     if (fd < 0)
         fd = memfd_create("pop3", MFD_CLOEXEC);
 #endif
-    if (fd < 0) {
-        fail(c, "no temporary file: %s", strerror(error));
-        return NULL;
-    }
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-
-    FILE *file = fdopen(fd, "w+");
-    if (file == NULL)
-        out_of_memory();
-    return file;
+    if (fd >= 0)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return fd;
 }
 
 /* A decoder shows what it got on a page of so many columns. */
@@ -4758,13 +4843,12 @@ run_decoder(decoder *decode, int input, int output, unsigned columns)
 {
     struct span all = no_span;
     struct stat about;
-    FILE *out;
 
     signal(SIGTSTP, SIG_DFL);   /* only the client itself stops everything */
     if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0)
         _exit(EBADF);
     sandbox_decoder();
-    if (fstat(STDIN_FILENO, &about) != 0 || (out = fdopen(STDOUT_FILENO, "w")) == NULL)
+    if (fstat(STDIN_FILENO, &about) != 0)
         _exit(EIO);
     if (about.st_size > 0) {
         all.at = (uintmax_t)about.st_size > SIZE_MAX ? MAP_FAILED
@@ -4773,41 +4857,29 @@ run_decoder(decoder *decode, int input, int output, unsigned columns)
             _exit(EFBIG);
         all.end = all.at + about.st_size;
     }
-    decode(all, out, columns);
-    _exit(fflush(out) == 0 ? 0 : EIO);
+    decode(all, stdout, columns);
+    _exit(fflush(stdout) == 0 ? 0 : EIO);
 }
 
 /*
- * Appends what arrives from a decoder to a page. A message may have taken the decoder over, so
- * here, too, nothing but visible text passes. Returns 0 or an errno.
+ * Appends what a decoder writes to a page. A message may have taken the decoder over, so here, too,
+ * nothing but visible text passes. Returns 0 or an errno.
  */
 static int
 receive_page(struct client *c, int from, struct text *page)
 {
-    static char block[64 * 1024];
-    size_t have = 0;
+    static struct wire w;
+    struct text all = {NULL, 0, 0};
 
-    while (!interrupted) {
-        int ready = wait_ready(&from, 1, false, WAIT_FOREVER);
-        ssize_t count = ready > 0 ? read(from, block + have, sizeof block - have) : ready;
-
-        if (ready == 0 || (count < 0 && errno == EINTR))
-            continue;
-        if (count < 0)
-            return errno;
-        if (page->length > PAGE_MAX)
-            return EFBIG;
-        have += (size_t)count;
-
-        struct span all = {block, block + have};
-        all.end = count > 0 ? whole_end(all) : all.end;
-        put_visible(c, page, all);
-        have -= span_length(all);
-        memmove(block, all.end, have);
-        if (count == 0)
-            break;
+    wire_open(&w, from, -1);
+    w.stop = &interrupted;
+    while (all.length <= PAGE_MAX && wire_fill(&w)) {
+        text_add(&all, (char *)w.input, w.in_end);
+        w.in_end = 0;
     }
-    return 0;
+    put_visible(c, page, text_span(&all));
+    text_free(&all);
+    return w.error == 0 ? EFBIG : w.error == WIRE_CLOSED ? 0 : w.error;
 }
 
 /*
@@ -4815,15 +4887,15 @@ receive_page(struct client *c, int from, struct text *page)
  * are where a mistake is most likely. Returns false after saying why; a Ctrl-C needs no reason.
  */
 static bool
-decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned columns)
+decode(struct client *c, decoder *how, int input, struct text *page)
 {
     int pipes[2] = {-1, -1}, status = 0, error;
     pid_t pid = -1;
 
-    if (fflush(input) == 0 && !ferror(input) && pipe(pipes) == 0)
+    if (pipe(pipes) == 0)
         pid = fork();
     if (pid == 0)
-        run_decoder(how, fileno(input), pipes[1], columns);
+        run_decoder(how, input, pipes[1], (unsigned)terminal_columns());
     if (pid < 0) {
         fail(c, "cannot decode: %s", strerror(errno));
         close(pipes[0]);
@@ -4884,24 +4956,19 @@ run_pager(struct client *c, const struct text *page)
 {
     const char *pager = getenv("PAGER"), *name = pager;
     enum mode before = terminal.mode;
-    FILE *file = private_file(c);
-    int status = 127 << 8;
+    int file = private_file(c->settings->directory), status = 127 << 8;
     pid_t pid = -1;
 
     if (pager == NULL || *pager == '\0') {
         name = "less";
         pager = "if command -v less >/dev/null; then exec less; fi; exec more";
     }
-    if (file == NULL)
-        return false;
-    fwrite(page->bytes, 1, page->length, file);
     wire_flush(&c->screen);
     terminal_mode(AS_FOUND);
-    if (fflush(file) == 0)
+    if (file >= 0 && write_all(file, text_span(page)) && lseek(file, 0, SEEK_SET) == 0)
         pid = fork();
     if (pid == 0) {
-        rewind(file);
-        dup2(fileno(file), STDIN_FILENO);
+        dup2(file, STDIN_FILENO);
         signal(SIGPIPE, SIG_DFL);
         signal(SIGXFSZ, SIG_DFL);
         if (c->utf8)
@@ -4911,7 +4978,8 @@ run_pager(struct client *c, const struct text *page)
     }
     if (pid > 0)
         status = wait_pager(c, pid);
-    fclose(file);
+    if (file >= 0)
+        close(file);
     terminal_mode(before);
     c->editor->pasting = false; /* the pager got the end of a paste */
     if (!interrupted && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8))
@@ -5179,15 +5247,13 @@ for_each(struct client *c, const char *command, size_t flight, struct numbers *l
 /* -- RETR, DELE, SHOW, HEADERS -- */
 
 /*
- * Receives message n, whose status line was read, into a file. Of several, the status line is shown
+ * Receives message n, whose status line was read, to be saved. Of several, the status line is shown
  * together with what became of the message. Returns false if the message is not complete.
  */
 static bool
-receive_message(struct client *c, struct saving *s, uint64_t number)
+save_message(struct client *c, struct saving *s, uint64_t number)
 {
     const struct message *m = message_at(c, number);
-    struct pop3_unstuffer u = {.octets = 0};
-    struct span piece;
 
     save_open(&c->savings, s, c->settings->directory, number);
     s->announced = m->listed ? (int64_t)m->octets : -1;
@@ -5203,10 +5269,7 @@ receive_message(struct client *c, struct saving *s, uint64_t number)
         show_status(c);
         c->progress.expected = s->announced > 0 ? (uint64_t)s->announced : 0;
     }
-    while (read_piece(c, &u, &piece))
-        save_piece(s, piece);
-    s->octets = (int64_t)u.octets;
-    if (u.at == UNSTUFF_END)
+    if (receive_message(c, s->file, &s->octets, &s->error))
         return true;
     save_close(&c->savings, s);
     return false;
@@ -5220,7 +5283,7 @@ retr_answered(struct client *c, uint64_t number)
     struct saving *s = &all->list[all->count];
 
     message_at(c, number)->unsaved = true;
-    if (read_status(c) && receive_message(c, s, number)) {
+    if (read_status(c) && save_message(c, s, number)) {
         all->count++;
         if (all->count >= all->most || s->error != 0)
             save_commit(c);
@@ -5241,7 +5304,6 @@ do_retr(struct client *c, const char *arguments)
     const struct savings *all = &c->savings;
     struct numbers list;
     size_t named;
-    char size[16];
 
     if (!read_numbers(c, arguments, false, &list)) {
         c->unsaved_unknown = true;
@@ -5250,10 +5312,10 @@ do_retr(struct client *c, const char *arguments)
         save_begin(c);
         for_each(c, "RETR %" PRIu64, PIPELINE_MAX, &list, retr_answered);
         save_end(c);            /* before anybody can mark them */
-        size_text(all->octets, size, sizeof size);
         if (named > 1)
             print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved,
-                       all->already, named - all->saved - all->already, size);
+                       all->already, named - all->saved - all->already,
+                       size_text(all->octets).text);
     }
     free(list.number);
 }
@@ -5309,53 +5371,44 @@ do_dele(struct client *c, const char *arguments)
     free(list.number);
 }
 
-/*
- * Receives the message behind a status line into a file, which the caller closes. Returns NULL,
- * after having said why, if it is not complete or cannot be kept; then it was read all the same.
- */
-static FILE *
-receive_file(struct client *c)
+/* Displays the message n, which is in a file. */
+static void
+show_file(struct client *c, uint64_t number, int file)
 {
-    FILE *file = private_file(c);
-    struct pop3_unstuffer u = {.octets = 0};
-    struct span piece;
-    int error = file == NULL ? -1 : 0;  /* stdio forgets the first one */
+    const struct progress *p = &c->progress;
+    struct text page = {0};
 
-    while (read_piece(c, &u, &piece))
-        if (error == 0 && (fwrite(piece.at, 1, span_length(piece), file) != span_length(piece)
-                           || fflush(file) != 0))
-            error = errno;
-    if (error > 0)
-        fail(c, "no temporary file for the message: %s", strerror(error));
-    if (error == 0 && u.at == UNSTUFF_END)
-        return file;
-    if (file != NULL)
-        fclose(file);
-    return NULL;
+    if (p->of > 1)
+        text_printf(&page, "Message %" PRIu64 ", %zu of %zu%s\n\n", number, p->messages + 1, p->of,
+                    !c->at_terminal || p->messages + 1 == p->of ? ""
+                    : " (leave the pager for the next one; Ctrl-C stops)");
+    decode(c, show_message, file, &page);
+    c->stop_showing = show_page(c, &page);
+    c->progress.began = c->progress.moved = wire_clock();       /* a person has read meanwhile */
+    c->progress.octets = 0;
+    text_free(&page);
 }
 
 /* Receives and displays the message n, whose RETR was sent. */
 static bool
 show_answered(struct client *c, uint64_t number)
 {
-    const struct progress *p = &c->progress;
-    unsigned columns = isatty(STDOUT_FILENO) ? (unsigned)terminal_columns() : 0;
-    struct text page = {0};
-    FILE *message;
+    int64_t octets;
+    int file, error;
+    bool whole;
 
-    if (!show_answer(c) || (message = receive_file(c)) == NULL)
+    if (!show_answer(c))
         return false;
-    if (p->of > 1)
-        text_printf(&page, "Message %" PRIu64 ", %zu of %zu%s\n\n", number, p->messages + 1, p->of,
-                    !c->at_terminal || p->messages + 1 == p->of ? ""
-                    : " (leave the pager for the next one; Ctrl-C stops)");
-    decode(c, show_message, message, &page, columns);
-    fclose(message);
-    c->stop_showing = show_page(c, &page);
-    c->progress.began = c->progress.moved = wire_clock();       /* a person has read meanwhile */
-    c->progress.octets = 0;
-    text_free(&page);
-    return true;
+    file = private_file(c->settings->directory);
+    error = file < 0 ? errno : 0;
+    whole = receive_message(c, file, &octets, &error);
+    if (error != 0)
+        fail(c, "no temporary file for the message: %s", strerror(error));
+    else if (whole)
+        show_file(c, number, file);
+    if (file >= 0)
+        close(file);
+    return whole && error == 0;
 }
 
 /* SHOW: displays messages, one after the other, because a person reads like that. */
@@ -5372,112 +5425,31 @@ do_show(struct client *c, const char *arguments)
     free(list.number);
 }
 
-/* Receives the header of message n, whose TOP was sent, as the next entry of c->headers. */
+/* Receives the header of message n, whose TOP was sent, into the file c->headers. */
 static bool
 header_answered(struct client *c, uint64_t number)
 {
+    const struct message *m = message_at(c, number);
+    struct heading heading = {.number = number, .octets = m->octets, .listed = m->listed};
     struct text header = {0};
     struct pop3_unstuffer u = {.octets = 0};
-    struct span piece;
+    struct span piece, about = {(char *)&heading, (char *)&heading + sizeof heading};
 
     if (!read_status(c)) {
         show_status(c);
-        if (c->server.error == 0 && !c->pipelining && message_at(c, number)->listed
-            && c->progress.messages == 0)
+        if (c->server.error == 0 && !c->pipelining && m->listed && c->progress.messages == 0)
             c->no_top = c->stop_showing = true;
         return false;
     }
     while (read_piece(c, &u, &piece))
         if (header.length <= HEADER_MAX)        /* one more shows that it was cut */
             text_add(&header, piece.at, span_length(limit(piece, HEADER_MAX + 1 - header.length)));
-    fprintf(c->headers, "%zu\n", header.length);
-    fwrite(header.bytes, 1, header.length, c->headers);
+    heading.length = header.length;
+    if (c->headers_error == 0
+        && (!write_all(c->headers, about) || !write_all(c->headers, text_span(&header))))
+        c->headers_error = errno;
     text_free(&header);
     return true;
-}
-
-/* Appends a text, cut with a mark or filled up to so many columns. */
-static void
-add_cell(struct text *to, struct span cell, size_t columns)
-{
-    size_t cut = span_columns(cell) > columns, used = 0;
-    struct span rest = cell;
-
-    while (rest.at < rest.end) {
-        struct span next = rest;
-        size_t width = character_columns(span_next(&next));
-
-        if (used + width + cut > columns)
-            break;
-        used += width;
-        rest = next;
-    }
-    text_add(to, cell.at, (size_t)(rest.at - cell.at));
-    text_printf(to, "%s%*s", cut > 0 ? "\u2026" : "", (int)(columns - used - cut), "");
-}
-
-/*
- * Appends the line of HEADERS for a message: in columns, cut to the width of a terminal, or with
- * TABs and complete if columns is 0. fields are date, sender and subject with TABs between them. A
- * narrow terminal has no room for the date.
- */
-static void
-add_header_line(struct text *page, uint64_t number, const struct message *m, int digits,
-                struct span fields, size_t columns)
-{
-    struct span date = take_field(&fields, "\t"), sender = take_field(&fields, "\t");
-    bool dated = columns >= (size_t)digits + 44;
-    size_t fixed = (size_t)digits + (dated ? 24 : 12);
-    size_t rest = columns > fixed + 20 ? columns - fixed : 20;
-    struct text line = {0};
-    char size[16] = "";
-
-    if (columns == 0) {
-        text_printf(page, "%" PRIu64 "\t%.*s\t%.*s\t%.*s", number, (int)span_length(date), date.at,
-                    (int)span_length(sender), sender.at, (int)span_length(fields), fields.at);
-        text_printf(page, m->listed ? "\t%" PRIu64 "\n" : "\t\n", m->octets);
-        return;
-    }
-    if (m->listed)
-        size_text((int64_t)m->octets, size, sizeof size);
-    text_printf(&line, "%*" PRIu64 "  ", digits, number);
-    if (span_length(date) == 16 && date.at[10] == ' ')
-        date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
-    if (dated) {
-        add_cell(&line, date, 10);
-        text_puts(&line, "  ");
-    }
-    add_cell(&line, sender, rest / 3);
-    text_puts(&line, "  ");
-    add_cell(&line, fields, rest - rest / 3);
-    text_printf(&line, "%8s", size);
-    add_cell(page, text_span(&line), columns);
-    text_puts(page, "\n");
-    text_free(&line);
-}
-
-/* Shows the lines of HEADERS: what the sandbox decoded, in the order of the list. */
-static void
-show_header_lines(struct client *c, const struct numbers *list)
-{
-    size_t columns = isatty(STDOUT_FILENO) ? terminal_columns() : 0;
-    struct text decoded = {0}, lines = {0}, page = {0};
-    uint64_t highest = 0;
-
-    decode(c, show_headers, c->headers, &decoded, 0);   /* what it could not decode stays empty */
-    for (size_t i = 0; i < list->count; i++)
-        highest = list->number[i] > highest ? list->number[i] : highest;
-
-    struct span rest = text_span(&decoded);
-    int digits = snprintf(NULL, 0, "%" PRIu64, highest);
-    for (size_t i = 0; i < list->count; i++)
-        add_header_line(&lines, list->number[i], message_at(c, list->number[i]), digits,
-                        take_field(&rest, "\n"), columns);
-    put_visible(c, &page, text_span(&lines));   /* it may have the sign of what was cut */
-    show_page(c, &page);
-    text_free(&decoded);
-    text_free(&lines);
-    text_free(&page);
 }
 
 /* HEADERS: lists messages by what their headers say. */
@@ -5485,23 +5457,27 @@ static void
 do_headers(struct client *c, const char *arguments)
 {
     struct numbers list = {.number = NULL};
+    struct text page = {0};
 
-    c->headers = private_file(c);
-    if (c->headers == NULL)
-        return;
+    c->headers = private_file(c->settings->directory);
+    c->headers_error = c->headers < 0 ? errno : 0;
     ask_capabilities(c);
     if (!c->no_top && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
         progress_begin(c, list.count, 0);
         for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, &list, header_answered);
-        if (fflush(c->headers) != 0 || ferror(c->headers))
-            fail(c, "no room for the headers: %s", strerror(errno));
-        else if (c->server.error == 0 && !c->stop_showing)
-            show_header_lines(c, &list);
+        if (c->headers_error != 0) {
+            fail(c, "no temporary file for the headers: %s", strerror(c->headers_error));
+        } else if (c->server.error == 0 && !c->stop_showing) {
+            decode(c, show_headers, c->headers, &page);
+            show_page(c, &page);
+        }
     }
     if (c->no_top)
         fail(c, "the server has no TOP, which HEADERS needs");
-    fclose(c->headers);
+    if (c->headers >= 0)
+        close(c->headers);
     c->stop_showing = false;
+    text_free(&page);
     free(list.number);
 }
 
