@@ -36,8 +36,8 @@
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
  *
- * A signal sets a flag. It interrupts a wait, never the saving of a message. check_signals() looks
- * at the flag before each command.
+ * A signal sets a flag. It interrupts a wait, never the saving of a message. send_line() looks at
+ * the flag, too.
  */
 #include "pop3.h"
 
@@ -552,7 +552,6 @@ enum row {
 /* How far a command is. */
 struct progress {
     int64_t began, painted;     /* by wire_clock; began 0: no command is watched */
-    int64_t moved;              /* by wire_clock: when the last bytes arrived */
     uint64_t octets, expected;  /* expected 0: unknown */
     size_t messages, of;
 };
@@ -895,16 +894,12 @@ enum {
 static void
 progress_begin(struct client *c, size_t messages, uint64_t octets)
 {
-    int64_t now = wire_clock();
-
-    c->progress = (struct progress){
-        .began = now, .moved = now, .expected = octets, .of = messages
-    };
+    c->progress = (struct progress){.began = wire_clock(), .expected = octets, .of = messages};
 }
 
 /* Appends octets of octets, the rate and the time left, or that nothing arrives. */
 static void
-progress_text(const struct progress *p, int64_t now, struct text *to)
+progress_text(const struct progress *p, int64_t now, bool stalled, struct text *to)
 {
     uint64_t spent = (uint64_t)(now - p->began);
     double left = p->octets == 0 || p->expected < p->octets ? 0
@@ -915,7 +910,7 @@ progress_text(const struct progress *p, int64_t now, struct text *to)
     text_puts(to, size_text((int64_t)p->octets).text);
     if (p->expected > 0)
         text_printf(to, " of %s", size_text((int64_t)p->expected).text);
-    if (now - p->moved >= STALLED_MS) {
+    if (stalled) {
         text_puts(to, ", stalled");
         return;
     }
@@ -931,16 +926,19 @@ progress_text(const struct progress *p, int64_t now, struct text *to)
 static void
 progress_paint(struct client *c)
 {
+    const struct wire *w = &c->server;
     struct progress *p = &c->progress;
     int64_t now = wire_clock();
-    size_t columns = terminal_columns();
     struct text text = {NULL, 0, 0};
 
     if (!c->editing || p->began == 0 || now - p->began < PROGRESS_MS ||
         now - p->painted < PROGRESS_EVERY_MS)
         return;
     p->painted = now;
-    progress_text(p, now, &text);
+    progress_text(p, now, w->idle_until != 0 && now - (w->idle_until - w->idle_ms) >= STALLED_MS,
+                  &text);
+
+    size_t columns = terminal_columns();
     if (columns > 0 && text.length >= columns)
         text.length = columns - 1;
     clear_line(c);
@@ -1735,6 +1733,16 @@ connection_lost(struct client *c)
     text_free(&text);
 }
 
+/* Shows what was printed, and how far the command is, while the client waits for the server. */
+static void
+while_waiting(void *context)
+{
+    struct client *c = context;
+
+    wire_flush(&c->screen);
+    progress_paint(c);
+}
+
 /* Opens the wire to the server, which fails if nothing moves on it for so many seconds. */
 static void
 open_server(struct client *c, int in, int out, int seconds)
@@ -1742,6 +1750,8 @@ open_server(struct client *c, int in, int out, int seconds)
     wire_open(&c->server, in, out);
     c->server.idle_ms = seconds * 1000;
     c->server.stop = &interrupted;
+    c->server.waiting = while_waiting;
+    c->server.context = c;
 }
 
 /* Connects to the host's first address that answers. Returns false after saying why none does. */
@@ -1770,7 +1780,7 @@ connect_to(struct client *c, const struct addrinfo *addresses)
         }
         if (error == 0) {
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            open_server(c, fd, fd, ANSWER_SECONDS);
+            open_server(c, fd, fd, GREETING_SECONDS);
             return true;
         }
         close(fd);
@@ -1882,10 +1892,12 @@ print_sent(struct client *c, const char *line)
         print_line(c, "> %.*s%s", (int)shown, line, line[shown] != '\0' ? " ***" : "");
 }
 
-/* Sends one command line without its end. */
+/* Sends one command line without its end: none, above all no QUIT, after a signal that stops. */
 static void
 send_line(struct client *c, const char *line)
 {
+    if (c->server.stop != NULL && *c->server.stop != 0)
+        wire_fail(&c->server, EINTR);
     if (c->settings->verbose)
         print_sent(c, line);
     c->continued = false;
@@ -1914,8 +1926,8 @@ keep_alive(struct client *c)
         return c->noop_ms;
     }
     c->noops++;
-    send_line(c, "NOOP");
     c->server.stop = NULL;
+    send_line(c, "NOOP");
     wire_flush(&c->server);
     c->server.stop = stop;
     return c->noop_ms;
@@ -1937,53 +1949,6 @@ has_byte(const struct wire *w, char byte)
     return memchr(w->input + w->in_start, byte, w->in_end - w->in_start) != NULL;
 }
 
-/* After a signal that ends the session nothing is sent, above all no QUIT. */
-static void
-check_signals(struct client *c)
-{
-    if (interrupted)
-        wire_fail(&c->server, EINTR);
-}
-
-/*
- * Waits for the server for so many milliseconds. Returns false if nothing came in this time, true
- * if something did, or if the wire has to notice an error or a signal that ends the session.
- */
-static bool
-wait_server(const struct client *c, int64_t ms)
-{
-    const int64_t until = wire_clock() + ms;
-    int ready = 0;
-
-    while (ready == 0 && !interrupted && wire_clock() < until) {
-        ready = wait_ready(&c->server.in, 1, false, until - wire_clock());
-        if (ready < 0 && errno == EINTR)
-            ready = 0;          /* for example a change of the window */
-    }
-    return ready != 0 || interrupted;
-}
-
-/*
- * Sends and shows everything that waits, before the client waits for the server. While a transfer
- * shows its progress it wakes up every second, to show when nothing arrives. The wire goes on with
- * the idle time that began here.
- */
-static void
-before_waiting(struct client *c)
-{
-    struct wire *w = &c->server;
-
-    wire_flush(&c->screen);
-    check_signals(c);
-    if (!wire_flush(w) || !c->editing || c->progress.began == 0)
-        return;
-    if (w->idle_until == 0)
-        w->idle_until = wire_clock() + w->idle_ms;
-    while (wire_clock() < w->idle_until && !wait_server(c, 1000))
-        progress_paint(c);
-    c->progress.moved = wire_clock();
-}
-
 /*
  * Reads the status line that answers a command into c->status. Returns true if it is +OK. "+ "
  * asks for more (RFC 5034). What is no status line at all is an error of the wire: nobody knows
@@ -1996,11 +1961,9 @@ read_status(struct client *c)
     size_t length;
     enum wire_line got;
 
-    do {
-        if (!has_byte(&c->server, '\n'))
-            before_waiting(c);
+    do
         got = wire_line(&c->server, sizeof c->status, &line, &length);
-    } while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);
+    while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);
     c->status[0] = '\0';
     c->status_length = 0;
     if (got == WIRE_LINE) {
@@ -2049,19 +2012,15 @@ read_piece(struct client *c, struct pop3_unstuffer *u, struct span *piece)
 
     if (u->at == UNSTUFF_END)
         return false;
-    if (w->in_start == w->in_end) {
-        before_waiting(c);
-        if (!wire_fill(w)) {
-            if (w->error == ETIMEDOUT)
-                w->error = EILSEQ;      /* perhaps it ends its lines with LF alone */
-            return false;
-        }
+    if (w->in_start == w->in_end && !wire_fill(w)) {
+        if (w->error == ETIMEDOUT)
+            w->error = EILSEQ;  /* perhaps it ends its lines with LF alone */
+        return false;
     }
     w->in_start += pop3_unstuff(u, w->input + w->in_start, w->in_end - w->in_start,
                                 (unsigned char *)text, &made);
     *piece = (struct span){text, text + made};
     c->progress.octets += u->octets - before;
-    progress_paint(c);
     return true;
 }
 
@@ -2096,8 +2055,6 @@ read_list_line(struct client *c, char **line, size_t *length)
     enum wire_line got;
 
     do {
-        if (!has_byte(&c->server, '\n'))
-            before_waiting(c);
         got = wire_line(&c->server, LIST_LINE_MAX, line, length);
         if (got == WIRE_LINE_TOO_LONG)
             fail(c, "a line of the list is too long; it is left out");
@@ -5384,7 +5341,7 @@ show_file(struct client *c, uint64_t number, int file)
                     : " (leave the pager for the next one; Ctrl-C stops)");
     decode(c, show_message, file, &page);
     c->stop_showing = show_page(c, &page);
-    c->progress.began = c->progress.moved = wire_clock();       /* a person has read meanwhile */
+    c->progress.began = wire_clock();   /* a person has read meanwhile */
     c->progress.octets = 0;
     text_free(&page);
 }
@@ -6012,7 +5969,8 @@ converse(struct client *c)
         } else {
             typed = read_line(c, line, &length);
         }
-        check_signals(c);
+        if (interrupted)
+            wire_fail(&c->server, EINTR);
         if (typed == TYPED_LINE && !is_broken(c))
             run(c, line, length);
         else if (typed == TYPED_END && !is_broken(c))
@@ -6035,12 +5993,16 @@ greet(struct client *c)
     const struct settings *s = c->settings;
     bool echoes = c->at_terminal && s->command == NULL;     /* what is typed ahead */
 
-    if (s->command == NULL && !wait_server(c, GREETING_SECONDS * 1000)) {
+    if (s->command == NULL && !wire_fill(&c->server) && c->server.error == ETIMEDOUT) {
+        c->server.error = 0;
+        c->server.idle_until = 0;
         c->row = c->editing ? ROW_LINE : echoes ? ROW_TEXT : ROW_FREE;
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -verify_return_error -verify_hostname %s "
              "-connect %s:%s')", s->host, s->port, s->host, s->host, s->port);
     }
+    c->server.idle_ms = ANSWER_SECONDS * 1000;
+
     bool welcome = read_status(c);
     if (c->continued)
         wire_fail(&c->server, EPROTO);  /* "+ " is no greeting */

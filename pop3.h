@@ -328,7 +328,8 @@ enum {
  * Two descriptors, which may be the same, and a buffer for each direction. The first error stays;
  * after it nothing is read or written, so a caller may check once, after several calls.
  *
- * stop is a flag that a signal handler sets: it ends a wait within a second.
+ * stop is a flag that a signal handler sets: it ends a wait within a second. waiting() is called
+ * before a wait and each second of it.
  */
 struct wire {
     int in, out;
@@ -338,6 +339,8 @@ struct wire {
     int64_t idle_until;         /* by wire_clock: the end of that time during a wait, else 0 */
     int64_t deadline;           /* by wire_clock: when everything must be over, or WAIT_FOREVER */
     const volatile sig_atomic_t *stop;  /* not 0 after a signal that ends the connection; or NULL */
+    void (*waiting)(void *context);     /* or NULL */
+    void *context;
 
     size_t in_start, in_end;    /* received and not yet taken */
     size_t out_end;             /* put and not yet written */
@@ -412,6 +415,8 @@ wire_wait(struct wire *w, int fd, bool to_write)
             return wire_fail(w, ETIMEDOUT);
         if (w->stop != NULL && *w->stop != 0)
             return wire_fail(w, EINTR);
+        if (w->waiting != NULL)
+            w->waiting(w->context);
 
         int64_t left = until - now;
         int ready = wait_ready(&fd, 1, to_write, left < slice ? left : slice);

@@ -772,10 +772,10 @@ test_progress(void)
     progress_begin(&client, 1, 100000);
     client.progress.octets = 50000;
     client.progress.began -= 60000;
-    client.progress.moved -= 1900;
+    client.server.idle_until = wire_clock() + client.server.idle_ms - 1900;
     progress_paint(&client);
     CHECK(strcmp(content(screen_file), "50 kB of 100 kB, 833 B/s, 1:00 left") == 0);
-    client.progress.moved -= 100;
+    client.server.idle_until -= 100;
     client.progress.painted = 0;
     progress_paint(&client);
     CHECK(strcmp(shown(), "50 kB of 100 kB, 833 B/s, 1:00 left\r\033[J50 kB of 100 kB, stalled\r\033[J") == 0);
