@@ -1007,8 +1007,8 @@ static const struct { const char *bytes; enum key key; } sequences[] = {
 enum verdict {
     MORE,                       /* nothing yet */
     LINE,                       /* a line is complete; it stays until editor_start() */
-    END,                        /* Ctrl-D in an empty line */
-    INTERRUPT,                  /* Ctrl-C */
+    END,                        /* Ctrl-D in an empty line; the end of the input */
+    INTERRUPT,                  /* Ctrl-C; there is no line */
     SUSPEND                     /* Ctrl-Z: the line stays as it is */
 };
 
@@ -5591,15 +5591,12 @@ do_quit(struct client *c)
 
 /* -- Typed input -- */
 
-enum wake { WAKE_KEYS, WAKE_PAUSE, WAKE_AGAIN, WAKE_OVER };
-
 /*
  * Waits until something is typed, for at most ms milliseconds. Meanwhile it hears what the server
- * sends, and keeps the session open. Returns WAKE_KEYS if there are bytes (or their end),
- * WAKE_PAUSE after the time, WAKE_AGAIN after a signal or if the prompt must be shown again,
- * WAKE_OVER if a wire has failed.
+ * sends, and keeps the session open. Returns early after a signal, if a wire has failed, or if the
+ * prompt must be shown again; false if nothing of all that came in this time.
  */
-static enum wake
+static bool
 wait_for_keys(struct client *c, int64_t ms)
 {
     struct wire *keys = &c->keys;
@@ -5611,9 +5608,9 @@ wait_for_keys(struct client *c, int64_t ms)
         int64_t left = until - wire_clock(), alive;
 
         if (interrupted || resized || line_stopped)
-            return WAKE_AGAIN;
+            break;
         if (left <= 0)
-            return WAKE_PAUSE;
+            return false;
         if (c->noops > 0 && wire_clock() >= c->spoke + c->noop_ms) {
             wire_fail(&c->server, ETIMEDOUT);
             break;
@@ -5626,11 +5623,11 @@ wait_for_keys(struct client *c, int64_t ms)
             wire_fill(keys);
         if (ready > 0 && (ready & 2) != 0) {
             show_unsolicited(c);
-            if (c->row == ROW_FREE && c->server.error == 0)
-                return WAKE_AGAIN;      /* the prompt made way for what the server sent */
+            if (c->row == ROW_FREE)
+                break;          /* the prompt made way for what the server sent */
         }
     }
-    return is_broken(c) ? WAKE_OVER : WAKE_KEYS;
+    return true;
 }
 
 /* Takes one byte of what was typed; -1 at its end. */
@@ -5639,8 +5636,6 @@ take_key(struct client *c)
 {
     return c->keys.in_start < c->keys.in_end ? c->keys.input[c->keys.in_start++] : -1;
 }
-
-enum typed { TYPED_LINE, TYPED_NOTHING, TYPED_END };
 
 /*
  * Shows the line that is being typed, or for a password only what to type. With something behind
@@ -5675,6 +5670,10 @@ edit_keys(struct client *c)
     struct wire *keys = &c->keys;
     enum verdict verdict = MORE;
 
+    if (keys->in_start == keys->in_end && keys->error != 0) {
+        interrupted = SIGHUP;   /* the terminal is gone */
+        return END;
+    }
     while (verdict == MORE && keys->in_start < keys->in_end) {
         verdict = editor_feed(c->editor, (unsigned char)take_key(c));
         if (verdict != LINE)
@@ -5707,10 +5706,10 @@ edit_signal(struct client *c)
 }
 
 /*
- * Reads a line, or a password that nobody sees, with the editor. Returns TYPED_LINE with the line
- * in c->editor, or why there is none: TYPED_NOTHING also for one that must not be carried out.
+ * Reads a line, or a password that nobody sees, with the editor. Returns LINE with the line in
+ * c->editor, END, or INTERRUPT, also for a line that must not be carried out.
  */
-static enum typed
+static enum verdict
 edit_line(struct client *c, bool hidden)
 {
     struct editor *e = c->editor;
@@ -5723,14 +5722,10 @@ edit_line(struct client *c, bool hidden)
     paste_running = 0;
     while (verdict == MORE) {
         edit_show(c, NULL);
-
-        enum wake wake = wait_for_keys(c, editor_patience(e));
-        if (wake == WAKE_KEYS && c->keys.in_start == c->keys.in_end)
-            interrupted = SIGHUP;       /* the terminal is gone */
-        if (wake == WAKE_PAUSE)
+        if (!wait_for_keys(c, editor_patience(e)))
             editor_timeout(e);
-        verdict = wake == WAKE_OVER ? END : edit_signal(c);
-        if (wake == WAKE_KEYS && verdict == MORE)
+        verdict = is_broken(c) ? END : edit_signal(c);
+        if (verdict == MORE)
             verdict = edit_keys(c);
         if (verdict == SUSPEND) {
             clear_line(c);
@@ -5753,11 +5748,9 @@ edit_line(struct client *c, bool hidden)
     terminal_mode(c->editing ? QUIET : AS_FOUND);
     if (verdict == LINE && e->flaw != NULL) {
         fail(c, "the line %s; it was not sent", e->flaw);
-        return TYPED_NOTHING;
+        return INTERRUPT;
     }
-    if (verdict == LINE)
-        return TYPED_LINE;
-    return verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
+    return verdict == END && interrupted ? INTERRUPT : verdict;
 }
 
 /* Asks for a password and sends exactly the bytes that were typed, nothing after a Ctrl-C. */
@@ -5765,10 +5758,10 @@ static void
 do_password(struct client *c)
 {
     const struct pop3_request pass = {.verb = POP3_PASS, .word = "PASS", .count = 1};
-    enum typed typed = edit_line(c, true);
+    enum verdict typed = edit_line(c, true);
     char line[TYPED_MAX + 8];
 
-    if (typed == TYPED_LINE && c->editor->length > 0 && !c->over) {
+    if (typed == LINE && c->editor->length > 0 && !c->over) {
         snprintf(line, sizeof line, "PASS %s", c->editor->line);
         do_plain(c, line, &pass);
     }
@@ -5876,7 +5869,8 @@ wait_for_line(struct client *c)
             wire_put(&c->screen, "pop3> ", 6);
             c->row = ROW_PROMPT;
         }
-        if (wait_for_keys(c, WAIT_FOREVER) == WAKE_OVER)
+        wait_for_keys(c, WAIT_FOREVER);
+        if (is_broken(c))
             return false;
         if (interrupted || resized)
             clear_line(c);      /* after a stop the shell had the terminal */
@@ -5903,12 +5897,12 @@ scroll_away(struct client *c)
 
 /*
  * Reads one line as it comes from a script, or from a terminal without line editing, into text,
- * which has room for TYPED_MAX + 2 bytes. Returns TYPED_LINE, or why there is none.
+ * which has room for TYPED_MAX + 2 bytes. Returns LINE, END, or INTERRUPT if there is none.
  *
  * A line that is too long is rejected as a whole. So is a last DELE without a line end: it may be
  * half of "DELE 12".
  */
-static enum typed
+static enum verdict
 read_line(struct client *c, char *text, size_t *length)
 {
     size_t count = 0, most = c->at_terminal ? CANONICAL_MAX - 1 : TYPED_MAX;
@@ -5917,7 +5911,7 @@ read_line(struct client *c, char *text, size_t *length)
 
     for (;;) {
         if (!wait_for_line(c))
-            return TYPED_NOTHING;
+            return INTERRUPT;
         key = take_key(c);
         if (key < 0 || key == '\n')
             break;
@@ -5943,13 +5937,13 @@ read_line(struct client *c, char *text, size_t *length)
     if (count > most) {
         fail(c, "the line is too long; nothing of it was sent");
         note_rejected(c, text, *length);
-        return TYPED_NOTHING;
+        return INTERRUPT;
     }
     if (key < 0 && strncasecmp(text + strspn(text, " \t"), "DELE", 4) == 0) {
         fail(c, "%s has no line end and may have been cut off; it was not sent", text);
-        return TYPED_END;
+        return END;
     }
-    return key < 0 && count == 0 ? TYPED_END : TYPED_LINE;
+    return key < 0 && count == 0 ? END : LINE;
 }
 
 /* Takes commands until the session is over. */
@@ -5960,7 +5954,7 @@ converse(struct client *c)
 
     while (!c->over) {
         size_t length = 0;
-        enum typed typed;
+        enum verdict typed;
 
         if (c->editing) {
             typed = edit_line(c, false);
@@ -5971,9 +5965,9 @@ converse(struct client *c)
         }
         if (interrupted)
             wire_fail(&c->server, EINTR);
-        if (typed == TYPED_LINE && !is_broken(c))
+        if (typed == LINE && !is_broken(c))
             run(c, line, length);
-        else if (typed == TYPED_END && !is_broken(c))
+        else if (typed == END && !is_broken(c))
             do_quit(c);
         if (is_broken(c) || interrupted)
             connection_lost(c);
