@@ -60,10 +60,6 @@
 #include <termios.h>
 #include <wchar.h>
 
-#if defined __linux__ && !defined POSIX_ONLY
-#include <sys/syscall.h>        /* elsewhere there are no SYS_ numbers, and what uses them goes */
-#endif
-
 /* OpenBSD has no iconv in its base system, and macOS has it in a library of its own. */
 #ifdef __has_include
 #if __has_include(<iconv.h>)
@@ -76,36 +72,6 @@
 #include <iconv.h>
 #ifdef __APPLE__
 __asm__(".linker_option \"-liconv\"");
-#endif
-#endif
-
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#elif defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) \
-    || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-/* The sandbox needs the kernel's headers and the numbers of its calls on this machine. */
-#if defined __linux__ && defined __has_include && !defined POSIX_ONLY
-#if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/landlock.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
-#if defined __x86_64__ && !defined __ILP32__
-#define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined __aarch64__ && defined __AARCH64EL__ && !defined __ILP32__
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
-#elif defined __riscv && __riscv_xlen == 64
-#define ARCHITECTURE AUDIT_ARCH_RISCV64
-#endif
-#if defined ARCHITECTURE && defined SYS_landlock_restrict_self && !defined SANITIZED
-#define CONFINES 1
-#endif
 #endif
 #endif
 
@@ -4687,44 +4653,20 @@ enum {
     PAGE_MAX = 256 * 1024 * 1024        /* bytes of what it writes */
 };
 
-#ifdef CONFINES
-/*
- * A filter of system calls is a small program that the kernel runs before each call: it loads
- * the call's number, goes down the list, and allows the call or makes it fail with ENOSYS. Every
- * C library can live with that; a filter that kills would kill after a library's update, too.
- */
-#define LOAD(what) \
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, what))
-#define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-#define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)
-#define UNLESS(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, skip)
-#define UNLESS_ANY(bits, skip) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (uint32_t)(bits), 0, skip)
-#define ALLOW_CALL(number) UNLESS(number, 1), ALLOW
-#define ALLOW_WITHOUT(number, n, bits) \
-    UNLESS(number, 4), LOAD(args[n]), UNLESS_ANY(bits, 1), REFUSE, ALLOW
-
-static const struct sock_filter decoder_calls[] = {
-    /* Calls of another architecture, or of the second one of a 64-bit x86, are refused. */
-    LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE,
-    LOAD(nr), UNLESS_ANY(0x40000000, 1), REFUSE,
-    ALLOW_WITHOUT(SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC),
+#ifdef SECCOMP_ARCH
+static const struct allowed_call decoder_calls[] = {
+    {SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC, 0},
 #ifdef SYS_open
-    ALLOW_WITHOUT(SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC),
+    {SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC, 0},
 #endif
-    ALLOW_WITHOUT(SYS_fcntl, 1, ~7u),   /* nothing above F_SETLKW: signals for a pipe */
-    ALLOW_CALL(SYS_read), ALLOW_CALL(SYS_readv), ALLOW_CALL(SYS_pread64),
-    ALLOW_CALL(SYS_lseek), ALLOW_CALL(SYS_close),
-    ALLOW_CALL(SYS_write), ALLOW_CALL(SYS_writev),      /* only the page is open by now */
-    ALLOW_CALL(SYS_fstat), ALLOW_CALL(SYS_newfstatat), ALLOW_CALL(SYS_statx),
-    ALLOW_CALL(SYS_readlinkat), ALLOW_CALL(SYS_faccessat), ALLOW_CALL(SYS_getdents64),
-    ALLOW_CALL(SYS_brk), ALLOW_CALL(SYS_mmap), ALLOW_CALL(SYS_munmap),
-    ALLOW_CALL(SYS_mprotect), ALLOW_CALL(SYS_mremap), ALLOW_CALL(SYS_madvise),
-    ALLOW_CALL(SYS_futex), ALLOW_CALL(SYS_sched_yield), ALLOW_CALL(SYS_getrandom),
-    ALLOW_CALL(SYS_getpid), ALLOW_CALL(SYS_gettid), ALLOW_CALL(SYS_clock_gettime),
-    ALLOW_CALL(SYS_sigaltstack), ALLOW_CALL(SYS_rt_sigaction),
-    ALLOW_CALL(SYS_rt_sigprocmask), ALLOW_CALL(SYS_rt_sigreturn),
-    ALLOW_CALL(SYS_exit), ALLOW_CALL(SYS_exit_group),
-    REFUSE
+    {SYS_fcntl, 1, ~7u, 0},     /* nothing above F_SETLKW: signals for a pipe */
+    ALLOW(read), ALLOW(readv), ALLOW(pread64), ALLOW(lseek), ALLOW(close),
+    ALLOW(write), ALLOW(writev),        /* only the page is open by now */
+    ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(readlinkat), ALLOW(faccessat),
+    ALLOW(getdents64), ALLOW(brk), ALLOW(mmap), ALLOW(munmap), ALLOW(mprotect), ALLOW(mremap),
+    ALLOW(madvise), ALLOW(futex), ALLOW(sched_yield), ALLOW(getrandom), ALLOW(getpid),
+    ALLOW(gettid), ALLOW(clock_gettime), ALLOW(sigaltstack), ALLOW(rt_sigaction),
+    ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn), ALLOW(exit), ALLOW(exit_group),
 };
 #endif
 
@@ -4735,7 +4677,7 @@ sandbox_decoder(void)
     const struct rlimit none = {0, 0};
     int first = STDERR_FILENO;
 
-#ifdef CONFINES
+#ifdef SECCOMP_ARCH
     /* The filter is enough for files and sockets; Landlock also hides the memory of the client. */
     uint64_t writing = LANDLOCK_ACCESS_FS_WRITE_FILE;
     long rules = syscall(SYS_landlock_create_ruleset, &writing, sizeof writing, 0L);
@@ -4756,11 +4698,9 @@ sandbox_decoder(void)
     setrlimit(RLIMIT_NPROC, &none);
 #endif
     setrlimit(RLIMIT_CPU, &(struct rlimit){DECODER_SECONDS, DECODER_SECONDS});
-#ifdef CONFINES
-    prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &(struct sock_fprog){
-        sizeof decoder_calls / sizeof *decoder_calls,
-        (struct sock_filter *)(uintptr_t)decoder_calls
-    });
+#ifdef SECCOMP_ARCH             /* Every libc can live with ENOSYS; to kill would be too much. */
+    filter_calls(decoder_calls, sizeof decoder_calls / sizeof *decoder_calls,
+                 SECCOMP_RET_ERRNO | ENOSYS);
 #endif
 }
 

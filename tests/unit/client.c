@@ -1217,7 +1217,7 @@ test_same_content(void)
 static const char *
 no_confinement(void)
 {
-#ifndef CONFINES
+#ifndef SECCOMP_ARCH
     return "the kernel's headers know too little, or a sanitizer makes calls of its own";
 #else
     if (syscall(SYS_landlock_create_ruleset, NULL, 0L, (long)LANDLOCK_CREATE_RULESET_VERSION) < 1)
