@@ -41,7 +41,6 @@
  */
 #include "pop3.h"
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <langinfo.h>
@@ -6083,24 +6082,6 @@ catch_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_IGN);   /* errno tells the same, where something can be done about it */
     signal(SIGXFSZ, SIG_IGN);
-}
-
-/*
- * Opens closed standard descriptors, or a connection or a message would get their numbers. A
- * system without /dev/null has a root directory, which can neither be read nor written.
- */
-static void
-reserve_descriptors(void)
-{
-    int fd;
-
-    do {
-        fd = open("/dev/null", O_RDONLY);
-        if (fd < 0)
-            fd = open("/", O_RDONLY);
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
 }
 
 /* Initializes everything that does not depend on the command line. */

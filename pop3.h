@@ -23,6 +23,7 @@
 #define _FILE_OFFSET_BITS 64    /* messages over 2 GiB where a long has 32 bits */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -303,7 +304,30 @@ pop3_unstuff(struct pop3_unstuffer *u, const unsigned char *in, size_t length,
     return (size_t)(from - in);
 }
 
-/* ---- 4. Waiting ------------------------------------------------------------------------------ */
+/* ---- 4. Descriptors and waiting -------------------------------------------------------------- */
+
+/* Puts something without content in a descriptor's place: where there is no /dev/null, "/". */
+static inline void
+replace_descriptor(int fd)
+{
+    int nothing = open("/dev/null", O_RDONLY);
+
+    if (nothing < 0)
+        nothing = open("/", O_RDONLY);
+    if (nothing >= 0 && nothing != fd) {
+        dup2(nothing, fd);
+        close(nothing);
+    }
+}
+
+/* Opens closed standard descriptors, or a connection or a message would get their numbers. */
+static inline void
+reserve_descriptors(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            replace_descriptor(fd);
+}
 
 #define WAIT_FOREVER (INT64_MAX / 2)    /* or almost: a time can be added or subtracted */
 

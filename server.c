@@ -35,7 +35,6 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
 #include <inttypes.h>
@@ -2511,20 +2510,6 @@ catch_signals(bool inetd)
 #endif
 }
 
-/* Puts something without content in a descriptor's place: where there is no /dev/null, "/". */
-static void
-replace_descriptor(int fd)
-{
-    int nothing = open("/dev/null", O_RDONLY);
-
-    if (nothing < 0)
-        nothing = open("/", O_RDONLY);
-    if (nothing >= 0 && nothing != fd) {
-        dup2(nothing, fd);
-        close(nothing);
-    }
-}
-
 /*
  * Opens descriptors 0 to 2 if they are closed, so that no connection or message gets one, and
  * closes what the starter of the server left open, so that no session has it.
@@ -2532,9 +2517,7 @@ replace_descriptor(int fd)
 static void
 prepare_descriptors(void)
 {
-    for (int fd = 0; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            replace_descriptor(fd);
+    reserve_descriptors();
 #ifdef SYS_close_range
     if (syscall(SYS_close_range, STDERR_FILENO + 1U, ~0U, 0U) == 0)
         return;
