@@ -568,6 +568,7 @@ struct client {
     size_t count;               /* of that array */
     bool listed;                /* the last LIST still holds, apart from marks */
     bool unsaved_unknown;       /* a RETR failed before it was known of which messages */
+    struct numbers list;        /* of the command that is carried out */
     struct savings savings;
     int headers, headers_error; /* a file of what HEADERS received: see show_headers() */
 
@@ -5007,11 +5008,12 @@ read_range(struct client *c, char *word, struct range *r)
     return good && r->first <= r->last;
 }
 
-/* Adds a message to a list if it is not in it yet. */
+/* Adds a message to the list if it is not in it yet. */
 static void
-add_number(struct client *c, struct numbers *list, uint64_t number)
+add_number(struct client *c, uint64_t number)
 {
     struct message *m = message_at(c, number);
+    struct numbers *list = &c->list;
 
     if (m->named && number <= MESSAGES_MAX)
         return;
@@ -5029,12 +5031,12 @@ add_number(struct client *c, struct numbers *list, uint64_t number)
  * mean those that exist and are not marked.
  */
 static bool
-add_range(struct client *c, struct numbers *list, const struct range *r)
+add_range(struct client *c, const struct range *r)
 {
     size_t top = 0;
 
     if (strpbrk(r->word, "-*") == NULL) {
-        add_number(c, list, r->first);
+        add_number(c, r->first);
         return true;
     }
     for (size_t i = 0; i < c->count; i++)
@@ -5046,23 +5048,24 @@ add_range(struct client *c, struct numbers *list, const struct range *r)
     }
     for (size_t i = (size_t)r->first; i <= top && i <= r->last; i++)
         if (c->messages[i].listed && !c->messages[i].marked)
-            add_number(c, list, i);
+            add_number(c, i);
     return true;
 }
 
 /*
- * Reads the arguments of a command that takes several messages, which sizes says needs to know
- * their sizes. Returns false, after having said why, if they name nothing that can be asked for;
- * at most a LIST was sent then.
+ * Reads the arguments of a command that takes several messages into the list. sizes says that the
+ * command needs to know their sizes. Returns false, after having said why, if they name nothing
+ * that can be asked for; at most a LIST was sent then.
  */
 static bool
-read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers *list)
+read_numbers(struct client *c, const char *arguments, bool sizes)
 {
     char words[TYPED_MAX + 1], *rest = words, *word;
     struct range ranges[TYPED_MAX / 2 + 1];
     size_t count = 0;
 
-    *list = (struct numbers){.number = NULL};
+    c->list.count = 0;
+    c->list.octets = 0;
     for (size_t i = 0; i < c->count; i++)
         c->messages[i].named = false;
     snprintf(words, sizeof words, "%s", arguments);
@@ -5074,9 +5077,9 @@ read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers
         return false;
     }
     for (size_t i = 0; i < count; i++)
-        if (!add_range(c, list, &ranges[i]))
+        if (!add_range(c, &ranges[i]))
             return false;
-    if (list->count == 0)
+    if (c->list.count == 0)
         print_line(c, marked_count(c) > 0 ? "all messages are marked; RSET unmarks them"
                                           : "there is no message");
     return true;
@@ -5107,17 +5110,19 @@ ask_capabilities(struct client *c)
 }
 
 /*
- * Sends a command for each message and lets answered() take the answers, in order. The list keeps
- * the messages for which it returns true. If the server can take it, up to flight commands are
+ * Sends a command for each message of the list and lets answered() take the answers, in order, of
+ * so many octets, 0: not known. The list keeps the messages for which it returns true. If the server can take it, up to flight commands are
  * pipelined, and more are sent when half of them are answered. They fit into the system's buffers,
  * so neither side ever waits for the other to read.
  */
 static void
-for_each(struct client *c, const char *command, size_t flight, struct numbers *list,
+for_each(struct client *c, const char *command, size_t flight, uint64_t octets,
          bool (*answered)(struct client *c, uint64_t number))
 {
+    struct numbers *list = &c->list;
     size_t sent = 0, kept = 0;
 
+    progress_begin(c, list->count, octets);
     if (flight > 1 && list->count > 1)
         ask_capabilities(c);
     if (!c->pipelining)
@@ -5198,22 +5203,19 @@ static void
 do_retr(struct client *c, const char *arguments)
 {
     const struct savings *all = &c->savings;
-    struct numbers list;
-    size_t named;
 
-    if (!read_numbers(c, arguments, false, &list)) {
+    if (!read_numbers(c, arguments, false)) {
         c->unsaved_unknown = true;
-    } else if ((named = list.count) > 0) {
-        progress_begin(c, named, list.octets);
-        save_begin(c);
-        for_each(c, "RETR %" PRIu64, PIPELINE_MAX, &list, retr_answered);
-        save_end(c);            /* before anybody can mark them */
-        if (named > 1)
-            print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved,
-                       all->already, named - all->saved - all->already,
-                       size_text(all->octets).text);
+        return;
     }
-    free(list.number);
+
+    size_t named = c->list.count;
+    save_begin(c);
+    for_each(c, "RETR %" PRIu64, PIPELINE_MAX, c->list.octets, retr_answered);
+    save_end(c);                /* before anybody can mark them */
+    if (named > 1)
+        print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved, all->already,
+                   named - all->saved - all->already, size_text(all->octets).text);
 }
 
 /* Takes the answer to DELE n. The server marks the message; QUIT will remove it. */
@@ -5226,10 +5228,11 @@ dele_answered(struct client *c, uint64_t number)
     return false;
 }
 
-/* Drops from a list what a script may not mark, because nobody has seen that it was saved. */
+/* Drops from the list what a script may not mark, because nobody has seen that it was saved. */
 static void
-drop_unsaved(struct client *c, struct numbers *list)
+drop_unsaved(struct client *c)
 {
+    struct numbers *list = &c->list;
     size_t kept = 0;
 
     for (size_t i = 0; i < list->count; i++) {
@@ -5250,21 +5253,17 @@ drop_unsaved(struct client *c, struct numbers *list)
 static void
 do_dele(struct client *c, const char *arguments)
 {
-    struct numbers list;
+    if (!read_numbers(c, arguments, false))
+        return;
 
-    if (read_numbers(c, arguments, false, &list)) {
-        size_t named = list.count;
-
-        if (!c->at_terminal)
-            drop_unsaved(c, &list);
-        progress_begin(c, list.count, 0);
-        for_each(c, "DELE %" PRIu64, PIPELINE_MAX, &list, dele_answered);
-        if (named > 1)
-            print_line(c, "%zu marked, %zu failed", list.count, named - list.count);
-        else if (list.count == 1)
-            print_line(c, "marked %" PRIu64, list.number[0]);
-    }
-    free(list.number);
+    size_t named = c->list.count;
+    if (!c->at_terminal)
+        drop_unsaved(c);
+    for_each(c, "DELE %" PRIu64, PIPELINE_MAX, 0, dele_answered);
+    if (named > 1)
+        print_line(c, "%zu marked, %zu failed", c->list.count, named - c->list.count);
+    else if (c->list.count == 1)
+        print_line(c, "marked %" PRIu64, c->list.number[0]);
 }
 
 /* Displays the message n, which is in a file. */
@@ -5311,14 +5310,9 @@ show_answered(struct client *c, uint64_t number)
 static void
 do_show(struct client *c, const char *arguments)
 {
-    struct numbers list;
-
-    if (read_numbers(c, arguments, false, &list)) {
-        progress_begin(c, list.count, 0);
-        for_each(c, "RETR %" PRIu64, 1, &list, show_answered);
-    }
+    if (read_numbers(c, arguments, false))
+        for_each(c, "RETR %" PRIu64, 1, 0, show_answered);
     c->stop_showing = false;
-    free(list.number);
 }
 
 /* Receives the header of message n, whose TOP was sent, into the file c->headers. */
@@ -5352,15 +5346,13 @@ header_answered(struct client *c, uint64_t number)
 static void
 do_headers(struct client *c, const char *arguments)
 {
-    struct numbers list = {.number = NULL};
     struct text page = {0};
 
     c->headers = private_file(c->settings->directory);
     c->headers_error = c->headers < 0 ? errno : 0;
     ask_capabilities(c);
-    if (!c->no_top && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
-        progress_begin(c, list.count, 0);
-        for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, &list, header_answered);
+    if (!c->no_top && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true)) {
+        for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, 0, header_answered);
         if (c->headers_error != 0) {
             fail(c, "no temporary file for the headers: %s", strerror(c->headers_error));
         } else if (c->server.error == 0 && !c->stop_showing) {
@@ -5374,7 +5366,6 @@ do_headers(struct client *c, const char *arguments)
         close(c->headers);
     c->stop_showing = false;
     text_free(&page);
-    free(list.number);
 }
 
 /* -- HELP, and what other programs call these commands -- */

@@ -539,16 +539,13 @@ test_ranges(void)
 static void
 try_numbers(const char *arguments, const char *expected, const char *asked, const char *complaint)
 {
-    struct numbers list;
-
     client_begin();
     server_says("+OK\r\n1 10\r\n2 20\r\n3 30\r\n5 50\r\n8 80\r\n.\r\n");
-    bool good = read_numbers(&client, arguments, false, &list);
+    bool good = read_numbers(&client, arguments, false);
     if (!CHECK(good == (expected != NULL)) || !CHECK(strcmp(sent(), asked) == 0) ||
-        !CHECK(!good || strcmp(spelled(&list), expected) == 0) || !CHECK(strstr(complained(), complaint) != NULL))
-        printf("    RETR %s gives %s\n", arguments, spelled(&list));
+        !CHECK(!good || strcmp(spelled(&client.list), expected) == 0) || !CHECK(strstr(complained(), complaint) != NULL))
+        printf("    RETR %s gives %s\n", arguments, spelled(&client.list));
     CHECK(client.failed == (expected == NULL));
-    free(list.number);
     client_end();
 }
 
@@ -584,7 +581,6 @@ static void
 try_list_bytes(const char *text, size_t length, const char *expected, const char *octets)
 {
     char sizes[256] = "";
-    struct numbers list;
 
     client_begin();
     server_says_all("+OK\r\n", 5);
@@ -592,13 +588,12 @@ try_list_bytes(const char *text, size_t length, const char *expected, const char
     CHECK(ask_list(&client) && client.listed && strcmp(sent(), "LIST\r\n") == 0);
     server_says_all("+OK\r\n", 5);
     server_says_all(text, length);
-    CHECK(read_numbers(&client, "*", false, &list));
+    CHECK(read_numbers(&client, "*", false));
     for (size_t i = 0; i < client.count; i++)
         if (client.messages[i].listed)
             sprintf(sizes + strlen(sizes), "%" PRIu64 " ", client.messages[i].octets);
-    if (!CHECK(strcmp(spelled(&list), expected) == 0) || !CHECK(strcmp(sizes, octets) == 0))
-        printf("    %s: numbers %s, octets %s\n", text, spelled(&list), sizes);
-    free(list.number);
+    if (!CHECK(strcmp(spelled(&client.list), expected) == 0) || !CHECK(strcmp(sizes, octets) == 0))
+        printf("    %s: numbers %s, octets %s\n", text, spelled(&client.list), sizes);
     client_end();
 }
 
@@ -636,7 +631,6 @@ test_list_backwards(void)
 {
     enum { COUNT = 300000 };
     struct text list = {0};
-    struct numbers numbers;
     pid_t pid;
 
     text_puts(&list, "+OK\r\n");
@@ -648,11 +642,10 @@ test_list_backwards(void)
         server_says_all(list.bytes, list.length);
         _exit(0);
     }
-    CHECK(read_numbers(&client, "*", false, &numbers));
-    CHECK(numbers.count == COUNT && numbers.number[0] == 1 && numbers.number[COUNT - 1] == COUNT);
-    CHECK(numbers.octets == 10 * COUNT);
+    CHECK(read_numbers(&client, "*", false));
+    CHECK(client.list.count == COUNT && client.list.number[0] == 1
+          && client.list.number[COUNT - 1] == COUNT && client.list.octets == 10 * COUNT);
     waitpid(pid, NULL, 0);
-    free(numbers.number);
     text_free(&list);
     client_end();
 }
