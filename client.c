@@ -223,7 +223,7 @@ static void
 text_free(struct text *t)
 {
     free(t->bytes);
-    *t = (struct text){NULL, 0, 0};
+    *t = (struct text){0};
 }
 
 static struct span
@@ -577,6 +577,7 @@ struct client {
     int64_t spoke;              /* by wire_clock: when the last command was sent */
     char status[POP3_STATUS_MAX];       /* the last status line, which may contain NULs */
     size_t status_length;
+    struct pop3_unstuffer body; /* the position in the message behind it */
 };
 
 /* Signals that arrived: the number of one that ends the session; a change of the window's size. */
@@ -759,7 +760,7 @@ clear_line(struct client *c)
 static void
 put_visible(const struct client *c, struct text *to, struct span bytes)
 {
-    struct text utf8 = {NULL, 0, 0};
+    struct text utf8 = {0};
 
     visible(c->utf8 ? to : &utf8, bytes);
     visible_ascii(to, text_span(&utf8));
@@ -770,7 +771,7 @@ put_visible(const struct client *c, struct text *to, struct span bytes)
 static void
 print_bytes(struct client *c, struct span bytes)
 {
-    struct text text = {NULL, 0, 0};
+    struct text text = {0};
 
     if (c->row != ROW_TEXT)
         clear_line(c);
@@ -795,7 +796,7 @@ print_status(struct client *c, const char *line, size_t length)
 static void __attribute__((format(printf, 2, 3)))
 print_line(struct client *c, const char *format, ...)
 {
-    struct text line = {NULL, 0, 0};
+    struct text line = {0};
     va_list arguments;
 
     va_start(arguments, format);
@@ -824,7 +825,7 @@ limit_output(struct client *c)
 static void __attribute__((format(printf, 2, 3)))
 warn(struct client *c, const char *format, ...)
 {
-    struct text message = {NULL, 0, 0}, line = {NULL, 0, 0};
+    struct text message = {0}, line = {0};
     va_list arguments;
 
     text_printf(&message, "%s: ", program);
@@ -895,7 +896,7 @@ progress_paint(struct client *c)
     const struct wire *w = &c->server;
     struct progress *p = &c->progress;
     int64_t now = wire_clock();
-    struct text text = {NULL, 0, 0};
+    struct text text = {0};
 
     if (!c->editing || p->began == 0 || now - p->began < PROGRESS_MS ||
         now - p->painted < PROGRESS_EVERY_MS)
@@ -1397,7 +1398,7 @@ paint_part(struct text *to, struct span row, size_t cursor, size_t columns)
 static void
 editor_paint(struct editor *e, struct text *to)
 {
-    struct text row = {NULL, 0, 0};
+    struct text row = {0};
     size_t cursor = editor_row(e, &row);
 
     paint_erase(e, to);
@@ -1932,6 +1933,7 @@ read_status(struct client *c)
     while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);
     c->status[0] = '\0';
     c->status_length = 0;
+    c->body = (struct pop3_unstuffer){.octets = 0};
     if (got == WIRE_LINE) {
         memcpy(c->status, line, length + 1);
         c->status_length = length;
@@ -1965,28 +1967,28 @@ show_answer(struct client *c)
 }
 
 /*
- * Reads the next piece of a message, of any length, with LF as the line end. It is valid until
- * the next one. Returns false after the final dot, or if the wire has failed.
+ * Reads the next piece of the message behind a status line, of any length, with LF as the line end.
+ * It is valid until the next one. Returns false after the final dot, or if the wire has failed.
  */
 static bool
-read_piece(struct client *c, struct pop3_unstuffer *u, struct span *piece)
+read_piece(struct client *c, struct span *piece)
 {
     static char text[WIRE_INPUT + 1];
     struct wire *w = &c->server;
-    uint64_t before = u->octets;
+    uint64_t before = c->body.octets;
     size_t made = 0;
 
-    if (u->at == UNSTUFF_END)
+    if (c->body.at == UNSTUFF_END)
         return false;
     if (w->in_start == w->in_end && !wire_fill(w)) {
         if (w->error == ETIMEDOUT)
             w->error = EILSEQ;  /* perhaps it ends its lines with LF alone */
         return false;
     }
-    w->in_start += pop3_unstuff(u, w->input + w->in_start, w->in_end - w->in_start,
+    w->in_start += pop3_unstuff(&c->body, w->input + w->in_start, w->in_end - w->in_start,
                                 (unsigned char *)text, &made);
     *piece = (struct span){text, text + made};
-    c->progress.octets += u->octets - before;
+    c->progress.octets += c->body.octets - before;
     return true;
 }
 
@@ -1994,11 +1996,10 @@ read_piece(struct client *c, struct pop3_unstuffer *u, struct span *piece)
 static void
 show_body(struct client *c)
 {
-    struct pop3_unstuffer u = {.octets = 0};
     struct text text = {0};
     struct span piece;
 
-    while (read_piece(c, &u, &piece)) {
+    while (read_piece(c, &piece)) {
         text_add(&text, piece.at, span_length(piece));
 
         struct span all = text_span(&text), whole = {all.at, whole_end(all)};
@@ -2078,20 +2079,18 @@ write_all(int file, struct span bytes)
 }
 
 /*
- * Receives a message into a file, and its octets into *octets. After an error, which goes to
- * *error unless there is one already, the rest is only read. Returns false if it is not complete.
+ * Receives the message behind a status line into a file. After an error, which goes to *error
+ * unless there is one already, the rest is only read. Returns false if it is not complete.
  */
 static bool
-receive_message(struct client *c, int file, int64_t *octets, int *error)
+receive_message(struct client *c, int file, int *error)
 {
-    struct pop3_unstuffer u = {.octets = 0};
     struct span piece;
 
-    while (read_piece(c, &u, &piece))
+    while (read_piece(c, &piece))
         if (*error == 0 && !write_all(file, piece))
             *error = errno;
-    *octets = (int64_t)u.octets;
-    return u.at == UNSTUFF_END;
+    return c->body.at == UNSTUFF_END;
 }
 
 /* Writes a file or directory to disk. Some file systems cannot do that for directories. */
@@ -2466,16 +2465,6 @@ take(struct span *s, const char *set, bool others)
     return taken;
 }
 
-/* Takes the text before a delimiter, and the delimiter, or all if there is none. */
-static struct span
-take_field(struct span *from, const char *delimiter)
-{
-    struct span field = take(from, delimiter, true);
-
-    from->at += from->at < from->end;
-    return field;
-}
-
 static struct span
 trim_end(struct span s)
 {
@@ -2682,7 +2671,7 @@ decode_transfer(struct text *to, struct span from, enum encoding encoding, size_
 static uint64_t
 decoded_size(struct span from, enum encoding encoding)
 {
-    struct text block = {NULL, 0, 0};
+    struct text block = {0};
     struct span line;
     uint64_t size = 0;
 
@@ -2883,7 +2872,7 @@ convert(struct text *to, struct span from, const char *meant, size_t *bad)
         return true;
     }
 #ifdef HAS_ICONV
-    struct text euc = {NULL, 0, 0};
+    struct text euc = {0};
 
     if (strcmp(meant, "ISO-2022-JP") == 0) {
         jis_to_euc(&euc, from);
@@ -3066,8 +3055,10 @@ split_header(struct span whole, bool message, struct span *header, struct span *
 static void
 skip_comments(struct span *s)
 {
-    while (take(s, blanks, false), begins(*s, "("))
-        take_field(s, ")");
+    while (take(s, blanks, false), begins(*s, "(")) {
+        take(s, ")", true);
+        s->at += s->at < s->end;
+    }
 }
 
 /*
@@ -3166,7 +3157,7 @@ same_word(struct span a, struct span b)
 static void
 decode_words(struct text *to, struct span from, struct span body_charset)
 {
-    struct text bytes = {NULL, 0, 0};
+    struct text bytes = {0};
     struct span charset = no_span;
     struct word word;
 
@@ -3200,8 +3191,7 @@ decode_words(struct text *to, struct span from, struct span body_charset)
 static bool
 parameter(struct span s, const char *name, struct text *out)
 {
-    struct text value = {NULL, 0, 0}, plain = {NULL, 0, 0}, pieces = {NULL, 0, 0};
-    struct text piece = {NULL, 0, 0};
+    struct text value = {0}, plain = {0}, pieces = {0}, piece = {0};
     char charset[40] = "";
     struct span key;
     bool found = false;
@@ -3983,7 +3973,7 @@ part_header(struct part *p, struct text *boundary)
     struct span disposition = limit(find_field(p->header, "content-disposition"), SHOW_FIELD);
     struct span encoding = find_field(p->header, "content-transfer-encoding");
     struct span word = value_word(type);
-    struct text value = {NULL, 0, 0};
+    struct text value = {0};
 
     if (memchr(word.at, '/', span_length(word)) != NULL)
         p->type = limit(word, 63);
@@ -4121,7 +4111,7 @@ static struct content
 part_content(const struct part *p, size_t most)
 {
     struct content c = {.complete = true};
-    struct text decoded = {NULL, 0, 0}, utf8 = {NULL, 0, 0}, joined = {NULL, 0, 0};
+    struct text decoded = {0}, utf8 = {0}, joined = {0};
     struct span data = p->encoding == ENCODING_BASE64 ? base64_data(p->body) : p->body;
     struct span footer = {data.end, p->body.end}, other = no_span;
     bool enriched = is_word(p->type, "text/enriched|text/richtext");
@@ -4239,7 +4229,7 @@ part_outside(struct show *s, struct part *parent, struct span text)
 static void
 part_read(struct show *s, struct span whole, struct part *parent, int depth)
 {
-    struct text boundary = {NULL, 0, 0};
+    struct text boundary = {0};
     struct span rest, preamble, inner;
     struct part *p = part_add(s, parent);
     int ended;
@@ -4329,7 +4319,7 @@ show_attachments(struct show *s, const struct part *root)
 {
     for (const struct part *p = root; p < s->parts_end; p++) {
         struct span name = p->name.length > 0 ? text_span(&p->name) : string_span("without a name");
-        struct text line = {NULL, 0, 0};
+        struct text line = {0};
 
         if (p->root != root || p->use == PART_DROP || (p->use == PART_SHOW && p->name.length == 0))
             continue;
@@ -4364,7 +4354,7 @@ static void
 show_fields(struct show *s, const struct part *root)
 {
     static const char *const names[] = {"From", "To", "Cc", "Date", "Subject"};
-    struct text value = {NULL, 0, 0}, seen = {NULL, 0, 0};
+    struct text value = {0}, seen = {0};
     struct span header;
     struct field f;
 
@@ -4488,7 +4478,7 @@ short_date(struct text *to, struct span value)
 static void
 sender_name(struct text *to, struct span value, struct span charset)
 {
-    struct text quoted = {NULL, 0, 0};
+    struct text quoted = {0};
     struct span rest = value, name, address = no_span;
 
     if (begins(rest, "\"")) {
@@ -4543,7 +4533,7 @@ enum { DATE, SENDER, SUBJECT, FIELDS };
 static void
 summarize(struct span whole, struct text fields[])
 {
-    struct text values[FIELDS] = {{NULL, 0, 0}}, scratch = {NULL, 0, 0};
+    struct text values[FIELDS] = {{0}}, scratch = {0};
     struct part p = {.parent = NULL};
 
     split_header(limit(whole, HEADER_MAX), true, &p.header, &p.body);
@@ -4595,7 +4585,7 @@ add_header_row(struct text *to, const struct heading *h, const struct text field
     size_t fixed = (size_t)digits + (dated ? 24 : 12);
     size_t rest = columns > fixed + 20 ? columns - fixed : 20;
     struct span date = text_span(&fields[DATE]);
-    struct text line = {NULL, 0, 0};
+    struct text line = {0};
 
     text_printf(&line, "%*" PRIu64 "  ", digits, h->number);
     if (span_length(date) == 16 && date.at[10] == ' ')
@@ -4617,7 +4607,7 @@ add_header_row(struct text *to, const struct heading *h, const struct text field
 static void
 show_headers(struct span all, FILE *out, unsigned columns)
 {
-    struct text fields[FIELDS] = {{NULL, 0, 0}}, line = {NULL, 0, 0};
+    struct text fields[FIELDS] = {{0}}, line = {0};
     struct span rest = all, header;
     struct heading h;
     uint64_t highest = 0;
@@ -4766,7 +4756,7 @@ static int
 receive_page(struct client *c, int from, struct text *page)
 {
     static struct wire w;
-    struct text all = {NULL, 0, 0};
+    struct text all = {0};
 
     wire_open(&w, from, -1);
     w.stop = &interrupted;
@@ -5170,10 +5160,12 @@ save_message(struct client *c, struct saving *s, uint64_t number)
         show_status(c);
         c->progress.expected = s->announced > 0 ? (uint64_t)s->announced : 0;
     }
-    if (receive_message(c, s->file, &s->octets, &s->error))
-        return true;
-    save_close(&c->savings, s);
-    return false;
+
+    bool whole = receive_message(c, s->file, &s->error);
+    s->octets = (int64_t)c->body.octets;
+    if (!whole)
+        save_close(&c->savings, s);
+    return whole;
 }
 
 /* Receives and saves message n, whose RETR was sent. */
@@ -5288,7 +5280,6 @@ show_file(struct client *c, uint64_t number, int file)
 static bool
 show_answered(struct client *c, uint64_t number)
 {
-    int64_t octets;
     int file, error;
     bool whole;
 
@@ -5296,7 +5287,7 @@ show_answered(struct client *c, uint64_t number)
         return false;
     file = private_file(c->settings->directory);
     error = file < 0 ? errno : 0;
-    whole = receive_message(c, file, &octets, &error);
+    whole = receive_message(c, file, &error);
     if (error != 0)
         fail(c, "no temporary file for the message: %s", strerror(error));
     else if (whole)
@@ -5322,7 +5313,6 @@ header_answered(struct client *c, uint64_t number)
     const struct message *m = message_at(c, number);
     struct heading heading = {.number = number, .octets = m->octets, .listed = m->listed};
     struct text header = {0};
-    struct pop3_unstuffer u = {.octets = 0};
     struct span piece, about = {(char *)&heading, (char *)&heading + sizeof heading};
 
     if (!read_status(c)) {
@@ -5331,7 +5321,7 @@ header_answered(struct client *c, uint64_t number)
             c->no_top = c->stop_showing = true;
         return false;
     }
-    while (read_piece(c, &u, &piece))
+    while (read_piece(c, &piece))
         if (header.length <= HEADER_MAX)        /* one more shows that it was cut */
             text_add(&header, piece.at, span_length(limit(piece, HEADER_MAX + 1 - header.length)));
     heading.length = header.length;
@@ -5574,7 +5564,7 @@ take_key(struct client *c)
 static void
 edit_show(struct client *c, const char *behind)
 {
-    struct text paint = {NULL, 0, 0};
+    struct text paint = {0};
     bool hidden = c->editor->hidden;
 
     if (hidden)

@@ -332,21 +332,20 @@ test_signal_at_the_end(void)
 static void
 test_lf_alone(void)
 {
-    struct pop3_unstuffer u = {.octets = 0};
     struct text text = {0};
     struct span piece;
 
     client_begin();
     client.server.idle_ms = 50;
     server_says("a\n.\nb\r\n..\r\n.\r\n");
-    while (read_piece(&client, &u, &piece))
+    while (read_piece(&client, &piece))
         text_add(&text, piece.at, span_length(piece));
-    CHECK(u.at == UNSTUFF_END && strcmp(text.bytes, "a\n.\nb\n.\n") == 0);
-    u = (struct pop3_unstuffer){.octets = 0};
+    CHECK(client.body.at == UNSTUFF_END && strcmp(text.bytes, "a\n.\nb\n.\n") == 0);
+    client.body = (struct pop3_unstuffer){.octets = 0};
     server_says("a\nb\n.\n");
-    while (read_piece(&client, &u, &piece))
+    while (read_piece(&client, &piece))
         continue;
-    CHECK(u.at != UNSTUFF_END && client.server.error == EILSEQ);
+    CHECK(client.body.at != UNSTUFF_END && client.server.error == EILSEQ);
     connection_lost(&client);
     CHECK(strstr(complained(), "the server does not end the message: CRLF, a dot and CRLF are missing") != NULL);
     text_free(&text);
