@@ -36,12 +36,11 @@
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
  *
- * A signal sets a flag. It interrupts a wait, never the saving of a message. check_signals() looks
- * at the flag before each command.
+ * A signal sets a flag. It interrupts a wait, never the saving of a message. send_line() looks at
+ * the flag, too.
  */
 #include "pop3.h"
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <langinfo.h>
@@ -60,10 +59,6 @@
 #include <termios.h>
 #include <wchar.h>
 
-#if defined __linux__ && !defined POSIX_ONLY
-#include <sys/syscall.h>        /* elsewhere there are no SYS_ numbers, and what uses them goes */
-#endif
-
 /* OpenBSD has no iconv in its base system, and macOS has it in a library of its own. */
 #ifdef __has_include
 #if __has_include(<iconv.h>)
@@ -76,36 +71,6 @@
 #include <iconv.h>
 #ifdef __APPLE__
 __asm__(".linker_option \"-liconv\"");
-#endif
-#endif
-
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#elif defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) \
-    || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-/* The sandbox needs the kernel's headers and the numbers of its calls on this machine. */
-#if defined __linux__ && defined __has_include && !defined POSIX_ONLY
-#if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/landlock.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
-#if defined __x86_64__ && !defined __ILP32__
-#define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined __aarch64__ && defined __AARCH64EL__ && !defined __ILP32__
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
-#elif defined __riscv && __riscv_xlen == 64
-#define ARCHITECTURE AUDIT_ARCH_RISCV64
-#endif
-#if defined ARCHITECTURE && defined SYS_landlock_restrict_self && !defined SANITIZED
-#define CONFINES 1
-#endif
 #endif
 #endif
 
@@ -258,7 +223,7 @@ static void
 text_free(struct text *t)
 {
     free(t->bytes);
-    *t = (struct text){NULL, 0, 0};
+    *t = (struct text){0};
 }
 
 static struct span
@@ -499,22 +464,28 @@ visible_ascii(struct text *to, struct span from)
     }
 }
 
-/* Writes a number of octets as people read it, rounded: 999 B, 3.4 kB, 12 MB. */
-static void
-size_text(int64_t octets, char *out, size_t room)
+struct size_text { char text[16]; };
+
+/* Returns a number of octets as people read it, rounded: 999 B, 3.4 kB, 12 MB. */
+static struct size_text
+size_text(int64_t octets)
 {
-    int64_t tenths;             /* of the unit */
+    struct size_text size;
     size_t unit = 0;
 
     for (; octets >= 999500; unit++)
         octets /= 1000;
-    tenths = (octets + 50) / 100;
+
+    int tenths = (int)(octets + 50) / 100;      /* of the unit */
     if (octets < 1000 && unit == 0)
-        snprintf(out, room, "%d B", (int)octets);
+        snprintf(size.text, sizeof size.text, "%d B", (int)octets);
     else if (tenths < 100)
-        snprintf(out, room, "%d.%d %cB", (int)(tenths / 10), (int)(tenths % 10), "kMGTPE"[unit]);
+        snprintf(size.text, sizeof size.text, "%d.%d %cB", tenths / 10, tenths % 10,
+                 "kMGTPE"[unit]);
     else
-        snprintf(out, room, "%d %cB", (int)((octets + 500) / 1000), "kMGTPE"[unit]);
+        snprintf(size.text, sizeof size.text, "%d %cB", (int)(octets + 500) / 1000,
+                 "kMGTPE"[unit]);
+    return size;
 }
 
 /* ---- 3. Messages and state ------------------------------------------------------------------- */
@@ -546,7 +517,6 @@ enum row {
 /* How far a command is. */
 struct progress {
     int64_t began, painted;     /* by wire_clock; began 0: no command is watched */
-    int64_t moved;              /* by wire_clock: when the last bytes arrived */
     uint64_t octets, expected;  /* expected 0: unknown */
     size_t messages, of;
 };
@@ -598,14 +568,16 @@ struct client {
     size_t count;               /* of that array */
     bool listed;                /* the last LIST still holds, apart from marks */
     bool unsaved_unknown;       /* a RETR failed before it was known of which messages */
+    struct numbers list;        /* of the command that is carried out */
     struct savings savings;
-    FILE *headers;              /* what HEADERS received: see show_headers() */
+    int headers, headers_error; /* a file of what HEADERS received: see show_headers() */
 
     size_t noops;               /* sent by the client itself and not answered yet */
     int64_t noop_ms;            /* after the last command */
     int64_t spoke;              /* by wire_clock: when the last command was sent */
     char status[POP3_STATUS_MAX];       /* the last status line, which may contain NULs */
     size_t status_length;
+    struct pop3_unstuffer body; /* the position in the message behind it */
 };
 
 /* Signals that arrived: the number of one that ends the session; a change of the window's size. */
@@ -788,7 +760,7 @@ clear_line(struct client *c)
 static void
 put_visible(const struct client *c, struct text *to, struct span bytes)
 {
-    struct text utf8 = {NULL, 0, 0};
+    struct text utf8 = {0};
 
     visible(c->utf8 ? to : &utf8, bytes);
     visible_ascii(to, text_span(&utf8));
@@ -799,7 +771,7 @@ put_visible(const struct client *c, struct text *to, struct span bytes)
 static void
 print_bytes(struct client *c, struct span bytes)
 {
-    struct text text = {NULL, 0, 0};
+    struct text text = {0};
 
     if (c->row != ROW_TEXT)
         clear_line(c);
@@ -824,7 +796,7 @@ print_status(struct client *c, const char *line, size_t length)
 static void __attribute__((format(printf, 2, 3)))
 print_line(struct client *c, const char *format, ...)
 {
-    struct text line = {NULL, 0, 0};
+    struct text line = {0};
     va_list arguments;
 
     va_start(arguments, format);
@@ -849,14 +821,17 @@ limit_output(struct client *c)
     }
 }
 
-/* Prints a message on standard error, in a line of its own below what is on the screen. */
-static void __attribute__((format(printf, 2, 0)))
-print_message(struct client *c, const char *format, va_list arguments)
+/* Says something on standard error, in a line of its own below what is on the screen. */
+static void __attribute__((format(printf, 2, 3)))
+warn(struct client *c, const char *format, ...)
 {
-    struct text message = {NULL, 0, 0}, line = {NULL, 0, 0};
+    struct text message = {0}, line = {0};
+    va_list arguments;
 
     text_printf(&message, "%s: ", program);
+    va_start(arguments, format);
     text_vprintf(&message, format, arguments);
+    va_end(arguments);
     text_puts(&message, "\n");
     put_visible(c, &line, text_span(&message));
     do {                        /* again if a signal came meanwhile */
@@ -871,28 +846,8 @@ print_message(struct client *c, const char *format, va_list arguments)
     text_free(&line);
 }
 
-/* Says something that a person should know. */
-static void __attribute__((format(printf, 2, 3)))
-warn(struct client *c, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    print_message(c, format, arguments);
-    va_end(arguments);
-}
-
 /* Says that something failed. The exit status will be 1. */
-static void __attribute__((format(printf, 2, 3)))
-fail(struct client *c, const char *format, ...)
-{
-    va_list arguments;
-
-    c->failed = true;
-    va_start(arguments, format);
-    print_message(c, format, arguments);
-    va_end(arguments);
-}
+#define fail(c, ...) ((c)->failed = true, warn(c, __VA_ARGS__))
 
 /* -- Progress -- */
 
@@ -906,33 +861,27 @@ enum {
 static void
 progress_begin(struct client *c, size_t messages, uint64_t octets)
 {
-    int64_t now = wire_clock();
-
-    c->progress = (struct progress){
-        .began = now, .moved = now, .expected = octets, .of = messages
-    };
+    c->progress = (struct progress){.began = wire_clock(), .expected = octets, .of = messages};
 }
 
 /* Appends octets of octets, the rate and the time left, or that nothing arrives. */
 static void
-progress_text(const struct progress *p, int64_t now, struct text *to)
+progress_text(const struct progress *p, int64_t now, bool stalled, struct text *to)
 {
     uint64_t spent = (uint64_t)(now - p->began);
     double left = p->octets == 0 || p->expected < p->octets ? 0
         : (double)(p->expected - p->octets) / (double)p->octets * (double)spent / 1000;
-    char size[16], all[16], rate[16];
 
-    size_text((int64_t)p->octets, size, sizeof size);
-    size_text((int64_t)p->expected, all, sizeof all);
-    size_text((int64_t)(p->octets * 1000 / spent), rate, sizeof rate);
     if (p->of > 1)
         text_printf(to, "%zu of %zu, ", p->messages, p->of);
-    text_printf(to, p->expected > 0 ? "%s of %s" : "%s", size, all);
-    if (now - p->moved >= STALLED_MS) {
+    text_puts(to, size_text((int64_t)p->octets).text);
+    if (p->expected > 0)
+        text_printf(to, " of %s", size_text((int64_t)p->expected).text);
+    if (stalled) {
         text_puts(to, ", stalled");
         return;
     }
-    text_printf(to, ", %s/s", rate);
+    text_printf(to, ", %s/s", size_text((int64_t)(p->octets * 1000 / spent)).text);
     if (left > 0 && left < 100 * 3600)
         text_printf(to, ", %d:%02d left", (int)left / 60, (int)left % 60);
 }
@@ -944,16 +893,19 @@ progress_text(const struct progress *p, int64_t now, struct text *to)
 static void
 progress_paint(struct client *c)
 {
+    const struct wire *w = &c->server;
     struct progress *p = &c->progress;
     int64_t now = wire_clock();
-    size_t columns = terminal_columns();
-    struct text text = {NULL, 0, 0};
+    struct text text = {0};
 
     if (!c->editing || p->began == 0 || now - p->began < PROGRESS_MS ||
         now - p->painted < PROGRESS_EVERY_MS)
         return;
     p->painted = now;
-    progress_text(p, now, &text);
+    progress_text(p, now, w->idle_until != 0 && now - (w->idle_until - w->idle_ms) >= STALLED_MS,
+                  &text);
+
+    size_t columns = terminal_columns();
     if (columns > 0 && text.length >= columns)
         text.length = columns - 1;
     clear_line(c);
@@ -1022,8 +974,8 @@ static const struct { const char *bytes; enum key key; } sequences[] = {
 enum verdict {
     MORE,                       /* nothing yet */
     LINE,                       /* a line is complete; it stays until editor_start() */
-    END,                        /* Ctrl-D in an empty line */
-    INTERRUPT,                  /* Ctrl-C */
+    END,                        /* Ctrl-D in an empty line; the end of the input */
+    INTERRUPT,                  /* Ctrl-C; there is no line */
     SUSPEND                     /* Ctrl-Z: the line stays as it is */
 };
 
@@ -1300,7 +1252,7 @@ struct completion {
 static void
 completion_offer(struct completion *k, const char *word, int64_t octets)
 {
-    char cell[2 * WORD_MAX], size[16];
+    char cell[2 * WORD_MAX];
     size_t same = 0;
 
     if (strncasecmp(word, k->prefix, k->length) != 0)
@@ -1312,8 +1264,7 @@ completion_offer(struct completion *k, const char *word, int64_t octets)
     k->common[same] = '\0';
     if (k->count > LIST_MAX)
         return;
-    size_text(octets, size, sizeof size);
-    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size);
+    snprintf(cell, sizeof cell, octets < 0 ? "%s" : "%s (%s)", word, size_text(octets).text);
 
     bool fits = k->count > 1 && k->column + 2 + strlen(cell) <= k->width;
     text_printf(&k->list, "%s%.*s", k->count == 1 ? "" : fits ? "  " : "\r\n", (int)k->width, cell);
@@ -1447,7 +1398,7 @@ paint_part(struct text *to, struct span row, size_t cursor, size_t columns)
 static void
 editor_paint(struct editor *e, struct text *to)
 {
-    struct text row = {NULL, 0, 0};
+    struct text row = {0};
     size_t cursor = editor_row(e, &row);
 
     paint_erase(e, to);
@@ -1749,6 +1700,16 @@ connection_lost(struct client *c)
     text_free(&text);
 }
 
+/* Shows what was printed, and how far the command is, while the client waits for the server. */
+static void
+while_waiting(void *context)
+{
+    struct client *c = context;
+
+    wire_flush(&c->screen);
+    progress_paint(c);
+}
+
 /* Opens the wire to the server, which fails if nothing moves on it for so many seconds. */
 static void
 open_server(struct client *c, int in, int out, int seconds)
@@ -1756,6 +1717,8 @@ open_server(struct client *c, int in, int out, int seconds)
     wire_open(&c->server, in, out);
     c->server.idle_ms = seconds * 1000;
     c->server.stop = &interrupted;
+    c->server.waiting = while_waiting;
+    c->server.context = c;
 }
 
 /* Connects to the host's first address that answers. Returns false after saying why none does. */
@@ -1784,7 +1747,7 @@ connect_to(struct client *c, const struct addrinfo *addresses)
         }
         if (error == 0) {
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            open_server(c, fd, fd, ANSWER_SECONDS);
+            open_server(c, fd, fd, GREETING_SECONDS);
             return true;
         }
         close(fd);
@@ -1896,10 +1859,12 @@ print_sent(struct client *c, const char *line)
         print_line(c, "> %.*s%s", (int)shown, line, line[shown] != '\0' ? " ***" : "");
 }
 
-/* Sends one command line without its end. */
+/* Sends one command line without its end: none, above all no QUIT, after a signal that stops. */
 static void
 send_line(struct client *c, const char *line)
 {
+    if (c->server.stop != NULL && *c->server.stop != 0)
+        wire_fail(&c->server, EINTR);
     if (c->settings->verbose)
         print_sent(c, line);
     c->continued = false;
@@ -1928,8 +1893,8 @@ keep_alive(struct client *c)
         return c->noop_ms;
     }
     c->noops++;
-    send_line(c, "NOOP");
     c->server.stop = NULL;
+    send_line(c, "NOOP");
     wire_flush(&c->server);
     c->server.stop = stop;
     return c->noop_ms;
@@ -1951,53 +1916,6 @@ has_byte(const struct wire *w, char byte)
     return memchr(w->input + w->in_start, byte, w->in_end - w->in_start) != NULL;
 }
 
-/* After a signal that ends the session nothing is sent, above all no QUIT. */
-static void
-check_signals(struct client *c)
-{
-    if (interrupted)
-        wire_fail(&c->server, EINTR);
-}
-
-/*
- * Waits for the server for so many milliseconds. Returns false if nothing came in this time, true
- * if something did, or if the wire has to notice an error or a signal that ends the session.
- */
-static bool
-wait_server(const struct client *c, int64_t ms)
-{
-    const int64_t until = wire_clock() + ms;
-    int ready = 0;
-
-    while (ready == 0 && !interrupted && wire_clock() < until) {
-        ready = wait_ready(&c->server.in, 1, false, until - wire_clock());
-        if (ready < 0 && errno == EINTR)
-            ready = 0;          /* for example a change of the window */
-    }
-    return ready != 0 || interrupted;
-}
-
-/*
- * Sends and shows everything that waits, before the client waits for the server. While a transfer
- * shows its progress it wakes up every second, to show when nothing arrives. The wire goes on with
- * the idle time that began here.
- */
-static void
-before_waiting(struct client *c)
-{
-    struct wire *w = &c->server;
-
-    wire_flush(&c->screen);
-    check_signals(c);
-    if (!wire_flush(w) || !c->editing || c->progress.began == 0)
-        return;
-    if (w->idle_until == 0)
-        w->idle_until = wire_clock() + w->idle_ms;
-    while (wire_clock() < w->idle_until && !wait_server(c, 1000))
-        progress_paint(c);
-    c->progress.moved = wire_clock();
-}
-
 /*
  * Reads the status line that answers a command into c->status. Returns true if it is +OK. "+ "
  * asks for more (RFC 5034). What is no status line at all is an error of the wire: nobody knows
@@ -2010,13 +1928,12 @@ read_status(struct client *c)
     size_t length;
     enum wire_line got;
 
-    do {
-        if (!has_byte(&c->server, '\n'))
-            before_waiting(c);
+    do
         got = wire_line(&c->server, sizeof c->status, &line, &length);
-    } while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);
+    while (got == WIRE_LINE && c->noops > 0 && c->noops-- > 0);
     c->status[0] = '\0';
     c->status_length = 0;
+    c->body = (struct pop3_unstuffer){.octets = 0};
     if (got == WIRE_LINE) {
         memcpy(c->status, line, length + 1);
         c->status_length = length;
@@ -2050,32 +1967,28 @@ show_answer(struct client *c)
 }
 
 /*
- * Reads the next piece of a message, of any length, with LF as the line end. It is valid until
- * the next one. Returns false after the final dot, or if the wire has failed.
+ * Reads the next piece of the message behind a status line, of any length, with LF as the line end.
+ * It is valid until the next one. Returns false after the final dot, or if the wire has failed.
  */
 static bool
-read_piece(struct client *c, struct pop3_unstuffer *u, struct span *piece)
+read_piece(struct client *c, struct span *piece)
 {
     static char text[WIRE_INPUT + 1];
     struct wire *w = &c->server;
-    uint64_t before = u->octets;
+    uint64_t before = c->body.octets;
     size_t made = 0;
 
-    if (u->at == UNSTUFF_END)
+    if (c->body.at == UNSTUFF_END)
         return false;
-    if (w->in_start == w->in_end) {
-        before_waiting(c);
-        if (!wire_fill(w)) {
-            if (w->error == ETIMEDOUT)
-                w->error = EILSEQ;      /* perhaps it ends its lines with LF alone */
-            return false;
-        }
+    if (w->in_start == w->in_end && !wire_fill(w)) {
+        if (w->error == ETIMEDOUT)
+            w->error = EILSEQ;  /* perhaps it ends its lines with LF alone */
+        return false;
     }
-    w->in_start += pop3_unstuff(u, w->input + w->in_start, w->in_end - w->in_start,
+    w->in_start += pop3_unstuff(&c->body, w->input + w->in_start, w->in_end - w->in_start,
                                 (unsigned char *)text, &made);
     *piece = (struct span){text, text + made};
-    c->progress.octets += u->octets - before;
-    progress_paint(c);
+    c->progress.octets += c->body.octets - before;
     return true;
 }
 
@@ -2083,11 +1996,10 @@ read_piece(struct client *c, struct pop3_unstuffer *u, struct span *piece)
 static void
 show_body(struct client *c)
 {
-    struct pop3_unstuffer u = {.octets = 0};
     struct text text = {0};
     struct span piece;
 
-    while (read_piece(c, &u, &piece)) {
+    while (read_piece(c, &piece)) {
         text_add(&text, piece.at, span_length(piece));
 
         struct span all = text_span(&text), whole = {all.at, whole_end(all)};
@@ -2110,8 +2022,6 @@ read_list_line(struct client *c, char **line, size_t *length)
     enum wire_line got;
 
     do {
-        if (!has_byte(&c->server, '\n'))
-            before_waiting(c);
         got = wire_line(&c->server, LIST_LINE_MAX, line, length);
         if (got == WIRE_LINE_TOO_LONG)
             fail(c, "a line of the list is too long; it is left out");
@@ -2153,6 +2063,35 @@ show_unsolicited(struct client *c)
  * them at once: save_commit() has their content written, then gives each its name, then has the
  * directory written. Only then are they reported as saved.
  */
+
+/* Writes all of the bytes to a file. Returns false with errno set if it cannot. */
+static bool
+write_all(int file, struct span bytes)
+{
+    while (bytes.at < bytes.end) {
+        ssize_t count = write(file, bytes.at, span_length(bytes));
+
+        if (count < 0 && errno != EINTR)
+            return false;
+        bytes.at += count > 0 ? count : 0;
+    }
+    return true;
+}
+
+/*
+ * Receives the message behind a status line into a file. After an error, which goes to *error
+ * unless there is one already, the rest is only read. Returns false if it is not complete.
+ */
+static bool
+receive_message(struct client *c, int file, int *error)
+{
+    struct span piece;
+
+    while (read_piece(c, &piece))
+        if (*error == 0 && !write_all(file, piece))
+            *error = errno;
+    return c->body.at == UNSTUFF_END;
+}
 
 /* Writes a file or directory to disk. Some file systems cannot do that for directories. */
 static bool
@@ -2236,20 +2175,6 @@ save_open(struct savings *all, struct saving *s, const char *path, uint64_t numb
     if (s->file < 0) {
         s->error = errno;
         s->temporary[0] = '\0';
-    }
-}
-
-/* Writes a piece of a message. After an error the rest of it is only read from the server. */
-static void
-save_piece(struct saving *s, struct span piece)
-{
-    while (piece.at < piece.end && s->error == 0) {
-        ssize_t count = write(s->file, piece.at, span_length(piece));
-
-        if (count >= 0)
-            piece.at += count;
-        else if (errno != EINTR)
-            s->error = errno;
     }
 }
 
@@ -2540,16 +2465,6 @@ take(struct span *s, const char *set, bool others)
     return taken;
 }
 
-/* Takes the text before a delimiter, and the delimiter, or all if there is none. */
-static struct span
-take_field(struct span *from, const char *delimiter)
-{
-    struct span field = take(from, delimiter, true);
-
-    from->at += from->at < from->end;
-    return field;
-}
-
 static struct span
 trim_end(struct span s)
 {
@@ -2756,7 +2671,7 @@ decode_transfer(struct text *to, struct span from, enum encoding encoding, size_
 static uint64_t
 decoded_size(struct span from, enum encoding encoding)
 {
-    struct text block = {NULL, 0, 0};
+    struct text block = {0};
     struct span line;
     uint64_t size = 0;
 
@@ -2957,7 +2872,7 @@ convert(struct text *to, struct span from, const char *meant, size_t *bad)
         return true;
     }
 #ifdef HAS_ICONV
-    struct text euc = {NULL, 0, 0};
+    struct text euc = {0};
 
     if (strcmp(meant, "ISO-2022-JP") == 0) {
         jis_to_euc(&euc, from);
@@ -3140,8 +3055,10 @@ split_header(struct span whole, bool message, struct span *header, struct span *
 static void
 skip_comments(struct span *s)
 {
-    while (take(s, blanks, false), begins(*s, "("))
-        take_field(s, ")");
+    while (take(s, blanks, false), begins(*s, "(")) {
+        take(s, ")", true);
+        s->at += s->at < s->end;
+    }
 }
 
 /*
@@ -3240,7 +3157,7 @@ same_word(struct span a, struct span b)
 static void
 decode_words(struct text *to, struct span from, struct span body_charset)
 {
-    struct text bytes = {NULL, 0, 0};
+    struct text bytes = {0};
     struct span charset = no_span;
     struct word word;
 
@@ -3274,8 +3191,7 @@ decode_words(struct text *to, struct span from, struct span body_charset)
 static bool
 parameter(struct span s, const char *name, struct text *out)
 {
-    struct text value = {NULL, 0, 0}, plain = {NULL, 0, 0}, pieces = {NULL, 0, 0};
-    struct text piece = {NULL, 0, 0};
+    struct text value = {0}, plain = {0}, pieces = {0}, piece = {0};
     char charset[40] = "";
     struct span key;
     bool found = false;
@@ -3999,8 +3915,8 @@ page_note(struct page *p, const char *format, ...)
 enum part_use { PART_DROP, PART_LIST, PART_SHOW };
 
 struct part {
-    int parent;                 /* -1: the message itself */
-    int root;                   /* the part that is the message this one belongs to */
+    struct part *parent;        /* NULL: it is the message itself */
+    struct part *root;          /* the part that is the message this one belongs to */
     unsigned bars;              /* that mark how deep that message lies in others */
     struct span header, body;
     struct span type;
@@ -4012,14 +3928,13 @@ struct part {
     bool attachment, no_blank_line, opened;
     bool flowed, delsp;         /* RFC 3676 */
     int score;                  /* how good its text is for reading; 0: it has none */
-    int best;                   /* the part with that text: itself or one in it */
+    struct part *best;          /* the part with that text: itself or one in it */
     enum part_use use;
 };
 
 struct show {
     struct page page;
-    struct part parts[SHOW_PARTS];
-    int count;
+    struct part parts[SHOW_PARTS], *parts_end;  /* each before those in it */
     const char *end;            /* of the whole message */
     size_t decoded;             /* bytes of encoded messages that were decoded */
     bool too_many, too_deep, cut_off;
@@ -4058,7 +3973,7 @@ part_header(struct part *p, struct text *boundary)
     struct span disposition = limit(find_field(p->header, "content-disposition"), SHOW_FIELD);
     struct span encoding = find_field(p->header, "content-transfer-encoding");
     struct span word = value_word(type);
-    struct text value = {NULL, 0, 0};
+    struct text value = {0};
 
     if (memchr(word.at, '/', span_length(word)) != NULL)
         p->type = limit(word, 63);
@@ -4080,24 +3995,23 @@ part_header(struct part *p, struct text *boundary)
 
 /* Adds a part. Returns it, or NULL if there are too many. */
 static struct part *
-part_add(struct show *s, int parent)
+part_add(struct show *s, struct part *parent)
 {
-    if (s->count == SHOW_PARTS) {
-        s->too_many = true;
-        return NULL;
-    }
+    bool digest = parent != NULL && is_word(parent->type, "multipart/digest");
+    struct part *p = s->parts_end;
 
-    struct part *p = &s->parts[s->count], *above = parent >= 0 ? &s->parts[parent] : NULL;
-    bool digest = above != NULL && is_word(above->type, "multipart/digest");
+    s->too_many = s->too_many || p == s->parts + SHOW_PARTS;
+    if (s->too_many)
+        return NULL;
     *p = (struct part){
-        .parent = parent, .root = s->count, .best = s->count, .use = PART_LIST,
+        .parent = parent, .root = p, .best = p, .use = PART_LIST,
         .type = string_span(digest ? "message/rfc822" : "text/plain")
     };
-    if (above != NULL) {
-        p->root = is_message(above) ? p->root : above->root;
-        p->bars = above->bars + (is_message(above) && above->bars < SHOW_BARS);
+    if (parent != NULL) {
+        p->root = is_message(parent) ? p : parent->root;
+        p->bars = parent->bars + (is_message(parent) && parent->bars < SHOW_BARS);
     }
-    s->count++;
+    s->parts_end++;
     return p;
 }
 
@@ -4197,7 +4111,7 @@ static struct content
 part_content(const struct part *p, size_t most)
 {
     struct content c = {.complete = true};
-    struct text decoded = {NULL, 0, 0}, utf8 = {NULL, 0, 0}, joined = {NULL, 0, 0};
+    struct text decoded = {0}, utf8 = {0}, joined = {0};
     struct span data = p->encoding == ENCODING_BASE64 ? base64_data(p->body) : p->body;
     struct span footer = {data.end, p->body.end}, other = no_span;
     bool enriched = is_word(p->type, "text/enriched|text/richtext");
@@ -4241,7 +4155,7 @@ part_score(const struct part *p)
 
     if (is_word(p->type, "message/delivery-status|message/disposition-notification"))
         return 2;               /* even as an attachment */
-    if ((p->attachment && p->parent >= 0) || (p->encoding == ENCODING_UNKNOWN && !text)
+    if ((p->attachment && p->parent != NULL) || (p->encoding == ENCODING_UNKNOWN && !text)
         || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
                    "text/javascript"))
         return 0;
@@ -4274,42 +4188,37 @@ is_stub(const struct part *plain, const struct part *html)
  * and what cannot be read is only listed.
  */
 static void
-choose(struct show *s, int index)
+choose(struct show *s, struct part *p)
 {
-    struct part *p = &s->parts[index];
     bool alternative = is_word(p->type, "multipart/alternative");
-    int best = index, html = index;
+    struct part *best = p, *html = NULL, *child = NULL;
 
-    for (int i = index + 1; i < s->count; i++) {
-        if (s->parts[i].parent == index && s->parts[i].score == 3)
+    for (struct part *i = p + 1; i < s->parts_end; i++) {
+        if (i->parent == p && i->score == 3)
             html = i;
-        if (s->parts[i].parent == index && s->parts[i].score >= s->parts[best].score)
+        if (i->parent == p && i->score >= best->score)
             best = i;
     }
-    if (alternative && html != index && is_word(s->parts[s->parts[best].best].type, "text/plain")
-        && is_stub(&s->parts[s->parts[best].best], &s->parts[s->parts[html].best]))
+    if (alternative && html != NULL && is_word(best->best->type, "text/plain")
+        && is_stub(best->best, html->best))
         best = html;
-    p->score = s->parts[best].score;
-    p->best = s->parts[best].best;
+    p->score = best->score;
+    p->best = best->best;
     p->use = PART_SHOW;
-    for (int i = index + 1, child = i; alternative && i < s->count; i++) {
-        struct part *below = &s->parts[i];
-
-        child = below->parent == index ? i : child;
-        if (child == best || below->use == PART_DROP)
-            continue;
-        below->use = below->opened || below->score > 1 || is_message(&s->parts[below->parent])
-            ? PART_DROP : PART_LIST;
+    for (struct part *i = p + 1; alternative && i < s->parts_end; i++) {
+        child = i->parent == p ? i : child;
+        if (child != best && i->use != PART_DROP)
+            i->use = i->opened || i->score > 1 || is_message(i->parent) ? PART_DROP : PART_LIST;
     }
 }
 
 /* Adds text that is outside of the parts of a multipart as another one: a list's footer often. */
 static void
-part_outside(struct show *s, int index, struct span text)
+part_outside(struct show *s, struct part *parent, struct span text)
 {
     struct part *p;
 
-    if (trim(text).at == text.end || (p = part_add(s, index)) == NULL)
+    if (trim(text).at == text.end || (p = part_add(s, parent)) == NULL)
         return;
     p->type = string_span("text/plain");
     p->body = trim(text);
@@ -4318,16 +4227,16 @@ part_outside(struct show *s, int index, struct span text)
 
 /* Reads a part and those in it. depth is how many are around it. */
 static void
-part_read(struct show *s, struct span whole, int parent, int depth)
+part_read(struct show *s, struct span whole, struct part *parent, int depth)
 {
-    struct text boundary = {NULL, 0, 0};
+    struct text boundary = {0};
     struct span rest, preamble, inner;
     struct part *p = part_add(s, parent);
-    int index = s->count - 1, ended;
+    int ended;
 
     if (p == NULL)
         return;
-    p->no_blank_line = !split_header(whole, p->root == index, &p->header, &p->body);
+    p->no_blank_line = !split_header(whole, p->root == p, &p->header, &p->body);
     part_header(p, &boundary);
     if (begins(p->type, "multipart/"))
         p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
@@ -4348,7 +4257,7 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         p->opened = false;
         p->type = string_span("application/octet-stream");
     } else if (p->opened && is_message(p)) {
-        part_read(s, p->body, index, depth + 1);
+        part_read(s, p->body, p, depth + 1);
         p->score = part_score(p);
         p->use = PART_SHOW;
     } else if (p->opened) {
@@ -4356,17 +4265,17 @@ part_read(struct show *s, struct span whole, int parent, int depth)
         ended = next_part(&rest, text_span(&boundary), &preamble);
         while (ended == 1 && !s->too_many) {
             ended = next_part(&rest, text_span(&boundary), &inner);
-            part_read(s, inner, index, depth + 1);
+            part_read(s, inner, p, depth + 1);
             s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
         }
-        p->opened = s->count > index + 1;
-        choose(s, index);
+        p->opened = s->parts_end > p + 1;
+        choose(s, p);
         if (find(preamble, "mime") != NULL && span_length(preamble) < 500)
             preamble = no_span;         /* it says that one needs another program */
         if (p->opened)
-            part_outside(s, index, preamble);
+            part_outside(s, p, preamble);
         if (p->opened)
-            part_outside(s, index, rest);
+            part_outside(s, p, rest);
     } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE
                && begins(p->type, "text/") && !is_word(p->type, "text/html"))) {
         part_uu(s, p);
@@ -4406,27 +4315,25 @@ part_show(struct page *page, const struct part *p)
 
 /* Lists the parts of a message that are not shown, or that have a name. */
 static void
-show_attachments(struct show *s, int root)
+show_attachments(struct show *s, const struct part *root)
 {
-    for (int i = root; i < s->count; i++) {
-        const struct part *p = &s->parts[i];
+    for (const struct part *p = root; p < s->parts_end; p++) {
         struct span name = p->name.length > 0 ? text_span(&p->name) : string_span("without a name");
-        struct text line = {NULL, 0, 0};
-        char about[32];
+        struct text line = {0};
 
         if (p->root != root || p->use == PART_DROP || (p->use == PART_SHOW && p->name.length == 0))
             continue;
 
         uint64_t size = decoded_size(p->body, p->encoding);
-        if (size < 1000)
-            snprintf(about, sizeof about, "%u octet%s", (unsigned)size, size == 1 ? "" : "s");
-        else
-            size_text((int64_t)size, about, sizeof about);
         text_add(&line, name.at, span_length(name));
         text_puts(&line, " (");
         text_add(&line, p->type.at, span_length(p->type));
-        text_printf(&line, ", %s%s)", about,
-                    p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding" : "");
+        text_puts(&line, ", ");
+        if (size < 1000)
+            text_printf(&line, "%u octet%s", (unsigned)size, size == 1 ? "" : "s");
+        else
+            text_puts(&line, size_text((int64_t)size).text);
+        text_puts(&line, p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding)" : ")");
         page_field(&s->page, "Attached", text_span(&line));
         text_free(&line);
     }
@@ -4434,25 +4341,25 @@ show_attachments(struct show *s, int root)
 
 /* Returns the charset of the first text in a message, for fields that name none. */
 static struct span
-root_charset(const struct show *s, int root)
+root_charset(const struct show *s, const struct part *root)
 {
-    for (int i = root; i < s->count; i++)
-        if (s->parts[i].root == root && s->parts[i].charset[0] != '\0')
-            return string_span(s->parts[i].charset);
+    for (const struct part *p = root; p < s->parts_end; p++)
+        if (p->root == root && p->charset[0] != '\0')
+            return string_span(p->charset);
     return no_span;
 }
 
 /* Shows the fields of a message that people read. Only a Subject may have invisible characters. */
 static void
-show_fields(struct show *s, int root)
+show_fields(struct show *s, const struct part *root)
 {
     static const char *const names[] = {"From", "To", "Cc", "Date", "Subject"};
-    struct text value = {NULL, 0, 0}, seen = {NULL, 0, 0};
+    struct text value = {0}, seen = {0};
     struct span header;
     struct field f;
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        for (header = s->parts[root].header; next_field(&header, &f); ) {
+        for (header = root->header; next_field(&header, &f); ) {
             if (!same_word(f.name, string_span(names[i])))
                 continue;
             text_clear(&value);
@@ -4470,44 +4377,38 @@ show_fields(struct show *s, int root)
 
 /* Returns true if a message has anything to show, even if it is another message. */
 static bool
-has_text(const struct show *s, int root)
+has_text(const struct show *s, const struct part *root)
 {
-    for (int i = root; i < s->count; i++) {
-        const struct part *p = &s->parts[i];
-
+    for (const struct part *p = root; p < s->parts_end; p++)
         if (p->root == root && p->use == PART_SHOW && p->body.end > p->body.at
             && (!p->opened || is_message(p) || is_word(p->type, "multipart/encrypted")))
             return true;
-    }
     return false;
 }
 
 /* Shows what stands above the text of a message, the whole or one that is enclosed in it. */
 static void
-show_root(struct show *s, int root)
+show_root(struct show *s, const struct part *root)
 {
-    const struct part *p = &s->parts[root];
-    bool no_header = p->header.at == p->header.end;
+    bool no_header = root->header.at == root->header.end;
 
     show_fields(s, root);
     show_attachments(s, root);
-    if (p->no_blank_line)
+    if (root->no_blank_line)
         page_note(&s->page, no_header ? "no header" : "no empty line ends the header");
     if (!has_text(s, root))
-        page_note(&s->page, no_header && p->body.at == p->body.end
+        page_note(&s->page, no_header && root->body.at == root->body.end
             ? "the message is empty" : "no text to read here");
 }
 
 static void
 show_parts(struct show *s)
 {
-    for (int i = 0; i < s->count; i++) {
-        const struct part *p = &s->parts[i];
-
+    for (const struct part *p = s->parts; p < s->parts_end; p++) {
         s->page.empty = s->page.begun;
         s->page.bars = p->bars;
-        if (p->root == i && p->use != PART_DROP)
-            show_root(s, i);
+        if (p->root == p && p->use != PART_DROP)
+            show_root(s, p);
         if (p->opened && p->left > 0)
             page_note(&s->page, "truncated: %zu more octets of the enclosed message are not shown; "
                       "RETR saves them", p->left);
@@ -4538,7 +4439,8 @@ show_message(struct span message, FILE *out, unsigned columns)
 {
     struct show s = {.end = message.end, .page = {.out = out, .columns = columns}};
 
-    part_read(&s, message, -1, 0);
+    s.parts_end = s.parts;
+    part_read(&s, message, NULL, 0);
     show_parts(&s);
 }
 
@@ -4576,7 +4478,7 @@ short_date(struct text *to, struct span value)
 static void
 sender_name(struct text *to, struct span value, struct span charset)
 {
-    struct text quoted = {NULL, 0, 0};
+    struct text quoted = {0};
     struct span rest = value, name, address = no_span;
 
     if (begins(rest, "\"")) {
@@ -4605,13 +4507,34 @@ sender_name(struct text *to, struct span value, struct span charset)
     text_free(&quoted);
 }
 
-/* Writes DATE, TAB, SENDER, TAB, SUBJECT and LF for a header. A field may be empty. */
-static void
-summarize(struct span whole, FILE *out)
+/* What the client knows of a message, in front of its header in the file for show_headers(). */
+struct heading {
+    uint64_t number, octets;
+    bool listed;                /* octets is known */
+    size_t length;              /* of the header; more than HEADER_MAX: it was cut */
+};
+
+/* Takes the next heading and its header. Returns false if none is left. */
+static bool
+next_heading(struct span *all, struct heading *h, struct span *header)
 {
-    enum { DATE, SENDER, SUBJECT, FIELDS };
-    struct text values[FIELDS] = {{NULL, 0, 0}}, scratch = {NULL, 0, 0}, line = {NULL, 0, 0};
-    struct part p = {.parent = -1};
+    if (span_length(*all) < sizeof *h)
+        return false;
+    memcpy(h, all->at, sizeof *h);
+    all->at += sizeof *h;
+    *header = limit(*all, h->length);
+    all->at = header->end;
+    return true;
+}
+
+enum { DATE, SENDER, SUBJECT, FIELDS };
+
+/* Reads a header into fields, each one line of visible text. A field may be empty. */
+static void
+summarize(struct span whole, struct text fields[])
+{
+    struct text values[FIELDS] = {{0}}, scratch = {0};
+    struct part p = {.parent = NULL};
 
     split_header(limit(whole, HEADER_MAX), true, &p.header, &p.body);
     part_header(&p, &scratch);
@@ -4625,30 +4548,84 @@ summarize(struct span whole, FILE *out)
     for (int i = 0; i < FIELDS; i++) {
         text_clear(&scratch);
         one_line(&scratch, text_span(&values[i]));
-        visible(&line, text_span(&scratch));
-        text_puts(&line, i == SUBJECT ? "\n" : "\t");
+        text_clear(&fields[i]);
+        visible(&fields[i], text_span(&scratch));
         text_free(&values[i]);
     }
-    fwrite(line.bytes, 1, line.length, out);
     text_free(&scratch);
-    text_free(&line);
     text_free(&p.name);
 }
 
-/* Summarizes headers, each behind a line with its length. columns is not used. */
+/* Appends a text, cut with a mark or filled up to so many columns. */
+static void
+add_cell(struct text *to, struct span cell, size_t columns)
+{
+    size_t cut = span_columns(cell) > columns, used = 0;
+    struct span rest = cell;
+
+    while (rest.at < rest.end) {
+        struct span next = rest;
+        size_t width = character_columns(span_next(&next));
+
+        if (used + width + cut > columns)
+            break;
+        used += width;
+        rest = next;
+    }
+    text_add(to, cell.at, (size_t)(rest.at - cell.at));
+    text_printf(to, "%s%*s", cut > 0 ? "\u2026" : "", (int)(columns - used - cut), "");
+}
+
+/* Appends a message's line in that many columns. A narrow terminal has no room for the date. */
+static void
+add_header_row(struct text *to, const struct heading *h, const struct text fields[], int digits,
+               size_t columns)
+{
+    bool dated = columns >= (size_t)digits + 44;
+    size_t fixed = (size_t)digits + (dated ? 24 : 12);
+    size_t rest = columns > fixed + 20 ? columns - fixed : 20;
+    struct span date = text_span(&fields[DATE]);
+    struct text line = {0};
+
+    text_printf(&line, "%*" PRIu64 "  ", digits, h->number);
+    if (span_length(date) == 16 && date.at[10] == ' ')
+        date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
+    if (dated) {
+        add_cell(&line, date, 10);
+        text_puts(&line, "  ");
+    }
+    add_cell(&line, text_span(&fields[SENDER]), rest / 3);
+    text_puts(&line, "  ");
+    add_cell(&line, text_span(&fields[SUBJECT]), rest - rest / 3);
+    text_printf(&line, "%8s", h->listed ? size_text((int64_t)h->octets).text : "");
+    add_cell(to, text_span(&line), columns);
+    text_puts(to, "\n");
+    text_free(&line);
+}
+
+/* Shows a line for each header: cut to so many columns, or complete and with TABs if it is 0. */
 static void
 show_headers(struct span all, FILE *out, unsigned columns)
 {
-    struct span line;
+    struct text fields[FIELDS] = {{0}}, line = {0};
+    struct span rest = all, header;
+    struct heading h;
+    uint64_t highest = 0;
 
-    (void)columns;
-    while (next_line(&all, &line)) {
-        size_t length = 0;
+    while (next_heading(&rest, &h, &header))
+        highest = h.number > highest ? h.number : highest;
 
-        for (; line.at < line.end && is_digit(*line.at) && length < SIZE_MAX / 16; line.at++)
-            length = length * 10 + (size_t)(*line.at - '0');
-        summarize(limit(all, length), out);
-        all.at = limit(all, length).end;
+    int digits = snprintf(NULL, 0, "%" PRIu64, highest);
+    for (; next_heading(&all, &h, &header); text_clear(&line)) {
+        summarize(header, fields);
+        if (columns > 0) {
+            add_header_row(&line, &h, fields, digits, columns);
+        } else {
+            text_printf(&line, "%" PRIu64 "\t%s\t%s\t%s", h.number, fields[DATE].bytes,
+                        fields[SENDER].bytes, fields[SUBJECT].bytes);
+            text_printf(&line, h.listed ? "\t%" PRIu64 "\n" : "\t\n", h.octets);
+        }
+        fwrite(line.bytes, 1, line.length, out);
     }
 }
 
@@ -4666,44 +4643,20 @@ enum {
     PAGE_MAX = 256 * 1024 * 1024        /* bytes of what it writes */
 };
 
-#ifdef CONFINES
-/*
- * A filter of system calls is a small program that the kernel runs before each call: it loads
- * the call's number, goes down the list, and allows the call or makes it fail with ENOSYS. Every
- * C library can live with that; a filter that kills would kill after a library's update, too.
- */
-#define LOAD(what) \
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, what))
-#define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-#define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)
-#define UNLESS(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, skip)
-#define UNLESS_ANY(bits, skip) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (uint32_t)(bits), 0, skip)
-#define ALLOW_CALL(number) UNLESS(number, 1), ALLOW
-#define ALLOW_WITHOUT(number, n, bits) \
-    UNLESS(number, 4), LOAD(args[n]), UNLESS_ANY(bits, 1), REFUSE, ALLOW
-
-static const struct sock_filter decoder_calls[] = {
-    /* Calls of another architecture, or of the second one of a 64-bit x86, are refused. */
-    LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), REFUSE,
-    LOAD(nr), UNLESS_ANY(0x40000000, 1), REFUSE,
-    ALLOW_WITHOUT(SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC),
+#ifdef SECCOMP_ARCH
+static const struct allowed_call decoder_calls[] = {
+    {SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC, 0},
 #ifdef SYS_open
-    ALLOW_WITHOUT(SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC),
+    {SYS_open, 1, O_ACCMODE | O_CREAT | O_TRUNC, 0},
 #endif
-    ALLOW_WITHOUT(SYS_fcntl, 1, ~7u),   /* nothing above F_SETLKW: signals for a pipe */
-    ALLOW_CALL(SYS_read), ALLOW_CALL(SYS_readv), ALLOW_CALL(SYS_pread64),
-    ALLOW_CALL(SYS_lseek), ALLOW_CALL(SYS_close),
-    ALLOW_CALL(SYS_write), ALLOW_CALL(SYS_writev),      /* only the page is open by now */
-    ALLOW_CALL(SYS_fstat), ALLOW_CALL(SYS_newfstatat), ALLOW_CALL(SYS_statx),
-    ALLOW_CALL(SYS_readlinkat), ALLOW_CALL(SYS_faccessat), ALLOW_CALL(SYS_getdents64),
-    ALLOW_CALL(SYS_brk), ALLOW_CALL(SYS_mmap), ALLOW_CALL(SYS_munmap),
-    ALLOW_CALL(SYS_mprotect), ALLOW_CALL(SYS_mremap), ALLOW_CALL(SYS_madvise),
-    ALLOW_CALL(SYS_futex), ALLOW_CALL(SYS_sched_yield), ALLOW_CALL(SYS_getrandom),
-    ALLOW_CALL(SYS_getpid), ALLOW_CALL(SYS_gettid), ALLOW_CALL(SYS_clock_gettime),
-    ALLOW_CALL(SYS_sigaltstack), ALLOW_CALL(SYS_rt_sigaction),
-    ALLOW_CALL(SYS_rt_sigprocmask), ALLOW_CALL(SYS_rt_sigreturn),
-    ALLOW_CALL(SYS_exit), ALLOW_CALL(SYS_exit_group),
-    REFUSE
+    {SYS_fcntl, 1, ~7u, 0},     /* nothing above F_SETLKW: signals for a pipe */
+    ALLOW(read), ALLOW(readv), ALLOW(pread64), ALLOW(lseek), ALLOW(close),
+    ALLOW(write), ALLOW(writev),        /* only the page is open by now */
+    ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(readlinkat), ALLOW(faccessat),
+    ALLOW(getdents64), ALLOW(brk), ALLOW(mmap), ALLOW(munmap), ALLOW(mprotect), ALLOW(mremap),
+    ALLOW(madvise), ALLOW(futex), ALLOW(sched_yield), ALLOW(getrandom), ALLOW(getpid),
+    ALLOW(gettid), ALLOW(clock_gettime), ALLOW(sigaltstack), ALLOW(rt_sigaction),
+    ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn), ALLOW(exit), ALLOW(exit_group),
 };
 #endif
 
@@ -4714,7 +4667,7 @@ sandbox_decoder(void)
     const struct rlimit none = {0, 0};
     int first = STDERR_FILENO;
 
-#ifdef CONFINES
+#ifdef SECCOMP_ARCH
     /* The filter is enough for files and sockets; Landlock also hides the memory of the client. */
     uint64_t writing = LANDLOCK_ACCESS_FS_WRITE_FILE;
     long rules = syscall(SYS_landlock_create_ruleset, &writing, sizeof writing, 0L);
@@ -4735,24 +4688,22 @@ sandbox_decoder(void)
     setrlimit(RLIMIT_NPROC, &none);
 #endif
     setrlimit(RLIMIT_CPU, &(struct rlimit){DECODER_SECONDS, DECODER_SECONDS});
-#ifdef CONFINES
-    prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &(struct sock_fprog){
-        sizeof decoder_calls / sizeof *decoder_calls,
-        (struct sock_filter *)(uintptr_t)decoder_calls
-    });
+#ifdef SECCOMP_ARCH             /* Every libc can live with ENOSYS; to kill would be too much. */
+    filter_calls(decoder_calls, sizeof decoder_calls / sizeof *decoder_calls,
+                 SECCOMP_RET_ERRNO | ENOSYS);
 #endif
 }
 
 /* -- The decoder process, the page and the pager -- */
 
 /*
- * Returns a temporary file without a name, which no other program inherits, or NULL after saying
- * why. It is in TMPDIR, /tmp, the directory of the messages, or in memory.
+ * Returns a temporary file without a name, which no other program inherits. It is in TMPDIR, /tmp,
+ * the directory of the messages, or in memory. Returns -1 with errno set if all of that fails.
  */
-static FILE *
-private_file(struct client *c)
+static int
+private_file(const char *directory)
 {
-    const char *places[] = {getenv("TMPDIR"), P_tmpdir, c->settings->directory};
+    const char *places[] = {getenv("TMPDIR"), P_tmpdir, directory};
     char path[PATH_MAX];
     int fd = -1;
 
@@ -4761,22 +4712,13 @@ private_file(struct client *c)
             && (size_t)snprintf(path, sizeof path, "%s/pop3-XXXXXX", places[i]) < sizeof path
             && (fd = mkstemp(path)) >= 0)
             unlink(path);
-
-    int error = errno;
 #if defined MFD_CLOEXEC && !defined POSIX_ONLY
     if (fd < 0)
         fd = memfd_create("pop3", MFD_CLOEXEC);
 #endif
-    if (fd < 0) {
-        fail(c, "no temporary file: %s", strerror(error));
-        return NULL;
-    }
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-
-    FILE *file = fdopen(fd, "w+");
-    if (file == NULL)
-        out_of_memory();
-    return file;
+    if (fd >= 0)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return fd;
 }
 
 /* A decoder shows what it got on a page of so many columns. */
@@ -4788,13 +4730,12 @@ run_decoder(decoder *decode, int input, int output, unsigned columns)
 {
     struct span all = no_span;
     struct stat about;
-    FILE *out;
 
     signal(SIGTSTP, SIG_DFL);   /* only the client itself stops everything */
     if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0)
         _exit(EBADF);
     sandbox_decoder();
-    if (fstat(STDIN_FILENO, &about) != 0 || (out = fdopen(STDOUT_FILENO, "w")) == NULL)
+    if (fstat(STDIN_FILENO, &about) != 0)
         _exit(EIO);
     if (about.st_size > 0) {
         all.at = (uintmax_t)about.st_size > SIZE_MAX ? MAP_FAILED
@@ -4803,41 +4744,29 @@ run_decoder(decoder *decode, int input, int output, unsigned columns)
             _exit(EFBIG);
         all.end = all.at + about.st_size;
     }
-    decode(all, out, columns);
-    _exit(fflush(out) == 0 ? 0 : EIO);
+    decode(all, stdout, columns);
+    _exit(fflush(stdout) == 0 ? 0 : EIO);
 }
 
 /*
- * Appends what arrives from a decoder to a page. A message may have taken the decoder over, so
- * here, too, nothing but visible text passes. Returns 0 or an errno.
+ * Appends what a decoder writes to a page. A message may have taken the decoder over, so here, too,
+ * nothing but visible text passes. Returns 0 or an errno.
  */
 static int
 receive_page(struct client *c, int from, struct text *page)
 {
-    static char block[64 * 1024];
-    size_t have = 0;
+    static struct wire w;
+    struct text all = {0};
 
-    while (!interrupted) {
-        int ready = wait_ready(&from, 1, false, WAIT_FOREVER);
-        ssize_t count = ready > 0 ? read(from, block + have, sizeof block - have) : ready;
-
-        if (ready == 0 || (count < 0 && errno == EINTR))
-            continue;
-        if (count < 0)
-            return errno;
-        if (page->length > PAGE_MAX)
-            return EFBIG;
-        have += (size_t)count;
-
-        struct span all = {block, block + have};
-        all.end = count > 0 ? whole_end(all) : all.end;
-        put_visible(c, page, all);
-        have -= span_length(all);
-        memmove(block, all.end, have);
-        if (count == 0)
-            break;
+    wire_open(&w, from, -1);
+    w.stop = &interrupted;
+    while (all.length <= PAGE_MAX && wire_fill(&w)) {
+        text_add(&all, (char *)w.input, w.in_end);
+        w.in_end = 0;
     }
-    return 0;
+    put_visible(c, page, text_span(&all));
+    text_free(&all);
+    return w.error == 0 ? EFBIG : w.error == WIRE_CLOSED ? 0 : w.error;
 }
 
 /*
@@ -4845,15 +4774,15 @@ receive_page(struct client *c, int from, struct text *page)
  * are where a mistake is most likely. Returns false after saying why; a Ctrl-C needs no reason.
  */
 static bool
-decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned columns)
+decode(struct client *c, decoder *how, int input, struct text *page)
 {
     int pipes[2] = {-1, -1}, status = 0, error;
     pid_t pid = -1;
 
-    if (fflush(input) == 0 && !ferror(input) && pipe(pipes) == 0)
+    if (pipe(pipes) == 0)
         pid = fork();
     if (pid == 0)
-        run_decoder(how, fileno(input), pipes[1], columns);
+        run_decoder(how, input, pipes[1], (unsigned)terminal_columns());
     if (pid < 0) {
         fail(c, "cannot decode: %s", strerror(errno));
         close(pipes[0]);
@@ -4914,24 +4843,19 @@ run_pager(struct client *c, const struct text *page)
 {
     const char *pager = getenv("PAGER"), *name = pager;
     enum mode before = terminal.mode;
-    FILE *file = private_file(c);
-    int status = 127 << 8;
+    int file = private_file(c->settings->directory), status = 127 << 8;
     pid_t pid = -1;
 
     if (pager == NULL || *pager == '\0') {
         name = "less";
         pager = "if command -v less >/dev/null; then exec less; fi; exec more";
     }
-    if (file == NULL)
-        return false;
-    fwrite(page->bytes, 1, page->length, file);
     wire_flush(&c->screen);
     terminal_mode(AS_FOUND);
-    if (fflush(file) == 0)
+    if (file >= 0 && write_all(file, text_span(page)) && lseek(file, 0, SEEK_SET) == 0)
         pid = fork();
     if (pid == 0) {
-        rewind(file);
-        dup2(fileno(file), STDIN_FILENO);
+        dup2(file, STDIN_FILENO);
         signal(SIGPIPE, SIG_DFL);
         signal(SIGXFSZ, SIG_DFL);
         if (c->utf8)
@@ -4941,7 +4865,8 @@ run_pager(struct client *c, const struct text *page)
     }
     if (pid > 0)
         status = wait_pager(c, pid);
-    fclose(file);
+    if (file >= 0)
+        close(file);
     terminal_mode(before);
     c->editor->pasting = false; /* the pager got the end of a paste */
     if (!interrupted && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8))
@@ -5073,11 +4998,12 @@ read_range(struct client *c, char *word, struct range *r)
     return good && r->first <= r->last;
 }
 
-/* Adds a message to a list if it is not in it yet. */
+/* Adds a message to the list if it is not in it yet. */
 static void
-add_number(struct client *c, struct numbers *list, uint64_t number)
+add_number(struct client *c, uint64_t number)
 {
     struct message *m = message_at(c, number);
+    struct numbers *list = &c->list;
 
     if (m->named && number <= MESSAGES_MAX)
         return;
@@ -5095,12 +5021,12 @@ add_number(struct client *c, struct numbers *list, uint64_t number)
  * mean those that exist and are not marked.
  */
 static bool
-add_range(struct client *c, struct numbers *list, const struct range *r)
+add_range(struct client *c, const struct range *r)
 {
     size_t top = 0;
 
     if (strpbrk(r->word, "-*") == NULL) {
-        add_number(c, list, r->first);
+        add_number(c, r->first);
         return true;
     }
     for (size_t i = 0; i < c->count; i++)
@@ -5112,23 +5038,24 @@ add_range(struct client *c, struct numbers *list, const struct range *r)
     }
     for (size_t i = (size_t)r->first; i <= top && i <= r->last; i++)
         if (c->messages[i].listed && !c->messages[i].marked)
-            add_number(c, list, i);
+            add_number(c, i);
     return true;
 }
 
 /*
- * Reads the arguments of a command that takes several messages, which sizes says needs to know
- * their sizes. Returns false, after having said why, if they name nothing that can be asked for;
- * at most a LIST was sent then.
+ * Reads the arguments of a command that takes several messages into the list. sizes says that the
+ * command needs to know their sizes. Returns false, after having said why, if they name nothing
+ * that can be asked for; at most a LIST was sent then.
  */
 static bool
-read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers *list)
+read_numbers(struct client *c, const char *arguments, bool sizes)
 {
     char words[TYPED_MAX + 1], *rest = words, *word;
     struct range ranges[TYPED_MAX / 2 + 1];
     size_t count = 0;
 
-    *list = (struct numbers){.number = NULL};
+    c->list.count = 0;
+    c->list.octets = 0;
     for (size_t i = 0; i < c->count; i++)
         c->messages[i].named = false;
     snprintf(words, sizeof words, "%s", arguments);
@@ -5140,9 +5067,9 @@ read_numbers(struct client *c, const char *arguments, bool sizes, struct numbers
         return false;
     }
     for (size_t i = 0; i < count; i++)
-        if (!add_range(c, list, &ranges[i]))
+        if (!add_range(c, &ranges[i]))
             return false;
-    if (list->count == 0)
+    if (c->list.count == 0)
         print_line(c, marked_count(c) > 0 ? "all messages are marked; RSET unmarks them"
                                           : "there is no message");
     return true;
@@ -5173,17 +5100,19 @@ ask_capabilities(struct client *c)
 }
 
 /*
- * Sends a command for each message and lets answered() take the answers, in order. The list keeps
- * the messages for which it returns true. If the server can take it, up to flight commands are
+ * Sends a command for each message of the list and lets answered() take the answers, in order, of
+ * so many octets, 0: not known. The list keeps the messages for which it returns true. If the server can take it, up to flight commands are
  * pipelined, and more are sent when half of them are answered. They fit into the system's buffers,
  * so neither side ever waits for the other to read.
  */
 static void
-for_each(struct client *c, const char *command, size_t flight, struct numbers *list,
+for_each(struct client *c, const char *command, size_t flight, uint64_t octets,
          bool (*answered)(struct client *c, uint64_t number))
 {
+    struct numbers *list = &c->list;
     size_t sent = 0, kept = 0;
 
+    progress_begin(c, list->count, octets);
     if (flight > 1 && list->count > 1)
         ask_capabilities(c);
     if (!c->pipelining)
@@ -5209,15 +5138,13 @@ for_each(struct client *c, const char *command, size_t flight, struct numbers *l
 /* -- RETR, DELE, SHOW, HEADERS -- */
 
 /*
- * Receives message n, whose status line was read, into a file. Of several, the status line is shown
+ * Receives message n, whose status line was read, to be saved. Of several, the status line is shown
  * together with what became of the message. Returns false if the message is not complete.
  */
 static bool
-receive_message(struct client *c, struct saving *s, uint64_t number)
+save_message(struct client *c, struct saving *s, uint64_t number)
 {
     const struct message *m = message_at(c, number);
-    struct pop3_unstuffer u = {.octets = 0};
-    struct span piece;
 
     save_open(&c->savings, s, c->settings->directory, number);
     s->announced = m->listed ? (int64_t)m->octets : -1;
@@ -5233,13 +5160,12 @@ receive_message(struct client *c, struct saving *s, uint64_t number)
         show_status(c);
         c->progress.expected = s->announced > 0 ? (uint64_t)s->announced : 0;
     }
-    while (read_piece(c, &u, &piece))
-        save_piece(s, piece);
-    s->octets = (int64_t)u.octets;
-    if (u.at == UNSTUFF_END)
-        return true;
-    save_close(&c->savings, s);
-    return false;
+
+    bool whole = receive_message(c, s->file, &s->error);
+    s->octets = (int64_t)c->body.octets;
+    if (!whole)
+        save_close(&c->savings, s);
+    return whole;
 }
 
 /* Receives and saves message n, whose RETR was sent. */
@@ -5250,7 +5176,7 @@ retr_answered(struct client *c, uint64_t number)
     struct saving *s = &all->list[all->count];
 
     message_at(c, number)->unsaved = true;
-    if (read_status(c) && receive_message(c, s, number)) {
+    if (read_status(c) && save_message(c, s, number)) {
         all->count++;
         if (all->count >= all->most || s->error != 0)
             save_commit(c);
@@ -5269,23 +5195,19 @@ static void
 do_retr(struct client *c, const char *arguments)
 {
     const struct savings *all = &c->savings;
-    struct numbers list;
-    size_t named;
-    char size[16];
 
-    if (!read_numbers(c, arguments, false, &list)) {
+    if (!read_numbers(c, arguments, false)) {
         c->unsaved_unknown = true;
-    } else if ((named = list.count) > 0) {
-        progress_begin(c, named, list.octets);
-        save_begin(c);
-        for_each(c, "RETR %" PRIu64, PIPELINE_MAX, &list, retr_answered);
-        save_end(c);            /* before anybody can mark them */
-        size_text(all->octets, size, sizeof size);
-        if (named > 1)
-            print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved,
-                       all->already, named - all->saved - all->already, size);
+        return;
     }
-    free(list.number);
+
+    size_t named = c->list.count;
+    save_begin(c);
+    for_each(c, "RETR %" PRIu64, PIPELINE_MAX, c->list.octets, retr_answered);
+    save_end(c);                /* before anybody can mark them */
+    if (named > 1)
+        print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved, all->already,
+                   named - all->saved - all->already, size_text(all->octets).text);
 }
 
 /* Takes the answer to DELE n. The server marks the message; QUIT will remove it. */
@@ -5298,10 +5220,11 @@ dele_answered(struct client *c, uint64_t number)
     return false;
 }
 
-/* Drops from a list what a script may not mark, because nobody has seen that it was saved. */
+/* Drops from the list what a script may not mark, because nobody has seen that it was saved. */
 static void
-drop_unsaved(struct client *c, struct numbers *list)
+drop_unsaved(struct client *c)
 {
+    struct numbers *list = &c->list;
     size_t kept = 0;
 
     for (size_t i = 0; i < list->count; i++) {
@@ -5322,217 +5245,117 @@ drop_unsaved(struct client *c, struct numbers *list)
 static void
 do_dele(struct client *c, const char *arguments)
 {
-    struct numbers list;
+    if (!read_numbers(c, arguments, false))
+        return;
 
-    if (read_numbers(c, arguments, false, &list)) {
-        size_t named = list.count;
-
-        if (!c->at_terminal)
-            drop_unsaved(c, &list);
-        progress_begin(c, list.count, 0);
-        for_each(c, "DELE %" PRIu64, PIPELINE_MAX, &list, dele_answered);
-        if (named > 1)
-            print_line(c, "%zu marked, %zu failed", list.count, named - list.count);
-        else if (list.count == 1)
-            print_line(c, "marked %" PRIu64, list.number[0]);
-    }
-    free(list.number);
+    size_t named = c->list.count;
+    if (!c->at_terminal)
+        drop_unsaved(c);
+    for_each(c, "DELE %" PRIu64, PIPELINE_MAX, 0, dele_answered);
+    if (named > 1)
+        print_line(c, "%zu marked, %zu failed", c->list.count, named - c->list.count);
+    else if (c->list.count == 1)
+        print_line(c, "marked %" PRIu64, c->list.number[0]);
 }
 
-/*
- * Receives the message behind a status line into a file, which the caller closes. Returns NULL,
- * after having said why, if it is not complete or cannot be kept; then it was read all the same.
- */
-static FILE *
-receive_file(struct client *c)
+/* Displays the message n, which is in a file. */
+static void
+show_file(struct client *c, uint64_t number, int file)
 {
-    FILE *file = private_file(c);
-    struct pop3_unstuffer u = {.octets = 0};
-    struct span piece;
-    int error = file == NULL ? -1 : 0;  /* stdio forgets the first one */
+    const struct progress *p = &c->progress;
+    struct text page = {0};
 
-    while (read_piece(c, &u, &piece))
-        if (error == 0 && (fwrite(piece.at, 1, span_length(piece), file) != span_length(piece)
-                           || fflush(file) != 0))
-            error = errno;
-    if (error > 0)
-        fail(c, "no temporary file for the message: %s", strerror(error));
-    if (error == 0 && u.at == UNSTUFF_END)
-        return file;
-    if (file != NULL)
-        fclose(file);
-    return NULL;
+    if (p->of > 1)
+        text_printf(&page, "Message %" PRIu64 ", %zu of %zu%s\n\n", number, p->messages + 1, p->of,
+                    !c->at_terminal || p->messages + 1 == p->of ? ""
+                    : " (leave the pager for the next one; Ctrl-C stops)");
+    decode(c, show_message, file, &page);
+    c->stop_showing = show_page(c, &page);
+    c->progress.began = wire_clock();   /* a person has read meanwhile */
+    c->progress.octets = 0;
+    text_free(&page);
 }
 
 /* Receives and displays the message n, whose RETR was sent. */
 static bool
 show_answered(struct client *c, uint64_t number)
 {
-    const struct progress *p = &c->progress;
-    unsigned columns = isatty(STDOUT_FILENO) ? (unsigned)terminal_columns() : 0;
-    struct text page = {0};
-    FILE *message;
+    int file, error;
+    bool whole;
 
-    if (!show_answer(c) || (message = receive_file(c)) == NULL)
+    if (!show_answer(c))
         return false;
-    if (p->of > 1)
-        text_printf(&page, "Message %" PRIu64 ", %zu of %zu%s\n\n", number, p->messages + 1, p->of,
-                    !c->at_terminal || p->messages + 1 == p->of ? ""
-                    : " (leave the pager for the next one; Ctrl-C stops)");
-    decode(c, show_message, message, &page, columns);
-    fclose(message);
-    c->stop_showing = show_page(c, &page);
-    c->progress.began = c->progress.moved = wire_clock();       /* a person has read meanwhile */
-    c->progress.octets = 0;
-    text_free(&page);
-    return true;
+    file = private_file(c->settings->directory);
+    error = file < 0 ? errno : 0;
+    whole = receive_message(c, file, &error);
+    if (error != 0)
+        fail(c, "no temporary file for the message: %s", strerror(error));
+    else if (whole)
+        show_file(c, number, file);
+    if (file >= 0)
+        close(file);
+    return whole && error == 0;
 }
 
 /* SHOW: displays messages, one after the other, because a person reads like that. */
 static void
 do_show(struct client *c, const char *arguments)
 {
-    struct numbers list;
-
-    if (read_numbers(c, arguments, false, &list)) {
-        progress_begin(c, list.count, 0);
-        for_each(c, "RETR %" PRIu64, 1, &list, show_answered);
-    }
+    if (read_numbers(c, arguments, false))
+        for_each(c, "RETR %" PRIu64, 1, 0, show_answered);
     c->stop_showing = false;
-    free(list.number);
 }
 
-/* Receives the header of message n, whose TOP was sent, as the next entry of c->headers. */
+/* Receives the header of message n, whose TOP was sent, into the file c->headers. */
 static bool
 header_answered(struct client *c, uint64_t number)
 {
+    const struct message *m = message_at(c, number);
+    struct heading heading = {.number = number, .octets = m->octets, .listed = m->listed};
     struct text header = {0};
-    struct pop3_unstuffer u = {.octets = 0};
-    struct span piece;
+    struct span piece, about = {(char *)&heading, (char *)&heading + sizeof heading};
 
     if (!read_status(c)) {
         show_status(c);
-        if (c->server.error == 0 && !c->pipelining && message_at(c, number)->listed
-            && c->progress.messages == 0)
+        if (c->server.error == 0 && !c->pipelining && m->listed && c->progress.messages == 0)
             c->no_top = c->stop_showing = true;
         return false;
     }
-    while (read_piece(c, &u, &piece))
+    while (read_piece(c, &piece))
         if (header.length <= HEADER_MAX)        /* one more shows that it was cut */
             text_add(&header, piece.at, span_length(limit(piece, HEADER_MAX + 1 - header.length)));
-    fprintf(c->headers, "%zu\n", header.length);
-    fwrite(header.bytes, 1, header.length, c->headers);
+    heading.length = header.length;
+    if (c->headers_error == 0
+        && (!write_all(c->headers, about) || !write_all(c->headers, text_span(&header))))
+        c->headers_error = errno;
     text_free(&header);
     return true;
-}
-
-/* Appends a text, cut with a mark or filled up to so many columns. */
-static void
-add_cell(struct text *to, struct span cell, size_t columns)
-{
-    size_t cut = span_columns(cell) > columns, used = 0;
-    struct span rest = cell;
-
-    while (rest.at < rest.end) {
-        struct span next = rest;
-        size_t width = character_columns(span_next(&next));
-
-        if (used + width + cut > columns)
-            break;
-        used += width;
-        rest = next;
-    }
-    text_add(to, cell.at, (size_t)(rest.at - cell.at));
-    text_printf(to, "%s%*s", cut > 0 ? "\u2026" : "", (int)(columns - used - cut), "");
-}
-
-/*
- * Appends the line of HEADERS for a message: in columns, cut to the width of a terminal, or with
- * TABs and complete if columns is 0. fields are date, sender and subject with TABs between them. A
- * narrow terminal has no room for the date.
- */
-static void
-add_header_line(struct text *page, uint64_t number, const struct message *m, int digits,
-                struct span fields, size_t columns)
-{
-    struct span date = take_field(&fields, "\t"), sender = take_field(&fields, "\t");
-    bool dated = columns >= (size_t)digits + 44;
-    size_t fixed = (size_t)digits + (dated ? 24 : 12);
-    size_t rest = columns > fixed + 20 ? columns - fixed : 20;
-    struct text line = {0};
-    char size[16] = "";
-
-    if (columns == 0) {
-        text_printf(page, "%" PRIu64 "\t%.*s\t%.*s\t%.*s", number, (int)span_length(date), date.at,
-                    (int)span_length(sender), sender.at, (int)span_length(fields), fields.at);
-        text_printf(page, m->listed ? "\t%" PRIu64 "\n" : "\t\n", m->octets);
-        return;
-    }
-    if (m->listed)
-        size_text((int64_t)m->octets, size, sizeof size);
-    text_printf(&line, "%*" PRIu64 "  ", digits, number);
-    if (span_length(date) == 16 && date.at[10] == ' ')
-        date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
-    if (dated) {
-        add_cell(&line, date, 10);
-        text_puts(&line, "  ");
-    }
-    add_cell(&line, sender, rest / 3);
-    text_puts(&line, "  ");
-    add_cell(&line, fields, rest - rest / 3);
-    text_printf(&line, "%8s", size);
-    add_cell(page, text_span(&line), columns);
-    text_puts(page, "\n");
-    text_free(&line);
-}
-
-/* Shows the lines of HEADERS: what the sandbox decoded, in the order of the list. */
-static void
-show_header_lines(struct client *c, const struct numbers *list)
-{
-    size_t columns = isatty(STDOUT_FILENO) ? terminal_columns() : 0;
-    struct text decoded = {0}, lines = {0}, page = {0};
-    uint64_t highest = 0;
-
-    decode(c, show_headers, c->headers, &decoded, 0);   /* what it could not decode stays empty */
-    for (size_t i = 0; i < list->count; i++)
-        highest = list->number[i] > highest ? list->number[i] : highest;
-
-    struct span rest = text_span(&decoded);
-    int digits = snprintf(NULL, 0, "%" PRIu64, highest);
-    for (size_t i = 0; i < list->count; i++)
-        add_header_line(&lines, list->number[i], message_at(c, list->number[i]), digits,
-                        take_field(&rest, "\n"), columns);
-    put_visible(c, &page, text_span(&lines));   /* it may have the sign of what was cut */
-    show_page(c, &page);
-    text_free(&decoded);
-    text_free(&lines);
-    text_free(&page);
 }
 
 /* HEADERS: lists messages by what their headers say. */
 static void
 do_headers(struct client *c, const char *arguments)
 {
-    struct numbers list = {.number = NULL};
+    struct text page = {0};
 
-    c->headers = private_file(c);
-    if (c->headers == NULL)
-        return;
+    c->headers = private_file(c->settings->directory);
+    c->headers_error = c->headers < 0 ? errno : 0;
     ask_capabilities(c);
-    if (!c->no_top && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true, &list)) {
-        progress_begin(c, list.count, 0);
-        for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, &list, header_answered);
-        if (fflush(c->headers) != 0 || ferror(c->headers))
-            fail(c, "no room for the headers: %s", strerror(errno));
-        else if (c->server.error == 0 && !c->stop_showing)
-            show_header_lines(c, &list);
+    if (!c->no_top && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true)) {
+        for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, 0, header_answered);
+        if (c->headers_error != 0) {
+            fail(c, "no temporary file for the headers: %s", strerror(c->headers_error));
+        } else if (c->server.error == 0 && !c->stop_showing) {
+            decode(c, show_headers, c->headers, &page);
+            show_page(c, &page);
+        }
     }
     if (c->no_top)
         fail(c, "the server has no TOP, which HEADERS needs");
-    fclose(c->headers);
+    if (c->headers >= 0)
+        close(c->headers);
     c->stop_showing = false;
-    free(list.number);
+    text_free(&page);
 }
 
 /* -- HELP, and what other programs call these commands -- */
@@ -5688,16 +5511,13 @@ do_quit(struct client *c)
 
 /* -- Typed input -- */
 
-enum wake { WAKE_KEYS, WAKE_PAUSE, WAKE_AGAIN, WAKE_OVER };
-
 /*
  * Waits until something is typed, for at most ms milliseconds. Meanwhile it hears what the server
  * sends, and keeps the session open. Time that has passed counts only if nothing has come: this
- * process may have been stopped meanwhile. Returns WAKE_KEYS if there are bytes (or their end),
- * WAKE_PAUSE after the time, WAKE_AGAIN after a signal or if the prompt must be shown again,
- * WAKE_OVER if a wire has failed.
+ * process may have been stopped meanwhile. Returns early after a signal, if a wire has failed, or if
+ * the prompt must be shown again; false if nothing of all that came in this time.
  */
-static enum wake
+static bool
 wait_for_keys(struct client *c, int64_t ms)
 {
     struct wire *keys = &c->keys;
@@ -5710,11 +5530,11 @@ wait_for_keys(struct client *c, int64_t ms)
         bool unanswered = c->noops > 0 && now >= c->spoke + c->noop_ms;
 
         if (interrupted || resized || line_stopped)
-            return WAKE_AGAIN;
+            break;
         alive = unanswered || left == 0 ? 0 : keep_alive(c);
         ready = wait_ready(fds, 2, false, alive < left ? alive : left);
         if (ready == 0 && left == 0)
-            return WAKE_PAUSE;
+            return false;
         if (ready == 0 && unanswered)
             wire_fail(&c->server, ETIMEDOUT);
         if (ready < 0 && errno != EINTR)
@@ -5723,11 +5543,11 @@ wait_for_keys(struct client *c, int64_t ms)
             wire_fill(keys);
         if (ready > 0 && (ready & 2) != 0) {
             show_unsolicited(c);
-            if (c->row == ROW_FREE && c->server.error == 0)
-                return WAKE_AGAIN;      /* the prompt made way for what the server sent */
+            if (c->row == ROW_FREE)
+                break;          /* the prompt made way for what the server sent */
         }
     }
-    return is_broken(c) ? WAKE_OVER : WAKE_KEYS;
+    return true;
 }
 
 /* Takes one byte of what was typed; -1 at its end. */
@@ -5737,8 +5557,6 @@ take_key(struct client *c)
     return c->keys.in_start < c->keys.in_end ? c->keys.input[c->keys.in_start++] : -1;
 }
 
-enum typed { TYPED_LINE, TYPED_NOTHING, TYPED_END };
-
 /*
  * Shows the line that is being typed, or for a password only what to type. With something behind
  * it, maybe "", it is finished and stays.
@@ -5746,7 +5564,7 @@ enum typed { TYPED_LINE, TYPED_NOTHING, TYPED_END };
 static void
 edit_show(struct client *c, const char *behind)
 {
-    struct text paint = {NULL, 0, 0};
+    struct text paint = {0};
     bool hidden = c->editor->hidden;
 
     if (hidden)
@@ -5772,6 +5590,10 @@ edit_keys(struct client *c)
     struct wire *keys = &c->keys;
     enum verdict verdict = MORE;
 
+    if (keys->in_start == keys->in_end && keys->error != 0) {
+        interrupted = SIGHUP;   /* the terminal is gone */
+        return END;
+    }
     while (verdict == MORE && keys->in_start < keys->in_end) {
         verdict = editor_feed(c->editor, (unsigned char)take_key(c));
         if (verdict != LINE)
@@ -5804,10 +5626,10 @@ edit_signal(struct client *c)
 }
 
 /*
- * Reads a line, or a password that nobody sees, with the editor. Returns TYPED_LINE with the line
- * in c->editor, or why there is none: TYPED_NOTHING also for one that must not be carried out.
+ * Reads a line, or a password that nobody sees, with the editor. Returns LINE with the line in
+ * c->editor, END, or INTERRUPT, also for a line that must not be carried out.
  */
-static enum typed
+static enum verdict
 edit_line(struct client *c, bool hidden)
 {
     struct editor *e = c->editor;
@@ -5820,14 +5642,10 @@ edit_line(struct client *c, bool hidden)
     paste_running = 0;
     while (verdict == MORE) {
         edit_show(c, NULL);
-
-        enum wake wake = wait_for_keys(c, editor_patience(e));
-        if (wake == WAKE_KEYS && c->keys.in_start == c->keys.in_end)
-            interrupted = SIGHUP;       /* the terminal is gone */
-        if (wake == WAKE_PAUSE)
+        if (!wait_for_keys(c, editor_patience(e)))
             editor_timeout(e);
-        verdict = wake == WAKE_OVER ? END : edit_signal(c);
-        if (wake == WAKE_KEYS && verdict == MORE)
+        verdict = is_broken(c) ? END : edit_signal(c);
+        if (verdict == MORE)
             verdict = edit_keys(c);
         if (verdict == SUSPEND) {
             clear_line(c);
@@ -5850,11 +5668,9 @@ edit_line(struct client *c, bool hidden)
     terminal_mode(c->editing ? QUIET : AS_FOUND);
     if (verdict == LINE && e->flaw != NULL) {
         fail(c, "the line %s; it was not sent", e->flaw);
-        return TYPED_NOTHING;
+        return INTERRUPT;
     }
-    if (verdict == LINE)
-        return TYPED_LINE;
-    return verdict == END && !interrupted ? TYPED_END : TYPED_NOTHING;
+    return verdict == END && interrupted ? INTERRUPT : verdict;
 }
 
 /* Asks for a password and sends exactly the bytes that were typed, nothing after a Ctrl-C. */
@@ -5862,10 +5678,10 @@ static void
 do_password(struct client *c)
 {
     const struct pop3_request pass = {.verb = POP3_PASS, .word = "PASS", .count = 1};
-    enum typed typed = edit_line(c, true);
+    enum verdict typed = edit_line(c, true);
     char line[TYPED_MAX + 8];
 
-    if (typed == TYPED_LINE && c->editor->length > 0 && !c->over) {
+    if (typed == LINE && c->editor->length > 0 && !c->over) {
         snprintf(line, sizeof line, "PASS %s", c->editor->line);
         do_plain(c, line, &pass);
     }
@@ -5973,7 +5789,8 @@ wait_for_line(struct client *c)
             wire_put(&c->screen, "pop3> ", 6);
             c->row = ROW_PROMPT;
         }
-        if (wait_for_keys(c, WAIT_FOREVER) == WAKE_OVER)
+        wait_for_keys(c, WAIT_FOREVER);
+        if (is_broken(c))
             return false;
         if (interrupted || resized)
             clear_line(c);      /* after a stop the shell had the terminal */
@@ -6000,12 +5817,12 @@ scroll_away(struct client *c)
 
 /*
  * Reads one line as it comes from a script, or from a terminal without line editing, into text,
- * which has room for TYPED_MAX + 2 bytes. Returns TYPED_LINE, or why there is none.
+ * which has room for TYPED_MAX + 2 bytes. Returns LINE, END, or INTERRUPT if there is none.
  *
  * A line that is too long is rejected as a whole. So is a last DELE without a line end: it may be
  * half of "DELE 12".
  */
-static enum typed
+static enum verdict
 read_line(struct client *c, char *text, size_t *length)
 {
     size_t count = 0, most = c->at_terminal ? CANONICAL_MAX - 1 : TYPED_MAX;
@@ -6014,7 +5831,7 @@ read_line(struct client *c, char *text, size_t *length)
 
     for (;;) {
         if (!wait_for_line(c))
-            return TYPED_NOTHING;
+            return INTERRUPT;
         key = take_key(c);
         if (key < 0 || key == '\n')
             break;
@@ -6040,13 +5857,13 @@ read_line(struct client *c, char *text, size_t *length)
     if (count > most) {
         fail(c, "the line is too long; nothing of it was sent");
         note_rejected(c, text, *length);
-        return TYPED_NOTHING;
+        return INTERRUPT;
     }
     if (key < 0 && strncasecmp(text + strspn(text, " \t"), "DELE", 4) == 0) {
         fail(c, "%s has no line end and may have been cut off; it was not sent", text);
-        return TYPED_END;
+        return END;
     }
-    return key < 0 && count == 0 ? TYPED_END : TYPED_LINE;
+    return key < 0 && count == 0 ? END : LINE;
 }
 
 /* Takes commands until the session is over. */
@@ -6057,7 +5874,7 @@ converse(struct client *c)
 
     while (!c->over) {
         size_t length = 0;
-        enum typed typed;
+        enum verdict typed;
 
         if (c->editing) {
             typed = edit_line(c, false);
@@ -6066,10 +5883,11 @@ converse(struct client *c)
         } else {
             typed = read_line(c, line, &length);
         }
-        check_signals(c);
-        if (typed == TYPED_LINE && !is_broken(c))
+        if (interrupted)
+            wire_fail(&c->server, EINTR);
+        if (typed == LINE && !is_broken(c))
             run(c, line, length);
-        else if (typed == TYPED_END && !is_broken(c))
+        else if (typed == END && !is_broken(c))
             do_quit(c);
         if (is_broken(c) || interrupted)
             connection_lost(c);
@@ -6089,12 +5907,16 @@ greet(struct client *c)
     const struct settings *s = c->settings;
     bool echoes = c->at_terminal && s->command == NULL;     /* what is typed ahead */
 
-    if (s->command == NULL && !wait_server(c, GREETING_SECONDS * 1000)) {
+    if (s->command == NULL && !wire_fill(&c->server) && c->server.error == ETIMEDOUT) {
+        c->server.error = 0;
+        c->server.idle_until = 0;
         c->row = c->editing ? ROW_LINE : echoes ? ROW_TEXT : ROW_FREE;
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -verify_return_error -verify_hostname %s "
              "-connect %s:%s')", s->host, s->port, s->host, s->host, s->port);
     }
+    c->server.idle_ms = ANSWER_SECONDS * 1000;
+
     bool welcome = read_status(c);
     if (c->continued)
         wire_fail(&c->server, EPROTO);  /* "+ " is no greeting */
@@ -6241,24 +6063,6 @@ catch_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_IGN);   /* errno tells the same, where something can be done about it */
     signal(SIGXFSZ, SIG_IGN);
-}
-
-/*
- * Opens closed standard descriptors, or a connection or a message would get their numbers. A
- * system without /dev/null has a root directory, which can neither be read nor written.
- */
-static void
-reserve_descriptors(void)
-{
-    int fd;
-
-    do {
-        fd = open("/dev/null", O_RDONLY);
-        if (fd < 0)
-            fd = open("/", O_RDONLY);
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
 }
 
 /* Initializes everything that does not depend on the command line. */

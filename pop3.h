@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: ISC
  *
  * What the server and the client must agree on: limits, commands, words and numbers,
- * byte-stuffing, and the wire, a buffered connection with a deadline. A third POP3 program, say a
- * proxy, would need each line of it.
+ * byte-stuffing, and the wire, a buffered connection with a deadline; and a filter of system
+ * calls. A third POP3 program, say a proxy, would need each line of it.
  *
  * Include it first: it chooses the interfaces of the system. Nothing in it has file-scope state,
  * prints, exits or allocates.
@@ -23,6 +23,7 @@
 #define _FILE_OFFSET_BITS 64    /* messages over 2 GiB where a long has 32 bits */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -35,6 +36,42 @@
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
+
+/* What only Linux has. -DPOSIX_ONLY leaves all of it out. */
+#if defined __linux__ && !defined POSIX_ONLY
+#include <sys/syscall.h>
+#if defined __has_include && defined SYS_landlock_restrict_self
+#if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
+#define HAS_LANDLOCK 1
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#endif
+#endif
+#endif
+
+/* A sanitizer makes system calls, and uses address space, that the programs do not need. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SANITIZED 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) \
+    || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+/* The lists of allowed system calls are right for these machines, which name their calls alike. */
+#if defined HAS_LANDLOCK && !defined SANITIZED && !defined __ILP32__
+#if defined __x86_64__
+#define SECCOMP_ARCH AUDIT_ARCH_X86_64
+#elif defined __aarch64__ && defined __AARCH64EL__
+#define SECCOMP_ARCH AUDIT_ARCH_AARCH64
+#elif defined __riscv && __riscv_xlen == 64
+#define SECCOMP_ARCH AUDIT_ARCH_RISCV64
+#endif
+#endif
 
 #define POP3_VERSION "2.0"
 #define POP3_PORT "5000"        /* 110 is the registered port, but only root may listen on it */
@@ -267,7 +304,30 @@ pop3_unstuff(struct pop3_unstuffer *u, const unsigned char *in, size_t length,
     return (size_t)(from - in);
 }
 
-/* ---- 4. Waiting ------------------------------------------------------------------------------ */
+/* ---- 4. Descriptors and waiting -------------------------------------------------------------- */
+
+/* Puts something without content in a descriptor's place: where there is no /dev/null, "/". */
+static inline void
+replace_descriptor(int fd)
+{
+    int nothing = open("/dev/null", O_RDONLY);
+
+    if (nothing < 0)
+        nothing = open("/", O_RDONLY);
+    if (nothing >= 0 && nothing != fd) {
+        dup2(nothing, fd);
+        close(nothing);
+    }
+}
+
+/* Opens closed standard descriptors, or a connection or a message would get their numbers. */
+static inline void
+reserve_descriptors(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            replace_descriptor(fd);
+}
 
 #define WAIT_FOREVER (INT64_MAX / 2)    /* or almost: a time can be added or subtracted */
 
@@ -328,7 +388,8 @@ enum {
  * Two descriptors, which may be the same, and a buffer for each direction. The first error stays;
  * after it nothing is read or written, so a caller may check once, after several calls.
  *
- * stop is a flag that a signal handler sets: it ends a wait within a second.
+ * stop is a flag that a signal handler sets: it ends a wait within a second. waiting() is called
+ * before a wait and each second of it.
  */
 struct wire {
     int in, out;
@@ -338,6 +399,8 @@ struct wire {
     int64_t idle_until;         /* by wire_clock: the end of that time during a wait, else 0 */
     int64_t deadline;           /* by wire_clock: when everything must be over, or WAIT_FOREVER */
     const volatile sig_atomic_t *stop;  /* not 0 after a signal that ends the connection; or NULL */
+    void (*waiting)(void *context);     /* or NULL */
+    void *context;
 
     size_t in_start, in_end;    /* received and not yet taken */
     size_t out_end;             /* put and not yet written */
@@ -414,6 +477,8 @@ wire_wait(struct wire *w, int fd, bool to_write)
             return wire_fail(w, ETIMEDOUT);
         if (w->stop != NULL && *w->stop != 0)
             return wire_fail(w, EINTR);
+        if (w->waiting != NULL)
+            w->waiting(w->context);
 
         int ready = wait_ready(&fd, 1, to_write, left < slice ? left : slice);
         if (ready > 0 || (ready == 0 && left > 0 && to_write && w->socket))
@@ -555,5 +620,62 @@ wire_line(struct wire *w, size_t max, char **line, size_t *length)
             return WIRE_NO_LINE;
     }
 }
+
+/* ---- 6. Confinement: a filter of system calls ------------------------------------------------ */
+
+#ifdef SECCOMP_ARCH
+/* A system call; if bits is not 0, allowed only where these bits of an argument have this value. */
+struct allowed_call {
+    int call, argument;
+    uint32_t bits, value;
+};
+
+enum { ALLOWED_CALLS = 100 };           /* at most so many */
+#define EQUAL UINT32_MAX                /* all bits of an argument count */
+#define ALLOW(name) {SYS_ ## name, 0, 0, 0}
+
+/*
+ * Confines this process and its children to these calls. The kernel runs the filter before each
+ * call and does with others what SECCOMP_RET_ says there. A call younger than Landlock fails with
+ * ENOSYS, so that a newer libc falls back. Where the system has no such filter, nothing happens.
+ */
+static inline void
+filter_calls(const struct allowed_call *calls, size_t count, uint32_t others)
+{
+#define LOAD(field) \
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, field))
+#define SKIP_UNLESS(compare, value, count) \
+    BPF_JUMP(BPF_JMP | (compare) | BPF_K, (uint32_t)(value), 0, count)
+    struct sock_filter code[8 + 6 * ALLOWED_CALLS] = {
+        LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SECCOMP_ARCH, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, others), LOAD(nr)
+    };
+    size_t n = 4;
+
+    for (const struct allowed_call *c = calls; c < calls + count; c++) {
+        if (c->bits == 0) {
+            code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JEQ, c->call, 1);
+            code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+            continue;
+        }
+        code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JEQ, c->call, 5);
+        code[n++] = (struct sock_filter)LOAD(args);
+        code[n - 1].k += 8 * (uint32_t)c->argument;     /* the lower half of it */
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, c->bits);
+        code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JEQ, c->value, 1);
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        code[n++] = (struct sock_filter)LOAD(nr);
+    }
+    code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JGT, SYS_landlock_restrict_self, 1);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, others);
+#undef LOAD
+#undef SKIP_UNLESS
+
+    const struct sock_fprog filter = {.len = (unsigned short)n, .filter = code};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0)
+        prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &filter, 0L, 0L);
+}
+#endif
 
 #endif

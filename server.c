@@ -35,7 +35,6 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
 #include <inttypes.h>
@@ -52,40 +51,14 @@
 #include <malloc.h>
 #endif
 
-/* What only Linux has. -DPOSIX_ONLY leaves all of it out. */
 #if defined __linux__ && !defined POSIX_ONLY
 #define HAS_INOTIFY 1
 #include <sys/inotify.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
-#if defined __has_include && defined SYS_landlock_restrict_self
-#if __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
-#define HAS_LANDLOCK 1
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/landlock.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
-#endif
-#endif
 #endif
 
-/* A sanitizer makes system calls, and uses address space, that a session does not need. */
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#elif defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-/* The list of allowed system calls is right for these machines, which name their calls alike. */
-#if defined HAS_LANDLOCK && !defined SANITIZED && !defined __ILP32__
-#if defined __x86_64__
-#define SECCOMP_ARCH AUDIT_ARCH_X86_64
-#elif defined __aarch64__ && defined __AARCH64EL__
-#define SECCOMP_ARCH AUDIT_ARCH_AARCH64
-#endif
+#ifdef __riscv
+#undef SECCOMP_ARCH             /* the list of allowed calls was not tried there */
 #endif
 
 /* ---- 1. Settings and state ------------------------------------------------------------------- */
@@ -1852,14 +1825,7 @@ session_run(struct session *s)
  */
 
 #ifdef SECCOMP_ARCH
-/* A system call; if bits is not 0, allowed only where these bits of an argument have this value. */
-struct allowed_call {
-    int call, argument;
-    uint32_t bits, value;
-};
-
 enum { WRITE_FLAGS = O_ACCMODE | O_CREAT | O_TRUNC };
-#define EQUAL UINT32_MAX                /* all bits of an argument count */
 
 static const struct allowed_call allowed_calls[] = {
     {SYS_openat, 2, WRITE_FLAGS, 0},
@@ -1874,7 +1840,6 @@ static const struct allowed_call allowed_calls[] = {
     {SYS_unlinkat, 2, EQUAL, 0},        /* no directories */
     {SYS_clone, 0, 0x7e020000, 0},      /* no namespaces */
     {SYS_prctl, 0, EQUAL, 0x53564d41},  /* PR_SET_VMA: malloc() names its memory */
-#define ALLOW(name) {SYS_ ## name, 0, 0, 0}
     /* processes */
     ALLOW(wait4), ALLOW(exit), ALLOW(exit_group), ALLOW(getpid),
     ALLOW(gettid), ALLOW(getppid), ALLOW(getuid), ALLOW(geteuid), ALLOW(set_robust_list),
@@ -1898,51 +1863,9 @@ static const struct allowed_call allowed_calls[] = {
 #ifdef SYS_open                         /* x86-64 has older calls too, which musl uses */
     {SYS_open, 1, WRITE_FLAGS, 0}, ALLOW(dup2), ALLOW(fork), ALLOW(stat), ALLOW(lstat),
 #endif
-#undef ALLOW
 };
-
-/*
- * Confines this process and its children to these calls. A call younger than Landlock fails with
- * ENOSYS, so that a newer libc falls back. Where the system has no such filter, nothing happens.
- */
-static void
-confine_calls(void)
-{
-    enum { CALLS = sizeof allowed_calls / sizeof *allowed_calls };
-#define LOAD(field) \
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, field))
-#define SKIP_UNLESS(compare, value, count) \
-    BPF_JUMP(BPF_JMP | (compare) | BPF_K, (uint32_t)(value), 0, count)
-    struct sock_filter code[8 + 6 * CALLS] = {
-        LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SECCOMP_ARCH, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS), LOAD(nr)
-    };
-    size_t n = 4;
-
-    for (const struct allowed_call *c = allowed_calls; c < allowed_calls + CALLS; c++) {
-        if (c->bits == 0) {
-            code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JEQ, c->call, 1);
-            code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-            continue;
-        }
-        code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JEQ, c->call, 5);
-        code[n++] = (struct sock_filter)LOAD(args);
-        code[n - 1].k += 8 * (uint32_t)c->argument;     /* the lower half of it */
-        code[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, c->bits);
-        code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JEQ, c->value, 1);
-        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-        code[n++] = (struct sock_filter)LOAD(nr);
-    }
-    code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JGT, SYS_landlock_restrict_self, 1);
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-#undef LOAD
-#undef SKIP_UNLESS
-
-    const struct sock_fprog program_of_filter = {.len = (unsigned short)n, .filter = code};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0)
-        prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &program_of_filter, 0L, 0L);
-}
+#define confine_calls() filter_calls(allowed_calls, sizeof allowed_calls / sizeof *allowed_calls, \
+                                     SECCOMP_RET_KILL_PROCESS)
 #else
 #define confine_calls() ((void)0)
 #endif
@@ -2587,20 +2510,6 @@ catch_signals(bool inetd)
 #endif
 }
 
-/* Puts something without content in a descriptor's place: where there is no /dev/null, "/". */
-static void
-replace_descriptor(int fd)
-{
-    int nothing = open("/dev/null", O_RDONLY);
-
-    if (nothing < 0)
-        nothing = open("/", O_RDONLY);
-    if (nothing >= 0 && nothing != fd) {
-        dup2(nothing, fd);
-        close(nothing);
-    }
-}
-
 /*
  * Opens descriptors 0 to 2 if they are closed, so that no connection or message gets one, and
  * closes what the starter of the server left open, so that no session has it.
@@ -2608,9 +2517,7 @@ replace_descriptor(int fd)
 static void
 prepare_descriptors(void)
 {
-    for (int fd = 0; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            replace_descriptor(fd);
+    reserve_descriptors();
 #ifdef SYS_close_range
     if (syscall(SYS_close_range, STDERR_FILENO + 1U, ~0U, 0U) == 0)
         return;

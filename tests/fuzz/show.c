@@ -86,10 +86,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_page(text_span(&page), 0, client.utf8);
     text_free(&page);
 
+    /* The line of HEADERS, with the message as its header. */
+    struct heading about = {.number = 1, .octets = size, .listed = true, .length = size - 1};
+    struct text headers = {NULL, 0, 0};
+
+    text_add(&headers, (char *)&about, sizeof about);
+    text_add(&headers, message, size - 1);
     out = open_memstream(&text, &length);
     DEMAND(out != NULL);
-    summarize(whole, out);
+    show_headers(text_span(&headers), out, columns);
     fclose(out);
+    text_free(&headers);
     check_page((struct span){text, text + length}, 0, true);
     DEMAND(memchr(text, '\n', length) == text + length - 1);
     free(text);

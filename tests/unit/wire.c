@@ -311,6 +311,30 @@ test_flush_large(void)
     free(text);
 }
 
+static void
+count_waits(void *context)
+{
+    ++*(int *)context;
+}
+
+/* Who wants to do something meanwhile is called before a wait and again during it. */
+static void
+test_waiting(void)
+{
+    int far[2], waits = 0;
+
+    open_pipes(far);
+    wire.idle_ms = 40;
+    wire.waiting = count_waits;
+    wire.context = &waits;
+    say(far[1], "a line\r\n", 8);
+    CHECK(next_line() == WIRE_LINE && waits == 1);
+    CHECK(next_line() == WIRE_NO_LINE && waits >= 3);
+    close(far[0]);
+    close(far[1]);
+    close_wire();
+}
+
 /* Nobody says anything, or takes anything: the wait ends by itself, and not before its time. */
 static void
 test_idle(void)
@@ -520,6 +544,7 @@ main(void)
     unit_case("a line that does not end", test_line_without_end);
     unit_case("a question goes out before its answer is awaited", test_question_and_answer);
     unit_case("more than any buffer holds", test_flush_large);
+    unit_case("what is done meanwhile", test_waiting);
     unit_case("an idle peer", test_idle);
     unit_case("an answer that came while this process was stopped", test_stopped_meanwhile);
     unit_case("a deadline", test_deadline);
