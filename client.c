@@ -5101,9 +5101,9 @@ ask_capabilities(struct client *c)
 
 /*
  * Sends a command for each message of the list and lets answered() take the answers, in order, of
- * so many octets, 0: not known. The list keeps the messages for which it returns true. If the server can take it, up to flight commands are
- * pipelined, and more are sent when half of them are answered. They fit into the system's buffers,
- * so neither side ever waits for the other to read.
+ * so many octets, 0: not known. The list keeps the messages for which it returns true. If the
+ * server can take it, up to flight commands are pipelined, and more are sent when half of them are
+ * answered. They fit into the system's buffers, so neither side ever waits for the other to read.
  */
 static void
 for_each(struct client *c, const char *command, size_t flight, uint64_t octets,
@@ -5514,8 +5514,8 @@ do_quit(struct client *c)
 /*
  * Waits until something is typed, for at most ms milliseconds. Meanwhile it hears what the server
  * sends, and keeps the session open. Time that has passed counts only if nothing has come: this
- * process may have been stopped meanwhile. Returns early after a signal, if a wire has failed, or if
- * the prompt must be shown again; false if nothing of all that came in this time.
+ * process may have been stopped meanwhile. Returns early after a signal, if a wire has failed, or
+ * if the prompt must be shown again; false if nothing of all that came in this time.
  */
 static bool
 wait_for_keys(struct client *c, int64_t ms)
