@@ -13,6 +13,7 @@
 #include "../../pop3.h"
 
 #include "screen.h"
+#include "../unit/keys.h"
 #include "../unit/unit.h"
 
 #include <fcntl.h>
@@ -27,9 +28,6 @@ enum {
     SILENCE = 2000,            /* milliseconds that end a paste: 500, and more on a busy machine */
     CTRL_C = 3, CTRL_D = 4, CTRL_Z = 26
 };
-
-#define UP "\033[A"
-#define LEFT "\033[D"
 
 /* What the leader of the terminal's session says of the client. */
 struct report {
@@ -2093,6 +2091,72 @@ test_show_several(void)
     clean_up();
 }
 
+/* Types keys into the empty line of a new client, whose server refuses every command. */
+static void
+start_and_type(size_t columns, const char *before, const char *keys)
+{
+    char all[512];
+
+    start_command(columns, "xterm",
+                  "printf '+OK\\r\\n'; while read -r line; do printf -- '-ERR\\r\\n'; done");
+    WAIT_FOR(now.screen.marks_paste);
+    snprintf(all, sizeof all, "%s%s", before, keys);
+    type(all);
+}
+
+/*
+ * Types keys, one that does nothing but end a search, and a sign. Where that is then, the cursor
+ * was, and the keys before it have been taken.
+ */
+static void
+try_keys(const struct keys *list, size_t count, const char *before)
+{
+    for (const struct keys *k = list; k < list + count; k++) {
+        int left = (int)strcspn(k->held, "|");
+        char keys[256], row[256];
+        size_t column = 7;
+
+        snprintf(keys, sizeof keys, "%s\033[I!", k->keys);
+        snprintf(row, sizeof row, "pop3> %.*s!%s", left, k->held, k->held + left + 1);
+        while (row[strlen(row) - 1] == ' ')
+            row[strlen(row) - 1] = '\0';
+        for (int i = 0; i < left; i++) {
+            column += (k->held[i] & 0xc0) != 0x80;
+            column += (unsigned char)k->held[i] >= 0xe3;        /* from U+3000 on: two columns */
+        }
+        start_and_type(80, before, keys);
+        if (!CHECK(row_is(row, column)) || !CHECK(now.screen.foreign == 0))
+            printf("    that was: %s\n", k->what);
+        clean_up();
+    }
+}
+
+#define TRY(list, before) try_keys(list, sizeof list / sizeof *list, before)
+
+static void
+test_keys(void)
+{
+    TRY(keys_that_move, "");
+    TRY(keys_that_change, "");
+    TRY(keys_of_no_use, "");
+    TRY(keys_refused, "");
+    TRY(keys_pasted, "");
+}
+
+static void
+test_keys_and_lines(void)
+{
+    TRY(keys_of_history, "");
+    TRY(keys_of_search, before_search);
+    TRY(keys_of_completion, "");
+    for (size_t i = 0; i < sizeof screens / sizeof *screens; i++) {
+        start_and_type(screens[i].columns, "", screens[i].keys);
+        CHECK(row_is(screens[i].row, screens[i].column));
+        CHECK(now.screen.foreign == 0);
+        clean_up();
+    }
+}
+
 static int beside;              /* number of cases that run beside the others */
 
 /* Runs a case that mostly waits in a process of its own. */
@@ -2133,6 +2197,8 @@ main(void)
     strcat(directory, "/0");
     enter();
 
+    case_beside("terminal: keys, one by one", test_keys);
+    case_beside("terminal: keys and earlier lines", test_keys_and_lines);
     case_beside("terminal: no greeting for three seconds", test_greeting_late);
     case_beside("terminal: no greeting, on a dumb one", test_dumb_greeting_late);
     case_beside("terminal: a paste without an end", test_paste_without_end);

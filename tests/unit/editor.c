@@ -6,6 +6,7 @@
 #define FUZZ_INCLUDED
 #include "../fuzz/editor.c"
 
+#include "keys.h"
 #include "unit.h"
 
 static struct text paint;
@@ -129,11 +130,6 @@ holds(const char *expected)
     return good;
 }
 
-/* Keys for a fresh editor, and what it holds then. */
-struct keys {
-    const char *what, *keys, *held;
-};
-
 static void
 try_keys(const struct keys *list, size_t count, const char *first)
 {
@@ -179,86 +175,18 @@ row_is(size_t n, const char *expected)
 
 #define TOO_LONG "is longer than 4096 bytes"
 
-#define UP "\033[A"
-#define DOWN "\033[B"
-#define RIGHT "\033[C"
-#define LEFT "\033[D"
-
 static void
 test_moving(void)
 {
-    static const struct keys moves[] = {
-        {"typing", "LIST 1", "LIST 1|"},
-        {"^A", "abc\001", "|abc"},
-        {"^E", "abc\001\005", "abc|"},
-        {"^B", "abc\002", "ab|c"},
-        {"^B stops at the start", "a\002\002\002x", "x|a"},
-        {"^F", "abc\001\006", "a|bc"},
-        {"^F stops at the end", "a\006\006x", "ax|"},
-        {"left, CSI", "abc" LEFT LEFT, "a|bc"},
-        {"left, SS3", "abc\033OD", "ab|c"},
-        {"right, CSI", "abc\001" RIGHT, "a|bc"},
-        {"right, SS3", "abc\001\033OC", "a|bc"},
-        {"Home, CSI H", "abc\033[H", "|abc"},
-        {"Home, SS3 H", "abc\033OH", "|abc"},
-        {"Home, 1~", "abc\033[1~", "|abc"},
-        {"Home, 7~ of rxvt", "abc\033[7~", "|abc"},
-        {"End, CSI F", "abc\001\033[F", "abc|"},
-        {"End, SS3 F", "abc\001\033OF", "abc|"},
-        {"End, 4~", "abc\001\033[4~", "abc|"},
-        {"End, 8~ of rxvt", "abc\001\033[8~", "abc|"},
-        {"Alt-B", "RETR 12 345\033b", "RETR 12 |345"},
-        {"Alt-B twice", "RETR 12 345\033b\033b", "RETR |12 345"},
-        {"Alt-F", "RETR 12\001\033f", "RETR| 12"},
-        {"Alt-F over blanks", "RETR  12-5\001\033f\033f", "RETR  12-5|"},
-        {"Ctrl-left of xterm", "RETR 12\033[1;5D", "RETR |12"},
-        {"Ctrl-right of xterm", "RETR 12\001\033[1;5C", "RETR| 12"},
-        {"Ctrl-left of old xterm", "RETR 12\033[5D", "RETR |12"},
-        {"Ctrl-left of rxvt", "RETR 12\033Od", "RETR |12"},
-        {"Ctrl-right of rxvt", "RETR 12\001\033Oc", "RETR| 12"},
-        {"Alt-left of xterm", "RETR 12\033[1;3D", "RETR |12"},
-        {"Shift-left is left", "RETR 12\033[1;2D", "RETR 1|2"},
-        {"accents are one step", "a\xc3\xa9z" LEFT LEFT, "a|\xc3\xa9z"},
-        {"wide characters", "\xe4\xbd\xa0\xe5\xa5\xbd\002", "\xe4\xbd\xa0|\xe5\xa5\xbd"},
-        {"words of other scripts", "x \xe4\xbd\xa0\xe5\xa5\xbd \033b",
-         "x |\xe4\xbd\xa0\xe5\xa5\xbd "},
-    };
 
-    TRY(moves);
+    TRY(keys_that_move);
 }
 
 static void
 test_changing(void)
 {
-    static const struct keys changes[] = {
-        {"typing in the middle", "ac\002b", "ab|c"},
-        {"Backspace", "abc\177", "ab|"},
-        {"^H", "abc\010", "ab|"},
-        {"Backspace at the start", "\177a", "a|"},
-        {"Delete", "abc\001\033[3~", "|bc"},
-        {"Delete at the end", "abc\033[3~", "abc|"},
-        {"^D with text", "abc\001\004", "|bc"},
-        {"^D at the end of text", "abc\004", "abc|"},
-        {"^K", "abcdef\002\002\013", "abcd|"},
-        {"^U", "abcdef\002\002\025", "|ef"},
-        {"^W", "RETR 1-5 ab-cd\027", "RETR 1-5 |"},
-        {"^W over blanks", "RETR 12  \027", "RETR |"},
-        {"Alt-D", "RETR 12\001\033d", "| 12"},
-        {"Alt-Backspace", "RETR ab-cd\033\177", "RETR |"},
-        {"Ctrl-Delete", "RETR 12\001\033[3;5~", "| 12"},
-        {"Ctrl-Delete of rxvt", "RETR 12\001\033[3^", "| 12"},
-        {"^Y", "abc\025x\031y", "xabcy|"},
-        {"^Y with nothing killed", "ab\031", "ab|"},
-        {"kills in a row to the left", "one two three\027\027\001\031", "two three|one "},
-        {"kills in a row to the right", "one two three\001\033d\033d\005\031", " threeone two|"},
-        {"kills in a row to both sides", "one two three\033b\027\013\031", "one two three|"},
-        {"kills apart", "one two\027\002\002\013\031", "one |"},
-        {"Backspace takes an accent", "a\xc3\xa9\177", "a|"},
-        {"Backspace takes an emoji", "a\xf0\x9f\x98\x80\177", "a|"},
-        {"Alt-D of an accented word", "\xc3\xa9t\xc3\xa9 x\001\033d", "| x"},
-    };
 
-    TRY(changes);
+    TRY(keys_that_change);
 }
 
 static void
@@ -286,30 +214,8 @@ test_verdicts(void)
 static void
 test_sequences(void)
 {
-    static const struct keys none[] = {
-        {"function keys of xterm", "a\033OP\033[15~\033[1;5P\033[24~b", "ab|"},
-        {"function keys of the console", "a\033[[A\033[[Eb", "ab|"},
-        {"page keys, Insert, Shift-Tab", "a\033[5~\033[6~\033[2~\033[Zb", "ab|"},
-        {"a mouse report", "a\033[<0;12;13Mb", "ab|"},
-        {"a cursor report", "a\033[12;40Rb", "ab|"},
-        {"a report of a mode", "a\033[?2004;1$yb", "ab|"},
-        {"focus reports", "a\033[I\033[Ob", "ab|"},
-        {"a key of CSI u", "a\033[97;5ub", "ab|"},
-        {"a long sequence", "a\033[1;2;3;4;5;6;7777777777777777777777mb", "ab|"},
-        {"Alt with any letter", "a\033xb", "ab|"},
-        {"Alt with an accent", "a\033\xc3\xa9" "b", "ab|"},
-        {"ESC inside a sequence begins another", "abc\033[1;\033[D", "ab|c"},
-        {"control inside a sequence counts", "abc\033[1;\001x", "x|abc"},
-        {"Enter inside a sequence counts", "abc\033[0\rx", "x|"},
-        {"a colour report, ended by BEL", "a\033]11;rgb:0/0/0\007b", "ab|"},
-        {"a colour report, ended by ST", "a\033]11;rgb:0/0/0\033\\b", "ab|"},
-        {"a device report", "a\033P1$r0m\033\\b", "ab|"},
-        {"Enter inside a report counts", "abc\033]0\rx", "x|"},
-        {"unknown control characters", "a\026\017\034b", "ab|"},
-        {"an arrow with a modifier of long ago", "ab\033O5D", "ab|"},
-    };
 
-    TRY(none);
+    TRY(keys_of_no_use);
 }
 
 /* A sequence may be slow. Nothing of it becomes text, and one that is cut short is forgotten. */
@@ -344,22 +250,8 @@ test_slow_sequences(void)
 static void
 test_refused(void)
 {
-    static const struct keys refused[] = {
-        {"stray continuation", "a\x80\xbfz", "az|"},
-        {"a character cut short", "a\xc3z", "az|"},
-        {"a character cut short by Backspace", "ab\xe4\xbd\177", "a|"},
-        {"overlong", "a\xc0\xaf\xe0\x80\xafz", "az|"},
-        {"surrogate", "a\xed\xa0\x80z", "az|"},
-        {"beyond Unicode", "a\xf4\x90\x80\x80\xf8\x88\x80\x80\x80z", "az|"},
-        {"C1 encoded", "a\xc2\x9b" "31mz", "a31mz|"},
-        {"C1 raw", "a\x9b" "31mz", "a31mz|"},
-        {"a right-to-left override", "a\xe2\x80\xaez", "az|"},
-        {"a line separator", "a\xe2\x80\xa8z", "az|"},
-        {"a combining mark", "a\xcc\x81z", "az|"},
-        {"a joiner", "\xf0\x9f\x98\x80\xe2\x80\x8dz", "\xf0\x9f\x98\x80z|"},
-    };
 
-    TRY(refused);
+    TRY(keys_refused);
     begin(80);
     type_octets("a\0b", 3);
     CHECK(holds("ab|"));
@@ -381,17 +273,8 @@ test_refused(void)
 static void
 test_paste(void)
 {
-    static const struct keys pastes[] = {
-        {"a paste is text", "a\033[200~bc\033[201~d", "abcd|"},
-        {"Tab in a paste is a blank", "\033[200~RE\tx\033[201~", "RE x|"},
-        {"controls in a paste are dropped", "\033[200~a\001b\032c\177d\033[201~", "abcd|"},
-        {"a sequence in a paste is no key", "ab\033[200~x\033[Dy\033[201~", "abxy|"},
-        {"a false end in a paste", "\033[200~a\033[20b\033[20\033[201~c", "ac|"},
-        {"an end without a start", "a\033[201~b", "ab|"},
-        {"UTF-8 in a paste", "\033[200~\xc3\xa9\xff\xe4\xbd\xa0\033[201~", "\xc3\xa9\xe4\xbd\xa0|"},
-    };
 
-    TRY(pastes);
+    TRY(keys_pasted);
     begin(80);
     type("\033[200~STAT\nLIST 1\r\nRETR 2\rDE\033[201~LE 1\r");
     CHECK(strcmp(ran, "STAT|LIST 1|RETR 2|DELE 1|") == 0);
@@ -497,25 +380,8 @@ test_too_long(void)
 static void
 test_history(void)
 {
-    static const struct keys recalls[] = {
-        {"^P", "one\rtwo\r\020", "two|"},
-        {"^P ^P", "one\rtwo\r\020\020", "one|"},
-        {"^P stops at the oldest", "one\r\020\020\020", "one|"},
-        {"up, CSI and SS3", "one\rtwo\r" UP "\033OA", "one|"},
-        {"^N", "one\rtwo\r\020\020\016", "two|"},
-        {"down comes back to the unfinished line", "one\rtwo\rthr" UP UP DOWN DOWN, "thr|"},
-        {"down stops there", "one\rthr" UP DOWN DOWN, "thr|"},
-        {"no repeats in a row", "one\rtwo\rtwo\rtwo\r" UP UP, "one|"},
-        {"repeats not in a row", "one\rtwo\rone\r" UP UP UP, "one|"},
-        {"no blank lines", "one\r  \r\r" UP, "one|"},
-        {"a recalled line that was changed is a new one", "one\r" UP "x\r" UP UP, "one|"},
-        {"no PASS", "one\rPASS geheim\r" UP, "one|"},
-        {"no pass", "one\r  pAsS geheim\r" UP, "one|"},
-        {"nothing that begins with PASS", "one\rPASSWORT geheim\r" UP, "one|"},
-        {"no PASS with a tab before it", "one\r\033[200~\tPASS geheim\r\033[201~" UP, "one|"},
-    };
 
-    TRY(recalls);
+    TRY(keys_of_history);
     begin(80);
     for (int i = 0; i < 1000; i++) {
         char line[32];
@@ -642,29 +508,10 @@ test_hidden(void)
 static void
 test_search(void)
 {
-    static const struct keys searches[] = {
-        {"^R", "\022RE", "|RETR 22"},
-        {"^R finds in the middle", "\022TR 1", "RE|TR 1"},
-        {"^R in any case", "\022retr", "|RETR 22"},
-        {"^R again", "\022RE\022", "|RETR 1"},
-        {"^R beyond the oldest", "\022RE\022\022\022", "|RETR 1"},
-        {"Backspace in a search", "\022RETR 1\177", "|RETR 22"},
-        {"Backspace to nothing", "xy\022RE\177\177\177", "xy|"},
-        {"^G", "xyz\002\022RE\007", "xy|z"},
-        {"^G on an older line", UP "yz" LEFT "\022RE\022\007", "NOOPy|z"},
-        {"another key is obeyed", "\022RE\005x", "RETR 22x|"},
-        {"an arrow is obeyed", "\022TR" LEFT, "R|ETR 22"},
-        {"up goes on from there", "\022LIST" UP, "RETR 1|"},
-        {"down goes on from there", "new\022RETR 2" DOWN DOWN, "new|"},
-        {"not found, the line stays", "new\022zzz\005", "new|"},
-        {"not found at last, the last match stays", "\022REzzz\005", "RETR 22|"},
-        {"^R with nothing typed", "ab\022\022\007", "ab|"},
-    };
-    static const char before[] = "RETR 1\rLIST\rRETR 22\rNOOP\r";
 
-    try_keys(searches, sizeof searches / sizeof *searches, before);
+    try_keys(keys_of_search, sizeof keys_of_search / sizeof *keys_of_search, before_search);
     begin(80);
-    type(before);
+    type(before_search);
     type("\022RE\r");
     CHECK(strcmp(ran, "RETR 1|LIST|RETR 22|NOOP|RETR 22|") == 0);
     type("xy\022RE");
@@ -689,21 +536,8 @@ test_search(void)
 static void
 test_completion(void)
 {
-    static const struct keys completions[] = {
-        {"a command", "ret\t", "retr |"},
-        {"a command, in upper case", "RET\t", "RETR |"},
-        {"the last letter decides", "Qu\t", "Quit |"},
-        {"what commands share", "no\t", "noop |"},
-        {"ambiguous stays", "r\t", "r|"},
-        {"an extra command", "sho\t", "show |"},
-        {"no such command", "xyz\t", "xyz|"},
-        {"behind blanks", "  hel\t", "  help |"},
-        {"in the middle", "ret 1\001\033f\t", "retr |1"},
-        {"no arguments to complete", "NOOP \t", "NOOP |"},
-        {"a message that is not there", "RETR 7\t", "RETR 7|"},
-    };
 
-    TRY(completions);
+    TRY(keys_of_completion);
     begin(80);
     have_messages(12, 1234);
     type("RETR 2\t");
@@ -779,15 +613,20 @@ test_completion_list(void)
 }
 
 static void
+test_screens(void)
+{
+    for (size_t i = 0; i < sizeof screens / sizeof *screens; i++) {
+        begin(screens[i].columns);
+        type(screens[i].keys);
+        if (!CHECK(shows(screens[i].row, screens[i].column)))
+            printf("    screen %zu\n", i);
+    }
+}
+
+static void
 test_painting(void)
 {
     begin(80);
-    CHECK(shows("pop3>", 6));
-    type("RETR 1");
-    CHECK(shows("pop3> RETR 1", 12));
-    type("\001");
-    CHECK(shows("pop3> RETR 1", 6));
-    type("\013");
     CHECK(shows("pop3>", 6));
     type("\xe4\xbd\xa0" "a\xc3\xa9\xf0\x9f\x98\x80");
     CHECK(shows("pop3> \xe4\xbd\xa0" "a\xc3\xa9\xf0\x9f\x98\x80", 12));
@@ -802,39 +641,12 @@ test_painting(void)
     CHECK(screen.row == 1 && shows("pop3>", 6));
 
     begin(20);
-    type("0123456789abc");
-    CHECK(shows("pop3> 0123456789abc", 19));
-    type("d");
-    CHECK(shows("<p3> 0123456789abcd", 19));
-    type("efg");
-    CHECK(shows("< 0123456789abcdefg", 19));
-    type("\001");
-    CHECK(shows("pop3> 0123456789ab>", 6));
+    type("0123456789abcdefg\001");
     for (int i = 0; i < 12; i++)
         type("\006");
     CHECK(screen.column >= 7 && screen.column < 19 && screen.wrapped == 0);
     type("\r");
     CHECK(row_is(0, "pop3> 0123456789abcd") && row_is(1, "efg"));       /* finished, it wraps */
-
-    begin(10);
-    CHECK(shows("pop3>", 6));
-    type("RETR 12");
-    CHECK(shows("< RETR 12", 9));
-    type(" 15");
-    CHECK(shows("<TR 12 15", 9));
-    begin(3);
-    type("abc");
-    CHECK(shows("bc", 2));
-    type("\001");
-    CHECK(shows("ab", 0));
-    begin(3);
-    type("\xe4\xbd\xa0\xe5\xa5\xbd");
-    CHECK(shows("\xe5\xa5\xbd", 2));
-    type(LEFT);
-    CHECK(shows("\xe5\xa5\xbd", 0));
-    begin(2);
-    type("ab");
-    CHECK(shows("b", 1));
     begin(1);
     CHECK(editor.columns == 2);
     begin(10);
@@ -961,7 +773,8 @@ main(void)
     unit_case("editor: search", test_search);
     unit_case("editor: completion", test_completion);
     unit_case("editor: completions listed", test_completion_list);
-    unit_case("editor: the line on the screen", test_painting);
+    unit_case("editor: the line on the screen", test_screens);
+    unit_case("editor: wide characters on the screen", test_painting);
     unit_case("editor: the cursor stands on its character", test_walking);
     unit_case("editor: what stands around the line", test_around_the_line);
     unit_case("editor: a terminal that changes its width", test_resize);
