@@ -6113,26 +6113,24 @@ static const char usage[] = "usage: %s [-hvV] [-d directory] [-x command] [host 
 
 static const char help[] =
     "\n"
-    "Reads mail by POP3. The host is localhost and the port " POP3_PORT " if none is given.\n"
+    "Reads mail by POP3. The default host is localhost, the default port " POP3_PORT ".\n"
     "HELP at the prompt lists the commands.\n"
     "\n"
-    "  -d DIRECTORY  save messages there; it is created when first needed (inbox)\n"
-    "  -v            show each line that is sent, passwords as ***\n"
-    "  -x COMMAND    run COMMAND with sh -c and talk to it instead of a host\n"
-    "  -h, --help    show this help\n"
-    "  -V, --version show the version\n"
+    "  -d DIRECTORY   save messages there; it is created when first needed\n"
+    "                 (default: inbox)\n"
+    "  -v             print each line that is sent, passwords as ***\n"
+    "  -x COMMAND     run COMMAND with sh -c and use its standard input and output\n"
+    "                 as the connection\n"
+    "  -h, --help     print this help\n"
+    "  -V, --version  print the version\n"
     "\n"
     "  %s -x './server -i'\n"
     "  %s -x 'openssl s_client -quiet -verify_return_error \\\n"
     "      -verify_hostname HOST -connect HOST:995'\n";
 
 /* Reports a mistake on the command line and ends the program. */
-static _Noreturn void
-usage_error(struct client *c, const char *what, const char *culprit)
-{
-    warn(c, "%s%s; --help explains the options", what, culprit);
-    exit(2);
-}
+#define usage_error(c, format, ...) \
+    (warn(c, format "; see %s --help", __VA_ARGS__, program), exit(2))
 
 /* Checks and takes the words behind the options: [host [port]]. */
 static void
@@ -6142,16 +6140,15 @@ read_host(struct client *c, struct settings *settings, int argc, char **argv)
     uint64_t port;
 
     if (argc > most)
-        usage_error(c, most == 0 ? "unexpected argument besides -x: " : "unexpected argument: ",
-                    argv[most]);
+        usage_error(c, "unexpected argument%s: %s", most == 0 ? " with -x" : "", argv[most]);
     if (argc > 0)
         settings->host = argv[0];
     if (argc > 1)
         settings->port = argv[1];
     if (settings->host[strspn(settings->host, "0123456789")] == '\0')
-        usage_error(c, "invalid host (it comes before the port): ", settings->host);
+        usage_error(c, "invalid host: %s (the host comes before the port)", settings->host);
     if (!pop3_number(settings->port, 65535, &port) || port == 0)
-        usage_error(c, "invalid port: ", settings->port);
+        usage_error(c, "invalid port: %s (a number from 1 to 65535)", settings->port);
 }
 
 /* Reads the command line. Ends the program after -h and -V and after a mistake. */
@@ -6161,16 +6158,14 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
     static const struct option names[] = {
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}
     };
-    char letter[] = "-?";
     int option;
 
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":d:hvVx:", names, NULL)) != -1) {
-        letter[1] = (char)optopt;
         switch (option) {
         case 'd':
             if (*optarg == '\0')
-                usage_error(c, "no directory after ", "-d");
+                usage_error(c, "the argument of %s is empty", "-d");
             settings->directory = optarg;
             break;
         case 'h':
@@ -6186,11 +6181,14 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         case 'x':
             settings->command = optarg;
             break;
-        case ':':
-            usage_error(c, "no value after ", letter);
-        default:                /* of a long one only its word is known */
-            usage_error(c, "no option ", optopt != 0 && optopt != 'h' && optopt != 'V' ? letter
-                        : argv[optind - 1]);
+        default:                /* with --help=x, some systems return ':', some '?' */
+            if (optopt == 'h' || optopt == 'V')
+                usage_error(c, "option takes no argument: %s", argv[optind - 1]);
+            else if (option == ':')
+                usage_error(c, "option requires an argument: -%c", optopt);
+            else if (optopt != 0)
+                usage_error(c, "invalid option: -%c", optopt);
+            usage_error(c, "invalid option: %s", argv[optind - 1]);
         }
     }
     read_host(c, settings, argc - optind, argv + optind);

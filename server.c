@@ -2407,7 +2407,7 @@ static const char help[] =
     "  -p PASSFILE    require a login; the file contains one line name:password and\n"
     "                 must not be readable by group or others\n"
     "  -t SECONDS     idle timeout (default: 600)\n"
-    "  -v             log each command and each status line\n"
+    "  -v             log each command and each status line, passwords as ***\n"
     "  -h, --help     print this help\n"
     "  -V, --version  print the version\n";
 
@@ -2443,8 +2443,8 @@ option_number(char option, const char *text, uint64_t min, uint64_t max)
     uint64_t number;
 
     if (!pop3_number(text, max, &number) || number < min)
-        usage_error("-%c takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'", option, min,
-                    max, text);
+        usage_error("invalid argument for -%c: %s (a number from %" PRIu64 " to %" PRIu64 ")",
+                    option, text, min, max);
     return number;
 }
 
@@ -2464,14 +2464,15 @@ read_options(struct settings *settings, int argc, char **argv)
         switch (option) {
         case 'a':
             if (settings->address_count == ADDRESSES)
-                usage_error("at most %d addresses with -a", ADDRESSES);
+                usage_error("too many addresses: at most %d with -a", ADDRESSES);
             if (address_read(&address, optarg, 0) == 0)
-                usage_error("-a takes a numeric address such as 0.0.0.0 or ::1, not '%s'", optarg);
+                usage_error("invalid argument for -a: %s (a numeric address, such as ::1)",
+                            optarg);
             settings->addresses[settings->address_count++] = optarg;
             break;
         case 'd':
             if (*optarg == '\0')
-                usage_error("-d needs the name of a directory");
+                usage_error("the argument of -d is empty");
             settings->directory = optarg;
             break;
         case 'h':
@@ -2497,9 +2498,9 @@ read_options(struct settings *settings, int argc, char **argv)
             exit(fflush(stdout) != 0);
         default:                /* with --help=x, some systems return ':', some '?' */
             if (optopt == 'h' || optopt == 'V')
-                usage_error("invalid option: %s takes no value", argv[optind - 1]);
+                usage_error("option takes no argument: %s", argv[optind - 1]);
             else if (option == ':')
-                usage_error("-%c needs a value", optopt);
+                usage_error("option requires an argument: -%c", optopt);
             else if (optopt != 0)
                 usage_error("invalid option: -%c", optopt);
             usage_error("invalid option: %s", argv[optind - 1]);
@@ -2508,10 +2509,10 @@ read_options(struct settings *settings, int argc, char **argv)
     if (optind < argc) {
         port = argv[optind++];
         if (settings->inetd)
-            usage_error("-i takes no port");
+            usage_error("unexpected argument with -i: %s", port);
     }
     if (!pop3_number(port, 65535, &settings->port))
-        usage_error("the port is a number from 0 to 65535, not '%s'", port);
+        usage_error("invalid port: %s (a number from 0 to 65535)", port);
     if (optind < argc)
         usage_error("unexpected argument: %s", argv[optind]);
 }
