@@ -1706,7 +1706,7 @@ static const char *
 reason_of_loss(const struct client *c)
 {
     if (c->screen.error == WIRE_CLOSED)
-        return "nobody reads the output";
+        return "the standard output was closed";
     if (c->screen.error != 0 && c->screen.error != EINTR)
         return strerror(c->screen.error);
     switch (c->server.error) {
@@ -4768,7 +4768,7 @@ private_file(struct client *c)
         fd = memfd_create("pop3", MFD_CLOEXEC);
 #endif
     if (fd < 0) {
-        fail(c, "no temporary file: %s", strerror(error));
+        fail(c, "cannot create a temporary file: %s", strerror(error));
         return NULL;
     }
     fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -5308,10 +5308,9 @@ drop_unsaved(struct client *c, struct numbers *list)
         uint64_t number = list->number[i];
 
         if (c->unsaved_unknown)
-            fail(c, "message %" PRIu64 " is not marked: an earlier RETR was not understood",
-                 number);
+            fail(c, "message %" PRIu64 " is not marked: an earlier RETR was invalid", number);
         else if (message_at(c, number)->unsaved)
-            fail(c, "message %" PRIu64 " may not be saved, so it is not marked", number);
+            fail(c, "message %" PRIu64 " is not marked: perhaps it was not saved", number);
         else
             list->number[kept++] = number;
     }
@@ -5540,7 +5539,7 @@ do_headers(struct client *c, const char *arguments)
 /* What HELP adds when it explains one command. */
 static const char *const more_help[ALL_COMMANDS] = {
     [POP3_RETR] = ("Saves each message as n.eml in the directory of -d. An existing file is never\n"
-                   "overwritten. Octets count each line end as two, as LIST does; a file has one."),
+                   "overwritten. The octets are those of LIST: a line end counts as two."),
     [POP3_DELE] = "Nothing is removed before QUIT, and nothing if the session ends in another way.",
     [POP3_RSET] = "What was marked with DELE stays in the mailbox.",
     [POP3_TOP] = "TOP 3 0 shows the header of message 3 as it was sent; HEADERS decodes it.",
@@ -5579,7 +5578,7 @@ do_help(struct client *c, const struct pop3_request *typed)
     print_line(c, "n... are messages: 1 3 5-9, or * for all. RETR saves them in %s.",
                c->settings->directory);
     print_line(c, "Keys: Tab completes, Up and Down show earlier lines, Ctrl-R searches them.");
-    print_line(c, "Ctrl-C clears the line, during an answer it ends the session; Ctrl-D is QUIT.");
+    print_line(c, "Ctrl-C clears the line, or during an answer ends the session; Ctrl-D is QUIT.");
 }
 
 /* Answers a word of another program with what to type here. Returns false if it is none. */
@@ -5911,7 +5910,7 @@ run(struct client *c, char *line, size_t length)
 
     for (size_t i = 0; i < length; i++)
         if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f) {
-            fail(c, "a command has no control characters; the line was not sent");
+            fail(c, "the line has a control character; it was not sent");
             note_rejected(c, line, length);
             return;
         }
@@ -6027,7 +6026,7 @@ read_line(struct client *c, char *text, size_t *length)
     if (key < 0) {
         clear_line(c);          /* Ctrl-D leaves the cursor behind the prompt */
         if (c->keys.error > 0)
-            fail(c, "the commands cannot be read: %s", strerror(c->keys.error));
+            fail(c, "cannot read commands: %s", strerror(c->keys.error));
         if (c->keys.error != WIRE_CLOSED || (c->at_terminal && tcgetattr(c->keys.in, &t) != 0))
             interrupted = SIGHUP;       /* an error, or a terminal that is gone, is no QUIT */
     }
@@ -6091,7 +6090,7 @@ greet(struct client *c)
 
     if (s->command == NULL && !wait_server(c, GREETING_SECONDS * 1000)) {
         c->row = c->editing ? ROW_LINE : echoes ? ROW_TEXT : ROW_FREE;
-        warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
+        warn(c, "waiting for a greeting from %s port %s (Ctrl-C ends; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -verify_return_error -verify_hostname %s "
              "-connect %s:%s')", s->host, s->port, s->host, s->host, s->port);
     }
@@ -6335,6 +6334,6 @@ main(int argc, char **argv)
     hang_up(c);
     wire_flush(&c->screen);
     if (c->screen.error != 0 && c->screen.error != EINTR && !c->failed)
-        fail(c, "the last lines were not shown: %s", reason_of_loss(c));
+        fail(c, "the last lines were not printed: %s", reason_of_loss(c));
     return c->failed ? 1 : 0;
 }

@@ -2140,9 +2140,9 @@ listen_on(const char *host, uint16_t port)
 static const char *
 listen_hint(int error)
 {
-    return error == EADDRINUSE ? "; another program (AirPlay, on macOS) or another -a uses it: try "
-                                 "another port" :
-           error == EACCES ? "; ports below 1024 are for root: try a higher one" :
+    return error == EADDRINUSE ? "; another program (AirPlay, on macOS) or another -a uses it; "
+                                 "try another port" :
+           error == EACCES ? "; only root can use ports below 1024; try a higher one" :
            error == EADDRNOTAVAIL ? "; -a takes an address of this machine" : "";
 }
 
@@ -2531,7 +2531,7 @@ read_passfile(struct settings *settings)
     if (!S_ISREG(status.st_mode))
         return "not a regular file";
     if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        return "group or others may use it; chmod 600 forbids that";
+        return "group or others can access it; chmod 600 prevents that";
     length = read_at(file, (unsigned char *)text, BLOCK, 0);
     close(file);
     if (length < 0)
@@ -2545,8 +2545,8 @@ read_passfile(struct settings *settings)
         end[strspn(end, "\r\n")] != '\0' || name == 0 || name > SECRET_MAX ||
         strcspn(text, " \t") < name || strncmp(text, "\xef\xbb\xbf", 3) == 0 ||
         password == 0 || password > SECRET_MAX)
-        return "not one line name:password (no byte order mark, no NUL, no blank in the name, "
-               "at most 248 bytes each)";
+        return "not one line name:password, each of at most 248 bytes, without byte order mark, "
+               "NUL or a blank in the name";
     memcpy(settings->name, text, name);
     memcpy(settings->password, colon + 1, password);
     return NULL;
@@ -2664,8 +2664,8 @@ main(int argc, char **argv)
     if (stderr_is_connection(settings.inetd))
         replace_descriptor(STDERR_FILENO);
     if (settings.passfile != NULL && (reason = read_passfile(&settings)) != NULL)
-        fail(&settings, 1, "%s: %s; -p names the file with name:password", settings.passfile,
-             reason);
+        fail(&settings, 1, "cannot use %s: %s; -p names the file with name:password",
+             settings.passfile, reason);
     if (!settings.inetd && !listen_on_all(&server))
         return 1;
     store->path = settings.directory;
@@ -2693,7 +2693,8 @@ main(int argc, char **argv)
     if (!confine_prepare(store))
         fail(&settings, 1, "cannot confine sessions: %s", strerror(errno));
     if (geteuid() == 0)
-        log_line("warning: the store belongs to root, so root serves it; chown -R it to a user");
+        log_line("warning: the store belongs to root, so sessions run as root; "
+                 "chown -R it to another user");
     if (settings.inetd) {
         getpeername(STDIN_FILENO, &address.any, &length);       /* if it is a socket */
         peer_text(peer, &address, true);

@@ -296,7 +296,7 @@ test_private_file(void)
     CHECK(is_private(place));
     settings.directory = "none";
     FILE *memory = private_file(&client);
-    const char *failure = memory != NULL ? NULL : "no temporary file: ";
+    const char *failure = memory != NULL ? NULL : "cannot create a temporary file: ";
 #if defined MFD_CLOEXEC && !defined POSIX_ONLY
     CHECK(memory != NULL);              /* in memory, where there is no place at all */
 #endif
