@@ -47,7 +47,7 @@ install: all
 	    rm -f '$(DESTDIR)$(PREFIX)'/bin/pop3-$$p && cp $$p '$(DESTDIR)$(PREFIX)'/bin/pop3-$$p && \
 	    chmod 755 '$(DESTDIR)$(PREFIX)'/bin/pop3-$$p || exit 1; \
 	done
-	cp README.md '$(DESTDIR)$(PREFIX)/share/doc/pop3/README.md'
+	cp README.md LICENSE '$(DESTDIR)$(PREFIX)/share/doc/pop3/'
 
 uninstall:
 	rm -f '$(DESTDIR)$(PREFIX)/bin/pop3-server' '$(DESTDIR)$(PREFIX)/bin/pop3-client'
