@@ -9,7 +9,7 @@
  *      2  text                  growing texts, UTF-8, visible text, columns
  *      3  messages and state    what is known of the mailbox; struct client
  *      4  the terminal          its modes, the lines on it, progress
- *      5  the line editor       bytes in, a verdict out; it knows no descriptor
+ *      5  the line editor       bytes in, an action out; it uses no descriptor
  *      6  the server            connecting, status lines, what follows them, keep-alive
  *      7  saving                a message gets its name when it is complete and on disk
  *      8  reading a message     SHOW: sandbox, decodings, parts, HTML, layout, pager
@@ -22,8 +22,8 @@
  *
  * The rules that keep mail and terminal safe:
  *   - Text from the network reaches the screen only through visible().
- *   - SHOW and HEADERS decode messages in a process of their own that can do nothing else. What
- *     that process writes passes visible() again.
+ *   - SHOW and HEADERS decode messages in a sandboxed process. What it writes passes visible()
+ *     again.
  *   - A file of a message gets its name when the message is complete and on disk.
  *   - Only QUIT removes mail. It is sent when it is typed and at the end of the input, never
  *     because of a signal. A script's DELE is not sent for a message whose RETR failed.
@@ -31,7 +31,7 @@
  * What may fail, and who notices:
  *   - The connection: the wire keeps its first error, and every function that needs it returns
  *     false from then on. connection_lost(), which converse() calls after each command, says why,
- *     once. The same holds for signals that end the session, and for output that nobody takes.
+ *     once. The same holds for signals that end the session, and for output that fails.
  *   - A refused command, a message that cannot be saved, a display that cannot be made: fail()
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
@@ -113,7 +113,7 @@ __asm__(".linker_option \"-liconv\"");
 
 enum {
     CONNECT_SECONDS = 30,       /* for each address of the host */
-    GREETING_SECONDS = 3,       /* without a greeting the client says that it waits */
+    GREETING_SECONDS = 3,       /* then the client says that it waits for a greeting */
     ANSWER_SECONDS = 180,
     QUIT_SECONDS = 30,
     CHILD_SECONDS = 5,          /* for the -x command to end after the connection */
@@ -163,7 +163,7 @@ command_at(int number)
 
 /*
  * A text grows as needed and has a NUL behind its last byte, once something was added. It may
- * hold NULs itself: its length counts. A span is part of a text that somebody else owns.
+ * hold NULs itself: its length counts. A span points into a text that it does not own.
  */
 struct text { char *bytes; size_t length, room; };
 struct span { const char *at, *end; };
@@ -344,8 +344,8 @@ span_next(struct span *s)
 }
 
 /*
- * Returns true for a character that nobody sees although it takes part in a comparison: a soft
- * hyphen, a zero-width space, a Hangul filler and the like.
+ * Returns true for a character that is not displayed: a soft hyphen, a zero-width space, a Hangul
+ * filler and the like.
  */
 static bool
 is_invisible(uint32_t c)
@@ -378,10 +378,10 @@ must_escape(uint32_t c, uint32_t before)
 }
 
 /*
- * The one function between the network and the screen. It appends bytes that are meant as UTF-8
- * in a form that can do nothing but be read: a control character as ^X, DEL as ^?, an invalid
+ * The one function between the network and the screen. It appends bytes, taken as UTF-8, in a
+ * form that cannot control the terminal: a control character as ^X, DEL as ^?, an invalid
  * byte as \xHH, any other character that must_escape() names as \uXXXX or \u{XXXXX}. TAB and LF
- * pass; CRLF becomes LF. What it made comes through it a second time unchanged.
+ * pass; CRLF becomes LF. Its output passes through it unchanged.
  */
 static void
 visible(struct text *to, struct span from)
@@ -535,7 +535,7 @@ struct numbers {
     uint64_t octets;            /* of all of them, as far as they are known */
 };
 
-/* What stands in the row of the cursor and must go before anything else is written. */
+/* What the row of the cursor contains: clear_line() removes or ends it before other output. */
 enum row {
     ROW_FREE,                   /* nothing */
     ROW_TEXT,                   /* a line of the server without its end, so far */
@@ -643,8 +643,8 @@ marked_count(const struct client *c)
 
 /*
  * The modes of the terminal. At the prompt it is RAW: the line editor gets every key. While a
- * command runs it is QUIET: what is typed waits unseen for the editor, and Ctrl-C and Ctrl-Z are
- * signals. Everybody else finds it as we found it.
+ * command runs it is QUIET: what is typed is not echoed and waits for the editor, and Ctrl-C and
+ * Ctrl-Z are signals. Other programs get it AS_FOUND.
  */
 enum mode { AS_FOUND, QUIET, RAW };
 
@@ -664,9 +664,9 @@ static struct {                 /* at file scope for the handler of signals */
 static volatile sig_atomic_t line_stopped, paste_running;
 
 /*
- * Opens the terminal behind a descriptor a second time, for writing without blocking: a terminal
- * that takes no output must not make the client deaf to signals, and the flags of the descriptor
- * itself belong to others, too. Returns the new descriptor or, where that fails, the same one.
+ * Opens the terminal of a descriptor again, for writing without blocking: otherwise a write to a
+ * stopped terminal would keep the client from noticing signals. The descriptor itself is shared
+ * with other programs, and so are its flags. Returns the new descriptor, or on failure the same.
  */
 static int
 open_again(int fd)
@@ -739,8 +739,8 @@ terminal_restore(void)
 
 /*
  * Stops everything that the shell started together with this process, as Ctrl-Z does, with the
- * terminal as it was found. Later the shell may have set it differently, so it is asked again;
- * not in the background, where the modes are those of the shell's own prompt.
+ * terminal as it was found. The shell may change the modes meanwhile, so they are read again; not
+ * in the background, where the modes are those of the shell's own prompt.
  */
 static void
 suspend(void)
@@ -820,7 +820,7 @@ print_status(struct client *c, const char *line, size_t length)
     c->row = ROW_FREE;
 }
 
-/* Prints a line of our own on standard output. */
+/* Prints a line of the client itself on standard output. */
 static void __attribute__((format(printf, 2, 3)))
 print_line(struct client *c, const char *format, ...)
 {
@@ -871,7 +871,7 @@ print_message(struct client *c, const char *format, va_list arguments)
     text_free(&line);
 }
 
-/* Says something that a person should know. */
+/* Prints a warning. */
 static void __attribute__((format(printf, 2, 3)))
 warn(struct client *c, const char *format, ...)
 {
@@ -902,7 +902,7 @@ enum {
     STALLED_MS = 2000           /* without a byte */
 };
 
-/* A command for so many messages begins, of so many octets together, 0: not known. */
+/* Starts the progress of a command: number of messages, and their octets, 0 if unknown. */
 static void
 progress_begin(struct client *c, size_t messages, uint64_t octets)
 {
@@ -974,8 +974,8 @@ progress_end(struct client *c)
 /* ---- 5. The line editor ---------------------------------------------------------------------- */
 
 /*
- * A machine without descriptors: editor_feed() takes one byte from the keyboard and returns a
- * verdict; editor_paint() appends what makes a terminal show the line. So a test can type keys
+ * A machine without descriptors: editor_feed() takes one byte from the keyboard and returns what
+ * to do; editor_paint() appends what makes a terminal show the line. So a test can type keys
  * from a string and read the screen from a text.
  *
  *     byte -> character -> key -> the line -> the screen
@@ -1018,7 +1018,7 @@ static const struct { const char *bytes; enum key key; } sequences[] = {
     {"[200~", PASTE}, {"[201~", PASTE_END},
 };
 
-/* What the keyboard asks for. */
+/* What editor_feed() asks its caller to do. */
 enum verdict {
     MORE,                       /* nothing yet */
     LINE,                       /* a line is complete; it stays until editor_start() */
@@ -1146,7 +1146,7 @@ editor_insert(struct editor *e, const char *bytes, size_t length)
     e->cursor += length;
 }
 
-/* Something that is no text came: a person hears it, a line of a paste is not carried out. */
+/* Rings the bell for input that is not text. A pasted line with it is not executed. */
 static void
 editor_refuse(struct editor *e)
 {
@@ -1198,7 +1198,7 @@ word_right(const struct editor *e)
 
 /* -- History and search -- */
 
-/* Remembers the line, unless it is blank, the last one again, or must not come back. */
+/* Adds the line to the history, unless it is blank, secret, incomplete or the last one again. */
 static void
 history_add(struct editor *e)
 {
@@ -1580,7 +1580,7 @@ editor_paste(struct editor *e, uint32_t key)
     return MORE;
 }
 
-/* Gives one key to the paste, the password, the search or the line. */
+/* Passes one key to the paste, the password, the search or the line. */
 static enum verdict
 editor_press(struct editor *e, uint32_t key)
 {
@@ -1680,7 +1680,7 @@ editor_patience(const struct editor *e)
     return e->sequence_length > 0 || e->pasting ? SEQUENCE_MS : WAIT_FOREVER;
 }
 
-/* Nothing came for so long. An ESC alone is a key. Anything else that has begun is over. */
+/* No byte came in time: a lone ESC is a key; any other sequence, or a paste, has ended. */
 static void
 editor_timeout(struct editor *e)
 {
@@ -1796,8 +1796,8 @@ connect_to(struct client *c, const struct addrinfo *addresses)
 }
 
 /*
- * Runs the -x command with pipes as its standard input and output. Ctrl-C is not for it: the
- * client decides what happens then. Returns false after having said why it cannot be run.
+ * Runs the -x command with pipes as its standard input and output. It ignores Ctrl-C, which is
+ * for the client. Returns false after having said why it cannot be run.
  */
 static bool
 run_command(struct client *c)
@@ -1911,7 +1911,7 @@ send_line(struct client *c, const char *line)
 /*
  * Keeps the session open while a person thinks or reads: sends NOOP when it is due. Returns the
  * milliseconds until the next one. Nothing is sent between USER and PASS. If the last one was not
- * answered yet and a person waits at the prompt, wait_for_keys() gives the server up.
+ * answered yet and a person waits at the prompt, wait_for_keys() ends the session.
  *
  * A Ctrl-C that is meant for the pager must not break the connection here.
  */
@@ -1944,7 +1944,7 @@ has_status(const char *line, const char *status)
     return strncmp(line, status, length) == 0 && (line[length] == '\0' || line[length] == ' ');
 }
 
-/* Returns true if a byte was received and waits: with LF, a whole line. */
+/* Returns true if the input buffer contains a byte; with LF, a whole line. */
 static bool
 has_byte(const struct wire *w, char byte)
 {
@@ -2000,8 +2000,8 @@ before_waiting(struct client *c)
 
 /*
  * Reads the status line that answers a command into c->status. Returns true if it is +OK. "+ "
- * asks for more (RFC 5034). What is no status line at all is an error of the wire: nobody knows
- * what follows. Answers to the client's own NOOPs are skipped.
+ * asks for more (RFC 5034). What is no status line is an error of the wire, because
+ * what follows it is unknown. Answers to the client's own NOOPs are skipped.
  */
 static bool
 read_status(struct client *c)
@@ -2123,9 +2123,9 @@ read_list_line(struct client *c, char **line, size_t *length)
 }
 
 /*
- * Shows what the server sent unasked, and notices that it has gone. Waits for nothing. A person
- * can judge what that was. A script's next command might take it for its answer: there it ends the
- * session, except for the -ERR with which a server announces that it closes.
+ * Shows what the server sent unasked, and notices that it closed the connection. Does not wait. In
+ * a script an unsolicited line ends the session, because the next command would take it for its
+ * answer; except for the -ERR with which a server announces that it closes.
  */
 static void
 show_unsolicited(struct client *c)
@@ -2134,7 +2134,7 @@ show_unsolicited(struct client *c)
     size_t length;
 
     if (c->server.error == 0 && wait_ready(&c->server.in, 1, false, 0) > 0)
-        wire_fill(&c->server);  /* once: a server that sends on and on is heard later */
+        wire_fill(&c->server);  /* once: the rest of a long output comes later */
     while (has_byte(&c->server, '\n')) {
         if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE
             || (c->noops > 0 && c->noops-- > 0))
@@ -2254,8 +2254,8 @@ save_piece(struct saving *s, struct span piece)
 }
 
 /*
- * Returns true if a file of the directory has the same content as an open one. It is on disk then,
- * whoever wrote it: it is about to be called saved.
+ * Returns true if a file of the directory has the same content as an open one. Then it is also
+ * written to disk, because it is reported as saved.
  */
 static bool
 same_content(int directory, const char *name, int file)
@@ -2451,8 +2451,8 @@ save_end(struct client *c)
  *     transfer encoding -> UTF-8 -> (HTML) -> visible text -> lines that fit
  *
  * A text is truncated before it is decoded, and an attachment is only measured, so memory does
- * not depend on the message. What it says about itself may be wrong or a trap: malformed input
- * is shown as well as possible, with a note, and nothing that is text is dropped.
+ * not depend on the message. Its header may be wrong or hostile: malformed input is shown as
+ * well as possible, with a note, and no text is dropped.
  */
 enum {
     SHOW_TEXT = 12 * 1024 * 1024,   /* bytes of a text that are decoded */
@@ -2785,7 +2785,7 @@ static const uint16_t windows_1252[32] = {
  * The charsets that mail is written in, by the letters and digits of their names; "x-" is skipped.
  * Where a larger charset is commonly used under a smaller one's name, the larger one is meant;
  * alternatives are for systems that lack the first. "" needs no conversion, 1252 is converted
- * here. No message gets at the other converters of the system: hardly anybody tests them.
+ * here. The other converters of the system are hardly tested, so no message can use them.
  */
 static const struct { const char *meant, *names; } charsets[] = {
     {"", "utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown"},
@@ -4655,10 +4655,11 @@ show_headers(struct span all, FILE *out, unsigned columns)
 /* -- The sandbox -- */
 
 /*
- * Whoever finds a mistake in the code that decodes messages can do what its process can. So that
- * gives up what it does not need, in ways that cannot be undone: it reads files, for charsets, and
- * writes to one pipe; it has no other open file, no sockets, programs or processes, and bounded
- * memory and time. Where the system or a compiler's headers lack one way, the others remain.
+ * A message that exploits a bug in the decoder can do what the decoder's process can. So that
+ * process drops, for good, what it does not need: it can read files, for charsets, and write to one
+ * pipe; it has no other open file, can open no socket, run no program and start no process, and its
+ * memory and time are bounded. Where the system or a compiler's headers lack one way, the others
+ * remain.
  */
 enum {
     DECODER_SECONDS = 60,       /* of processor time for one message */
@@ -4707,7 +4708,7 @@ static const struct sock_filter decoder_calls[] = {
 };
 #endif
 
-/* Gives up what a decoder does not need: it reads at descriptor 0 and writes a page to 1. */
+/* Confines a decoder, which reads descriptor 0 and writes a page to 1. */
 static void
 sandbox_decoder(void)
 {
@@ -4808,8 +4809,8 @@ run_decoder(decoder *decode, int input, int output, unsigned columns)
 }
 
 /*
- * Appends what arrives from a decoder to a page. A message may have taken the decoder over, so
- * here, too, nothing but visible text passes. Returns 0 or an errno.
+ * Appends what arrives from a decoder to a page. A message may have compromised the decoder, so
+ * its output passes through visible() again. Returns 0 or an errno.
  */
 static int
 receive_page(struct client *c, int from, struct text *page)
@@ -4842,7 +4843,7 @@ receive_page(struct client *c, int from, struct text *page)
 
 /*
  * Decodes a file to a page, in a process that has nothing but these two: MIME, HTML and charsets
- * are where a mistake is most likely. Returns false after saying why; a Ctrl-C needs no reason.
+ * are where a mistake is most likely. Returns false after saying why; nothing after a Ctrl-C.
  */
 static bool
 decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned columns)
@@ -4864,7 +4865,7 @@ decode(struct client *c, decoder *how, FILE *input, struct text *page, unsigned 
     error = receive_page(c, pipes[0], page);
     close(pipes[0]);
 
-    /* for its end after its output; after a signal nobody waits for it */
+    /* after its output it has 5 seconds to end; after a signal none */
     int64_t until = wire_clock() + (error == 0 && !interrupted ? 5000 : 0);
     while (!wait_child(pid, until - wire_clock(), &status))
         if (interrupted || wire_clock() >= until)
@@ -5091,8 +5092,8 @@ add_number(struct client *c, struct numbers *list, uint64_t number)
 }
 
 /*
- * Adds the messages that a word means. A single number need not exist: the server tells. Others
- * mean those that exist and are not marked.
+ * Adds the messages that a word means. A single number need not exist: the server's
+ * answer will tell. A range or * means the messages that exist and are not marked.
  */
 static bool
 add_range(struct client *c, struct numbers *list, const struct range *r)
@@ -5279,7 +5280,7 @@ do_retr(struct client *c, const char *arguments)
         progress_begin(c, named, list.octets);
         save_begin(c);
         for_each(c, "RETR %" PRIu64, PIPELINE_MAX, &list, retr_answered);
-        save_end(c);            /* before anybody can mark them */
+        save_end(c);            /* before a DELE can mark them */
         size_text(all->octets, size, sizeof size);
         if (named > 1)
             print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved,
@@ -5298,7 +5299,7 @@ dele_answered(struct client *c, uint64_t number)
     return false;
 }
 
-/* Drops from a list what a script may not mark, because nobody has seen that it was saved. */
+/* Drops the messages that a script must not mark, because they may be unsaved. */
 static void
 drop_unsaved(struct client *c, struct numbers *list)
 {
@@ -5581,7 +5582,7 @@ do_help(struct client *c, const struct pop3_request *typed)
     print_line(c, "Ctrl-C clears the line, or during an answer ends the session; Ctrl-D is QUIT.");
 }
 
-/* Answers a word of another program with what to type here. Returns false if it is none. */
+/* For a command of another program, says what to type here. Returns false for any other word. */
 static bool
 answer_habit(struct client *c, const char *word)
 {
@@ -5690,7 +5691,7 @@ do_quit(struct client *c)
 enum wake { WAKE_KEYS, WAKE_PAUSE, WAKE_AGAIN, WAKE_OVER };
 
 /*
- * Waits until something is typed, for at most ms milliseconds. Meanwhile it hears what the server
+ * Waits until something is typed, for at most ms milliseconds. Meanwhile it shows what the server
  * sends, and keeps the session open. Returns WAKE_KEYS if there are bytes (or their end),
  * WAKE_PAUSE after the time, WAKE_AGAIN after a signal or if the prompt must be shown again,
  * WAKE_OVER if a wire has failed.
@@ -5723,7 +5724,7 @@ wait_for_keys(struct client *c, int64_t ms)
         if (ready > 0 && (ready & 2) != 0) {
             show_unsolicited(c);
             if (c->row == ROW_FREE && c->server.error == 0)
-                return WAKE_AGAIN;      /* the prompt made way for what the server sent */
+                return WAKE_AGAIN;      /* the prompt was erased for what the server sent */
         }
     }
     return is_broken(c) ? WAKE_OVER : WAKE_KEYS;
@@ -5786,7 +5787,7 @@ edit_keys(struct client *c)
     return verdict;
 }
 
-/* Looks whether a signal has come. Returns what it means for the line. */
+/* Checks for signals. Returns what they mean for the line. */
 static enum verdict
 edit_signal(struct client *c)
 {
@@ -5901,7 +5902,7 @@ dispatch(struct client *c, const char *line, const struct pop3_request *typed)
         do_plain(c, line, typed);
 }
 
-/* Carries out one typed line, of that length. */
+/* Executes one typed line, of that length. */
 static void
 run(struct client *c, char *line, size_t length)
 {
@@ -5962,7 +5963,7 @@ next_message(void *context, size_t above, int64_t *octets)
 
 /*
  * Waits for input in read_line(), at a prompt if a person types. Returns true if there is a byte or
- * the end; false if the line is given up because of a signal or a failed wire.
+ * the end; false if a signal or a failed wire ends the line.
  */
 static bool
 wait_for_line(struct client *c)
@@ -6127,7 +6128,7 @@ static const char help[] =
     "  %s -x 'openssl s_client -quiet -verify_return_error \\\n"
     "      -verify_hostname HOST -connect HOST:995'\n";
 
-/* Reports a mistake on the command line and ends the program. */
+/* Reports an invalid command line and ends the program. */
 #define usage_error(c, format, ...) \
     (warn(c, format "; see %s --help", __VA_ARGS__, program), exit(2))
 
@@ -6204,7 +6205,7 @@ note_signal(int number)
     if (number == SIGTSTP) {
         suspend();
     } else if (number == SIGCONT) {
-        terminal.mode = AS_FOUND;       /* after SIGSTOP, which nobody can catch, a shell had it */
+        terminal.mode = AS_FOUND;       /* after SIGSTOP, which cannot be caught */
         terminal_mode(mode);
         resized = 1;
     } else if (number == SIGWINCH) {
@@ -6236,7 +6237,7 @@ catch_signals(void)
     }
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_IGN);   /* errno tells the same, where something can be done about it */
+    signal(SIGPIPE, SIG_IGN);   /* write() fails with EPIPE instead */
     signal(SIGXFSZ, SIG_IGN);
 }
 
@@ -6258,7 +6259,7 @@ reserve_descriptors(void)
         close(fd);
 }
 
-/* Initializes everything that does not depend on the command line. */
+/* Initializes what does not depend on the command line. */
 static void
 initialize(struct client *c, const struct settings *settings, struct editor *editor)
 {
