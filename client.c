@@ -587,11 +587,11 @@ struct client {
     bool over;                  /* the session has ended */
     bool failed;                /* the exit status will be 1 */
     bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
-    bool stop_showing;          /* a person wants no more of several messages */
+    bool stop_showing;          /* Ctrl-C: no more of several messages */
     bool user_given;            /* the last one sent was USER: PASS must be the next */
     bool no_list;               /* LIST was refused: do not ask for it because of a Tab */
     bool continued;             /* the server answered "+ ": the next line may be a password */
-    bool capable;               /* CAPA was asked */
+    bool capable;               /* CAPA was sent */
     bool pipelining, no_top;    /* its answer */
 
     struct message *messages;   /* by number */
@@ -714,9 +714,9 @@ terminal_set(enum mode mode)
 
 /*
  * Sets the mode. Signals are blocked meanwhile, because their handler sets it as well. Typed-ahead
- * input is kept, except after a Ctrl-C that ends the session: it was meant for us and not for the
- * shell. Output is not waited for, because a terminal may never take it and no mode changes how it
- * looks.
+ * input is kept, except after a Ctrl-C that ends the session: it was meant for the client and not
+ * for the shell. It does not wait for output, as TCSADRAIN would, because a stopped terminal may
+ * never accept it.
  */
 static void
 terminal_mode(enum mode mode)
@@ -1462,7 +1462,7 @@ editor_paint(struct editor *e, struct text *to)
     text_free(&row);
 }
 
-/* Appends what leaves the whole line on the screen, with something behind it, for good. */
+/* Appends what prints the whole line for good, with something behind it. */
 static void
 editor_finish(struct editor *e, const char *behind, struct text *to)
 {
@@ -3805,7 +3805,7 @@ html_charset(struct span s)
 
 /* -- The page: lines that fit -- */
 
-/* Whatever gets onto a page is visible text. No page begins or ends with an empty line. */
+/* A page holds only visible text. It neither begins nor ends with an empty line. */
 struct page {
     FILE *out;
     size_t columns;             /* 0: lines are as long as they are */
@@ -3976,7 +3976,7 @@ page_field(struct page *p, const char *name, struct span value)
     page_wrap(p, string_span(head), string_span(prefix), text_span(&p->line));
 }
 
-/* Says something of our own, in brackets, below one empty line. */
+/* Adds a note of the client, in brackets, below one empty line. */
 static void __attribute__((format(printf, 2, 3)))
 page_note(struct page *p, const char *format, ...)
 {
@@ -4671,7 +4671,7 @@ enum {
 /*
  * A filter of system calls is a small program that the kernel runs before each call: it loads
  * the call's number, goes down the list, and allows the call or makes it fail with ENOSYS. Every
- * C library can live with that; a filter that kills would kill after a library's update, too.
+ * C library copes with that; a filter that kills could kill decoders after a library's update.
  */
 #define LOAD(what) \
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, what))
@@ -5605,7 +5605,7 @@ answer_habit(struct client *c, const char *word)
 
 /* -- The other commands -- */
 
-/* Remembers that a script's RETR was not carried out: a later DELE might remove that message. */
+/* Remembers that a script's RETR was not executed: a later DELE might remove that message. */
 static void
 note_rejected(struct client *c, const char *line, size_t length)
 {
