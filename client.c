@@ -2123,8 +2123,8 @@ read_list_line(struct client *c, char **line, size_t *length)
 }
 
 /*
- * Shows what the server sent unasked, and notices that it closed the connection. Does not wait. In
- * a script an unsolicited line ends the session, because the next command would take it for its
+ * Shows unsolicited lines of the server, and notices that it closed the connection. Does not wait.
+ * In a script an unsolicited line ends the session, because the next command would take it for its
  * answer; except for the -ERR with which a server announces that it closes.
  */
 static void
@@ -5382,7 +5382,7 @@ show_answered(struct client *c, uint64_t number)
     decode(c, show_message, message, &page, columns);
     fclose(message);
     c->stop_showing = show_page(c, &page);
-    c->progress.began = c->progress.moved = wire_clock();       /* a person has read meanwhile */
+    c->progress.began = c->progress.moved = wire_clock();       /* reading takes time */
     c->progress.octets = 0;
     text_free(&page);
     return true;
@@ -5804,7 +5804,7 @@ edit_signal(struct client *c)
 }
 
 /*
- * Reads a line, or a password that nobody sees, with the editor. Returns TYPED_LINE with the line
+ * Reads a line, or a password without echo, with the editor. Returns TYPED_LINE with the line
  * in c->editor, or why there is none: TYPED_NOTHING also for one that must not be carried out.
  */
 static enum typed

@@ -1522,7 +1522,7 @@ do_rset(struct session *s, const struct request *r)
     reply_left(s);
 }
 
-/* Always +OK: without the password nobody learns which names exist. */
+/* Always +OK, so that it does not reveal which names exist. */
 static void
 do_user(struct session *s, const struct request *r)
 {
@@ -1820,7 +1820,7 @@ session_run(struct session *s)
         else if (got == WIRE_LINE_TOO_LONG)
             reply_mistake(s, "line too long; a command has at most %d octets", POP3_COMMAND_MAX);
         if (w->out_end >= FLUSH_SIZE)
-            wire_flush(w);      /* the client has something to do meanwhile */
+            wire_flush(w);      /* the client can process them in the meantime */
     }
     answered = wire_flush(w);
     if (answered)
