@@ -9,7 +9,7 @@
  *      2  text                  growing texts, UTF-8, visible text, columns
  *      3  messages and state    what is known of the mailbox; struct client
  *      4  the terminal          its modes, the lines on it, progress
- *      5  the line editor       bytes in, a verdict out; it knows no descriptor
+ *      5  the line editor       bytes in, an action out; it uses no descriptor
  *      6  the server            connecting, status lines, what follows them, keep-alive
  *      7  saving                a message gets its name when it is complete and on disk
  *      8  reading a message     SHOW: sandbox, decodings, parts, HTML, layout, pager
@@ -22,8 +22,8 @@
  *
  * The rules that keep mail and terminal safe:
  *   - Text from the network reaches the screen only through visible().
- *   - SHOW and HEADERS decode messages in a process of their own that can do nothing else. What
- *     that process writes passes visible() again.
+ *   - SHOW and HEADERS decode messages in a sandboxed process. What it writes passes visible()
+ *     again.
  *   - A file of a message gets its name when the message is complete and on disk.
  *   - Only QUIT removes mail. It is sent when it is typed and at the end of the input, never
  *     because of a signal. A script's DELE is not sent for a message whose RETR failed.
@@ -31,7 +31,7 @@
  * What may fail, and who notices:
  *   - The connection: the wire keeps its first error, and every function that needs it returns
  *     false from then on. connection_lost(), which converse() calls after each command, says why,
- *     once. The same holds for signals that end the session, and for output that nobody takes.
+ *     once. The same holds for signals that end the session, and for output that fails.
  *   - A refused command, a message that cannot be saved, a display that cannot be made: fail()
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
@@ -78,7 +78,7 @@ __asm__(".linker_option \"-liconv\"");
 
 enum {
     CONNECT_SECONDS = 30,       /* for each address of the host */
-    GREETING_SECONDS = 3,       /* without a greeting the client says that it waits */
+    GREETING_SECONDS = 3,       /* then the client says that it waits for a greeting */
     ANSWER_SECONDS = 180,
     QUIT_SECONDS = 30,
     CHILD_SECONDS = 5,          /* for the -x command to end after the connection */
@@ -128,7 +128,7 @@ command_at(int number)
 
 /*
  * A text grows as needed and has a NUL behind its last byte, once something was added. It may
- * hold NULs itself: its length counts. A span is part of a text that somebody else owns.
+ * hold NULs itself: its length counts. A span points into a text that it does not own.
  */
 struct text { char *bytes; size_t length, room; };
 struct span { const char *at, *end; };
@@ -309,8 +309,8 @@ span_next(struct span *s)
 }
 
 /*
- * Returns true for a character that nobody sees although it takes part in a comparison: a soft
- * hyphen, a zero-width space, a Hangul filler and the like.
+ * Returns true for a character that is not displayed: a soft hyphen, a zero-width space, a Hangul
+ * filler and the like.
  */
 static bool
 is_invisible(uint32_t c)
@@ -343,10 +343,10 @@ must_escape(uint32_t c, uint32_t before)
 }
 
 /*
- * The one function between the network and the screen. It appends bytes that are meant as UTF-8
- * in a form that can do nothing but be read: a control character as ^X, DEL as ^?, an invalid
+ * The one function between the network and the screen. It appends bytes, taken as UTF-8, in a
+ * form that cannot control the terminal: a control character as ^X, DEL as ^?, an invalid
  * byte as \xHH, any other character that must_escape() names as \uXXXX or \u{XXXXX}. TAB and LF
- * pass; CRLF becomes LF. What it made comes through it a second time unchanged.
+ * pass; CRLF becomes LF. Its output passes through it unchanged.
  */
 static void
 visible(struct text *to, struct span from)
@@ -506,7 +506,7 @@ struct numbers {
     uint64_t octets;            /* of all of them, as far as they are known */
 };
 
-/* What stands in the row of the cursor and must go before anything else is written. */
+/* What the row of the cursor contains: clear_line() removes or ends it before other output. */
 enum row {
     ROW_FREE,                   /* nothing */
     ROW_TEXT,                   /* a line of the server without its end, so far */
@@ -557,11 +557,11 @@ struct client {
     bool over;                  /* the session has ended */
     bool failed;                /* the exit status will be 1 */
     bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
-    bool stop_showing;          /* a person wants no more of several messages */
+    bool stop_showing;          /* Ctrl-C: no more of several messages */
     bool user_given;            /* the last one sent was USER: PASS must be the next */
     bool no_list;               /* LIST was refused: do not ask for it because of a Tab */
     bool continued;             /* the server answered "+ ": the next line may be a password */
-    bool capable;               /* CAPA was asked */
+    bool capable;               /* CAPA was sent */
     bool pipelining, no_top;    /* its answer */
 
     struct message *messages;   /* by number */
@@ -615,8 +615,8 @@ marked_count(const struct client *c)
 
 /*
  * The modes of the terminal. At the prompt it is RAW: the line editor gets every key. While a
- * command runs it is QUIET: what is typed waits unseen for the editor, and Ctrl-C and Ctrl-Z are
- * signals. Everybody else finds it as we found it.
+ * command runs it is QUIET: what is typed is not echoed and waits for the editor, and Ctrl-C and
+ * Ctrl-Z are signals. Other programs get it AS_FOUND.
  */
 enum mode { AS_FOUND, QUIET, RAW };
 
@@ -636,9 +636,9 @@ static struct {                 /* at file scope for the handler of signals */
 static volatile sig_atomic_t line_stopped, paste_running;
 
 /*
- * Opens the terminal behind a descriptor a second time, for writing without blocking: a terminal
- * that takes no output must not make the client deaf to signals, and the flags of the descriptor
- * itself belong to others, too. Returns the new descriptor or, where that fails, the same one.
+ * Opens the terminal of a descriptor again, for writing without blocking: otherwise a write to a
+ * stopped terminal would keep the client from noticing signals. The descriptor itself is shared
+ * with other programs, and so are its flags. Returns the new descriptor, or on failure the same.
  */
 static int
 open_again(int fd)
@@ -686,9 +686,9 @@ terminal_set(enum mode mode)
 
 /*
  * Sets the mode. Signals are blocked meanwhile, because their handler sets it as well. Typed-ahead
- * input is kept, except after a Ctrl-C that ends the session: it was meant for us and not for the
- * shell. Output is not waited for, because a terminal may never take it and no mode changes how it
- * looks.
+ * input is kept, except after a Ctrl-C that ends the session: it was meant for the client and not
+ * for the shell. It does not wait for output, as TCSADRAIN would, because a stopped terminal may
+ * never accept it.
  */
 static void
 terminal_mode(enum mode mode)
@@ -711,8 +711,8 @@ terminal_restore(void)
 
 /*
  * Stops everything that the shell started together with this process, as Ctrl-Z does, with the
- * terminal as it was found. Later the shell may have set it differently, so it is asked again;
- * not in the background, where the modes are those of the shell's own prompt.
+ * terminal as it was found. The shell may change the modes meanwhile, so they are read again; not
+ * in the background, where the modes are those of the shell's own prompt.
  */
 static void
 suspend(void)
@@ -792,7 +792,7 @@ print_status(struct client *c, const char *line, size_t length)
     c->row = ROW_FREE;
 }
 
-/* Prints a line of our own on standard output. */
+/* Prints a line of the client itself on standard output. */
 static void __attribute__((format(printf, 2, 3)))
 print_line(struct client *c, const char *format, ...)
 {
@@ -857,7 +857,7 @@ enum {
     STALLED_MS = 2000           /* without a byte */
 };
 
-/* A command for so many messages begins, of so many octets together, 0: not known. */
+/* Starts the progress of a command: number of messages, and their octets, 0 if unknown. */
 static void
 progress_begin(struct client *c, size_t messages, uint64_t octets)
 {
@@ -926,8 +926,8 @@ progress_end(struct client *c)
 /* ---- 5. The line editor ---------------------------------------------------------------------- */
 
 /*
- * A machine without descriptors: editor_feed() takes one byte from the keyboard and returns a
- * verdict; editor_paint() appends what makes a terminal show the line. So a test can type keys
+ * A machine without descriptors: editor_feed() takes one byte from the keyboard and returns what
+ * to do; editor_paint() appends what makes a terminal show the line. So a test can type keys
  * from a string and read the screen from a text.
  *
  *     byte -> character -> key -> the line -> the screen
@@ -970,7 +970,7 @@ static const struct { const char *bytes; enum key key; } sequences[] = {
     {"[200~", PASTE}, {"[201~", PASTE_END},
 };
 
-/* What the keyboard asks for. */
+/* What editor_feed() asks its caller to do. */
 enum verdict {
     MORE,                       /* nothing yet */
     LINE,                       /* a line is complete; it stays until editor_start() */
@@ -1098,7 +1098,7 @@ editor_insert(struct editor *e, const char *bytes, size_t length)
     e->cursor += length;
 }
 
-/* Something that is no text came: a person hears it, a line of a paste is not carried out. */
+/* Rings the bell for input that is not text. A pasted line with it is not executed. */
 static void
 editor_refuse(struct editor *e)
 {
@@ -1150,7 +1150,7 @@ word_right(const struct editor *e)
 
 /* -- History and search -- */
 
-/* Remembers the line, unless it is blank, the last one again, or must not come back. */
+/* Adds the line to the history, unless it is blank, secret, incomplete or the last one again. */
 static void
 history_add(struct editor *e)
 {
@@ -1413,7 +1413,7 @@ editor_paint(struct editor *e, struct text *to)
     text_free(&row);
 }
 
-/* Appends what leaves the whole line on the screen, with something behind it, for good. */
+/* Appends what prints the whole line for good, with something behind it. */
 static void
 editor_finish(struct editor *e, const char *behind, struct text *to)
 {
@@ -1531,7 +1531,7 @@ editor_paste(struct editor *e, uint32_t key)
     return MORE;
 }
 
-/* Gives one key to the paste, the password, the search or the line. */
+/* Passes one key to the paste, the password, the search or the line. */
 static enum verdict
 editor_press(struct editor *e, uint32_t key)
 {
@@ -1631,7 +1631,7 @@ editor_patience(const struct editor *e)
     return e->sequence_length > 0 || e->pasting ? SEQUENCE_MS : WAIT_FOREVER;
 }
 
-/* Nothing came for so long. An ESC alone is a key. Anything else that has begun is over. */
+/* No byte came in time: a lone ESC is a key; any other sequence, or a paste, has ended. */
 static void
 editor_timeout(struct editor *e)
 {
@@ -1657,7 +1657,7 @@ static const char *
 reason_of_loss(const struct client *c)
 {
     if (c->screen.error == WIRE_CLOSED)
-        return "nobody reads the output";
+        return "the standard output was closed";
     if (c->screen.error != 0 && c->screen.error != EINTR)
         return strerror(c->screen.error);
     switch (c->server.error) {
@@ -1759,8 +1759,8 @@ connect_to(struct client *c, const struct addrinfo *addresses)
 }
 
 /*
- * Runs the -x command with pipes as its standard input and output. Ctrl-C is not for it: the
- * client decides what happens then. Returns false after having said why it cannot be run.
+ * Runs the -x command with pipes as its standard input and output. It ignores Ctrl-C, which is
+ * for the client. Returns false after having said why it cannot be run.
  */
 static bool
 run_command(struct client *c)
@@ -1876,7 +1876,7 @@ send_line(struct client *c, const char *line)
 /*
  * Keeps the session open while a person thinks or reads: sends NOOP when it is due. Returns the
  * milliseconds until the next one. Nothing is sent between USER and PASS. If the last one was not
- * answered yet and a person waits at the prompt, wait_for_keys() gives the server up.
+ * answered yet and a person waits at the prompt, wait_for_keys() ends the session.
  *
  * A Ctrl-C that is meant for the pager must not break the connection here.
  */
@@ -1909,7 +1909,7 @@ has_status(const char *line, const char *status)
     return strncmp(line, status, length) == 0 && (line[length] == '\0' || line[length] == ' ');
 }
 
-/* Returns true if a byte was received and waits: with LF, a whole line. */
+/* Returns true if the input buffer contains a byte; with LF, a whole line. */
 static bool
 has_byte(const struct wire *w, char byte)
 {
@@ -1918,8 +1918,8 @@ has_byte(const struct wire *w, char byte)
 
 /*
  * Reads the status line that answers a command into c->status. Returns true if it is +OK. "+ "
- * asks for more (RFC 5034). What is no status line at all is an error of the wire: nobody knows
- * what follows. Answers to the client's own NOOPs are skipped.
+ * asks for more (RFC 5034). What is no status line is an error of the wire, because
+ * what follows it is unknown. Answers to the client's own NOOPs are skipped.
  */
 static bool
 read_status(struct client *c)
@@ -2033,9 +2033,9 @@ read_list_line(struct client *c, char **line, size_t *length)
 }
 
 /*
- * Shows what the server sent unasked, and notices that it has gone. Waits for nothing. A person
- * can judge what that was. A script's next command might take it for its answer: there it ends the
- * session, except for the -ERR with which a server announces that it closes.
+ * Shows unsolicited lines of the server, and notices that it closed the connection. Does not wait.
+ * In a script an unsolicited line ends the session, because the next command would take it for its
+ * answer; except for the -ERR with which a server announces that it closes.
  */
 static void
 show_unsolicited(struct client *c)
@@ -2044,7 +2044,7 @@ show_unsolicited(struct client *c)
     size_t length;
 
     if (c->server.error == 0 && wait_ready(&c->server.in, 1, false, 0) > 0)
-        wire_fill(&c->server);  /* once: a server that sends on and on is heard later */
+        wire_fill(&c->server);  /* once: the rest of a long output comes later */
     while (has_byte(&c->server, '\n')) {
         if (wire_line(&c->server, sizeof c->status, &line, &length) != WIRE_LINE
             || (c->noops > 0 && c->noops-- > 0))
@@ -2179,8 +2179,8 @@ save_open(struct savings *all, struct saving *s, const char *path, uint64_t numb
 }
 
 /*
- * Returns true if a file of the directory has the same content as an open one. It is on disk then,
- * whoever wrote it: it is about to be called saved.
+ * Returns true if a file of the directory has the same content as an open one. Then it is also
+ * written to disk, because it is reported as saved.
  */
 static bool
 same_content(int directory, const char *name, int file)
@@ -2376,8 +2376,8 @@ save_end(struct client *c)
  *     transfer encoding -> UTF-8 -> (HTML) -> visible text -> lines that fit
  *
  * A text is truncated before it is decoded, and an attachment is only measured, so memory does
- * not depend on the message. What it says about itself may be wrong or a trap: malformed input
- * is shown as well as possible, with a note, and nothing that is text is dropped.
+ * not depend on the message. Its header may be wrong or hostile: malformed input is shown as
+ * well as possible, with a note, and no text is dropped.
  */
 enum {
     SHOW_TEXT = 12 * 1024 * 1024,   /* bytes of a text that are decoded */
@@ -2700,7 +2700,7 @@ static const uint16_t windows_1252[32] = {
  * The charsets that mail is written in, by the letters and digits of their names; "x-" is skipped.
  * Where a larger charset is commonly used under a smaller one's name, the larger one is meant;
  * alternatives are for systems that lack the first. "" needs no conversion, 1252 is converted
- * here. No message gets at the other converters of the system: hardly anybody tests them.
+ * here. The other converters of the system are hardly tested, so no message can use them.
  */
 static const struct { const char *meant, *names; } charsets[] = {
     {"", "utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown"},
@@ -3721,7 +3721,7 @@ html_charset(struct span s)
 
 /* -- The page: lines that fit -- */
 
-/* Whatever gets onto a page is visible text. No page begins or ends with an empty line. */
+/* A page holds only visible text. It neither begins nor ends with an empty line. */
 struct page {
     FILE *out;
     size_t columns;             /* 0: lines are as long as they are */
@@ -3892,7 +3892,7 @@ page_field(struct page *p, const char *name, struct span value)
     page_wrap(p, string_span(head), string_span(prefix), text_span(&p->line));
 }
 
-/* Says something of our own, in brackets, below one empty line. */
+/* Adds a note of the client, in brackets, below one empty line. */
 static void __attribute__((format(printf, 2, 3)))
 page_note(struct page *p, const char *format, ...)
 {
@@ -4632,10 +4632,11 @@ show_headers(struct span all, FILE *out, unsigned columns)
 /* -- The sandbox -- */
 
 /*
- * Whoever finds a mistake in the code that decodes messages can do what its process can. So that
- * gives up what it does not need, in ways that cannot be undone: it reads files, for charsets, and
- * writes to one pipe; it has no other open file, no sockets, programs or processes, and bounded
- * memory and time. Where the system or a compiler's headers lack one way, the others remain.
+ * A message that exploits a bug in the decoder can do what the decoder's process can. So that
+ * process drops, for good, what it does not need: it can read files, for charsets, and write to one
+ * pipe; it has no other open file, can open no socket, run no program and start no process, and its
+ * memory and time are bounded. Where the system or a compiler's headers lack one way, the others
+ * remain.
  */
 enum {
     DECODER_SECONDS = 60,       /* of processor time for one message */
@@ -4660,7 +4661,7 @@ static const struct allowed_call decoder_calls[] = {
 };
 #endif
 
-/* Gives up what a decoder does not need: it reads at descriptor 0 and writes a page to 1. */
+/* Confines a decoder, which reads descriptor 0 and writes a page to 1. */
 static void
 sandbox_decoder(void)
 {
@@ -4749,8 +4750,8 @@ run_decoder(decoder *decode, int input, int output, unsigned columns)
 }
 
 /*
- * Appends what a decoder writes to a page. A message may have taken the decoder over, so here, too,
- * nothing but visible text passes. Returns 0 or an errno.
+ * Appends what a decoder writes to a page. A message may have compromised the decoder, so
+ * its output passes through visible() again. Returns 0 or an errno.
  */
 static int
 receive_page(struct client *c, int from, struct text *page)
@@ -4771,7 +4772,7 @@ receive_page(struct client *c, int from, struct text *page)
 
 /*
  * Decodes a file to a page, in a process that has nothing but these two: MIME, HTML and charsets
- * are where a mistake is most likely. Returns false after saying why; a Ctrl-C needs no reason.
+ * are where a mistake is most likely. Returns false after saying why; nothing after a Ctrl-C.
  */
 static bool
 decode(struct client *c, decoder *how, int input, struct text *page)
@@ -4793,7 +4794,7 @@ decode(struct client *c, decoder *how, int input, struct text *page)
     error = receive_page(c, pipes[0], page);
     close(pipes[0]);
 
-    /* for its end after its output; after a signal nobody waits for it */
+    /* after its output it has 5 seconds to end; after a signal none */
     int64_t until = wire_clock() + (error == 0 && !interrupted ? 5000 : 0);
     while (!wait_child(pid, until - wire_clock(), &status))
         if (interrupted || wire_clock() >= until)
@@ -5017,8 +5018,8 @@ add_number(struct client *c, uint64_t number)
 }
 
 /*
- * Adds the messages that a word means. A single number need not exist: the server tells. Others
- * mean those that exist and are not marked.
+ * Adds the messages that a word means. A single number need not exist: the server's
+ * answer will tell. A range or * means the messages that exist and are not marked.
  */
 static bool
 add_range(struct client *c, const struct range *r)
@@ -5220,7 +5221,7 @@ dele_answered(struct client *c, uint64_t number)
     return false;
 }
 
-/* Drops from the list what a script may not mark, because nobody has seen that it was saved. */
+/* Drops the messages that a script must not mark, because they may be unsaved. */
 static void
 drop_unsaved(struct client *c)
 {
@@ -5231,10 +5232,9 @@ drop_unsaved(struct client *c)
         uint64_t number = list->number[i];
 
         if (c->unsaved_unknown)
-            fail(c, "message %" PRIu64 " is not marked: an earlier RETR was not understood",
-                 number);
+            fail(c, "message %" PRIu64 " is not marked: an earlier RETR was invalid", number);
         else if (message_at(c, number)->unsaved)
-            fail(c, "message %" PRIu64 " may not be saved, so it is not marked", number);
+            fail(c, "message %" PRIu64 " is not marked: perhaps it was not saved", number);
         else
             list->number[kept++] = number;
     }
@@ -5363,7 +5363,7 @@ do_headers(struct client *c, const char *arguments)
 /* What HELP adds when it explains one command. */
 static const char *const more_help[ALL_COMMANDS] = {
     [POP3_RETR] = ("Saves each message as n.eml in the directory of -d. An existing file is never\n"
-                   "overwritten. Octets count each line end as two, as LIST does; a file has one."),
+                   "overwritten. The octets are those of LIST: a line end counts as two."),
     [POP3_DELE] = "Nothing is removed before QUIT, and nothing if the session ends in another way.",
     [POP3_RSET] = "What was marked with DELE stays in the mailbox.",
     [POP3_TOP] = "TOP 3 0 shows the header of message 3 as it was sent; HEADERS decodes it.",
@@ -5402,10 +5402,10 @@ do_help(struct client *c, const struct pop3_request *typed)
     print_line(c, "n... are messages: 1 3 5-9, or * for all. RETR saves them in %s.",
                c->settings->directory);
     print_line(c, "Keys: Tab completes, Up and Down show earlier lines, Ctrl-R searches them.");
-    print_line(c, "Ctrl-C clears the line, during an answer it ends the session; Ctrl-D is QUIT.");
+    print_line(c, "Ctrl-C clears the line, or during an answer ends the session; Ctrl-D is QUIT.");
 }
 
-/* Answers a word of another program with what to type here. Returns false if it is none. */
+/* For a command of another program, says what to type here. Returns false for any other word. */
 static bool
 answer_habit(struct client *c, const char *word)
 {
@@ -5428,7 +5428,7 @@ answer_habit(struct client *c, const char *word)
 
 /* -- The other commands -- */
 
-/* Remembers that a script's RETR was not carried out: a later DELE might remove that message. */
+/* Remembers that a script's RETR was not executed: a later DELE might remove that message. */
 static void
 note_rejected(struct client *c, const char *line, size_t length)
 {
@@ -5512,7 +5512,7 @@ do_quit(struct client *c)
 /* -- Typed input -- */
 
 /*
- * Waits until something is typed, for at most ms milliseconds. Meanwhile it hears what the server
+ * Waits until something is typed, for at most ms milliseconds. Meanwhile it shows what the server
  * sends, and keeps the session open. Time that has passed counts only if nothing has come: this
  * process may have been stopped meanwhile. Returns early after a signal, if a wire has failed, or
  * if the prompt must be shown again; false if nothing of all that came in this time.
@@ -5544,7 +5544,7 @@ wait_for_keys(struct client *c, int64_t ms)
         if (ready > 0 && (ready & 2) != 0) {
             show_unsolicited(c);
             if (c->row == ROW_FREE)
-                break;          /* the prompt made way for what the server sent */
+                break;          /* the prompt was erased for what the server sent */
         }
     }
     return true;
@@ -5609,7 +5609,7 @@ edit_keys(struct client *c)
     return verdict;
 }
 
-/* Looks whether a signal has come. Returns what it means for the line. */
+/* Checks for signals. Returns what they mean for the line. */
 static enum verdict
 edit_signal(struct client *c)
 {
@@ -5626,7 +5626,7 @@ edit_signal(struct client *c)
 }
 
 /*
- * Reads a line, or a password that nobody sees, with the editor. Returns LINE with the line in
+ * Reads a line, or a password without echo, with the editor. Returns LINE with the line in
  * c->editor, END, or INTERRUPT, also for a line that must not be carried out.
  */
 static enum verdict
@@ -5718,7 +5718,7 @@ dispatch(struct client *c, const char *line, const struct pop3_request *typed)
         do_plain(c, line, typed);
 }
 
-/* Carries out one typed line, of that length. */
+/* Executes one typed line, of that length. */
 static void
 run(struct client *c, char *line, size_t length)
 {
@@ -5727,7 +5727,7 @@ run(struct client *c, char *line, size_t length)
 
     for (size_t i = 0; i < length; i++)
         if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f) {
-            fail(c, "a command has no control characters; the line was not sent");
+            fail(c, "the line has a control character; it was not sent");
             note_rejected(c, line, length);
             return;
         }
@@ -5779,7 +5779,7 @@ next_message(void *context, size_t above, int64_t *octets)
 
 /*
  * Waits for input in read_line(), at a prompt if a person types. Returns true if there is a byte or
- * the end; false if the line is given up because of a signal or a failed wire.
+ * the end; false if a signal or a failed wire ends the line.
  */
 static bool
 wait_for_line(struct client *c)
@@ -5844,7 +5844,7 @@ read_line(struct client *c, char *text, size_t *length)
     if (key < 0) {
         clear_line(c);          /* Ctrl-D leaves the cursor behind the prompt */
         if (c->keys.error > 0)
-            fail(c, "the commands cannot be read: %s", strerror(c->keys.error));
+            fail(c, "cannot read commands: %s", strerror(c->keys.error));
         if (c->keys.error != WIRE_CLOSED || (c->at_terminal && tcgetattr(c->keys.in, &t) != 0))
             interrupted = SIGHUP;       /* an error, or a terminal that is gone, is no QUIT */
     }
@@ -5911,7 +5911,7 @@ greet(struct client *c)
         c->server.error = 0;
         c->server.idle_until = 0;
         c->row = c->editing ? ROW_LINE : echoes ? ROW_TEXT : ROW_FREE;
-        warn(c, "waiting for a greeting from %s port %s (Ctrl-C gives up; a TLS port such as 995 "
+        warn(c, "waiting for a greeting from %s port %s (Ctrl-C ends; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -verify_return_error -verify_hostname %s "
              "-connect %s:%s')", s->host, s->port, s->host, s->host, s->port);
     }
@@ -5935,26 +5935,24 @@ static const char usage[] = "usage: %s [-hvV] [-d directory] [-x command] [host 
 
 static const char help[] =
     "\n"
-    "Reads mail by POP3. The host is localhost and the port " POP3_PORT " if none is given.\n"
+    "Reads mail by POP3. The default host is localhost, the default port " POP3_PORT ".\n"
     "HELP at the prompt lists the commands.\n"
     "\n"
-    "  -d DIRECTORY  save messages there; it is created when first needed (inbox)\n"
-    "  -v            show each line that is sent, passwords as ***\n"
-    "  -x COMMAND    run COMMAND with sh -c and talk to it instead of a host\n"
-    "  -h, --help    show this help\n"
-    "  -V, --version show the version\n"
+    "  -d DIRECTORY   save messages there; it is created when first needed\n"
+    "                 (default: inbox)\n"
+    "  -v             print each line that is sent, passwords as ***\n"
+    "  -x COMMAND     run COMMAND with sh -c and use its standard input and output\n"
+    "                 as the connection\n"
+    "  -h, --help     print this help\n"
+    "  -V, --version  print the version\n"
     "\n"
     "  %s -x './server -i'\n"
     "  %s -x 'openssl s_client -quiet -verify_return_error \\\n"
     "      -verify_hostname HOST -connect HOST:995'\n";
 
-/* Reports a mistake on the command line and ends the program. */
-static _Noreturn void
-usage_error(struct client *c, const char *what, const char *culprit)
-{
-    warn(c, "%s%s; --help explains the options", what, culprit);
-    exit(2);
-}
+/* Reports an invalid command line and ends the program. */
+#define usage_error(c, format, ...) \
+    (warn(c, format "; see %s --help", __VA_ARGS__, program), exit(2))
 
 /* Checks and takes the words behind the options: [host [port]]. */
 static void
@@ -5964,16 +5962,15 @@ read_host(struct client *c, struct settings *settings, int argc, char **argv)
     uint64_t port;
 
     if (argc > most)
-        usage_error(c, most == 0 ? "unexpected argument besides -x: " : "unexpected argument: ",
-                    argv[most]);
+        usage_error(c, "unexpected argument%s: %s", most == 0 ? " with -x" : "", argv[most]);
     if (argc > 0)
         settings->host = argv[0];
     if (argc > 1)
         settings->port = argv[1];
     if (settings->host[strspn(settings->host, "0123456789")] == '\0')
-        usage_error(c, "invalid host (it comes before the port): ", settings->host);
+        usage_error(c, "invalid host: %s (the host comes before the port)", settings->host);
     if (!pop3_number(settings->port, 65535, &port) || port == 0)
-        usage_error(c, "invalid port: ", settings->port);
+        usage_error(c, "invalid port: %s (a number from 1 to 65535)", settings->port);
 }
 
 /* Reads the command line. Ends the program after -h and -V and after a mistake. */
@@ -5983,16 +5980,14 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
     static const struct option names[] = {
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}
     };
-    char letter[] = "-?";
     int option;
 
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":d:hvVx:", names, NULL)) != -1) {
-        letter[1] = (char)optopt;
         switch (option) {
         case 'd':
             if (*optarg == '\0')
-                usage_error(c, "no directory after ", "-d");
+                usage_error(c, "the argument of %s is empty", "-d");
             settings->directory = optarg;
             break;
         case 'h':
@@ -6008,11 +6003,14 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         case 'x':
             settings->command = optarg;
             break;
-        case ':':
-            usage_error(c, "no value after ", letter);
-        default:                /* of a long one only its word is known */
-            usage_error(c, "no option ", optopt != 0 && optopt != 'h' && optopt != 'V' ? letter
-                        : argv[optind - 1]);
+        default:                /* with --help=x, some systems return ':', some '?' */
+            if (optopt == 'h' || optopt == 'V')
+                usage_error(c, "option takes no argument: %s", argv[optind - 1]);
+            else if (option == ':')
+                usage_error(c, "option requires an argument: -%c", optopt);
+            else if (optopt != 0)
+                usage_error(c, "invalid option: -%c", optopt);
+            usage_error(c, "invalid option: %s", argv[optind - 1]);
         }
     }
     read_host(c, settings, argc - optind, argv + optind);
@@ -6029,7 +6027,7 @@ note_signal(int number)
     if (number == SIGTSTP) {
         suspend();
     } else if (number == SIGCONT) {
-        terminal.mode = AS_FOUND;       /* after SIGSTOP, which nobody can catch, a shell had it */
+        terminal.mode = AS_FOUND;       /* after SIGSTOP, which cannot be caught */
         terminal_mode(mode);
         resized = 1;
     } else if (number == SIGWINCH) {
@@ -6061,11 +6059,11 @@ catch_signals(void)
     }
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_IGN);   /* errno tells the same, where something can be done about it */
+    signal(SIGPIPE, SIG_IGN);   /* write() fails with EPIPE instead */
     signal(SIGXFSZ, SIG_IGN);
 }
 
-/* Initializes everything that does not depend on the command line. */
+/* Initializes what does not depend on the command line. */
 static void
 initialize(struct client *c, const struct settings *settings, struct editor *editor)
 {
@@ -6141,6 +6139,6 @@ main(int argc, char **argv)
     hang_up(c);
     wire_flush(&c->screen);
     if (c->screen.error != 0 && c->screen.error != EINTR && !c->failed)
-        fail(c, "the last lines were not shown: %s", reason_of_loss(c));
+        fail(c, "the last lines were not printed: %s", reason_of_loss(c));
     return c->failed ? 1 : 0;
 }

@@ -14,7 +14,7 @@
 #ifndef POP3_H
 #define POP3_H
 
-/* -std=c11 hides what is not in C11; these show it again, each on the systems that know it. */
+/* -std=c11 hides what is not in C11. These make it visible, each on the systems that know it. */
 #undef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #define _DARWIN_C_SOURCE 1
@@ -185,7 +185,7 @@ pop3_parse(char *line)
     return request;
 }
 
-/* Reads a decimal number, at most max, that is the whole text. Else *number stays as it is. */
+/* Reads a text that is one decimal number, at most max. If it is not, *number is unchanged. */
 static inline bool
 pop3_number(const char *text, uint64_t max, uint64_t *number)
 {
@@ -329,7 +329,7 @@ reserve_descriptors(void)
             replace_descriptor(fd);
 }
 
-#define WAIT_FOREVER (INT64_MAX / 2)    /* or almost: a time can be added or subtracted */
+#define WAIT_FOREVER (INT64_MAX / 2)    /* half, so that adding a time does not overflow */
 
 /* Returns milliseconds since some time in the past. Setting the system's clock has no effect. */
 static inline int64_t
@@ -501,7 +501,7 @@ wire_wait(struct wire *w, int fd, bool to_write)
 static inline bool
 wire_flush(struct wire *w)
 {
-    bool wait = !w->socket;     /* a socket mostly has room, and send() says so if not */
+    bool wait = !w->socket;     /* a socket usually has room; if not, send() returns EAGAIN */
 
     for (size_t done = 0; done < w->out_end && w->error == 0;) {
         size_t left = w->out_end - done;

@@ -2,8 +2,8 @@
  * server.c - a POP3 server for a directory of messages, one message per file
  * SPDX-License-Identifier: ISC
  *
- * main() reads the store, opens the sockets and accepts for ever. Each connection gets a process
- * of its own, which holds one session and ends.
+ * main() opens the sockets, reads the store and accepts connections. Each connection gets a
+ * process of its own, which holds one session and ends.
  *
  *     parent    listens, keeps an index of the store, forks, reaps; never reads from a client
  *     session   a child: reads commands, answers them, removes the marked messages at QUIT
@@ -14,7 +14,7 @@
  *      4  answers                   one status line; one message, byte-stuffed, out of its file
  *      5  commands                  one handler each, in the order of the table in pop3.h
  *      6  a session                 parse, dispatch, end
- *      7  confinement               what a process gives up before it reads from a stranger
+ *      7  confinement               what a process can no longer do when it reads from the network
  *      8  connections               listen, accept, fork, reap, refuse
  *      9  main                      options, password file, signals
  *
@@ -85,7 +85,7 @@ enum {
 struct settings {
     uint64_t port;              /* 0: the kernel chooses */
     const char *addresses[ADDRESSES];
-    int address_count;          /* 0: two that are the default */
+    int address_count;          /* 0: the two default ones */
     const char *directory;
     bool inetd;                 /* -i */
     bool verbose;               /* -v */
@@ -97,11 +97,11 @@ struct settings {
 
 static const char *program = "server";  /* the name it was started with */
 static bool log_times;                  /* log lines start with the time */
-static bool *log_cut = &(bool){false};  /* the last one was written in part; shared by all */
+static bool *log_cut = &(bool){false};  /* the last line was cut; all processes share it */
 
 /*
- * Set by SIGTERM, SIGINT and SIGHUP. No wait is longer than a second, so a signal that comes just
- * before a wait is not lost.
+ * Set by SIGTERM, SIGINT and SIGHUP. No wait is longer than a second, so a signal that arrives
+ * just before a wait is noticed within a second.
  */
 static volatile sig_atomic_t stop_asked;
 
@@ -167,8 +167,8 @@ struct session {
     size_t left;                /* number of messages without one, */
     uint64_t left_octets;       /* and their size */
     struct names names;         /* the store's by inode, to find renamed messages, */
-    bool scanned;               /* if they have been read */
-    int scans;                  /* how often, for this command */
+    bool scanned;               /* true once they have been read */
+    int scans;                  /* number of scans for this command */
 
     size_t retrieved, topped, removed;
     uint64_t retrieved_octets;
@@ -212,7 +212,7 @@ escape(char *to, size_t room, const char *text)
 
 /*
  * Writes one line to standard error, in one write, and keeps errno. Parts of it come from
- * strangers, so it is escaped. A line that cannot be written at once is lost: the log never stops
+ * the network, so it is escaped. A line that cannot be written at once is lost: the log never stops
  * a session.
  */
 static void __attribute__((format(printf, 1, 2)))
@@ -261,7 +261,7 @@ log_start(void)
         snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)log.st_dev, (uintmax_t)log.st_ino);
     log_times = stream == NULL || strcmp(stream, own) != 0;
     if (isatty(STDERR_FILENO) && ttyname(STDERR_FILENO) != NULL) {
-        /* Opened again, not to block when nobody reads: others share the present one's flags. */
+        /* Opened again for O_NONBLOCK: other processes share the flags of this descriptor. */
         int fd = open(ttyname(STDERR_FILENO), O_WRONLY | O_NONBLOCK | O_NOCTTY);
 
         if (fd >= 0) {
@@ -282,14 +282,14 @@ plural(uint64_t count)
 
 /*
  * A unique-id is a hash of the name and the content: SipHash-1-3 (Aumasson and Bernstein, 2012)
- * with 128 bits. The key is fixed, for the same message must get the same id after a restart, and
- * no file remembers it.
+ * with 128 bits. The key is fixed, because the same message must get the same id after a restart
+ * and there is no state file.
  */
 struct hash {
     uint64_t v0, v1, v2, v3;
 };
 
-/* Inlined by force: in the loop of hash_add() that halves its time. */
+/* always_inline halves the time of the loop in hash_add(). */
 static inline __attribute__((always_inline)) void
 hash_round(struct hash *h)
 {
@@ -387,8 +387,8 @@ digits(const char *text)
 }
 
 /*
- * Compares two texts, runs of digits as numbers, the rest byte by byte. No digit follows a text.
- * Returns less than, equal to or more than 0; 0 also if the numbers differ in leading zeros.
+ * Compares two texts, runs of digits as numbers, the rest byte by byte. The byte at an end is no
+ * digit. Returns less than, equal to or more than 0; 0 also if the numbers differ in leading zeros.
  */
 static int
 natural_compare(const char *a, const char *a_end, const char *b, const char *b_end)
@@ -536,7 +536,7 @@ message_state(struct message *m, int file)
 
 /*
  * Waits until a change of a file after this time is sure to show: two changes within one clock
- * tick leave the same timestamps. Does not wait for a clock that is ahead.
+ * tick leave the same timestamps. Does not wait if the time is in the future.
  */
 static void
 wait_for_tick(int64_t changed)
@@ -585,7 +585,7 @@ has_separator(const unsigned char *block, size_t length)
 /*
  * Measures an open file, whose state is in *m: its size in octets by the rules of pop3_stuff, and
  * its unique-id, in one pass. Returns false with errno set: EAGAIN if it changes meanwhile, ERANGE
- * if it ends before its size, ESTALE if it is not a regular file, EINTR if a signal says stop.
+ * if it ends before its size, ESTALE if it is not a regular file, EINTR after a signal.
  */
 static bool
 message_measure(const struct store *store, struct message *m, const char *name, int file)
@@ -660,8 +660,8 @@ store_open(const struct store *store, const char *name)
 }
 
 /*
- * Looks at a name of the store. A file that is as the index knows it is believed to be the same;
- * any other is measured, but opened only if it is a regular file: opening a FIFO has effects.
+ * Examines a name of the store. A file whose state is that in the index is unchanged; any other is
+ * measured, but opened only if it is a regular file: opening a FIFO has effects.
  * Fills *found and returns NULL, or returns why this is not a message, with errno set if it is an
  * error.
  */
@@ -783,8 +783,8 @@ index_find(const struct index *x, const char *name, size_t *at)
 }
 
 /*
- * Makes a new index from the old one and a list of names, each of which is looked at. Messages
- * that are not in the list are kept, or with whole dropped. Returns false with errno set if the
+ * Makes a new index from the old one and a list of names, each of which is examined. Messages that
+ * are not in the list are kept or, if whole is true, dropped. Returns false with errno set if the
  * store cannot be read; then the old index stays.
  */
 static bool
@@ -817,7 +817,7 @@ store_merge(struct store *store, struct names *names, bool whole)
         if (reason == NULL) {
             index_add(&new, &found, name);
         } else if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-            int error = errno;  /* the server lacks something; this says nothing about the file */
+            int error = errno;  /* not the fault of the file */
 
             index_free(&new);
             errno = error;
@@ -921,8 +921,8 @@ store_is_current(const struct store *store)
 
 #ifdef HAS_INOTIFY
 /*
- * Asks the kernel to report changes in the store. It does so in order and before the change
- * returns to who made it, but only on local file systems. On others store->inotify stays -1.
+ * Asks the kernel to report changes in the store. It does so in order and before the system call
+ * returns that made the change, but only on local file systems. On others store->inotify stays -1.
  */
 static void
 store_watch(struct store *store)
@@ -1032,7 +1032,7 @@ store_refresh(struct store *store)
     int error;
 
     if (whole) {
-        *store->stale = false;  /* not later: a session may set it again meanwhile */
+        *store->stale = false;  /* first: a session may set it during the scan */
         names_free(&names);
         done = store_reopen(store) && store_names(store, &names);
     }
@@ -1052,7 +1052,7 @@ store_refresh(struct store *store)
 
 /*
  * Returns true if an open file is the message. If only its times differ, as after a touch, a
- * chmod, a rename, a new link and a removal, the content is compared, and *m gets the new times.
+ * chmod, a rename or a new link, the content is compared, and *m gets the new times.
  * Else errno is set: ESTALE if the message was changed or replaced.
  */
 static bool
@@ -1140,8 +1140,9 @@ struct open_message {
 };
 
 /*
- * Reads a block of a message, at an offset, and then compares the file with the index: so what
- * was read is the message. Returns false with errno set: ESTALE if it was changed or replaced.
+ * Reads a block of a message, at an offset, and then compares the file with the index, which shows
+ * that the block is of this message. Returns false with errno set: ESTALE if it was changed or
+ * replaced.
  */
 static bool
 message_read(struct session *s, struct open_message *o, uint64_t offset)
@@ -1170,7 +1171,7 @@ message_open(struct session *s, struct open_message *o, const char *name, bool r
     return false;
 }
 
-/* Returns a sum of when the folders of the store last changed, once each next change will show. */
+/* Returns the sum of the folders' ctimes, once any further change is sure to alter it. */
 static int64_t
 folders_changed(const struct store *store)
 {
@@ -1190,8 +1191,8 @@ folders_changed(const struct store *store)
 /*
  * Reads the store's names, sorted by inode. A rename during readdir() can hide a name, so the
  * scan is repeated until no folder changed meanwhile. Returns false with errno set on failure:
- * EBUSY if the store changes all the time. (Some file systems, most of FUSE's for example, tell
- * other inodes in readdir() than in stat().)
+ * EBUSY if the store changes all the time. (readdir() of some file systems, such as most of
+ * FUSE's, reports other inodes than stat().)
  */
 static bool
 session_scan(struct session *s)
@@ -1222,9 +1223,9 @@ session_scan(struct session *s)
 }
 
 /*
- * Returns the name that the scan found for a message's inode: its own, or one that is not the
- * name of another message, as a second hard link is. Of several it is one that differs in flags
- * alone. NULL: none.
+ * Returns the name under which the scan found a message's inode, or NULL. A name of another
+ * message, such as a second hard link, does not count. Of several names it returns one that
+ * differs only in flags, if there is one.
  */
 static const char *
 find_renamed(const struct session *s, const struct message *m)
@@ -1250,7 +1251,7 @@ find_renamed(const struct session *s, const struct message *m)
 }
 
 /*
- * Opens a message, unchanged, under its own name or one that it got since. Returns false with
+ * Opens a message, unchanged, under its own name or one that it was renamed to. Returns false with
  * errno set: ENOENT if it is gone, ESTALE if it was changed or replaced, EAGAIN if only a new scan
  * can tell.
  *
@@ -1385,7 +1386,7 @@ put_number(char *to, uint64_t number)
     return to + 1;
 }
 
-/* Writes what LIST or UIDL says of a message, less than 64 bytes. Returns its end. */
+/* Writes the octets (LIST) or unique-id (UIDL) of a message, under 64 bytes. Returns the end. */
 static char *
 put_listed(char *to, const struct message *m, enum pop3_verb verb)
 {
@@ -1429,7 +1430,7 @@ do_list(struct session *s, const struct request *r)
     wire_put(&s->wire, ".\r\n", 3);
 }
 
-/* RETR and TOP. What can be known before +OK is: only then the answer can still be -ERR. */
+/* RETR and TOP. What can fail is tried before +OK: after it the answer cannot become -ERR. */
 static void
 do_retr(struct session *s, const struct request *r)
 {
@@ -1494,7 +1495,7 @@ do_rset(struct session *s, const struct request *r)
     reply_left(s);
 }
 
-/* Always +OK: without the password nobody learns which names exist. */
+/* Always +OK, so that it does not reveal which names exist. */
 static void
 do_user(struct session *s, const struct request *r)
 {
@@ -1553,10 +1554,10 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * Removes the marked messages. Returns the number that could not be removed. What has lost its name
- * is looked for in one scan for all, and again while some are renamed after the scan. (Between the
- * look and unlinkat() a name can pass to another file. No call closes this gap without renaming,
- * which the server does not do.)
+ * Removes the marked messages. Returns the number that could not be removed. One scan finds all
+ * that were renamed; it is repeated while messages are renamed after it. (Between the comparison
+ * and unlinkat() another file can get the name. Only a rename could close this gap, and the server
+ * renames no file.)
  */
 static size_t
 remove_marked(struct session *s)
@@ -1565,7 +1566,7 @@ remove_marked(struct session *s)
     size_t failed = 0;
     bool again = true, may_scan = true;
 
-    s->scanned = false;         /* what was gone before may be back */
+    s->scanned = false;         /* an earlier scan may be out of date */
     s->scans = 0;
     while (again) {
         again = false;
@@ -1601,8 +1602,8 @@ remove_marked(struct session *s)
 
 /*
  * The UPDATE state (RFC 1939 section 6): the only place where messages are removed. If the client
- * is known to be gone, it has not received the answers before, and nothing is removed. From there
- * on no signal ends the session before its answer.
+ * is known to be gone, it has not received the earlier answers, and nothing is removed. After this
+ * check no signal ends the session before the answer.
  */
 static void
 do_quit(struct session *s, const struct request *r)
@@ -1661,9 +1662,9 @@ is_http(const char *line)
                            (line[letters] == ' ' && strstr(line, " HTTP/") != NULL));
 }
 
-/* Ends a session at once that does not speak POP3, perhaps for a web page. */
+/* Ends at once a session with something that does not speak POP3, such as a browser. */
 static void
-end_stranger(struct session *s, const char *protocol, const char *reason)
+end_other_protocol(struct session *s, const char *protocol, const char *reason)
 {
     reply_err(s, "this is a POP3 server; it does not speak %s", protocol);
     s->end = reason;
@@ -1715,7 +1716,7 @@ dispatch(struct session *s, const char *line, size_t length)
     if (s->settings->verbose)
         log_line("%s: > %s", s->peer, typed.verb == POP3_PASS ? "PASS ***" : hide ? "***" : line);
     if (unknown && is_http(line))
-        end_stranger(s, "HTTP", "error (HTTP, perhaps from a browser)");
+        end_other_protocol(s, "HTTP", "error (HTTP, perhaps from a browser)");
     else if (strlen(line) != length)
         reply_mistake(s, "NUL in the command");
     else if (typed.word[0] == '\0')
@@ -1746,7 +1747,7 @@ wire_reason(int error, char text[100])
 
 /*
  * Closes so that the last answer arrives: a socket that is closed with unread input discards what
- * it has sent. The client is told that no more comes, and gets some time to close too.
+ * it has sent. shutdown() tells the client that no more comes; then it has some time to close.
  */
 static void
 session_linger(struct session *s)
@@ -1779,7 +1780,7 @@ session_run(struct session *s)
     reply_ok(s, "POP3 server ready, %s",
              login_needed ? "send USER and PASS" : "no login is needed");
     if (wire_fill(w) && w->input[0] == 0x16)
-        end_stranger(s, "TLS", "error (TLS, perhaps from a browser)");
+        end_other_protocol(s, "TLS", "error (TLS, perhaps from a browser)");
     while (s->end == NULL && w->error == 0) {
         char *line;
         size_t length;
@@ -1792,7 +1793,7 @@ session_run(struct session *s)
         else if (got == WIRE_LINE_TOO_LONG)
             reply_mistake(s, "line too long; a command has at most %d octets", POP3_COMMAND_MAX);
         if (w->out_end >= FLUSH_SIZE)
-            wire_flush(w);      /* the client has something to do meanwhile */
+            wire_flush(w);      /* the client can process them in the meantime */
     }
     answered = wire_flush(w);
     if (answered)
@@ -1808,10 +1809,10 @@ session_run(struct session *s)
              tenths / 10, tenths % 10);
 }
 
-/* ---- 7. Confinement: what a process gives up before it reads from a stranger ----------------- */
+/* ---- 7. Confinement -------------------------------------------------------------------------- */
 
 /*
- * A client that takes over its session with a malformed command must find nothing to use it for:
+ * A client that compromises its session by a malformed command must gain nothing from it:
  *
  *   seccomp    The kernel ends a process that makes any other system call than those listed below:
  *              nothing can be executed, connected to, created or written. The parent sets this
@@ -2019,7 +2020,7 @@ is_loopback(const char *text)
 
 /*
  * Writes who is at the other end of a connection: 127.0.0.1:4711, [::1]:4711. With -i a program
- * between the two, such as stunnel, tcpserver or xinetd, says it in REMOTE_HOST.
+ * between the two, such as stunnel, tcpserver or xinetd, names it in REMOTE_HOST.
  */
 static void
 peer_text(char text[PEER_TEXT], const union address *address, bool inetd)
@@ -2063,16 +2064,17 @@ listen_on(const char *host, uint16_t port)
 static const char *
 listen_hint(int error)
 {
-    return error == EADDRINUSE ? "; another program (AirPlay, on macOS) or another -a uses it: try "
-                                 "another port" :
-           error == EACCES ? "; ports below 1024 are for root: try a higher one" :
+    return error == EADDRINUSE ? "; another program (AirPlay, on macOS) or another -a uses it; "
+                                 "try another port" :
+           error == EACCES ? "; only root can use ports below 1024; try a higher one" :
            error == EADDRNOTAVAIL ? "; -a takes an address of this machine" : "";
 }
 
 /*
- * Opens all listeners. With port 0 the kernel chooses one for the first address; if it is in use
- * on another address, again, and at last one for each. If nobody asked for an address, a family
- * that this machine lacks is skipped. Returns false on failure, which the log has.
+ * Opens all listeners. With port 0 the kernel chooses one for the first address. If that port is
+ * in use on another address, all are opened again with a new one; after 20 tries each address gets
+ * a port of its own. A default address whose family this machine lacks is skipped. Returns false
+ * after logging the failure.
  */
 static bool
 listen_on_all(struct server *server)
@@ -2162,8 +2164,9 @@ reap(struct server *server)
 }
 
 /*
- * Refuses a connection with one answer. The parent waits for nobody: it sends what the system
- * takes at once, and reads what has come, for unread input at close() would discard the answer.
+ * Refuses a connection with one answer. The parent never waits for a client: it sends what the
+ * system accepts at once. It reads what has arrived, because close() with unread input would
+ * discard the answer.
  */
 static void
 refuse(int connection, const char *peer, const char *answer, const char *detail)
@@ -2213,7 +2216,7 @@ static int
 serve(const struct settings *settings, const struct store *store, const char *peer, int in,
       int out)
 {
-    /* The only one in this process. Static memory that nobody touches costs a fork nothing. */
+    /* The only one in this process. Untouched static memory costs a fork nothing. */
     static struct session session;
     struct session *s = &session;
 
@@ -2257,7 +2260,7 @@ accept_session(struct server *server, int listener)
     }
     peer_text(peer, &address, false);
     reap(server);
-    for (int tries = server->full ? 0 : 20;     /* its client's last session is about to end */
+    for (int tries = server->full ? 0 : 20;     /* the client's last session may be ending */
          server->live == server->settings->sessions && tries > 0; tries--) {
         pause_ms(1);
         reap(server);
@@ -2283,9 +2286,9 @@ accept_session(struct server *server, int listener)
 }
 
 /*
- * Serves until a signal says stop, then ends the sessions, also those that are stopped, and waits
- * for them; a second signal does not wait. No SIGCHLD is needed: ended sessions are reaped at the
- * next connection or second.
+ * Serves until a signal sets stop_asked, then ends the sessions, suspended ones as well, and waits
+ * for them or for a second signal. No SIGCHLD is needed: ended sessions are reaped at the next
+ * connection or after a second.
  */
 static void
 serve_connections(struct server *server)
@@ -2330,7 +2333,7 @@ static const char help[] =
     "  -p PASSFILE    require a login; the file contains one line name:password and\n"
     "                 must not be readable by group or others\n"
     "  -t SECONDS     idle timeout (default: 600)\n"
-    "  -v             log each command and each status line\n"
+    "  -v             log each command and each status line, passwords as ***\n"
     "  -h, --help     print this help\n"
     "  -V, --version  print the version\n";
 
@@ -2366,8 +2369,8 @@ option_number(char option, const char *text, uint64_t min, uint64_t max)
     uint64_t number;
 
     if (!pop3_number(text, max, &number) || number < min)
-        usage_error("-%c takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'", option, min,
-                    max, text);
+        usage_error("invalid argument for -%c: %s (a number from %" PRIu64 " to %" PRIu64 ")",
+                    option, text, min, max);
     return number;
 }
 
@@ -2387,14 +2390,15 @@ read_options(struct settings *settings, int argc, char **argv)
         switch (option) {
         case 'a':
             if (settings->address_count == ADDRESSES)
-                usage_error("at most %d addresses with -a", ADDRESSES);
+                usage_error("too many addresses: at most %d with -a", ADDRESSES);
             if (address_read(&address, optarg, 0) == 0)
-                usage_error("-a takes a numeric address such as 0.0.0.0 or ::1, not '%s'", optarg);
+                usage_error("invalid argument for -a: %s (a numeric address, such as ::1)",
+                            optarg);
             settings->addresses[settings->address_count++] = optarg;
             break;
         case 'd':
             if (*optarg == '\0')
-                usage_error("-d needs the name of a directory");
+                usage_error("the argument of -d is empty");
             settings->directory = optarg;
             break;
         case 'h':
@@ -2420,9 +2424,9 @@ read_options(struct settings *settings, int argc, char **argv)
             exit(fflush(stdout) != 0);
         default:                /* with --help=x, some systems return ':', some '?' */
             if (optopt == 'h' || optopt == 'V')
-                usage_error("invalid option: %s takes no value", argv[optind - 1]);
+                usage_error("option takes no argument: %s", argv[optind - 1]);
             else if (option == ':')
-                usage_error("-%c needs a value", optopt);
+                usage_error("option requires an argument: -%c", optopt);
             else if (optopt != 0)
                 usage_error("invalid option: -%c", optopt);
             usage_error("invalid option: %s", argv[optind - 1]);
@@ -2431,10 +2435,10 @@ read_options(struct settings *settings, int argc, char **argv)
     if (optind < argc) {
         port = argv[optind++];
         if (settings->inetd)
-            usage_error("-i takes no port");
+            usage_error("unexpected argument with -i: %s", port);
     }
     if (!pop3_number(port, 65535, &settings->port))
-        usage_error("the port is a number from 0 to 65535, not '%s'", port);
+        usage_error("invalid port: %s (a number from 0 to 65535)", port);
     if (optind < argc)
         usage_error("unexpected argument: %s", argv[optind]);
 }
@@ -2453,7 +2457,7 @@ read_passfile(struct settings *settings)
     if (!S_ISREG(status.st_mode))
         return "not a regular file";
     if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        return "group or others may use it; chmod 600 forbids that";
+        return "group or others can access it; chmod 600 prevents that";
     length = read_at(file, (unsigned char *)text, BLOCK, 0);
     close(file);
     if (length < 0)
@@ -2467,8 +2471,8 @@ read_passfile(struct settings *settings)
         end[strspn(end, "\r\n")] != '\0' || name == 0 || name > SECRET_MAX ||
         strcspn(text, " \t") < name || strncmp(text, "\xef\xbb\xbf", 3) == 0 ||
         password == 0 || password > SECRET_MAX)
-        return "not one line name:password (no byte order mark, no NUL, no blank in the name, "
-               "at most 248 bytes each)";
+        return "not one line name:password, each of at most 248 bytes, without byte order mark, "
+               "NUL or a blank in the name";
     memcpy(settings->name, text, name);
     memcpy(settings->password, colon + 1, password);
     return NULL;
@@ -2482,9 +2486,9 @@ on_stop(int number)
 }
 
 /*
- * Catches the signals that stop the server. Ignored signals stay ignored: SIGHUP as nohup means
- * it, and SIGINT with -i, where a client keeps Ctrl-C to itself. (Shells ignore SIGINT for
- * background jobs, but a server takes it all the same.)
+ * Catches the signals that stop the server. Ignored signals stay ignored: SIGHUP under nohup,
+ * and SIGINT with -i, where Ctrl-C is for the client alone. (Shells ignore SIGINT for background
+ * jobs; without -i the server catches it all the same.)
  */
 static void
 catch_signals(bool inetd)
@@ -2506,13 +2510,13 @@ catch_signals(bool inetd)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
 #ifdef SIGXFSZ
-    signal(SIGXFSZ, SIG_IGN);   /* a log that may not grow loses lines, not the server */
+    signal(SIGXFSZ, SIG_IGN);   /* a log at its size limit only loses lines */
 #endif
 }
 
 /*
  * Opens descriptors 0 to 2 if they are closed, so that no connection or message gets one, and
- * closes what the starter of the server left open, so that no session has it.
+ * closes all other inherited descriptors.
  */
 static void
 prepare_descriptors(void)
@@ -2570,8 +2574,8 @@ main(int argc, char **argv)
     if (stderr_is_connection(settings.inetd))
         replace_descriptor(STDERR_FILENO);
     if (settings.passfile != NULL && (reason = read_passfile(&settings)) != NULL)
-        fail(&settings, 1, "%s: %s; -p names the file with name:password", settings.passfile,
-             reason);
+        fail(&settings, 1, "cannot use %s: %s; -p names the file with name:password",
+             settings.passfile, reason);
     if (!settings.inetd && !listen_on_all(&server))
         return 1;
     store->path = settings.directory;
@@ -2599,7 +2603,8 @@ main(int argc, char **argv)
     if (!confine_prepare(store))
         fail(&settings, 1, "cannot confine sessions: %s", strerror(errno));
     if (geteuid() == 0)
-        log_line("warning: the store belongs to root, so root serves it; chown -R it to a user");
+        log_line("warning: the store belongs to root, so sessions run as root; "
+                 "chown -R it to another user");
     if (settings.inetd) {
         getpeername(STDIN_FILENO, &address.any, &length);       /* if it is a socket */
         peer_text(peer, &address, true);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh - runs the tests; the last line it prints is "N passed, N failed"
+# run.sh - runs the tests; the last line is "N passed, N failed", or with ", N skipped"
 #
 #   sh tests/run.sh              all of them
 #   sh tests/run.sh NAME...      some: a test (server/top-zero-lines, unit/header), a directory
@@ -21,14 +21,15 @@
 #   store: mail       copies the messages of tests/mail/ (those of mail/) into the store
 #   file: PATH TEXT   writes a file, store/1 for example; TEXT is its whole content
 #   sh: COMMAND       runs a shell command, which must succeed; it can use $SERVER, $CLIENT, $top
-#   skip-if: COMMAND  if it succeeds, this conversation is skipped
+#   skip-if: COMMAND  if it succeeds, this conversation is skipped, with the command as the reason
 #   left: NAME...     these, and no others, are the names in the store now
 #   options: WORDS    for the program under test, from here on, besides "-i -d store" or "-x ..."
 #
 # and a session, which lasts until one of the lines above or the end of the file:
 #
-#   C: TEXT           a line that the client sends (with CRLF) or that a person types (with LF)
-#   raw: TEXT         bytes for the same place, without a line end
+#   C: TEXT           server/: a line that the client sends, with CRLF added
+#                     client/: a line that a person types, with LF added
+#   raw: TEXT         the same without a line end
 #   S: TEXT           server/: a line from the server. These are all, in order, and end in CRLF.
 #                     client/: a line on standard output. Others may stand between.
 #   N S: TEXT         server/: N such lines
@@ -129,7 +130,7 @@ while printf %b "$answer" && IFS= read -r answer <&3; do
 done'
 
 # Runs the session that was written to files, if there is one, and compares its output.
-settle() {
+run_session() {
     [ "$session" ] || return 0
     session=
     eval "set -- $options"
@@ -166,7 +167,7 @@ conversation() {
         case $word in
         '' | '#'*) continue ;;
         C | raw | S | *' S' | E | never | exit | server | answer) session=yes ;;
-        *) settle ;;
+        *) run_session ;;
         esac
 
         case $word in
@@ -186,14 +187,14 @@ conversation() {
               printf %b "$text" >"$file" || fail "cannot write $file" ;;
         sh) limit sh -c "$text" </dev/null || fail "this failed: $text" ;;
         skip-if)
-            ! limit sh -c "$text" </dev/null >/dev/null 2>&1 || skip "this succeeds: $text" ;;
+            ! limit sh -c "$text" </dev/null >/dev/null 2>&1 || skip "skip-if: $text" ;;
         left) found=$(echo $(ls -A store))
               [ "$found" = "$text" ] || fail "left in the store: $found" "(wanted: $text)" ;;
         options) options=$text ;;
         *) fail "unknown line: $line" ;;
         esac
     done <"$top/tests/$1"
-    settle
+    run_session
 }
 
 # ---- All of them ---------------------------------------------------------------------------------
@@ -285,6 +286,7 @@ for asked; do
             each=${each#tests/}
             case $each in *.h | fuzz/editor.c | fuzz/show.c) ;; *) tests="$tests ${each%.c}" ;; esac
         done ;;
+    show | show/*) tests="$tests unit/show" ;;
     *) tests="$tests ${asked%.c}" ;;
     esac
 done

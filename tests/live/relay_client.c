@@ -1,5 +1,5 @@
 /*
- * relay_client.c - the client at the other end of a long line: commands sent ahead, answers in odd pieces
+ * relay_client.c - the client on a slow connection: commands pipelined, answers in pieces
  *
  * This program is the server. It collects what the client sends until nothing more comes, and only then
  * answers, all at once: a flight there and back. Flights are counted; no time is measured.

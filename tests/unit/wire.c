@@ -1,6 +1,6 @@
 /*
  * wire.c - the buffered connection of pop3.h: lines, waiting, deadlines, signals, a peer that
- * goes
+ * disconnects
  */
 #include "../../pop3.h"
 
