@@ -5908,8 +5908,8 @@ greet(struct client *c)
     bool echoes = c->at_terminal && s->command == NULL;     /* what is typed ahead */
 
     if (s->command == NULL && !wire_fill(&c->server) && c->server.error == ETIMEDOUT) {
-        c->server.error = 0;
-        c->server.idle_until = 0;
+        c->server.error = 0;    /* the rest of the time for an answer is left */
+        c->server.idle_until = wire_clock() + (ANSWER_SECONDS - GREETING_SECONDS) * 1000;
         c->row = c->editing ? ROW_LINE : echoes ? ROW_TEXT : ROW_FREE;
         warn(c, "waiting for a greeting from %s port %s (Ctrl-C ends; a TLS port such as 995 "
              "needs -x 'openssl s_client -quiet -verify_return_error -verify_hostname %s "
