@@ -6,10 +6,10 @@
 Each mutation changes a random place: it negates a condition, swaps a comparison, a logical operator
 or a returned truth value, removes a call, or decrements a number. Mutations that do not compile, or
 compile to the same program, do not count. Two mutations are tested side by side, each in a copy of
-the tree and a PID namespace of its own. A test that fails is run again: a slow machine is no notice.
-The tests that noticed the last mutations come first. It prints a line for each mutation (the kind of
-the first test that failed and its name, the place, the old and the new line) and the rates. Unit
-tests only run if no other test notices. The kinds:
+the tree and a PID namespace of its own. A test that fails runs again, in case the machine was slow.
+The tests that noticed the last mutations come first; unit tests run if no other test notices. It
+prints a line for each mutation (the kind of the first test that failed and its name, the place, the
+old and the new line) and the rates. The kinds:
 
     conversation    one of tests/server, tests/client or tests/show
     live            a test over sockets or terminals

@@ -808,7 +808,7 @@ test_dumb(void)
     type("STAX\177T\n");
     CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
-    CHECK(sees("+OK 1 2\r\npop3> "));
+    CHECK(sees("T\r\n+OK 1 2\r\npop3> "));        /* it scrolls nothing but a password away */
     type("abc\003");
     CHECK(sees("pop3> "));
     type("NOOP\n");
@@ -2143,6 +2143,20 @@ test_keys(void)
     TRY(keys_pasted, "");
 }
 
+/* A key that finds nothing to do rings the bell, any other does not. */
+static void
+test_bell(void)
+{
+    start_served(80);
+    type("ab\177\177");
+    CHECK(prompted());
+    CHECK(now.screen.bells == 0);
+    type("\177");
+    CHECK(prompted());
+    CHECK(now.screen.bells == 1);
+    quit();
+}
+
 static void
 test_keys_and_lines(void)
 {
@@ -2210,6 +2224,7 @@ main(void)
     case_beside("terminal: no progress in a pipe", test_pipe);
 
     unit_case("terminal: keys that edit reach the command", test_editing);
+    unit_case("terminal: the bell", test_bell);
     unit_case("terminal: history and search", test_history);
     unit_case("terminal: completion, with sizes", test_completion);
     unit_case("terminal: ^C while Tab waits for the server", test_completion_broken_off);

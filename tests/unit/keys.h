@@ -168,6 +168,7 @@ static const struct keys keys_of_search[] = {
 
 static const struct keys keys_of_completion[] = {
     {"a command", "ret\t", "retr |"},
+    {"every letter becomes small", "st\t", "stat |"},
     {"a command, in upper case", "RET\t", "RETR |"},
     {"the last letter decides", "Qu\t", "Quit |"},
     {"what commands share", "no\t", "noop |"},
@@ -202,5 +203,7 @@ static const struct screens {
     {2, "ab", "b", 1},
     {80, "RETR 1\rLIST\rxy\022RE", "search 'RE': RETR 1", 13},
     {80, "RETR 1\rLIST\rxy\022REQ", "no 'REQ': RETR 1", 10},
+    {80, "\022", "search '':", 11},
+    {80, "RETR 1\r\022R\177", "search '':", 11},
     {80, "r\t\t", "pop3> r", 7},
 };
