@@ -141,6 +141,7 @@ static const struct keys keys_of_history[] = {
     {"no PASS", "one\rPASS geheim\r" UP, "one|"},
     {"no pass", "one\r  pAsS geheim\r" UP, "one|"},
     {"nothing that begins with PASS", "one\rPASSWORT geheim\r" UP, "one|"},
+    {"no password that was killed before", "geheim\025PASS \031\rx\031", "x|"},
     {"no PASS with a tab before it", "one\r\033[200~\tPASS geheim\r\033[201~" UP, "one|"},
 };
 
