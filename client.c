@@ -4627,6 +4627,7 @@ show_headers(struct span all, FILE *out, unsigned columns)
         }
         fwrite(line.bytes, 1, line.length, out);
     }
+    text_free(&line);
 }
 
 /* -- The sandbox -- */
