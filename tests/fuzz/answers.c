@@ -455,6 +455,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     wire_flush(&c->screen);
     int status = c->failed ? 1 : 0;
     free(c->messages);
+    free(c->list.number);
 
     bool shows = false, plain = true;       /* a SHOW asks with RETR too, and saves nothing */
     size_t shown = 0;
