@@ -4747,7 +4747,7 @@ run_decoder(decoder *decode, int input, int output, unsigned columns)
         all.end = all.at + about.st_size;
     }
     decode(all, stdout, columns);
-    _exit(fflush(stdout) == 0 ? 0 : EIO);
+    _exit(fflush(stdout) == 0 && !ferror(stdout) ? 0 : EIO);
 }
 
 /*
@@ -5994,13 +5994,13 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
         case 'h':
             printf(usage, program);
             printf(help, program, program);
-            exit(fflush(stdout) != 0);
+            exit(fflush(stdout) != 0 || ferror(stdout));
         case 'v':
             settings->verbose = true;
             break;
         case 'V':
             printf("%s (POP3 client) %s\n", program, POP3_VERSION);
-            exit(fflush(stdout) != 0);
+            exit(fflush(stdout) != 0 || ferror(stdout));
         case 'x':
             settings->command = optarg;
             break;

@@ -2131,7 +2131,7 @@ report_listeners(const struct server *server)
             open = open || !is_loopback(host);
         }
     }
-    if (fflush(stdout) != 0)
+    if (fflush(stdout) != 0 || ferror(stdout))      /* musl's printf may already have failed */
         log_line("cannot write to standard output: %s", strerror(errno));
     if (!open)
         log_line("only this machine can connect; use -a to listen on other addresses");
@@ -2403,7 +2403,7 @@ read_options(struct settings *settings, int argc, char **argv)
             break;
         case 'h':
             printf("usage: %s %s%s", program, usage, help);
-            exit(fflush(stdout) != 0);
+            exit(fflush(stdout) != 0 || ferror(stdout));
         case 'i':
             settings->inetd = true;
             break;
@@ -2421,7 +2421,7 @@ read_options(struct settings *settings, int argc, char **argv)
             break;
         case 'V':
             printf("%s (POP3 server) %s\n", program, POP3_VERSION);
-            exit(fflush(stdout) != 0);
+            exit(fflush(stdout) != 0 || ferror(stdout));
         default:                /* with --help=x, some systems return ':', some '?' */
             if (optopt == 'h' || optopt == 'V')
                 usage_error("option takes no argument: %s", argv[optind - 1]);

@@ -2154,7 +2154,31 @@ test_bell(void)
     type("\177");
     CHECK(prompted());
     CHECK(now.screen.bells == 1);
+    type(DOWN);                 /* without a later line */
+    CHECK(prompted());
+    CHECK(now.screen.bells == 2);
     quit();
+}
+
+/* Only a command that the client does not know is worth a hint when it is refused. */
+static void
+test_hint(void)
+{
+    start_served(80);
+    type("STAT\r");
+    CHECK(server_got("STAT\r\n"));
+    answer("-ERR no\r\n");
+    CHECK(prompted());
+    CHECK(!on_screen("HELP lists"));
+    type("XYZ\r");
+    CHECK(server_got("XYZ\r\n"));
+    answer("-ERR no\r\n");
+    CHECK(sees("HELP lists the commands."));
+    type("QUIT\r");
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
 }
 
 static void
@@ -2225,6 +2249,7 @@ main(void)
 
     unit_case("terminal: keys that edit reach the command", test_editing);
     unit_case("terminal: the bell", test_bell);
+    unit_case("terminal: a refused command that is not known", test_hint);
     unit_case("terminal: history and search", test_history);
     unit_case("terminal: completion, with sizes", test_completion);
     unit_case("terminal: ^C while Tab waits for the server", test_completion_broken_off);
