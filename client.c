@@ -4884,7 +4884,7 @@ static bool
 is_longer(const struct text *page)
 {
     struct span rest = text_span(page), line;
-    struct winsize size;
+    struct winsize size = {.ws_row = 0};
     size_t rows = 1;
 
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)

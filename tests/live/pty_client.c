@@ -1021,19 +1021,27 @@ test_paste_without_end(void)
     quit();
 }
 
+/* Answers NOOPs that were pasted, at most so many: they may be quicker than a Ctrl-C. */
+static void
+answer_noops(int most)
+{
+    for (int i = 0; i < most; i++) {
+        WAIT_FOR(now.commands_length >= now.commands_seen + 6 || now.ended);
+        if (strcmp(now.commands + now.commands_seen, "NOOP\r\n") != 0)
+            return;
+        CHECK(server_got("NOOP\r\n"));
+        answer("+OK\r\n");
+    }
+}
+
 /* Ctrl-C stops a paste: what is left of it is not carried out. */
 static void
 test_paste_stopped(void)
 {
     start_served(80);
-    type("\033[200~NOOP\nLIST\003DELE 1\nDE");
-    for (int i = 0; i < 2; i++)         /* the first line may have been quicker than the Ctrl-C */
-        if (times("^C") == 0 && !row_is("pop3>", 6)) {
-            CHECK(server_got("NOOP\r\n"));
-            answer("+OK\r\n");
-        }
+    type("\033[200~NOOP\nLIST\003DELE 1\nDELE 2\nDELE 3\033[201~STAT\r");
+    answer_noops(1);
     CHECK(sees("^C"));
-    type("LE 2\nDELE 3\033[201~STAT\r");
     CHECK(server_got("STAT\r\n"));
     answer("+OK 1 2\r\n");
     CHECK(prompted());
@@ -1058,29 +1066,25 @@ test_paste_stopped(void)
 static void
 test_long_paste_stopped(void)
 {
-    enum { LINES = 6000 };
-    static char paste[LINES * 5 + 64];
-    size_t length = 0;
-    int before;
+    enum { LINES = 800 };               /* as many as a terminal holds */
+    static char paste[LINES * 5 + 1];
 
-    length += (size_t)sprintf(paste, "\033[200~");
     for (int i = 0; i < LINES; i++)
-        length += (size_t)sprintf(paste + length, "NOOP\n");
-    sprintf(paste + length, "\033[201~");
-    enter();
-    start_real(80);
-    type_much(paste);
-    before = times("pop3> NOOP");       /* on a busy machine many have run already */
-    press(CTRL_C);
+        memcpy(paste + 5 * i, "NOOP\n", 6);
+    start_served(80);
+    type("\033[200~NOOP\n");
+    for (int i = 0; i < 8; i++) {
+        CHECK(server_got("NOOP\r\n"));
+        type(paste);            /* the client reads it after the answer */
+        answer("+OK\r\n");
+    }
+    type("\003NOOP\n\033[201~STAT\r");
+    answer_noops(LINES);
     CHECK(sees("^C"));
-    WAIT_FOR(strcmp(row_of_cursor(), "pop3>") == 0 || now.ended);
-    type("STAT\r");
-    CHECK(sees("+OK 3 59"));
+    CHECK(server_got("STAT\r\n"));
+    answer("+OK 1 2\r\n");
     CHECK(prompted());
-    type("QUIT\r");
-    CHECK(ends(0));
-    CHECK(times("pop3> NOOP") - before < LINES / 2);
-    clean_up();
+    quit();
 }
 
 /* A line that is longer than it may be is not carried out, not even in part. */
