@@ -1053,7 +1053,7 @@ store_refresh(struct store *store)
 /*
  * Returns true if an open file is the message. If only its times differ, as after a touch, a
  * chmod, a rename or a new link, the content is compared, and *m gets the new times.
- * Else errno is set: ESTALE if the message was changed or replaced.
+ * Else errno is set: ESTALE if the message was changed or replaced. Then the index is out of date.
  */
 static bool
 message_unchanged(const struct store *store, struct message *m, int file)
@@ -1070,8 +1070,10 @@ message_unchanged(const struct store *store, struct message *m, int file)
             return true;
         }
     }
-    if (errno != EIO)
+    if (errno != EIO) {
         errno = ESTALE;
+        *store->stale = true;
+    }
     return false;
 }
 
@@ -1349,8 +1351,8 @@ message_send(struct session *s, struct open_message *o, struct top *top)
     }
     octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
     if (!complete || (top == NULL && octets != o->message.octets)) {
-        *s->store->stale = true;
-        log_line("%s: cannot send all of %s: %s", s->peer, o->name, error_text(errno));
+        log_line("%s: cannot send all of %s: %s", s->peer, o->name,
+                 error_text(complete ? ESTALE : errno));
         wire_flush(&s->wire);
         return wire_fail(&s->wire, EBADMSG);
     }
@@ -1443,8 +1445,6 @@ do_retr(struct session *s, const struct request *r)
         found = session_open(s, r->message, true, &o);
     while (!found && errno == EAGAIN && session_scan(s));
     if (!found) {
-        if (errno == ESTALE)
-            *s->store->stale = true;
         log_line("%s: cannot send %s: %s", s->peer, message_name(s, r->message),
                  error_text(errno));
         if (errno == ENOENT || errno == ESTALE)
@@ -1589,10 +1589,8 @@ remove_marked(struct session *s)
             s->deleted[i] = false;
             if (removed || errno == ENOENT) {
                 s->removed++;
-            } else {
-                *s->store->stale = *s->store->stale || errno == ESTALE;
-                if (failed++ == 0)
-                    log_line("%s: cannot remove %s: %s", s->peer, o.name, error_text(errno));
+            } else if (failed++ == 0) {
+                log_line("%s: cannot remove %s: %s", s->peer, o.name, error_text(errno));
             }
         }
         may_scan = again && session_scan(s);
