@@ -168,7 +168,7 @@ struct session {
     uint64_t left_octets;       /* and their size */
     struct names names;         /* the store's by inode, to find renamed messages, */
     bool scanned;               /* true once they have been read */
-    int scans;                  /* number of scans for this command */
+    int scans_left;             /* how often this command may still read them */
 
     size_t retrieved, topped, removed;
     uint64_t retrieved_octets;
@@ -1193,8 +1193,8 @@ folders_changed(const struct store *store)
 /*
  * Reads the store's names, sorted by inode. A rename during readdir() can hide a name, so the
  * scan is repeated until no folder changed meanwhile. Returns false with errno set on failure:
- * EBUSY if the store changes all the time. (readdir() of some file systems, such as most of
- * FUSE's, reports other inodes than stat().)
+ * EBUSY if the command has no scans left, as in a store that changes all the time. (readdir() of
+ * some file systems, such as most of FUSE's, reports other inodes than stat().)
  */
 static bool
 session_scan(struct session *s)
@@ -1203,9 +1203,10 @@ session_scan(struct session *s)
 
     wire_flush(&s->wire);       /* the client need not wait for the answers before */
     s->scanned = false;
-    while (s->scans++ < SCAN_TRIES) {
+    while (s->scans_left > 0) {
         const int64_t before = folders_changed(s->store);
 
+        s->scans_left--;
         names_free(&s->names);
         if (!store_names(s->store, &s->names))
             return false;
@@ -1253,9 +1254,8 @@ find_renamed(const struct session *s, const struct message *m)
 }
 
 /*
- * Opens a message, unchanged, under its own name or one that it was renamed to. Returns false with
- * errno set: ENOENT if it is gone, ESTALE if it was changed or replaced, EAGAIN if only a new scan
- * can tell.
+ * Opens a message, unchanged, under the name that it has now; if that is another one, a scan finds
+ * it. Returns false with errno set: ENOENT if it is gone, ESTALE if it was changed or replaced.
  *
  * A message that the scan does not have is gone; one that is not where the scan saw it was renamed
  * after the scan. The inode of a removed message can belong to a new file by now: a file with the
@@ -1264,24 +1264,30 @@ find_renamed(const struct session *s, const struct message *m)
 static bool
 session_open(struct session *s, const struct message *m, bool read, struct open_message *o)
 {
-    const char *own = message_name(s, m), *name;
-    int error;
+    const char *own = message_name(s, m);
 
     o->message = *m;
-    if (message_open(s, o, own, read))
-        return true;
-    if (errno != ENOENT && errno != ESTALE)
-        return false;
-    error = s->scanned ? errno : EAGAIN;
-    name = s->scanned ? find_renamed(s, m) : NULL;
-    if (name != NULL) {
-        if (message_open(s, o, name, read))
-            return true;
-        if (errno != ESTALE || same_unflagged(name, own))
-            error = errno == ENOENT ? EAGAIN : errno;
+    while (!message_open(s, o, own, read)) {
+        const int error = errno;
+
+        if (error != ENOENT && error != ESTALE)
+            return false;
+        if (s->scanned) {
+            const char *name = find_renamed(s, m);
+
+            if (name != NULL && message_open(s, o, name, read))
+                return true;
+            if (name == NULL || (errno == ESTALE && !same_unflagged(name, own))) {
+                errno = error;
+                return false;
+            }
+            if (errno != ENOENT)
+                return false;
+        }
+        if (!session_scan(s))
+            return false;
     }
-    errno = error;
-    return false;
+    return true;
 }
 
 static const char *
@@ -1438,13 +1444,9 @@ do_retr(struct session *s, const struct request *r)
 {
     struct top start = {.lines = r->lines}, *top = r->verb == POP3_TOP ? &start : NULL;
     struct open_message o;
-    bool found;
 
-    s->scans = 0;
-    do
-        found = session_open(s, r->message, true, &o);
-    while (!found && errno == EAGAIN && session_scan(s));
-    if (!found) {
+    s->scans_left = SCAN_TRIES;
+    if (!session_open(s, r->message, true, &o)) {
         log_line("%s: cannot send %s: %s", s->peer, message_name(s, r->message),
                  error_text(errno));
         if (errno == ENOENT || errno == ESTALE)
@@ -1554,46 +1556,50 @@ do_capa(struct session *s, const struct request *r)
 }
 
 /*
- * Removes the marked messages. Returns the number that could not be removed. One scan finds all
- * that were renamed; it is repeated while messages are renamed after it. (Between the comparison
- * and unlinkat() another file can get the name. Only a rename could close this gap, and the server
- * renames no file.)
+ * Removes a message. Returns true if it is no longer in the store, else false with errno set.
+ * (Between the comparison and unlinkat() another file can get the name. Only a rename could close
+ * this gap, and the server renames no file.)
+ */
+static bool
+message_remove(struct session *s, const struct message *m)
+{
+    struct open_message o;
+
+    while (session_open(s, m, false, &o)) {
+        const bool removed = unlinkat(s->store->directory, o.name, 0) == 0;
+
+        close_quietly(o.file);
+        if (removed || errno != ENOENT || !session_scan(s))     /* ENOENT: it was just renamed */
+            return removed;
+    }
+    return errno == ENOENT;
+}
+
+/*
+ * Removes the marked messages. Returns the number that could not be removed. The first pass makes
+ * no scan: it removes those that have their names. Then one scan usually finds all the others.
  */
 static size_t
 remove_marked(struct session *s)
 {
     const struct index *x = &s->store->index;
-    size_t failed = 0;
-    bool again = true, may_scan = true;
+    size_t failed = x->count - s->left;
 
     s->scanned = false;         /* an earlier scan may be out of date */
-    s->scans = 0;
-    while (again) {
-        again = false;
+    for (int pass = 1; pass <= 2 && failed > 0; pass++) {
+        s->scans_left = pass == 1 ? 0 : SCAN_TRIES;
+        failed = 0;
         for (size_t i = 0; i < x->count; i++) {
-            struct open_message o;
-            bool removed = false;
-
             if (!s->deleted[i])
                 continue;
-            if (session_open(s, &x->messages[i], false, &o)) {
-                removed = unlinkat(s->store->directory, o.name, 0) == 0;
-                if (!removed && errno == ENOENT)
-                    errno = EAGAIN;     /* renamed since it was opened */
-                close_quietly(o.file);
-            }
-            if (!removed && errno == EAGAIN && may_scan) {
-                again = true;
-                continue;
-            }
-            s->deleted[i] = false;
-            if (removed || errno == ENOENT) {
+            if (message_remove(s, &x->messages[i])) {
+                s->deleted[i] = false;
                 s->removed++;
-            } else if (failed++ == 0) {
-                log_line("%s: cannot remove %s: %s", s->peer, o.name, error_text(errno));
+            } else if (failed++ == 0 && pass == 2) {
+                log_line("%s: cannot remove %s: %s", s->peer, message_name(s, &x->messages[i]),
+                         error_text(errno));
             }
         }
-        may_scan = again && session_scan(s);
     }
     return failed;
 }
