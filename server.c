@@ -211,9 +211,9 @@ escape(char *to, size_t room, const char *text)
 }
 
 /*
- * Writes one line to standard error, in one write, and keeps errno. Parts of it come from
- * the network, so it is escaped. A line that cannot be written at once is lost: the log never stops
- * a session.
+ * Writes one line to standard error, in one write, and keeps errno. Parts of it come from the
+ * network, so it is escaped. A line that cannot be written at once is lost: the log never stops a
+ * session.
  */
 static void __attribute__((format(printf, 1, 2)))
 log_line(const char *format, ...)
@@ -596,7 +596,7 @@ message_measure(const struct store *store, struct message *m, const char *name, 
     uint64_t offset = 0, bare = 0;
     struct message after = {.name = 0};
     struct hash hash = hash_start;
-    bool mbox = false;
+    bool mbox = false, same;
 
     wait_for_tick(m->changed);
     hash_add(&hash, (const unsigned char *)base, unflagged_length(base));
@@ -604,11 +604,9 @@ message_measure(const struct store *store, struct message *m, const char *name, 
         const unsigned char *p = block, *end;
         ssize_t count = read_at(file, block, m->size - offset, offset);
 
-        if (offset > 0 && stop_asked) {
+        if (stop_asked)
             errno = EINTR;
-            return false;
-        }
-        if (count < 0)
+        if (stop_asked || count < 0)
             return false;
         if (count == 0)
             break;
@@ -629,8 +627,9 @@ message_measure(const struct store *store, struct message *m, const char *name, 
     m->octets = offset + bare + (last != '\n' ? 2 : 0);
     if (!message_state(&after, file))
         return false;
-    errno = message_same(&after, m) ? ERANGE : EAGAIN;
-    return errno == ERANGE && offset == m->size;
+    same = message_same(&after, m);
+    errno = same ? ERANGE : EAGAIN;
+    return same && offset == m->size;
 }
 
 /* Closes a descriptor and keeps errno. */
@@ -673,8 +672,8 @@ store_look(const struct store *store, const char *name, const struct message *kn
     bool measured;
     int file;
 
-    errno = 0;
-    if (fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+    errno = stop_asked ? EINTR : 0;
+    if (stop_asked || fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return strerror(errno);
     if (!S_ISREG(status.st_mode))
         return S_ISDIR(status.st_mode) ? "a directory" :
@@ -799,21 +798,18 @@ store_merge(struct store *store, struct names *names, bool whole)
     if (!index_start(&new, names->count + (whole ? 0 : old->count),
                      names->bytes + (whole ? 0 : old->names_size)))
         return false;
-    for (size_t i = 0; i <= names->count; i++) {
-        const char *name = i < names->count ? names->list[i].text : NULL, *reason = "";
-        size_t at = old->count;
-        const struct message *known = name != NULL ? index_find(old, name, &at) : NULL;
+    for (size_t i = 0; i < names->count; i++) {
+        const char *name = names->list[i].text, *reason;
+        size_t at;
+        const struct message *known = index_find(old, name, &at);
         struct message found = {.name = 0};
 
-        for (; next < at; next++)
-            if (!whole)
-                index_add(&new, &old->messages[next], old->names + old->messages[next].name);
-        if (name == NULL || (i > 0 && strcmp(name, names->list[i - 1].text) == 0))
+        if (i > 0 && strcmp(name, names->list[i - 1].text) == 0)
             continue;           /* reported twice */
-        next += known != NULL;
-        errno = EINTR;
-        if (!stop_asked)
-            reason = store_look(store, name, known, &found);
+        for (; next < at && !whole; next++)
+            index_add(&new, &old->messages[next], old->names + old->messages[next].name);
+        next = at + (known != NULL);
+        reason = store_look(store, name, known, &found);
         if (reason == NULL) {
             index_add(&new, &found, name);
         } else if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
@@ -830,6 +826,8 @@ store_merge(struct store *store, struct names *names, bool whole)
                 log_line("%s: %s: skipped, %s", store->path, name, reason);
         }
     }
+    for (; next < old->count && !whole; next++)
+        index_add(&new, &old->messages[next], old->names + old->messages[next].name);
     index_finish(&new);
     index_free(&store->index);
     store->index = new;
@@ -858,8 +856,7 @@ store_names(const struct store *store, struct names *names)
         int error;
 
         if (directory == NULL) {
-            if (fd >= 0)
-                close_quietly(fd);
+            close_quietly(fd);
             return false;
         }
         do {
