@@ -10,7 +10,7 @@
  *
  *      1  settings and state        what the rest works with
  *      2  the log                   one line, escaped, never fatal
- *      3  the store                 unique-ids, order, the index and how it is kept up to date
+ *      3  the store                 unique-ids, order, an up-to-date index; messages open and gone
  *      4  answers                   one status line; one message, byte-stuffed, out of its file
  *      5  commands                  one handler each, in the order of the table in pop3.h
  *      6  a session                 parse, dispatch, end
@@ -1074,56 +1074,6 @@ message_unchanged(const struct store *store, struct message *m, int file)
     return false;
 }
 
-/* Writes a folder's entries to disk. Returns false if that failed; true where it cannot be done. */
-static bool
-folder_sync(const struct folder *folder)
-{
-#ifdef F_FULLFSYNC              /* macOS: fsync() does not wait for the disk */
-    return fcntl(folder->fd, F_FULLFSYNC) == 0 || fsync(folder->fd) == 0;
-#else
-    return fsync(folder->fd) == 0 || errno == EINVAL || errno == ENOTSUP;
-#endif
-}
-
-/* ---- 4. Answers ------------------------------------------------------------------------------ */
-
-/* Sends one status line, truncated to its limit (RFC 2449 section 4). */
-static void __attribute__((format(printf, 2, 3)))
-reply(struct session *s, const char *format, ...)
-{
-    const size_t room = POP3_STATUS_MAX - 2;
-    char *line = (char *)wire_room(&s->wire, POP3_STATUS_MAX);
-    va_list arguments;
-    size_t length;
-
-    va_start(arguments, format);
-    length = (size_t)vsnprintf(line, room, format, arguments);
-    va_end(arguments);
-    length = length < room ? length : room - 1;
-    if (s->settings->verbose)
-        log_line("%s: < %s", s->peer, line);
-    memcpy(line + length, "\r\n", 2);
-    s->wire.out_end += length + 2;
-}
-
-#define reply_ok(s, ...) reply(s, "+OK " __VA_ARGS__)
-#define reply_err(s, ...) reply(s, "-ERR " __VA_ARGS__)
-
-/* Answers a mistake of the client. Too many in a row end the session. */
-static void __attribute__((format(printf, 2, 3)))
-reply_mistake(struct session *s, const char *format, ...)
-{
-    char reason[POP3_STATUS_MAX];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(reason, sizeof reason, format, arguments);
-    va_end(arguments);
-    if (++s->mistakes >= MISTAKES)
-        s->end = "error (too many mistakes)";
-    reply_err(s, "%s%s", reason, s->end != NULL ? "; too many mistakes in a row, closing" : "");
-}
-
 static const char *
 message_name(const struct session *s, const struct message *m)
 {
@@ -1285,6 +1235,76 @@ session_open(struct session *s, const struct message *m, bool read, struct open_
             return false;
     }
     return true;
+}
+
+/*
+ * Removes a message. Returns true if it is no longer in the store, else false with errno set.
+ * (Between the comparison and unlinkat() another file can get the name. Only a rename could close
+ * this gap, and the server renames no file.)
+ */
+static bool
+message_remove(struct session *s, const struct message *m)
+{
+    struct open_message o;
+
+    while (session_open(s, m, false, &o)) {
+        const bool removed = unlinkat(s->store->directory, o.name, 0) == 0;
+
+        close_quietly(o.file);
+        if (removed || errno != ENOENT || !session_scan(s))     /* ENOENT: it was just renamed */
+            return removed;
+    }
+    return errno == ENOENT;
+}
+
+/* Writes a folder's entries to disk. Returns false if that failed; true where it cannot be done. */
+static bool
+folder_sync(const struct folder *folder)
+{
+#ifdef F_FULLFSYNC              /* macOS: fsync() does not wait for the disk */
+    return fcntl(folder->fd, F_FULLFSYNC) == 0 || fsync(folder->fd) == 0;
+#else
+    return fsync(folder->fd) == 0 || errno == EINVAL || errno == ENOTSUP;
+#endif
+}
+
+/* ---- 4. Answers ------------------------------------------------------------------------------ */
+
+/* Sends one status line, truncated to its limit (RFC 2449 section 4). */
+static void __attribute__((format(printf, 2, 3)))
+reply(struct session *s, const char *format, ...)
+{
+    const size_t room = POP3_STATUS_MAX - 2;
+    char *line = (char *)wire_room(&s->wire, POP3_STATUS_MAX);
+    va_list arguments;
+    size_t length;
+
+    va_start(arguments, format);
+    length = (size_t)vsnprintf(line, room, format, arguments);
+    va_end(arguments);
+    length = length < room ? length : room - 1;
+    if (s->settings->verbose)
+        log_line("%s: < %s", s->peer, line);
+    memcpy(line + length, "\r\n", 2);
+    s->wire.out_end += length + 2;
+}
+
+#define reply_ok(s, ...) reply(s, "+OK " __VA_ARGS__)
+#define reply_err(s, ...) reply(s, "-ERR " __VA_ARGS__)
+
+/* Answers a mistake of the client. Too many in a row end the session. */
+static void __attribute__((format(printf, 2, 3)))
+reply_mistake(struct session *s, const char *format, ...)
+{
+    char reason[POP3_STATUS_MAX];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof reason, format, arguments);
+    va_end(arguments);
+    if (++s->mistakes >= MISTAKES)
+        s->end = "error (too many mistakes)";
+    reply_err(s, "%s%s", reason, s->end != NULL ? "; too many mistakes in a row, closing" : "");
 }
 
 static const char *
@@ -1550,26 +1570,6 @@ do_capa(struct session *s, const struct request *r)
     if (s->settings->passfile != NULL)
         wire_put(&s->wire, "AUTH-RESP-CODE\r\n", 16);
     wire_put(&s->wire, ".\r\n", 3);
-}
-
-/*
- * Removes a message. Returns true if it is no longer in the store, else false with errno set.
- * (Between the comparison and unlinkat() another file can get the name. Only a rename could close
- * this gap, and the server renames no file.)
- */
-static bool
-message_remove(struct session *s, const struct message *m)
-{
-    struct open_message o;
-
-    while (session_open(s, m, false, &o)) {
-        const bool removed = unlinkat(s->store->directory, o.name, 0) == 0;
-
-        close_quietly(o.file);
-        if (removed || errno != ENOENT || !session_scan(s))     /* ENOENT: it was just renamed */
-            return removed;
-    }
-    return errno == ENOENT;
 }
 
 /*
