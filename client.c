@@ -2093,17 +2093,6 @@ receive_message(struct client *c, int file, int *error)
     return c->body.at == UNSTUFF_END;
 }
 
-/* Writes a file or directory to disk. Some file systems cannot do that for directories. */
-static bool
-sync_descriptor(int fd)
-{
-#ifdef F_FULLFSYNC              /* macOS: fsync() does not wait for the disk */
-    if (fcntl(fd, F_FULLFSYNC) == 0)
-        return true;
-#endif
-    return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
-}
-
 /*
  * Makes a directory, and has its name written to disk, which the parent holds. A parent that may
  * not be read cannot be synced alone. Returns false with errno set if one of both fails.

@@ -329,6 +329,20 @@ reserve_descriptors(void)
             replace_descriptor(fd);
 }
 
+/*
+ * Writes a file or directory to disk. Returns false with errno set on failure; true for a directory
+ * of a file system that cannot do that.
+ */
+static inline bool
+sync_descriptor(int fd)
+{
+#ifdef F_FULLFSYNC              /* macOS: fsync() does not wait for the disk */
+    if (fcntl(fd, F_FULLFSYNC) == 0)
+        return true;
+#endif
+    return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
+}
+
 #define WAIT_FOREVER (INT64_MAX / 2)    /* half, so that adding a time does not overflow */
 
 /* Returns milliseconds since some time in the past. Setting the system's clock has no effect. */
@@ -456,9 +470,9 @@ wire_unsent(const struct wire *w)
  * nothing moved for idle_ms, the deadline has passed or stop is set.
  *
  * A process that was stopped itself looks once before it finds its peer idle. A slow peer is not
- * idle either. Once a second a reader looks whether the peer took something of what
- * the system holds, and a writer returns to try send() itself: Linux reports room only when a
- * third of the buffer is free.
+ * idle either: once a second a reader looks whether the peer took something of what the system
+ * holds, and a writer returns to try send() itself, because Linux reports room only when a third of
+ * the buffer is free.
  */
 static inline bool
 wire_wait(struct wire *w, int fd, bool to_write)

@@ -1257,17 +1257,6 @@ message_remove(struct session *s, const struct message *m)
     return errno == ENOENT;
 }
 
-/* Writes a folder's entries to disk. Returns false if that failed; true where it cannot be done. */
-static bool
-folder_sync(const struct folder *folder)
-{
-#ifdef F_FULLFSYNC              /* macOS: fsync() does not wait for the disk */
-    return fcntl(folder->fd, F_FULLFSYNC) == 0 || fsync(folder->fd) == 0;
-#else
-    return fsync(folder->fd) == 0 || errno == EINVAL || errno == ENOTSUP;
-#endif
-}
-
 /* ---- 4. Answers ------------------------------------------------------------------------------ */
 
 /* Sends one status line, truncated to its limit (RFC 2449 section 4). */
@@ -1625,7 +1614,7 @@ do_quit(struct session *s, const struct request *r)
     }
     failed = remove_marked(s);
     for (int i = 0; i < s->store->folder_count && s->removed > 0; i++)
-        if (!folder_sync(&s->store->folders[i])) {
+        if (!sync_descriptor(s->store->folders[i].fd)) {
             error = errno;
             log_line("%s: the removals may not be on disk: %s", s->peer, strerror(error));
         }

@@ -1,7 +1,11 @@
 /*
  * client.c - client.c, part by part; editor.c has the line editor
  */
+int noted_fsync(int fd);
+#define fsync noted_fsync       /* in pop3.h, too */
 #include "../../pop3.h"
+#undef fsync
+int fsync(int fd);
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -29,7 +33,7 @@ note_on_disk(char what, int result)
     return what == disk_refuses ? -1 : result;
 }
 
-static int
+int
 noted_fsync(int fd)
 {
     struct stat status;
@@ -116,7 +120,6 @@ noted_clock(void)
 /* Where the system has its temporary files, for who grants that. */
 static const char *temporary_files = "no/such";
 
-#define fsync noted_fsync
 #define linkat noted_linkat
 #define renameat noted_renameat
 #ifdef SYS_renameat2
@@ -132,7 +135,6 @@ int client_main(int argc, char **argv);
 #define main client_main
 #include "../../client.c"
 #undef main
-#undef fsync
 #undef linkat
 #undef renameat
 #undef syscall

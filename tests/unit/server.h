@@ -9,7 +9,9 @@
 #ifndef UNIT_SERVER_H
 #define UNIT_SERVER_H
 
-#define clock_gettime unit_clock_gettime        /* in pop3.h, too */
+int unit_fsync(int file);
+#define fsync unit_fsync                        /* in pop3.h, too */
+#define clock_gettime unit_clock_gettime
 #ifdef pselect                  /* by bsd.h: what it replaced is below what this file replaces */
 static int
 next_pselect(int count, fd_set *in, fd_set *out, fd_set *other, const struct timespec *time,
@@ -49,11 +51,9 @@ int unit_pselect(int, fd_set *, fd_set *, fd_set *, const struct timespec *, con
  * place.
  */
 ssize_t unit_pread(int file, void *block, size_t length, off_t offset);
-int unit_fsync(int file);
 int unit_fstat(int file, struct stat *status);
 struct dirent *unit_readdir(DIR *directory);
 
-#define fsync unit_fsync
 #define fstat unit_fstat
 #define readdir unit_readdir
 #define inotify_init1 unit_inotify_init1
