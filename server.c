@@ -1743,12 +1743,14 @@ static void
 session_linger(struct session *s)
 {
     struct wire *w = &s->wire;
+    size_t taken = 0;
 
     if (!w->socket || shutdown(w->out, SHUT_WR) != 0)
         return;
     w->deadline = wire_clock() + LINGER_SECONDS * 1000;
-    for (size_t taken = 0; taken < 1024 * 1024 && wire_fill(w); taken += w->in_end)
+    do
         w->in_start = w->in_end;
+    while (wire_fill(w) && (taken += w->in_end) < 1024 * 1024);
 }
 
 /* Holds a session, from the greeting to the last log line. */

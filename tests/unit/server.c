@@ -408,6 +408,30 @@ test_quit_stopped(void)
     free_store(&store);
 }
 
+/* A client that sends more than the wire holds, and no line, gets its answer and then the end. */
+static void
+test_long_hello(void)
+{
+    static char hello[WIRE_INPUT + 1000] = {0x16};
+    struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(1);
+    int back = redirect_log(-1), pair[2];
+    char answer[1000] = "";
+    ssize_t length;
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    CHECK(write(pair[0], hello, sizeof hello) == (ssize_t)sizeof hello);
+    shutdown(pair[0], SHUT_WR);
+    CHECK(!run_session(&settings, &store, pair[1]));
+    close(pair[1]);
+    length = read(pair[0], answer, sizeof answer - 1);
+    CHECK(length > 0 && last_line(answer, "-ERR this is a POP3 server; it does not speak TLS"));
+    CHECK(read(pair[0], answer, sizeof answer) == 0);   /* and no ECONNRESET */
+    close(pair[0]);
+    redirect_log(back);
+    free_store(&store);
+}
+
 /* ---- A session's time ------------------------------------------------------------------------ */
 
 enum slow { SILENT, BUSY, LOGGED_IN };
@@ -666,6 +690,7 @@ run_cases(void)
     unit_case("QUIT has removals written to disk", test_quit_syncs);
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);
     unit_case("QUIT is completed when the server stops", test_quit_stopped);
+    unit_case("a long TLS hello", test_long_hello);
     unit_case("a login has its time", test_login_deadline);
     unit_case("a place for a session", test_places);
     unit_case("what loopback is", test_loopback);
