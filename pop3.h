@@ -153,6 +153,18 @@ pop3_find(const char *word)
     return POP3_VERBS;
 }
 
+/* Takes a word and the blank behind it from a line. Returns the word, "" at the end of the line. */
+static inline const char *
+pop3_word(char **line)
+{
+    char *word = *line + strspn(*line, " \t");
+
+    *line = word + strcspn(word, " \t");
+    if (**line != '\0')
+        *(*line)++ = '\0';
+    return word;
+}
+
 /*
  * Splits a line without its line end into words, in place. Runs of blanks count as one, except in
  * a password: that is everything after one blank (RFC 1939 section 7, PASS).
@@ -160,28 +172,18 @@ pop3_find(const char *word)
 static inline struct pop3_request
 pop3_parse(char *line)
 {
-    struct pop3_request request = {.verb = POP3_VERBS, .word = "", .argument = {"", ""}};
+    struct pop3_request request = {.word = pop3_word(&line), .argument = {"", ""}};
+    const char *argument;
 
-    for (int i = 0; *(line += strspn(line, " \t")) != '\0'; i++) {
-        const char *word = line;
-
-        line += strcspn(line, " \t");
-        if (*line != '\0')
-            *line++ = '\0';
-        if (i > 0) {
-            if (i <= POP3_ARGUMENTS_MAX)
-                request.argument[i - 1] = word;
-            request.count = i;
-            continue;
-        }
-        request.word = word;
-        request.verb = pop3_find(word);
-        if (request.verb == POP3_PASS && *line != '\0') {
-            request.argument[0] = line;
-            request.count = 1;
-            break;
-        }
+    request.verb = pop3_find(request.word);
+    if (request.verb == POP3_PASS && *line != '\0') {
+        request.argument[0] = line;
+        request.count = 1;
+        return request;
     }
+    for (; *(argument = pop3_word(&line)) != '\0'; request.count++)
+        if (request.count < POP3_ARGUMENTS_MAX)
+            request.argument[request.count] = argument;
     return request;
 }
 
@@ -288,16 +290,18 @@ pop3_unstuff(struct pop3_unstuffer *u, const unsigned char *in, size_t length,
                 from++;
                 u->at = UNSTUFF_CR;
             }
-        } else if (*from != '\n') {
+        } else if (*from != '\n') {         /* the CR before it ends no line */
             *to++ = '\r';
             u->octets++;
             u->at = UNSTUFF_IN_LINE;
-        } else if (from++, u->at == UNSTUFF_DOT_CR) {
-            u->at = UNSTUFF_END;
-        } else {
+        } else if (u->at == UNSTUFF_CR) {
+            from++;
             *to++ = '\n';
             u->octets += 2;
             u->at = UNSTUFF_START;
+        } else {
+            from++;
+            u->at = UNSTUFF_END;
         }
     }
     *made = (size_t)(to - out);
