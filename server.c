@@ -1531,7 +1531,7 @@ do_pass(struct session *s, const struct request *r)
 
     if (s->user[0] == '\0') {
         reply_mistake(s, "send USER before PASS");
-    } else if (name & password) {
+    } else if (name & password) {       /* both are compared, whatever the first one gives */
         s->state = IN_TRANS;
         s->wire.deadline = WAIT_FOREVER;
         reply_left(s);
@@ -1871,12 +1871,15 @@ static bool
 confine_prepare(struct store *store)
 {
 #ifdef HAS_LANDLOCK
+    if (store->ruleset >= 0)
+        return true;
+
+    const int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
     /*
      * struct landlock_ruleset_attr, which grew. What a version does not know must be 0. Of files,
      * what the first version denies is enough: where it also denies truncate(), each open() takes
      * much longer, and seccomp forbids the call.
      */
-    const int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0L, 1L);
     const struct { uint64_t files, network, scopes; } denied = {
         .files = (1 << 13) - 1,
         .network = version < 4 ? 0 : 3,         /* TCP */
@@ -1889,7 +1892,7 @@ confine_prepare(struct store *store)
     };
     int rules;
 
-    if (store->ruleset >= 0 || version <= 0)
+    if (version <= 0)
         return true;            /* containers answer EPERM to a call that they do not know */
     rules = (int)syscall(SYS_landlock_create_ruleset, &denied, sizeof denied, 0L);
     if (rules < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0 ||
@@ -1905,7 +1908,10 @@ confine_prepare(struct store *store)
     return true;
 }
 
-/* Returns false with errno set on failure. A limit that cannot be set may be stricter already. */
+/*
+ * Confines the process of a session. Returns false with errno set on failure. A limit that cannot
+ * be set may be stricter already.
+ */
 static bool
 confine_session(const struct store *store)
 {
@@ -2205,23 +2211,22 @@ find_place(struct server *server, const char *peer, const char **answer)
 
 /* Confines this process and holds one session. Returns the exit status. Nothing is freed. */
 static int
-serve(const struct settings *settings, const struct store *store, const char *peer, int in,
-      int out)
+serve(const struct server *server, const char *peer, int in, int out)
 {
     /* The only one in this process. Untouched static memory costs a fork nothing. */
     static struct session session;
     struct session *s = &session;
 
-    s->settings = settings;
-    s->store = store;
+    s->settings = server->settings;
+    s->store = &server->store;
     s->peer = peer;
     s->began = wire_clock();
     wire_open(&s->wire, in, out);
-    s->wire.idle_ms = (int64_t)settings->idle_seconds * 1000;
+    s->wire.idle_ms = (int64_t)s->settings->idle_seconds * 1000;
     s->wire.stop = &stop_asked;
-    s->deleted = mmap(NULL, store->index.count + 1, PROT_READ | PROT_WRITE,
+    s->deleted = mmap(NULL, s->store->index.count + 1, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANON, -1, 0);
-    if (s->deleted == MAP_FAILED || !confine_session(store)) {
+    if (s->deleted == MAP_FAILED || !confine_session(s->store)) {
         log_line("%s: cannot confine the session: %s", peer, strerror(errno));
         reply_err(s, "[SYS/TEMP] out of resources, try again later");
         wire_flush(&s->wire);
@@ -2269,7 +2274,7 @@ accept_session(struct server *server, int listener)
         for (int i = 0; i < server->listener_count; i++)
             close(server->listeners[i]);
         close(server->store.inotify);
-        _exit(serve(server->settings, &server->store, peer, connection, connection));
+        _exit(serve(server, peer, connection, connection));
     } else {
         place->pid = pid;
         server->live++;
@@ -2600,7 +2605,7 @@ main(int argc, char **argv)
     if (settings.inetd) {
         getpeername(STDIN_FILENO, &address.any, &length);       /* if it is a socket */
         peer_text(peer, &address, true);
-        return serve(&settings, store, peer, STDIN_FILENO, STDOUT_FILENO);
+        return serve(&server, peer, STDIN_FILENO, STDOUT_FILENO);
     }
     report_listeners(&server);
     replace_descriptor(STDIN_FILENO);
