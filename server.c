@@ -281,6 +281,14 @@ plural(uint64_t count)
 /* ---- 3. The store ---------------------------------------------------------------------------- */
 
 /*
+ * The parent, before a session: store_refresh() gets names from store_changes() or store_names();
+ * store_merge() makes an index of them; store_look() examines a file, message_measure() reads it.
+ *
+ * A session: session_open() opens a message, after session_scan() under another name;
+ * message_read() reads a block of it, and then message_unchanged() compares it with the index.
+ */
+
+/*
  * A unique-id is a hash of the name and the content: SipHash-1-3 (Aumasson and Bernstein, 2012)
  * with 128 bits. The key is fixed, because the same message must get the same id after a restart
  * and there is no state file.
@@ -514,13 +522,6 @@ message_same(const struct message *a, const struct message *b)
            a->changed == b->changed;
 }
 
-/* Waits for so many milliseconds. */
-static void
-pause_ms(int64_t ms)
-{
-    wait_ready(NULL, 0, false, ms);
-}
-
 /* Gets the state of an open regular file. Returns false with errno set: ESTALE for another kind. */
 static bool
 message_state(struct message *m, int file)
@@ -529,9 +530,16 @@ message_state(struct message *m, int file)
 
     if (fstat(file, &status) != 0)
         return false;
-    errno = ESTALE;
     message_identify(m, &status);
+    errno = ESTALE;
     return S_ISREG(status.st_mode);
+}
+
+/* Waits for so many milliseconds, at most a second. */
+static void
+pause_ms(int64_t ms)
+{
+    wait_ready(NULL, 0, false, ms);
 }
 
 /*
@@ -1015,9 +1023,10 @@ store_reopen(struct store *store)
 }
 
 /*
- * Brings the index up to date. The files that the kernel reported are looked at again, and those
- * that could not be read; or every file, if nothing is reported here, the path leads to another
- * directory now, or the index is stale. Returns false with errno set if the store cannot be read.
+ * Brings the index up to date. The files that the kernel reported are looked at again; or every
+ * file, if nothing is reported here, the path leads to another directory now, or the index is
+ * stale, as after a file that could not be read. Returns false with errno set if the store cannot
+ * be read.
  */
 static bool
 store_refresh(struct store *store)
