@@ -474,9 +474,8 @@ wire_unsent(const struct wire *w)
  * nothing moved for idle_ms, the deadline has passed or stop is set.
  *
  * A process that was stopped itself looks once before it finds its peer idle. A slow peer is not
- * idle either: once a second a reader looks whether the peer took something of what the system
- * holds, and a writer returns to try send() itself, because Linux reports room only when a third of
- * the buffer is free.
+ * idle: each second it is seen whether it took something of what the system holds for it. (Room for
+ * more is reported late: by Linux when a third of the buffer is free.)
  */
 static inline bool
 wire_wait(struct wire *w, int fd, bool to_write)
@@ -499,7 +498,7 @@ wire_wait(struct wire *w, int fd, bool to_write)
             w->waiting(w->context);
 
         int ready = wait_ready(&fd, 1, to_write, left < slice ? left : slice);
-        if (ready > 0 || (ready == 0 && left > 0 && to_write && w->socket))
+        if (ready > 0)
             return true;
         if (ready < 0 && errno != EINTR && errno != EAGAIN)
             return wire_fail(w, errno);

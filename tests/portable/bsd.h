@@ -189,6 +189,7 @@ bsd_nl_langinfo(nl_item item)
 /* ---- Missing interfaces ---- */
 
 #undef TIOCOUTQ                         /* not for sockets */
+#define FIONWRITE 0x5411                /* that for sockets, by the number it has here */
 #undef SIOCOUTQ
 #undef MSG_NOSIGNAL
 #undef MSG_CMSG_CLOEXEC
