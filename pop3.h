@@ -504,13 +504,11 @@ wire_wait(struct wire *w, int fd, bool to_write)
             return wire_fail(w, errno);
         if (ready == 0 && left == 0)
             return wire_fail(w, ETIMEDOUT);
-        if (ready == 0 && w->socket) {
-            int before = unsent;
 
-            unsent = wire_unsent(w);
-            if (unsent < before)
-                w->idle_until = wire_clock() + w->idle_ms;
-        }
+        int before = unsent;
+        unsent = wire_unsent(w);
+        if (unsent < before)
+            w->idle_until = wire_clock() + w->idle_ms;
     }
 }
 
