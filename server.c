@@ -2079,17 +2079,16 @@ listen_hint(int error)
 
 /*
  * Opens all listeners. With port 0 the kernel chooses one for the first address. If that port is
- * in use on another address, all are opened again with a new one; after 20 tries each address gets
- * a port of its own. A default address whose family this machine lacks is skipped. Returns false
- * after logging the failure.
+ * in use on another address, all are opened again with a new one; after so many tries each address
+ * gets a port of its own. A default address whose family this machine lacks is skipped. Returns
+ * false after logging the failure.
  */
 static bool
-listen_on_all(struct server *server)
+listen_on_all(struct server *server, int tries)
 {
     const char *const *hosts = server->settings->addresses;
     const bool asked = server->settings->address_count > 0;
     uint16_t port = (uint16_t)server->settings->port;
-    int tries = 20;
 
     for (int i = 0; i < (asked ? server->settings->address_count : 2); i++) {
         union address address = {.any = {.sa_family = AF_UNSPEC}};
@@ -2099,12 +2098,10 @@ listen_on_all(struct server *server)
 
         if (fd < 0 && !asked && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
             continue;
-        if (fd < 0 && errno == EADDRINUSE && server->settings->port == 0 && tries-- > 0) {
+        if (fd < 0 && errno == EADDRINUSE && server->settings->port == 0 && tries > 0) {
             while (server->listener_count > 0)
                 close(server->listeners[--server->listener_count]);
-            port = 0;
-            i = -1;
-            continue;
+            return listen_on_all(server, tries - 1);
         }
         if (fd < 0) {
             log_line("cannot listen on %s port %" PRIu64 ": %s%s", hosts[i],
@@ -2582,7 +2579,7 @@ main(int argc, char **argv)
     if (settings.passfile != NULL && (reason = read_passfile(&settings)) != NULL)
         fail(&settings, 1, "cannot use %s: %s; -p names the file with name:password",
              settings.passfile, reason);
-    if (!settings.inetd && !listen_on_all(&server))
+    if (!settings.inetd && !listen_on_all(&server, 20))
         return 1;
     store->path = settings.directory;
     shared = mmap(NULL, 2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON, -1, 0);
