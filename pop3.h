@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: ISC
  *
  * What the server and the client must agree on: limits, commands, words and numbers,
- * byte-stuffing, and the wire, a buffered connection with a deadline; and a filter of system
- * calls. A third POP3 program, say a proxy, would need each line of it.
+ * byte-stuffing; and what both need for it: descriptors, the wire, which is a buffered connection
+ * with a deadline, and a filter of system calls. A third POP3 program would need nearly all of it.
  *
  * Include it first: it chooses the interfaces of the system. Nothing in it has file-scope state,
  * prints, exits or allocates.

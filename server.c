@@ -2568,7 +2568,7 @@ main(int argc, char **argv)
     prepare_descriptors();
     if (argc > 0 && *base_name(argv[0]) != '\0')
         program = base_name(argv[0]);
-    if (stderr_is_connection(false))
+    if (stderr_is_connection(false))    /* before read_options() writes to it */
         replace_descriptor(STDERR_FILENO);
     read_options(&settings, argc, argv);
     catch_signals(settings.inetd);
