@@ -1088,8 +1088,7 @@ editor_insert(struct editor *e, const char *bytes, size_t length)
 {
     if (length > TYPED_MAX - e->length) {
         e->bell = true;
-        e->flaw = "is longer than 4096 bytes";
-        _Static_assert(TYPED_MAX == 4096, "the message names it");
+        e->flaw = "is too long";
         return;
     }
     memmove(e->line + e->cursor + length, e->line + e->cursor, e->length - e->cursor + 1);
@@ -5418,13 +5417,26 @@ answer_habit(struct client *c, const char *word)
 
 /* -- The other commands -- */
 
-/* Remembers that a script's RETR was not executed: a later DELE might remove that message. */
+/*
+ * The line was not executed. If there is a RETR in it, nobody knows of which messages, and a
+ * script's later DELE might remove them.
+ */
 static void
-note_rejected(struct client *c, const char *line, size_t length)
+note_rejected(struct client *c)
 {
-    for (size_t i = 0; i + 4 <= length; i++)
-        if (strncasecmp(line + i, "RETR", 4) == 0)
+    const struct editor *e = c->editor;
+
+    for (size_t i = 0; i < e->length; i++)
+        if (strncasecmp(e->line + i, "RETR", 4) == 0)
             c->unsaved_unknown = true;
+}
+
+/* Rejects the line as a whole. */
+static void
+reject_line(struct client *c, const char *flaw)
+{
+    fail(c, "the line %s; it was not sent", flaw);
+    note_rejected(c);
 }
 
 /* The server has unmarked everything. */
@@ -5446,8 +5458,7 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     size_t length;
 
     if (strlen(line) > POP3_COMMAND_MAX - 2) {
-        fail(c, "the line is too long for POP3, which allows %d octets; it was not sent",
-             POP3_COMMAND_MAX - 2);
+        reject_line(c, "is too long for POP3");
         return;
     }
     send_line(c, line);
@@ -5456,7 +5467,7 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
         c->failed = failed;     /* the next line is what the server asks for */
     bool refused = !known && has_status(c->status, "-ERR");
     if (refused || typed->verb == POP3_RETR)    /* RETR without a number saves nothing */
-        note_rejected(c, line, strlen(line));
+        note_rejected(c);
     if (refused && c->at_terminal)
         print_line(c, "HELP lists the commands.");
     if (ok && typed->verb == POP3_RSET)
@@ -5617,7 +5628,7 @@ edit_signal(struct client *c)
 
 /*
  * Reads a line, or a password without echo, with the editor. Returns LINE with the line in
- * c->editor, END, or INTERRUPT, also for a line that must not be carried out.
+ * c->editor, END, or INTERRUPT.
  */
 static enum verdict
 edit_line(struct client *c, bool hidden)
@@ -5656,11 +5667,7 @@ edit_line(struct client *c, bool hidden)
     line_stopped = 0;
     paste_running = verdict == LINE && e->pasting;
     terminal_mode(c->editing ? QUIET : AS_FOUND);
-    if (verdict == LINE && e->flaw != NULL) {
-        fail(c, "the line %s; it was not sent", e->flaw);
-        return INTERRUPT;
-    }
-    return verdict == END && interrupted ? INTERRUPT : verdict;
+    return verdict;
 }
 
 /* Asks for a password and sends exactly the bytes that were typed, nothing after a Ctrl-C. */
@@ -5671,7 +5678,9 @@ do_password(struct client *c)
     enum verdict typed = edit_line(c, true);
     char line[TYPED_MAX + 8];
 
-    if (typed == LINE && c->editor->length > 0 && !c->over) {
+    if (typed == LINE && c->editor->flaw != NULL) {
+        reject_line(c, c->editor->flaw);
+    } else if (typed == LINE && c->editor->length > 0) {
         snprintf(line, sizeof line, "PASS %s", c->editor->line);
         do_plain(c, line, &pass);
     }
@@ -5708,20 +5717,21 @@ dispatch(struct client *c, const char *line, const struct pop3_request *typed)
         do_plain(c, line, typed);
 }
 
-/* Executes one typed line, of that length. */
+/* Executes the line that c->editor holds. */
 static void
-run(struct client *c, char *line, size_t length)
+run(struct client *c)
 {
-    char words[TYPED_MAX + 1];
+    struct editor *e = c->editor;
+    char words[TYPED_MAX + 1], *line = e->line + strspn(e->line, " \t");
     struct pop3_request typed;
 
-    for (size_t i = 0; i < length; i++)
-        if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f) {
-            fail(c, "the line has a control character; it was not sent");
-            note_rejected(c, line, length);
-            return;
-        }
-    line += strspn(line, " \t");
+    for (size_t i = 0; i < e->length; i++)
+        if (((unsigned char)e->line[i] < ' ' && e->line[i] != '\t') || e->line[i] == 0x7f)
+            e->flaw = "has a control character";
+    if (e->flaw != NULL) {
+        reject_line(c, e->flaw);
+        return;
+    }
     snprintf(words, sizeof words, "%s", line);
     typed = pop3_parse(words);
     if (typed.verb != POP3_PASS)        /* blanks at the end belong to a password */
@@ -5806,31 +5816,32 @@ scroll_away(struct client *c)
 }
 
 /*
- * Reads one line as it comes from a script, or from a terminal without line editing, into text,
- * which has room for TYPED_MAX + 2 bytes. Returns LINE, END, or INTERRUPT if there is none.
+ * Reads a line of a script, or of a terminal without line editing, without its LF or CRLF. Returns
+ * LINE with the line in c->editor, END, or INTERRUPT if there is none.
  *
- * A line that is too long is rejected as a whole. So is a last DELE without a line end: it may be
- * half of "DELE 12".
+ * A last DELE without a line end is rejected: it may be half of "DELE 12".
  */
 static enum verdict
-read_line(struct client *c, char *text, size_t *length)
+read_line(struct client *c)
 {
-    size_t count = 0, most = c->at_terminal ? CANONICAL_MAX - 1 : TYPED_MAX;
+    struct editor *e = c->editor;
+    bool after_cr = false;
     struct termios t;
     int key;
 
+    editor_start(e, false);
     for (;;) {
         if (!wait_for_line(c))
             return INTERRUPT;
         key = take_key(c);
         if (key < 0 || key == '\n')
             break;
-        if (count <= TYPED_MAX)
-            text[count] = (char)key;
-        count++;
+        if (after_cr)
+            editor_insert(e, "\r", 1);
+        after_cr = key == '\r';
+        if (!after_cr)
+            editor_insert(e, (char[]){(char)key}, 1);
     }
-    *length = count < TYPED_MAX + 1 ? count : TYPED_MAX + 1;
-    text[*length] = '\0';
     if (key < 0) {
         clear_line(c);          /* Ctrl-D leaves the cursor behind the prompt */
         if (c->keys.error > 0)
@@ -5839,49 +5850,32 @@ read_line(struct client *c, char *text, size_t *length)
             interrupted = SIGHUP;       /* an error, or a terminal that is gone, is no QUIT */
     }
     c->row = ROW_FREE;
-    if (c->at_terminal && is_secret(text) && count > 5)
+    if (c->at_terminal && is_secret(e->line) && e->length > 5)
         scroll_away(c);
-    if (count == *length && count > 0 && text[count - 1] == '\r')
-        *length = --count;
-    text[*length] = '\0';
-    if (count > most) {
-        fail(c, "the line is too long; nothing of it was sent");
-        note_rejected(c, text, *length);
-        return INTERRUPT;
-    }
-    if (key < 0 && strncasecmp(text + strspn(text, " \t"), "DELE", 4) == 0) {
-        fail(c, "%s has no line end and may have been cut off; it was not sent", text);
+    if (c->at_terminal && e->length >= CANONICAL_MAX)
+        e->flaw = "is too long";        /* for the terminal, which may have cut it */
+    if (key < 0 && strncasecmp(e->line + strspn(e->line, " \t"), "DELE", 4) == 0) {
+        fail(c, "%s has no line end and may have been cut off; it was not sent", e->line);
         return END;
     }
-    return key < 0 && count == 0 ? END : LINE;
+    return key < 0 && e->length == 0 ? END : LINE;
 }
 
 /* Takes commands until the session is over. */
 static void
 converse(struct client *c)
 {
-    char line[TYPED_MAX + 2];
-
     while (!c->over) {
-        size_t length = 0;
-        enum verdict typed;
+        enum verdict typed = c->editing ? edit_line(c, false) : read_line(c);
 
-        if (c->editing) {
-            typed = edit_line(c, false);
-            length = c->editor->length;
-            memcpy(line, c->editor->line, length + 1);
-        } else {
-            typed = read_line(c, line, &length);
-        }
         if (interrupted)
             wire_fail(&c->server, EINTR);
         if (typed == LINE && !is_broken(c))
-            run(c, line, length);
+            run(c);
         else if (typed == END && !is_broken(c))
             do_quit(c);
         if (is_broken(c) || interrupted)
             connection_lost(c);
-        memset(line, 0, length);
     }
     clear_line(c);
     wire_flush(&c->screen);
