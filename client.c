@@ -37,7 +37,7 @@
  *   - Memory: the program ends with a message. Nothing was removed then.
  *
  * A signal sets a flag. It interrupts a wait, never the saving of a message. send_line() looks at
- * the flag, too.
+ * the flag, too. The mode of the terminal tells the handler whether Ctrl-C ends the session.
  */
 #include "pop3.h"
 
@@ -557,7 +557,7 @@ struct client {
     bool over;                  /* the session has ended */
     bool failed;                /* the exit status will be 1 */
     bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
-    bool stop_showing;          /* Ctrl-C: no more of several messages */
+    bool stop_showing;          /* no more of several messages */
     bool user_given;            /* the last one sent was USER: PASS must be the next */
     bool no_list;               /* LIST was refused: do not ask for it because of a Tab */
     bool continued;             /* the server answered "+ ": the next line may be a password */
@@ -580,8 +580,11 @@ struct client {
     struct pop3_unstuffer body; /* the position in the message behind it */
 };
 
-/* Signals that arrived: the number of one that ends the session; a change of the window's size. */
-static volatile sig_atomic_t interrupted, resized;
+/*
+ * Signals that arrived: the number of one that ends the session; a Ctrl-C that does not, for the
+ * line that is typed or the paste whose lines run; a change of the window's size.
+ */
+static volatile sig_atomic_t interrupted, line_stopped, resized;
 
 /*
  * Returns what is known of a message. Numbers that are higher than any in a LIST, which a person
@@ -613,12 +616,15 @@ marked_count(const struct client *c)
 
 /* ---- 4. The terminal ------------------------------------------------------------------------- */
 
-/*
- * The modes of the terminal. At the prompt it is RAW: the line editor gets every key. While a
- * command runs it is QUIET: what is typed is not echoed and waits for the editor, and Ctrl-C and
- * Ctrl-Z are signals. Other programs get it AS_FOUND.
- */
-enum mode { AS_FOUND, QUIET, RAW };
+/* The modes of the terminal. They also tell the handler of signals what a Ctrl-C is for. */
+enum mode {
+    AS_FOUND,                   /* for other programs; Ctrl-C ends the session */
+    COOKED,                     /* the same, at a prompt without line editing: it ends the line */
+    QUIET,                      /* a command runs: what is typed is not echoed and waits for the
+                                   editor; Ctrl-C ends the session */
+    PASTE_RUNS,                 /* the same for a command of a paste: it ends the paste */
+    RAW                         /* the line editor gets every key */
+};
 
 static struct {                 /* at file scope for the handler of signals */
     int screen;                 /* descriptor for output */
@@ -627,13 +633,6 @@ static struct {                 /* at file scope for the handler of signals */
     struct termios found;
     enum mode mode;
 } terminal;
-
-/*
- * SIGINT ends the session, except in RAW mode and while the commands of a paste run. Then the
- * handler sets line_stopped instead of interrupted, and ends the paste: another one ends the
- * session.
- */
-static volatile sig_atomic_t line_stopped, paste_running;
 
 /*
  * Opens the terminal of a descriptor again, for writing without blocking: otherwise a write to a
@@ -653,7 +652,7 @@ open_again(int fd)
 static void
 terminal_set(enum mode mode)
 {
-    const char *marks = mode == AS_FOUND ? "\033[?2004l" : "\033[?2004h";
+    const char *marks = mode <= COOKED ? "\033[?2004l" : "\033[?2004h";
     struct termios t;
 
     if (mode == terminal.mode)
@@ -661,7 +660,7 @@ terminal_set(enum mode mode)
     if (!terminal.changed && tcgetattr(STDIN_FILENO, &terminal.found) != 0)
         return;
     t = terminal.found;
-    if (mode != AS_FOUND) {
+    if (mode > COOKED) {
         t.c_iflag &= ~(tcflag_t)(ICRNL | INLCR | IGNCR | ISTRIP);
         t.c_lflag &= ~(tcflag_t)(ICANON | ECHO | IEXTEN);
         t.c_lflag |= NOFLSH;    /* Ctrl-C must not discard output, such as the message about it */
@@ -676,7 +675,7 @@ terminal_set(enum mode mode)
     if (mode == AS_FOUND && interrupted == SIGINT)
         tcflush(STDIN_FILENO, TCIFLUSH);
     tcsetattr(STDIN_FILENO, TCSANOW, &t);       /* in the background it stops here (SIGTTOU) */
-    if (terminal.pastes && (mode == AS_FOUND) != (terminal.mode == AS_FOUND) &&
+    if (terminal.pastes && (mode <= COOKED) != (terminal.mode <= COOKED) &&
         wait_ready(&terminal.screen, 1, true, 500) > 0 &&
         write(terminal.screen, marks, strlen(marks)) < 0)
         terminal.pastes = false;
@@ -1009,7 +1008,7 @@ struct editor {
     bool after_cr;              /* a LF now belongs to that CR */
     char sequence[16];          /* what came after an ESC; a longer one is cut here */
     size_t sequence_length;     /* with the ESC; 0: none has begun */
-    bool pasting, discarding;   /* in a paste, in the part after a Ctrl-C */
+    enum { NO_PASTE, IN_PASTE, PASTE_STOPPED } paste;   /* stopped: by Ctrl-C, up to its end */
 
     size_t painted;             /* the column of the cursor on the screen */
     bool resized;               /* since then */
@@ -1102,7 +1101,7 @@ static void
 editor_refuse(struct editor *e)
 {
     e->bell = true;
-    if (e->pasting && !e->discarding)
+    if (e->paste == IN_PASTE)
         e->flaw = "is not only text";
 }
 
@@ -1488,7 +1487,7 @@ editor_key(struct editor *e, uint32_t key)
         break;
     case TAB:               editor_complete(e); break;
     case CTRL_L:            text_puts(&e->above, "\033[H\033[2J"); break;
-    case PASTE:             e->pasting = true; break;
+    case PASTE:             e->paste = IN_PASTE; break;
 
     case LINE_FEED:
     case ENTER:             history_add(e); return LINE;
@@ -1514,11 +1513,11 @@ static enum verdict
 editor_paste(struct editor *e, uint32_t key)
 {
     if (key == PASTE_END)
-        e->pasting = e->discarding = false;
-    if (key == PASTE_END || e->discarding)
+        e->paste = NO_PASTE;
+    if (key == PASTE_END || e->paste == PASTE_STOPPED)
         return MORE;
     if (key == CTRL_C) {
-        e->discarding = true;
+        e->paste = PASTE_STOPPED;
         return INTERRUPT;
     }
     if (key == ENTER || key == LINE_FEED)
@@ -1537,7 +1536,7 @@ editor_press(struct editor *e, uint32_t key)
     bool byte = key == (unsigned char)e->bytes[0];      /* and not a sequence */
     enum verdict verdict = MORE;
 
-    if (e->pasting)
+    if (e->paste != NO_PASTE)
         verdict = editor_paste(e, key);
     else if (e->hidden && key != PASTE
              && !(byte && strchr("\n\r\003\004\010\025\032\177", (int)key) != NULL))
@@ -1627,17 +1626,17 @@ editor_feed(struct editor *e, unsigned char byte)
 static int64_t
 editor_patience(const struct editor *e)
 {
-    return e->sequence_length > 0 || e->pasting ? SEQUENCE_MS : WAIT_FOREVER;
+    return e->sequence_length > 0 || e->paste != NO_PASTE ? SEQUENCE_MS : WAIT_FOREVER;
 }
 
 /* No byte came in time: a lone ESC is a key; any other sequence, or a paste, has ended. */
 static void
 editor_timeout(struct editor *e)
 {
-    bool alone = e->sequence_length == 1 && !e->pasting;
+    bool alone = e->sequence_length == 1 && e->paste == NO_PASTE;
 
     e->sequence_length = 0;
-    e->pasting = e->discarding = false;
+    e->paste = NO_PASTE;
     if (alone)
         editor_press(e, ESCAPE);
 }
@@ -1876,26 +1875,21 @@ send_line(struct client *c, const char *line)
  * Keeps the session open while a person thinks or reads: sends NOOP when it is due. Returns the
  * milliseconds until the next one. Nothing is sent between USER and PASS. If the last one was not
  * answered yet and a person waits at the prompt, wait_for_keys() ends the session.
- *
- * A Ctrl-C that is meant for the pager must not break the connection here.
  */
 static int64_t
 keep_alive(struct client *c)
 {
-    const volatile sig_atomic_t *stop = c->server.stop;
     int64_t left = c->spoke + c->noop_ms - wire_clock();
 
     if (left > 0)
         return left;
     if (c->user_given || c->continued || c->row == ROW_PASSWORD) {
         c->spoke = wire_clock();
-        return c->noop_ms;
+    } else {
+        c->noops++;
+        send_line(c, "NOOP");
+        wire_flush(&c->server);
     }
-    c->noops++;
-    c->server.stop = NULL;
-    send_line(c, "NOOP");
-    wire_flush(&c->server);
-    c->server.stop = stop;
     return c->noop_ms;
 }
 
@@ -4783,11 +4777,11 @@ decode(struct client *c, decoder *how, int input, struct text *page)
     error = receive_page(c, pipes[0], page);
     close(pipes[0]);
 
-    /* after its output it has 5 seconds to end; after a signal none */
-    int64_t until = wire_clock() + (error == 0 && !interrupted ? 5000 : 0);
-    while (!wait_child(pid, until - wire_clock(), &status))
-        if (interrupted || wire_clock() >= until)
-            kill(pid, SIGKILL);
+    if (error != 0 || !wait_child(pid, 5000, &status)) {
+        kill(pid, SIGKILL);     /* it does not end by itself, or nobody reads what it shows */
+        while (!wait_child(pid, WAIT_FOREVER, &status))
+            continue;
+    }
     if (interrupted)
         return false;
     if (error == 0 && WIFEXITED(status))
@@ -4802,8 +4796,8 @@ decode(struct client *c, decoder *how, int input, struct text *page)
 
 /*
  * Waits for the pager to end and keeps the session open, because a person may read for long. A
- * Ctrl-C is for the pager; a signal that ends the client ends the pager first, so that it leaves
- * the screen as it was. Returns its wait status.
+ * signal that ends the client ends the pager first, so that it leaves the screen as it was.
+ * Returns its wait status.
  */
 static int
 wait_pager(struct client *c, pid_t pid)
@@ -4814,8 +4808,6 @@ wait_pager(struct client *c, pid_t pid)
 
     do {
         ended = wait_child(pid, interrupted ? 100 : keep_alive(c), &status);
-        if (interrupted == SIGINT)
-            interrupted = 0;
         if (!ended && interrupted && wire_clock() >= kill_at) {
             kill(pid, kill_at == 0 ? SIGTERM : SIGKILL);
             kill_at = wire_clock() + 2000;
@@ -4825,13 +4817,15 @@ wait_pager(struct client *c, pid_t pid)
 }
 
 /*
- * Shows a page with the pager. Returns false, after a message, if that failed and the text has to
- * be shown without it. If Ctrl-C ended it, interrupted is SIGINT.
+ * Shows a page with the pager, to which Ctrl-C belongs. If it ends the pager, no other message is
+ * shown. Returns false, after a message, if the text has to be shown without a pager.
  */
 static bool
 run_pager(struct client *c, const struct text *page)
 {
     const char *pager = getenv("PAGER"), *name = pager;
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct sigaction handler;
     enum mode before = terminal.mode;
     int file = private_file(c->settings->directory), status = 127 << 8;
     pid_t pid = -1;
@@ -4841,11 +4835,13 @@ run_pager(struct client *c, const struct text *page)
         pager = "if command -v less >/dev/null; then exec less; fi; exec more";
     }
     wire_flush(&c->screen);
+    sigaction(SIGINT, &ignore, &handler);
     terminal_mode(AS_FOUND);
     if (file >= 0 && write_all(file, text_span(page)) && lseek(file, 0, SEEK_SET) == 0)
         pid = fork();
     if (pid == 0) {
         dup2(file, STDIN_FILENO);
+        sigaction(SIGINT, &handler, NULL);
         signal(SIGPIPE, SIG_DFL);
         signal(SIGXFSZ, SIG_DFL);
         if (c->utf8)
@@ -4858,10 +4854,10 @@ run_pager(struct client *c, const struct text *page)
     if (file >= 0)
         close(file);
     terminal_mode(before);
-    c->editor->pasting = false; /* the pager got the end of a paste */
-    if (!interrupted && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8))
-        interrupted = SIGINT;
-    if (interrupted || status == 0)
+    sigaction(SIGINT, &handler, NULL);
+    c->editor->paste = NO_PASTE;        /* the pager got the end of a paste */
+    c->stop_showing = (WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8;
+    if (interrupted || c->stop_showing || status == 0)
         return true;
     warn(c, "the pager %s failed; this is the text without it", name);
     return false;
@@ -4885,22 +4881,16 @@ is_longer(const struct text *page)
     return rows >= size.ws_row;
 }
 
-/* Shows a page, through a pager if it is long. Returns true if a Ctrl-C ended it. */
-static bool
+/* Shows a page, through a pager if it is long. */
+static void
 show_page(struct client *c, const struct text *page)
 {
     bool paged = c->editing && !interrupted && is_longer(page) && run_pager(c, page);
-    struct span all = text_span(page);
 
     clear_line(c);
-    if (!paged && !interrupted)
-        wire_put(&c->screen, all.at, span_length(all));
+    if (!paged)
+        wire_put(&c->screen, page->bytes, page->length);
     wire_flush(&c->screen);
-    if (interrupted != SIGINT || !c->at_terminal)
-        return false;
-    interrupted = 0;
-    c->screen.error = c->screen.error == EINTR ? 0 : c->screen.error;
-    return true;
 }
 
 /* ---- 9. Commands ----------------------------------------------------------------------------- */
@@ -5259,7 +5249,7 @@ show_file(struct client *c, uint64_t number, int file)
                     !c->at_terminal || p->messages + 1 == p->of ? ""
                     : " (leave the pager for the next one; Ctrl-C stops)");
     decode(c, show_message, file, &page);
-    c->stop_showing = show_page(c, &page);
+    show_page(c, &page);
     c->progress.began = wire_clock();   /* a person has read meanwhile */
     c->progress.octets = 0;
     text_free(&page);
@@ -5617,12 +5607,13 @@ edit_signal(struct client *c)
     if (resized)
         editor_resize(c->editor, terminal_columns());
     resized = 0;
-    if (interrupted && interrupted != SIGINT)
+    if (interrupted)
         return END;
-    if (!line_stopped && !interrupted)
+    if (!line_stopped)
         return MORE;
-    c->editor->discarding = c->editor->pasting;
-    line_stopped = interrupted = 0;
+    line_stopped = 0;
+    if (c->editor->paste == IN_PASTE)
+        c->editor->paste = PASTE_STOPPED;
     return INTERRUPT;
 }
 
@@ -5640,7 +5631,6 @@ edit_line(struct client *c, bool hidden)
     editor_start(e, hidden);
     editor_resize(e, terminal_columns());
     e->ascii = !c->utf8;
-    paste_running = 0;
     while (verdict == MORE) {
         edit_show(c, NULL);
         if (!wait_for_keys(c, editor_patience(e)))
@@ -5652,21 +5642,19 @@ edit_line(struct client *c, bool hidden)
             clear_line(c);
             wire_flush(&c->screen);
             suspend();
-            e->pasting = e->discarding = false;
+            e->paste = NO_PASTE;
             verdict = MORE;
         }
     }
     edit_show(c, verdict == INTERRUPT ? "^C" : "");
     if (!c->editing)
-        e->pasting = e->discarding = false;     /* it ends with the password */
-    if (verdict == INTERRUPT && !e->pasting
+        e->paste = NO_PASTE;    /* it ends with the password */
+    if (verdict == INTERRUPT && e->paste == NO_PASTE
         && (has_byte(&c->keys, '\r') || has_byte(&c->keys, '\n'))) {
         c->keys.in_start = c->keys.in_end;      /* a paste that the terminal did not mark */
-        e->pasting = e->discarding = c->editing;
+        e->paste = c->editing ? PASTE_STOPPED : NO_PASTE;
     }
-    line_stopped = 0;
-    paste_running = verdict == LINE && e->pasting;
-    terminal_mode(c->editing ? QUIET : AS_FOUND);
+    terminal_mode(!c->editing ? AS_FOUND : e->paste == IN_PASTE ? PASTE_RUNS : QUIET);
     return verdict;
 }
 
@@ -5789,17 +5777,15 @@ wait_for_line(struct client *c)
             wire_put(&c->screen, "pop3> ", 6);
             c->row = ROW_PROMPT;
         }
+        terminal_mode(COOKED);
         wait_for_keys(c, WAIT_FOREVER);
-        if (is_broken(c))
-            return false;
-        if (interrupted || resized)
+        terminal_mode(AS_FOUND);
+        bool stopped = interrupted || line_stopped;
+        if (stopped || resized)
             clear_line(c);      /* after a stop the shell had the terminal */
-        resized = 0;
-        if (interrupted) {
-            if (c->at_terminal && interrupted == SIGINT)
-                interrupted = 0;
+        resized = line_stopped = 0;
+        if (stopped || is_broken(c))
             return false;
-        }
     }
     return true;
 }
@@ -6016,9 +6002,9 @@ note_signal(int number)
         resized = 1;
     } else if (number == SIGWINCH) {
         resized = 1;
-    } else if (number == SIGINT && (mode == RAW || paste_running)) {
+    } else if (number == SIGINT && (mode == COOKED || mode == PASTE_RUNS || mode == RAW)) {
         line_stopped = 1;
-        paste_running = 0;
+        terminal.mode = mode == PASTE_RUNS ? QUIET : mode;      /* another one ends the session */
     } else if (number != SIGCHLD && (interrupted == 0 || interrupted == SIGINT)) {
         interrupted = number;   /* SIGCHLD only ends a wait */
     }

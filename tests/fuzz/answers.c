@@ -394,7 +394,7 @@ init_client(const struct settings *settings, const uint8_t *head)
     c->server.socket = (head[HEAD_MORE] & ON_SOCKET) != 0;
     c->server.idle_ms = ANSWER_SECONDS * 1000;
     c->server.stop = c->screen.stop = c->errors.stop = &interrupted;
-    interrupted = resized = line_stopped = paste_running = 0;
+    interrupted = resized = line_stopped = 0;
 }
 
 int

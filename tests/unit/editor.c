@@ -502,7 +502,7 @@ test_hidden(void)
     editor_start(&editor, true);
     for (const char *key = "geheim\033[201~"; *key != '\0'; key++)
         editor_feed(&editor, (unsigned char)*key);
-    CHECK(strcmp(editor.line, "geheim") == 0 && !editor.pasting);
+    CHECK(strcmp(editor.line, "geheim") == 0 && editor.paste == NO_PASTE);
 }
 
 static void
