@@ -558,10 +558,10 @@ struct client {
     bool failed;                /* the exit status will be 1 */
     bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
     bool stop_showing;          /* no more of several messages */
-    bool user_given;            /* the last one sent was USER: PASS must be the next */
-    bool no_list;               /* LIST was refused: do not ask for it because of a Tab */
     bool continued;             /* the server answered "+ ": the next line may be a password */
-    bool capable;               /* CAPA was sent */
+    bool user_given;            /* USER was sent, and not yet PASS or what comes after a login */
+    bool no_list;               /* LIST was refused, and no PASS or later command accepted since */
+    bool capable;               /* CAPA was sent, and PASS was not accepted since */
     bool pipelining, no_top;    /* its answer */
 
     struct message *messages;   /* by number */
@@ -5731,10 +5731,11 @@ run(struct client *c)
 
     c->status[0] = '\0';
     dispatch(c, line, &typed);
-    if (c->status[0] != '\0')           /* it was sent */
-        c->user_given = typed.verb == POP3_USER;
-    if (typed.verb < POP3_VERBS && typed.verb != POP3_USER
-        && pop3_commands[typed.verb].where != ANYWHERE && has_status(c->status, "+OK")) {
+    if (c->status[0] == '\0' || typed.verb == POP3_VERBS
+        || pop3_commands[typed.verb].where == ANYWHERE)
+        return;                 /* it was not sent, or tells nothing about the login */
+    c->user_given = typed.verb == POP3_USER;
+    if (!c->user_given && has_status(c->status, "+OK")) {
         c->no_list = false;
         c->capable = c->capable && typed.verb != POP3_PASS;
     }

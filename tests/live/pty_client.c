@@ -1983,7 +1983,7 @@ test_tab_before_login(void)
     quit();
 }
 
-/* HELP, and a password that is given up, leave the session between USER and PASS. */
+/* HELP, CAPA and a password that is given up leave the session between USER and PASS. */
 static void
 test_tab_after_user(void)
 {
@@ -1994,6 +1994,10 @@ test_tab_after_user(void)
     CHECK(prompted());
     type("HELP PASS\r");
     CHECK(sees("asks for it and does not show it"));
+    CHECK(prompted());
+    type("CAPA\r");
+    CHECK(server_got("CAPA\r\n"));
+    answer("+OK\r\n.\r\n");
     CHECK(prompted());
     type("RETR \t\025PASS\r");
     CHECK(sees("Password: "));
