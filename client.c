@@ -5115,6 +5115,30 @@ for_each(struct client *c, const char *command, size_t flight, uint64_t octets,
     progress_end(c);
 }
 
+/* -- Lines that are not sent -- */
+
+/*
+ * The line was not executed. If there is a RETR in it, nobody knows of which messages, and a
+ * script's later DELE might remove them.
+ */
+static void
+note_rejected(struct client *c)
+{
+    const struct editor *e = c->editor;
+
+    for (size_t i = 0; i < e->length; i++)
+        if (strncasecmp(e->line + i, "RETR", 4) == 0)
+            c->unsaved_unknown = true;
+}
+
+/* Rejects the line as a whole. */
+static void
+reject_line(struct client *c, const char *flaw)
+{
+    fail(c, "the line %s; it was not sent", flaw);
+    note_rejected(c);
+}
+
 /* -- RETR, DELE, SHOW, HEADERS -- */
 
 /*
@@ -5177,7 +5201,7 @@ do_retr(struct client *c, const char *arguments)
     const struct savings *all = &c->savings;
 
     if (!read_numbers(c, arguments, false)) {
-        c->unsaved_unknown = true;
+        note_rejected(c);
         return;
     }
 
@@ -5407,28 +5431,6 @@ answer_habit(struct client *c, const char *word)
 
 /* -- The other commands -- */
 
-/*
- * The line was not executed. If there is a RETR in it, nobody knows of which messages, and a
- * script's later DELE might remove them.
- */
-static void
-note_rejected(struct client *c)
-{
-    const struct editor *e = c->editor;
-
-    for (size_t i = 0; i < e->length; i++)
-        if (strncasecmp(e->line + i, "RETR", 4) == 0)
-            c->unsaved_unknown = true;
-}
-
-/* Rejects the line as a whole. */
-static void
-reject_line(struct client *c, const char *flaw)
-{
-    fail(c, "the line %s; it was not sent", flaw);
-    note_rejected(c);
-}
-
 /* The server has unmarked everything. */
 static void
 forget_marks(struct client *c)
@@ -5500,7 +5502,7 @@ do_quit(struct client *c)
         fail(c, marked > 0 ? "not all marked messages were removed" : "QUIT was refused");
 }
 
-/* -- Typed input -- */
+/* -- Typed lines -- */
 
 /*
  * Waits until something is typed, for at most ms milliseconds. Meanwhile it shows what the server
@@ -5600,14 +5602,14 @@ edit_keys(struct client *c)
     return verdict;
 }
 
-/* Checks for signals. Returns what they mean for the line. */
+/* Returns END if the session is over, INTERRUPT after a Ctrl-C for the line, else MORE. */
 static enum verdict
-edit_signal(struct client *c)
+check_signals(struct client *c)
 {
     if (resized)
         editor_resize(c->editor, terminal_columns());
     resized = 0;
-    if (interrupted)
+    if (interrupted || is_broken(c))
         return END;
     if (!line_stopped)
         return MORE;
@@ -5635,7 +5637,7 @@ edit_line(struct client *c, bool hidden)
         edit_show(c, NULL);
         if (!wait_for_keys(c, editor_patience(e)))
             editor_timeout(e);
-        verdict = is_broken(c) ? END : edit_signal(c);
+        verdict = check_signals(c);
         if (verdict == MORE)
             verdict = edit_keys(c);
         if (verdict == SUSPEND) {
@@ -5656,6 +5658,109 @@ edit_line(struct client *c, bool hidden)
     }
     terminal_mode(!c->editing ? AS_FOUND : e->paste == IN_PASTE ? PASTE_RUNS : QUIET);
     return verdict;
+}
+
+/*
+ * Waits for input in read_line(), at a prompt if a person types. Returns true if there is a byte or
+ * the end; false if a signal or a failed wire ends the line.
+ */
+static bool
+wait_for_line(struct client *c)
+{
+    while (c->keys.in_start == c->keys.in_end && c->keys.error == 0) {
+        if (c->at_terminal && c->row == ROW_FREE) {
+            wire_put(&c->screen, "pop3> ", 6);
+            c->row = ROW_PROMPT;
+        }
+        terminal_mode(COOKED);
+        wait_for_keys(c, WAIT_FOREVER);
+        terminal_mode(AS_FOUND);
+        if (interrupted || line_stopped || resized)
+            clear_line(c);      /* after a stop the shell had the terminal */
+        if (check_signals(c) != MORE)
+            return false;
+    }
+    return true;
+}
+
+/* Removes a password that the terminal has shown. Without sequences it can only scroll. */
+static void
+scroll_away(struct client *c)
+{
+    struct winsize size = {.ws_row = 0};
+
+    ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
+    for (int rows = size.ws_row > 0 ? size.ws_row : 24; rows > 0; rows--)
+        wire_put(&c->screen, "\n", 1);
+}
+
+/*
+ * Reads a line of a script, or of a terminal without line editing, without its LF or CRLF. Returns
+ * LINE with the line in c->editor, END, or INTERRUPT if there is none.
+ *
+ * A last DELE without a line end is rejected: it may be half of "DELE 12".
+ */
+static enum verdict
+read_line(struct client *c)
+{
+    struct editor *e = c->editor;
+    bool after_cr = false;
+    struct termios t;
+    int key;
+
+    editor_start(e, false);
+    for (;;) {
+        if (!wait_for_line(c))
+            return INTERRUPT;
+        key = take_key(c);
+        if (key < 0 || key == '\n')
+            break;
+        if (after_cr)
+            editor_insert(e, "\r", 1);
+        after_cr = key == '\r';
+        if (!after_cr)
+            editor_insert(e, (char[]){(char)key}, 1);
+    }
+    if (key < 0) {
+        clear_line(c);          /* Ctrl-D leaves the cursor behind the prompt */
+        if (c->keys.error > 0)
+            fail(c, "cannot read commands: %s", strerror(c->keys.error));
+        if (c->keys.error != WIRE_CLOSED || (c->at_terminal && tcgetattr(c->keys.in, &t) != 0))
+            interrupted = SIGHUP;       /* an error, or a terminal that is gone, is no QUIT */
+    }
+    c->row = ROW_FREE;
+    if (c->at_terminal && is_secret(e->line) && e->length > 5)
+        scroll_away(c);
+    if (c->at_terminal && e->length >= CANONICAL_MAX)
+        e->flaw = "is too long";        /* for the terminal, which may have cut it */
+    if (key < 0 && strncasecmp(e->line + strspn(e->line, " \t"), "DELE", 4) == 0) {
+        fail(c, "%s has no line end and may have been cut off; it was not sent", e->line);
+        return END;
+    }
+    return key < 0 && e->length == 0 ? END : LINE;
+}
+
+/*
+ * For Tab: returns the lowest message number above one, with its octets, or 0. The first time it
+ * asks the server, unless that would come between USER and PASS or was refused before.
+ */
+static size_t
+next_message(void *context, size_t above, int64_t *octets)
+{
+    struct client *c = context;
+
+    if (!c->listed && above == 0 && !c->user_given && !c->continued && !c->no_list
+        && c->server.error == 0) {
+        terminal_mode(QUIET);           /* Ctrl-C can end the wait */
+        ask_list(c);
+        terminal_mode(RAW);
+    }
+    for (size_t i = above + 1; c->listed && i < c->count; i++)
+        if (c->messages[i].listed && !c->messages[i].marked) {
+            *octets = (int64_t)c->messages[i].octets;
+            return i;
+        }
+    return 0;
 }
 
 /* Asks for a password and sends exactly the bytes that were typed, nothing after a Ctrl-C. */
@@ -5742,111 +5847,6 @@ run(struct client *c)
 }
 
 /* ---- 10. The loop and main ------------------------------------------------------------------- */
-
-/*
- * For Tab: returns the lowest message number above one, with its octets, or 0. The first time it
- * asks the server, unless that would come between USER and PASS or was refused before.
- */
-static size_t
-next_message(void *context, size_t above, int64_t *octets)
-{
-    struct client *c = context;
-
-    if (!c->listed && above == 0 && !c->user_given && !c->continued && !c->no_list
-        && c->server.error == 0) {
-        terminal_mode(QUIET);           /* Ctrl-C can end the wait */
-        ask_list(c);
-        terminal_mode(RAW);
-    }
-    for (size_t i = above + 1; c->listed && i < c->count; i++)
-        if (c->messages[i].listed && !c->messages[i].marked) {
-            *octets = (int64_t)c->messages[i].octets;
-            return i;
-        }
-    return 0;
-}
-
-/*
- * Waits for input in read_line(), at a prompt if a person types. Returns true if there is a byte or
- * the end; false if a signal or a failed wire ends the line.
- */
-static bool
-wait_for_line(struct client *c)
-{
-    while (c->keys.in_start == c->keys.in_end && c->keys.error == 0) {
-        if (c->at_terminal && c->row == ROW_FREE) {
-            wire_put(&c->screen, "pop3> ", 6);
-            c->row = ROW_PROMPT;
-        }
-        terminal_mode(COOKED);
-        wait_for_keys(c, WAIT_FOREVER);
-        terminal_mode(AS_FOUND);
-        bool stopped = interrupted || line_stopped;
-        if (stopped || resized)
-            clear_line(c);      /* after a stop the shell had the terminal */
-        resized = line_stopped = 0;
-        if (stopped || is_broken(c))
-            return false;
-    }
-    return true;
-}
-
-/* Removes a password that the terminal has shown. Without sequences it can only scroll. */
-static void
-scroll_away(struct client *c)
-{
-    struct winsize size = {.ws_row = 0};
-
-    ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
-    for (int rows = size.ws_row > 0 ? size.ws_row : 24; rows > 0; rows--)
-        wire_put(&c->screen, "\n", 1);
-}
-
-/*
- * Reads a line of a script, or of a terminal without line editing, without its LF or CRLF. Returns
- * LINE with the line in c->editor, END, or INTERRUPT if there is none.
- *
- * A last DELE without a line end is rejected: it may be half of "DELE 12".
- */
-static enum verdict
-read_line(struct client *c)
-{
-    struct editor *e = c->editor;
-    bool after_cr = false;
-    struct termios t;
-    int key;
-
-    editor_start(e, false);
-    for (;;) {
-        if (!wait_for_line(c))
-            return INTERRUPT;
-        key = take_key(c);
-        if (key < 0 || key == '\n')
-            break;
-        if (after_cr)
-            editor_insert(e, "\r", 1);
-        after_cr = key == '\r';
-        if (!after_cr)
-            editor_insert(e, (char[]){(char)key}, 1);
-    }
-    if (key < 0) {
-        clear_line(c);          /* Ctrl-D leaves the cursor behind the prompt */
-        if (c->keys.error > 0)
-            fail(c, "cannot read commands: %s", strerror(c->keys.error));
-        if (c->keys.error != WIRE_CLOSED || (c->at_terminal && tcgetattr(c->keys.in, &t) != 0))
-            interrupted = SIGHUP;       /* an error, or a terminal that is gone, is no QUIT */
-    }
-    c->row = ROW_FREE;
-    if (c->at_terminal && is_secret(e->line) && e->length > 5)
-        scroll_away(c);
-    if (c->at_terminal && e->length >= CANONICAL_MAX)
-        e->flaw = "is too long";        /* for the terminal, which may have cut it */
-    if (key < 0 && strncasecmp(e->line + strspn(e->line, " \t"), "DELE", 4) == 0) {
-        fail(c, "%s has no line end and may have been cut off; it was not sent", e->line);
-        return END;
-    }
-    return key < 0 && e->length == 0 ? END : LINE;
-}
 
 /* Takes commands until the session is over. */
 static void
