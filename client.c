@@ -894,15 +894,14 @@ progress_paint(struct client *c)
 {
     const struct wire *w = &c->server;
     struct progress *p = &c->progress;
-    int64_t now = wire_clock();
+    int64_t now = wire_clock(), idle = w->idle_until == 0 ? 0 : now + w->idle_ms - w->idle_until;
     struct text text = {0};
 
     if (!c->editing || p->began == 0 || now - p->began < PROGRESS_MS ||
         now - p->painted < PROGRESS_EVERY_MS)
         return;
     p->painted = now;
-    progress_text(p, now, w->idle_until != 0 && now - (w->idle_until - w->idle_ms) >= STALLED_MS,
-                  &text);
+    progress_text(p, now, idle >= STALLED_MS, &text);
 
     size_t columns = terminal_columns();
     if (columns > 0 && text.length >= columns)
@@ -1911,8 +1910,8 @@ has_byte(const struct wire *w, char byte)
 
 /*
  * Reads the status line that answers a command into c->status. Returns true if it is +OK. "+ "
- * asks for more (RFC 5034). What is no status line is an error of the wire, because
- * what follows it is unknown. Answers to the client's own NOOPs are skipped.
+ * asks for more (RFC 5034). What is no status line is an error of the wire, because what follows
+ * it is unknown. Answers to the client's own NOOPs are skipped.
  */
 static bool
 read_status(struct client *c)
@@ -5517,15 +5516,14 @@ wait_for_keys(struct client *c, int64_t ms)
     int64_t until = ms == WAIT_FOREVER ? ms : wire_clock() + ms;
 
     wire_flush(&c->screen);
-    while (keys->in_start == keys->in_end && keys->error == 0 && !is_broken(c)) {
-        int fds[2] = {keys->in, c->server.in}, ready;
-        int64_t now = wire_clock(), left = until > now ? until - now : 0, alive;
+    while (keys->in_start == keys->in_end && keys->error == 0 && !is_broken(c)
+           && !interrupted && !line_stopped && !resized) {
+        int fds[2] = {keys->in, c->server.in};
+        int64_t now = wire_clock(), left = until > now ? until - now : 0;
         bool unanswered = c->noops > 0 && now >= c->spoke + c->noop_ms;
+        int64_t alive = unanswered || left == 0 ? 0 : keep_alive(c);
 
-        if (interrupted || resized || line_stopped)
-            break;
-        alive = unanswered || left == 0 ? 0 : keep_alive(c);
-        ready = wait_ready(fds, 2, false, alive < left ? alive : left);
+        int ready = wait_ready(fds, 2, false, alive < left ? alive : left);
         if (ready == 0 && left == 0)
             return false;
         if (ready == 0 && unanswered)
@@ -5749,8 +5747,7 @@ next_message(void *context, size_t above, int64_t *octets)
 {
     struct client *c = context;
 
-    if (!c->listed && above == 0 && !c->user_given && !c->continued && !c->no_list
-        && c->server.error == 0) {
+    if (!c->listed && above == 0 && !c->user_given && !c->continued && !c->no_list) {
         terminal_mode(QUIET);           /* Ctrl-C can end the wait */
         ask_list(c);
         terminal_mode(RAW);
@@ -5769,16 +5766,16 @@ do_password(struct client *c)
 {
     const struct pop3_request pass = {.verb = POP3_PASS, .word = "PASS", .count = 1};
     enum verdict typed = edit_line(c, true);
-    char line[TYPED_MAX + 8];
+    struct editor *e = c->editor;
 
-    if (typed == LINE && c->editor->flaw != NULL) {
-        reject_line(c, c->editor->flaw);
-    } else if (typed == LINE && c->editor->length > 0) {
-        snprintf(line, sizeof line, "PASS %s", c->editor->line);
-        do_plain(c, line, &pass);
+    if (typed == LINE && e->flaw != NULL) {
+        reject_line(c, e->flaw);
+    } else if (typed == LINE && e->length > 0) {
+        e->cursor = 0;
+        editor_insert(e, "PASS ", 5);   /* or the line is too long for POP3 in any case */
+        do_plain(c, e->line, &pass);
     }
-    memset(line, 0, sizeof line);
-    editor_start(c->editor, false);
+    editor_start(e, false);
 }
 
 /* Calls the function for a command. line is complete, typed are its words. */

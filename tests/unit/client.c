@@ -494,6 +494,28 @@ test_password_keys(void)
     try_password("\033[200~geheim\033[201~\r", "PASS geheim\r\n");
 }
 
+/* One that is too long for POP3 or for the line is not sent, not even in part. */
+static void
+test_long_passwords(void)
+{
+    static const size_t lengths[] = {248, 249, TYPED_MAX, TYPED_MAX + 1};
+
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        char keys[TYPED_MAX + 3] = "";
+
+        memset(keys, 'x', lengths[i]);
+        keys[lengths[i]] = '\r';
+        client_begin();
+        client.at_terminal = true;
+        CHECK(write(keys_end, keys, lengths[i] + 1) == (ssize_t)lengths[i] + 1);
+        client.server.idle_ms = 10;
+        do_password(&client);
+        CHECK(strlen(sent()) == (lengths[i] == 248 ? 255 : 0));
+        CHECK(strstr(complained(), lengths[i] == 248 ? "" : "the line is too long") != NULL);
+        client_end();
+    }
+}
+
 /* ---- Numbers of messages ------------------------------------------------------------------------------ */
 
 /* The numbers of a list, with a blank behind each. */
@@ -1588,6 +1610,7 @@ main(int argc, char **argv)
     unit_case("what the server says unasked", test_hear_server);
     unit_case("NOOP while a person thinks", test_idle);
     unit_case("a password that is typed", test_password_keys);
+    unit_case("a password that is too long", test_long_passwords);
     unit_case("messages are found", test_messages);
     unit_case("ranges", test_ranges);
     unit_case("which messages a command means", test_read_numbers);
