@@ -745,6 +745,28 @@ terminal_columns(void)
 
 /* -- Lines and messages -- */
 
+/*
+ * A stopped terminal takes no output. After a signal that ends the session, output waits for it for
+ * two seconds, and for each message two more.
+ */
+static void
+limit_output(void *context)
+{
+    struct wire *w = context;
+
+    if (interrupted && w->deadline == WAIT_FOREVER)
+        w->deadline = wire_clock() + 2000;
+}
+
+/* Opens a wire for output. */
+static void
+open_output(struct wire *w, int fd)
+{
+    wire_open(w, STDIN_FILENO, fd);
+    w->waiting = limit_output;
+    w->context = w;
+}
+
 /* Removes the line or the progress from the row of the cursor, or ends that row. */
 static void
 clear_line(struct client *c)
@@ -805,21 +827,6 @@ print_line(struct client *c, const char *format, ...)
     text_free(&line);
 }
 
-/* Lets output go on after a signal that ends the session, for two seconds at most. */
-static void
-limit_output(struct client *c)
-{
-    struct wire *const wires[] = {&c->screen, &c->errors};
-
-    if (c->screen.error == EINTR)
-        c->row = ROW_TEXT;      /* output was lost, so the cursor may be anywhere */
-    for (size_t i = 0; i < sizeof wires / sizeof *wires; i++) {
-        wires[i]->stop = NULL;
-        wires[i]->error = wires[i]->error == EINTR ? 0 : wires[i]->error;
-        wires[i]->deadline = wire_clock() + 2000;
-    }
-}
-
 /* Says something on standard error, in a line of its own below what is on the screen. */
 static void __attribute__((format(printf, 2, 3)))
 warn(struct client *c, const char *format, ...)
@@ -833,14 +840,11 @@ warn(struct client *c, const char *format, ...)
     va_end(arguments);
     text_puts(&message, "\n");
     put_visible(c, &line, text_span(&message));
-    do {                        /* again if a signal came meanwhile */
-        if (interrupted)
-            limit_output(c);
-        clear_line(c);
-        wire_flush(&c->screen);
-        wire_put(&c->errors, line.bytes, line.length);
-        wire_flush(&c->errors);
-    } while (c->errors.error == EINTR);
+    c->screen.deadline = c->errors.deadline = WAIT_FOREVER;     /* see limit_output() */
+    clear_line(c);
+    wire_flush(&c->screen);
+    wire_put(&c->errors, line.bytes, line.length);
+    wire_flush(&c->errors);
     text_free(&message);
     text_free(&line);
 }
@@ -1653,9 +1657,11 @@ is_broken(const struct client *c)
 static const char *
 reason_of_loss(const struct client *c)
 {
+    if (interrupted)
+        return "interrupted";
     if (c->screen.error == WIRE_CLOSED)
         return "the standard output was closed";
-    if (c->screen.error != 0 && c->screen.error != EINTR)
+    if (c->screen.error != 0)
         return strerror(c->screen.error);
     switch (c->server.error) {
     case WIRE_CLOSED: case ECONNRESET:  return "the server closed the connection";
@@ -1666,7 +1672,6 @@ reason_of_loss(const struct client *c)
     case EPROTO:        return "the server does not speak POP3";
     case EMSGSIZE:      return "the server sent a line without end";
     case EBADMSG:       return "the server sent an answer that was not asked for";
-    case EINTR: case 0: return "interrupted";
     default:            return strerror(c->server.error);
     }
 }
@@ -1683,7 +1688,7 @@ connection_lost(struct client *c)
     if (c->over)
         return;
     c->over = true;
-    if (c->screen.error > 0 && c->screen.error != EINTR)
+    if (c->screen.error > 0 && !interrupted)
         text_puts(&text, "cannot write the output: ");
     text_puts(&text, reason_of_loss(c));
     if (c->server.error == EPROTO && c->screen.error == 0) {
@@ -4887,7 +4892,7 @@ show_page(struct client *c, const struct text *page)
     bool paged = c->editing && !interrupted && is_longer(page) && run_pager(c, page);
 
     clear_line(c);
-    if (!paged)
+    if (!paged && !interrupted)
         wire_put(&c->screen, page->bytes, page->length);
     wire_flush(&c->screen);
 }
@@ -6050,9 +6055,8 @@ initialize(struct client *c, const struct settings *settings, struct editor *edi
     terminal.pastes = c->editing;
     terminal.screen = open_again(STDOUT_FILENO);
     wire_open(&c->keys, STDIN_FILENO, STDOUT_FILENO);
-    wire_open(&c->screen, STDIN_FILENO, terminal.screen);
-    wire_open(&c->errors, STDIN_FILENO, open_again(STDERR_FILENO));
-    c->screen.stop = c->errors.stop = &interrupted;
+    open_output(&c->screen, terminal.screen);
+    open_output(&c->errors, open_again(STDERR_FILENO));
 }
 
 /* Finds the addresses of the host. Returns NULL after having said why there are none. */
@@ -6106,7 +6110,7 @@ main(int argc, char **argv)
     terminal_restore();
     hang_up(c);
     wire_flush(&c->screen);
-    if (c->screen.error != 0 && c->screen.error != EINTR && !c->failed)
+    if (c->screen.error != 0 && !c->failed)
         fail(c, "the last lines were not printed: %s", reason_of_loss(c));
     return c->failed ? 1 : 0;
 }

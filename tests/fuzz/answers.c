@@ -388,12 +388,12 @@ init_client(const struct settings *settings, const uint8_t *head)
     c->utf8 = (head[HEAD_FLAGS] & ASCII) == 0;
     wire_open(&c->server, SYSTEM_STREAM, SYSTEM_STREAM + 1);
     wire_open(&c->keys, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
-    wire_open(&c->screen, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
-    wire_open(&c->errors, SYSTEM_STREAM + 2, SYSTEM_STREAM + 4);
+    open_output(&c->screen, SYSTEM_STREAM + 3);
+    open_output(&c->errors, SYSTEM_STREAM + 4);
     c->savings.directory = -1;
     c->server.socket = (head[HEAD_MORE] & ON_SOCKET) != 0;
     c->server.idle_ms = ANSWER_SECONDS * 1000;
-    c->server.stop = c->screen.stop = c->errors.stop = &interrupted;
+    c->server.stop = &interrupted;
     interrupted = resized = line_stopped = 0;
 }
 
