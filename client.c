@@ -380,17 +380,14 @@ visible(struct text *to, struct span from)
 }
 
 /*
- * Returns where to cut bytes that arrive in pieces, so that visible() sees whole lines: behind
- * the last LF, or in a longer line behind the last whole character.
+ * Returns where to cut bytes that arrive in pieces, for visible(): behind the last whole character.
+ * CRLF counts as one.
  */
 static const char *
 whole_end(struct span s)
 {
     uint32_t c;
 
-    for (const char *at = s.end; at > s.at; at--)
-        if (at[-1] == '\n')
-            return at;
     for (size_t tail = 1; tail < 4 && tail <= span_length(s); tail++)
         if (utf8_read((const unsigned char *)s.end - tail, tail, &c) < 0)
             return s.end - tail;
@@ -1999,8 +1996,7 @@ show_body(struct client *c)
     while (read_piece(c, &piece)) {
         text_add(&text, piece.at, span_length(piece));
 
-        struct span all = text_span(&text), whole = {all.at, whole_end(all)};
-        whole.end = whole_end((struct span){whole.end, all.end});       /* of the line that began */
+        struct span whole = {text.bytes, whole_end(text_span(&text))};
         print_bytes(c, whole);
         text.length -= span_length(whole);
         memmove(text.bytes, whole.end, text.length);

@@ -167,7 +167,7 @@ static void
 test_whole_end(void)
 {
     static const struct { const char *text; size_t end; } cuts[] = {
-        {"a\nb", 2}, {"ab", 2}, {"a\xc3", 1}, {"a\xe2\x80", 1}, {"a\xf0\x9f\x98", 1},
+        {"a\nb", 3}, {"ab", 2}, {"a\xc3", 1}, {"a\xe2\x80", 1}, {"a\xf0\x9f\x98", 1},
         {"a\xf0\x9f\x98\x80", 5}, {"a\r", 1}, {"a\r\n", 3}, {"\x80\x80\x80", 3}, {"\xff", 1},
         {"", 0}, {"\n\xc3", 1},
     };
