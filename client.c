@@ -558,7 +558,7 @@ struct client {
     bool continued;             /* the server answered "+ ": the next line may be a password */
     bool user_given;            /* USER was sent, and not yet PASS or what comes after a login */
     bool no_list;               /* LIST was refused, and no PASS or later command accepted since */
-    bool capable;               /* CAPA was sent, and PASS was not accepted since */
+    bool asked_capa;            /* CAPA was sent, and PASS was not accepted since */
     bool pipelining, no_top;    /* its answer */
 
     struct message *messages;   /* by number */
@@ -613,22 +613,21 @@ marked_count(const struct client *c)
 
 /* ---- 4. The terminal ------------------------------------------------------------------------- */
 
-/* The modes of the terminal. They also tell the handler of signals what a Ctrl-C is for. */
+/* The modes of the terminal. They tell the handler of signals what a Ctrl-C is for. */
 enum mode {
     AS_FOUND,                   /* for other programs; Ctrl-C ends the session */
-    COOKED,                     /* the same, at a prompt without line editing: it ends the line */
-    QUIET,                      /* a command runs: what is typed is not echoed and waits for the
-                                   editor; Ctrl-C ends the session */
-    PASTE_RUNS,                 /* the same for a command of a paste: it ends the paste */
-    RAW                         /* the line editor gets every key */
+    COOKED,                     /* the same at a prompt without line editing; it ends the line */
+    QUIET,                      /* while a command runs: keys wait, unseen; it ends the session */
+    PASTE_RUNS,                 /* the same for a command of a paste; it ends the paste */
+    RAW                         /* at the prompt: the editor gets every key, Ctrl-C as well */
 };
 
 static struct {                 /* at file scope for the handler of signals */
     int screen;                 /* descriptor for output */
     bool pastes;                /* the terminal can mark what is pasted */
-    bool changed;
-    struct termios found;
     enum mode mode;
+    struct termios found;       /* AS_FOUND */
+    bool known;                 /* found is read, and the shell had no time to change it */
 } terminal;
 
 /*
@@ -654,7 +653,7 @@ terminal_set(enum mode mode)
 
     if (mode == terminal.mode)
         return;
-    if (!terminal.changed && tcgetattr(STDIN_FILENO, &terminal.found) != 0)
+    if (!terminal.known && tcgetattr(STDIN_FILENO, &terminal.found) != 0)
         return;
     t = terminal.found;
     if (mode > COOKED) {
@@ -676,7 +675,7 @@ terminal_set(enum mode mode)
         wait_ready(&terminal.screen, 1, true, 500) > 0 &&
         write(terminal.screen, marks, strlen(marks)) < 0)
         terminal.pastes = false;
-    terminal.changed = true;
+    terminal.known = true;
     terminal.mode = mode;
 }
 
@@ -726,7 +725,7 @@ suspend(void)
     sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* it stops here */
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     sigaction(SIGTSTP, &before, NULL);
-    terminal.changed = tcgetpgrp(STDIN_FILENO) != getpgrp();
+    terminal.known = tcgetpgrp(STDIN_FILENO) != getpgrp();
     terminal_mode(mode);
     resized = 1;                /* the screen shows something else now */
 }
@@ -1169,7 +1168,7 @@ history_add(struct editor *e)
 static void
 history_show(struct editor *e, size_t index)
 {
-    if (index > e->history_count) {
+    if (index > e->history_count) {     /* or below 0 */
         e->bell = true;
         return;
     }
@@ -5065,9 +5064,9 @@ ask_capabilities(struct client *c)
     char *line;
     size_t length;
 
-    if (c->capable)
+    if (c->asked_capa)
         return;
-    c->capable = true;
+    c->asked_capa = true;
     c->pipelining = c->no_top = false;
     send_line(c, "CAPA");
     if (!read_status(c))
@@ -5542,7 +5541,7 @@ wait_for_keys(struct client *c, int64_t ms)
     return true;
 }
 
-/* Takes one byte of what was typed; -1 at its end. */
+/* Takes one byte of what was typed. Returns -1 if none is left. */
 static int
 take_key(struct client *c)
 {
@@ -5840,7 +5839,7 @@ run(struct client *c)
     c->user_given = typed.verb == POP3_USER;
     if (!c->user_given && has_status(c->status, "+OK")) {
         c->no_list = false;
-        c->capable = c->capable && typed.verb != POP3_PASS;
+        c->asked_capa = c->asked_capa && typed.verb != POP3_PASS;
     }
 }
 
