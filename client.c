@@ -507,7 +507,7 @@ struct numbers {
 enum row {
     ROW_FREE,                   /* nothing */
     ROW_TEXT,                   /* a line of the server without its end, so far */
-    ROW_PROMPT, ROW_PASSWORD,   /* what a person types at stays */
+    ROW_PROMPT,                 /* what a person types at; it stays */
     ROW_LINE                    /* the line editor's line, or progress: it is erased */
 };
 
@@ -1873,8 +1873,8 @@ send_line(struct client *c, const char *line)
 
 /*
  * Keeps the session open while a person thinks or reads: sends NOOP when it is due. Returns the
- * milliseconds until the next one. Nothing is sent between USER and PASS. If the last one was not
- * answered yet and a person waits at the prompt, wait_for_keys() ends the session.
+ * milliseconds until the next one. None is sent between USER and PASS or while a password is typed.
+ * If the last one is not answered by then, wait_for_keys() ends the session.
  */
 static int64_t
 keep_alive(struct client *c)
@@ -1883,7 +1883,7 @@ keep_alive(struct client *c)
 
     if (left > 0)
         return left;
-    if (c->user_given || c->continued || c->row == ROW_PASSWORD) {
+    if (c->user_given || c->continued || c->editor->hidden) {
         c->spoke = wire_clock();
     } else {
         c->noops++;
@@ -5564,7 +5564,7 @@ edit_show(struct client *c, const char *behind)
         editor_finish(c->editor, behind, &paint);
     else
         editor_paint(c->editor, &paint);
-    c->row = behind != NULL ? ROW_FREE : hidden ? ROW_PASSWORD : ROW_LINE;
+    c->row = behind != NULL ? ROW_FREE : hidden ? ROW_PROMPT : ROW_LINE;
     wire_put(&c->screen, paint.bytes, paint.length);
     wire_flush(&c->screen);
     text_free(&paint);
