@@ -2274,7 +2274,8 @@ save_report(struct client *c, const struct saving *s)
              directory, strerror(s->error));
         return;
     }
-    *(s->already ? &c->savings.already : &c->savings.saved) += 1;
+    c->savings.already += s->already;
+    c->savings.saved += !s->already;
     c->savings.octets += s->octets;
     print_line(c, "%s %s%s%s (%" PRId64 " octets)", s->already ? "already saved as" : "saved",
                directory, directory[strlen(directory) - 1] == '/' ? "" : "/", s->name, s->octets);
@@ -5217,10 +5218,13 @@ do_retr(struct client *c, const char *arguments)
 static bool
 dele_answered(struct client *c, uint64_t number)
 {
-    if (show_answer(c))
-        return message_at(c, number)->marked = true;
-    fail(c, "message %" PRIu64 " is not marked", number);
-    return false;
+    bool marked = show_answer(c);
+
+    if (marked)
+        message_at(c, number)->marked = true;
+    else
+        fail(c, "message %" PRIu64 " is not marked", number);
+    return marked;
 }
 
 /* Drops the messages that a script must not mark, because they may be unsaved. */

@@ -811,6 +811,8 @@ test_dumb(void)
     CHECK(sees("T\r\n+OK 1 2\r\npop3> "));        /* it scrolls nothing but a password away */
     type("abc\003");
     CHECK(sees("pop3> "));
+    press(CTRL_C);
+    CHECK(sees("pop3> "));
     type("NOOP\n");
     CHECK(server_got("NOOP\r\n"));
     answer("+OK \033[31m\r\n");
@@ -1085,6 +1087,23 @@ test_long_paste_stopped(void)
     answer("+OK 1 2\r\n");
     CHECK(prompted());
     quit();
+}
+
+/* The first Ctrl-C during an answer is for the paste, another one for the session. */
+static void
+test_paste_unanswered(void)
+{
+    start_served(80);
+    type("\033[200~NOOP\nDELE 1\nDELE 2\n\033[201~");
+    CHECK(server_got("NOOP\r\n"));
+    for (int i = 0; i < PATIENCE / 100 && !now.ended; i++) {
+        press(CTRL_C);
+        pause_keys(100);
+    }
+    CHECK(on_screen("client: interrupted; nothing was removed"));
+    CHECK(got_no_more());
+    CHECK(ends(1));
+    clean_up();
 }
 
 /* A line that is longer than it may be is not carried out, not even in part. */
@@ -2273,6 +2292,7 @@ main(void)
     unit_case("terminal: a password is any bytes, and Enter wipes it", test_password_bytes);
     unit_case("terminal: a paste that ends in the password prompt", test_paste_in_password);
     unit_case("terminal: ^C stops thousands of pasted lines", test_long_paste_stopped);
+    unit_case("terminal: ^C while a pasted line is not answered", test_paste_unanswered);
     unit_case("terminal: a line that is too long", test_too_long);
     unit_case("terminal: a line that is too long for a dumb one", test_dumb_too_long);
     unit_case("terminal: what the server says does not spoil the line", test_notice);
