@@ -977,9 +977,10 @@ enum verdict {
     SUSPEND                     /* Ctrl-Z: the line stays as it is */
 };
 
-/* All zero at first, except the prompt and what Tab asks for messages. */
+static const char prompt[] = "pop3> ";
+
+/* All zero at first, except what Tab asks for messages. */
 struct editor {
-    const char *prompt;
     /* Returns the lowest message number above one, 0: none. *octets: its size, -1: unknown. */
     size_t (*next_message)(void *context, size_t above, int64_t *octets);
     void *context;
@@ -1354,7 +1355,7 @@ editor_row(const struct editor *e, struct text *to)
     if (e->searching)
         text_printf(to, "%s '%s': ", e->missed ? "no" : "search", e->query);
     else
-        text_puts(to, e->prompt);
+        text_puts(to, prompt);
 
     size_t cursor = to->length + e->cursor;
     text_puts(to, e->line);
@@ -1415,7 +1416,7 @@ static void
 editor_finish(struct editor *e, const char *behind, struct text *to)
 {
     paint_erase(e, to);
-    text_puts(to, e->prompt);
+    text_puts(to, prompt);
     if (!is_secret(e->line))
         text_puts(to, e->line);
     else
@@ -5671,7 +5672,7 @@ wait_for_line(struct client *c)
 {
     while (c->keys.in_start == c->keys.in_end && c->keys.error == 0) {
         if (c->at_terminal && c->row == ROW_FREE) {
-            wire_put(&c->screen, "pop3> ", 6);
+            wire_put(&c->screen, prompt, strlen(prompt));
             c->row = ROW_PROMPT;
         }
         terminal_mode(COOKED);
@@ -6082,9 +6083,7 @@ int
 main(int argc, char **argv)
 {
     static struct client client;
-    static struct editor editor = {
-        .prompt = "pop3> ", .next_message = next_message, .context = &client
-    };
+    static struct editor editor = {.next_message = next_message, .context = &client};
     static struct settings settings = {
         .host = "localhost", .port = POP3_PORT, .directory = "inbox"
     };

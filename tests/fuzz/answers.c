@@ -375,7 +375,7 @@ check_script(int status)
 static void
 init_client(const struct settings *settings, const uint8_t *head)
 {
-    static struct editor editor = {.prompt = "pop3> "};
+    static struct editor editor;
     struct client *c = &client;
 
     memset(c, 0, offsetof(struct client, server));

@@ -143,7 +143,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t columns = widths[data[0] % sizeof widths];
     last = data[1] > 250 ? 20000 : data[1];
     memset(e, 0, sizeof *e);
-    e->prompt = data[1] % 5 == 0 ? "\xe4\xbd\xa0> " : "pop3> ";
     e->next_message = fuzz_message;
     e->context = &last;
     editor_start(e, false);

@@ -49,7 +49,6 @@ begin(size_t columns)
 {
     fuzz_end(&editor);
     memset(&editor, 0, sizeof editor);
-    editor.prompt = "pop3> ";
     editor.next_message = test_message;
     editor_start(&editor, false);
     editor_resize(&editor, columns);
