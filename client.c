@@ -5518,21 +5518,21 @@ static bool
 wait_for_keys(struct client *c, int64_t ms)
 {
     struct wire *keys = &c->keys;
-    int64_t until = ms == WAIT_FOREVER ? ms : wire_clock() + ms;
+    int64_t until = wire_clock() + ms;
 
     wire_flush(&c->screen);
     while (keys->in_start == keys->in_end && keys->error == 0 && !is_broken(c)
            && !interrupted && !line_stopped && !resized) {
         int fds[2] = {keys->in, c->server.in};
-        int64_t now = wire_clock(), left = until > now ? until - now : 0;
-        bool unanswered = c->noops > 0 && now >= c->spoke + c->noop_ms;
-        int64_t alive = unanswered || left == 0 ? 0 : keep_alive(c);
+        int64_t now = wire_clock(), noop_due = c->spoke + c->noop_ms;
 
-        int ready = wait_ready(fds, 2, false, alive < left ? alive : left);
-        if (ready == 0 && left == 0)
+        int ready = wait_ready(fds, 2, false, (noop_due < until ? noop_due : until) - now);
+        if (ready == 0 && now >= until)
             return false;
-        if (ready == 0 && unanswered)
+        if (ready == 0 && now >= noop_due && c->noops > 0)
             wire_fail(&c->server, ETIMEDOUT);
+        else if (ready == 0 && now >= noop_due)
+            keep_alive(c);
         if (ready < 0 && errno != EINTR)
             wire_fail(keys, errno);
         if (ready > 0 && (ready & 1) != 0)
