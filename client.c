@@ -1643,11 +1643,11 @@ editor_timeout(struct editor *e)
 
 /* ---- 6. The server --------------------------------------------------------------------------- */
 
-/* Returns true if the session cannot continue: the connection or the output has failed. */
+/* Returns true if the session is over: a signal came, or the connection or the output failed. */
 static bool
 is_broken(const struct client *c)
 {
-    return c->server.error != 0 || c->screen.error != 0;
+    return interrupted || c->server.error != 0 || c->screen.error != 0;
 }
 
 /* Returns what broke the session. */
@@ -5522,7 +5522,7 @@ wait_for_keys(struct client *c, int64_t ms)
 
     wire_flush(&c->screen);
     while (keys->in_start == keys->in_end && keys->error == 0 && !is_broken(c)
-           && !interrupted && !line_stopped && !resized) {
+           && !line_stopped && !resized) {
         int fds[2] = {keys->in, c->server.in};
         int64_t now = wire_clock(), noop_due = c->spoke + c->noop_ms;
 
@@ -5612,7 +5612,7 @@ check_signals(struct client *c)
     if (resized)
         editor_resize(c->editor, terminal_columns());
     resized = 0;
-    if (interrupted || is_broken(c))
+    if (is_broken(c))
         return END;
     if (!line_stopped)
         return MORE;
@@ -5857,13 +5857,11 @@ converse(struct client *c)
     while (!c->over) {
         enum verdict typed = c->editing ? edit_line(c, false) : read_line(c);
 
-        if (interrupted)
-            wire_fail(&c->server, EINTR);
         if (typed == LINE && !is_broken(c))
             run(c);
         else if (typed == END && !is_broken(c))
             do_quit(c);
-        if (is_broken(c) || interrupted)
+        if (is_broken(c))
             connection_lost(c);
     }
     clear_line(c);
