@@ -1858,11 +1858,11 @@ print_sent(struct client *c, const char *line)
         print_line(c, "> %.*s%s", (int)shown, line, line[shown] != '\0' ? " ***" : "");
 }
 
-/* Sends one command line without its end: none, above all no QUIT, after a signal that stops. */
+/* Sends a line, given without its end. After a signal that ends the session nothing is sent. */
 static void
 send_line(struct client *c, const char *line)
 {
-    if (c->server.stop != NULL && *c->server.stop != 0)
+    if (interrupted)
         wire_fail(&c->server, EINTR);
     if (c->settings->verbose)
         print_sent(c, line);
