@@ -554,7 +554,7 @@ struct client {
     bool over;                  /* the session has ended */
     bool failed;                /* the exit status will be 1 */
     bool quitting, quit_done;   /* QUIT was sent; it was answered +OK */
-    bool stop_showing;          /* no more of several messages */
+    bool stop_showing;          /* for_each() asks for no more messages */
     bool continued;             /* the server answered "+ ": the next line may be a password */
     bool user_given;            /* USER was sent, and not yet PASS or what comes after a login */
     bool no_list;               /* LIST was refused, and no PASS or later command accepted since */
@@ -5098,6 +5098,7 @@ for_each(struct client *c, const char *command, size_t flight, uint64_t octets,
         ask_capabilities(c);
     if (!c->pipelining)
         flight = 1;
+    c->stop_showing = false;
     for (size_t i = 0; i < list->count && c->server.error == 0 && !c->stop_showing; i++) {
         char line[64];
 
@@ -5310,7 +5311,6 @@ do_show(struct client *c, const char *arguments)
 {
     if (read_numbers(c, arguments, false))
         for_each(c, "RETR %" PRIu64, 1, 0, show_answered);
-    c->stop_showing = false;
 }
 
 /* Receives the header of message n, whose TOP was sent, into the file c->headers. */
@@ -5352,7 +5352,7 @@ do_headers(struct client *c, const char *arguments)
         for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, 0, header_answered);
         if (c->headers_error != 0) {
             fail(c, "no temporary file for the headers: %s", strerror(c->headers_error));
-        } else if (c->server.error == 0 && !c->stop_showing) {
+        } else if (c->server.error == 0 && !c->no_top) {
             decode(c, show_headers, c->headers, &page);
             show_page(c, &page);
         }
@@ -5361,7 +5361,6 @@ do_headers(struct client *c, const char *arguments)
         fail(c, "the server has no TOP, which HEADERS needs");
     if (c->headers >= 0)
         close(c->headers);
-    c->stop_showing = false;
     text_free(&page);
 }
 
