@@ -2436,13 +2436,25 @@ find(struct span s, const char *word)
     return NULL;
 }
 
-/* Takes the longest start that consists of characters of a set, or of others. */
+/* Takes the longest start that has none of the characters of a set. */
 static struct span
-take(struct span *s, const char *set, bool others)
+take_until(struct span *s, const char *set)
 {
     struct span taken = {s->at, s->at};
 
-    while (s->at < s->end && is_in(*s->at, set) != others)
+    while (s->at < s->end && !is_in(*s->at, set))
+        s->at++;
+    taken.end = s->at;
+    return taken;
+}
+
+/* Takes the longest start that has no others. */
+static struct span
+take_while(struct span *s, const char *set)
+{
+    struct span taken = {s->at, s->at};
+
+    while (s->at < s->end && is_in(*s->at, set))
         s->at++;
     taken.end = s->at;
     return taken;
@@ -2459,7 +2471,7 @@ trim_end(struct span s)
 static struct span
 trim(struct span s)
 {
-    take(&s, blanks, false);
+    take_while(&s, blanks);
     return trim_end(s);
 }
 
@@ -2582,7 +2594,7 @@ decode_escapes(struct text *to, struct span from, size_t most, char sign, bool w
                    && hex_value(rest.at[1]) >= 0) {
             *out++ = (char)(hex_value(rest.at[0]) * 16 + hex_value(rest.at[1]));
             rest.at += 2;
-        } else if (take(&rest, " \t\r", false), rest.at < rest.end && *rest.at == '\n') {
+        } else if (take_while(&rest, " \t\r"), rest.at < rest.end && *rest.at == '\n') {
             rest.at++;
         } else {
             *out++ = sign;
@@ -2619,7 +2631,7 @@ next_uu(struct span *text, struct span *before, struct span *name, struct span *
         if (!begins(line, "begin "))
             continue;
         line.at += 6;
-        if (span_length(take(&line, "01234567", false)) < 3)
+        if (span_length(take_while(&line, "01234567")) < 3)
             continue;
         *name = trim(line);
         *data = (struct span){rest.at, rest.at};
@@ -2892,9 +2904,9 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
         return known ? NULL : second;
     to->length = start;         /* it is not in that charset, either */
     while (from.at < from.end) {
-        struct span line = take(&from, "\n", true);
+        struct span line = take_until(&from, "\n");
 
-        take(&from, "\n", false);
+        take_while(&from, "\n");
         line.end = from.at;
         count_utf8(line, &characters, &invalid);
         from_windows_1252(to, line, invalid <= characters);
@@ -2919,7 +2931,7 @@ drop_invisible(struct text *to, struct span from)
         uint32_t c = span_next(&from);
 
         if (c == '\r') {
-            take(&from, "\r", false);
+            take_while(&from, "\r");
             if (from.at == from.end || *from.at == '\n')
                 continue;
         }
@@ -2946,7 +2958,7 @@ field_name(struct span line)
     while (line.at < line.end && *line.at > ' ' && *line.at < 0x7f && *line.at != ':')
         line.at++;
     length = (size_t)(line.at - start);
-    take(&line, " \t", false);
+    take_while(&line, " \t");
     return line.at < line.end && *line.at == ':' ? length : 0;
 }
 
@@ -2975,7 +2987,7 @@ next_field(struct span *header, struct field *f)
     } while ((length = field_name(line)) == 0);
     f->name = (struct span){line.at, line.at + length};
     f->value = line;
-    take(&f->value, ":", true);
+    take_until(&f->value, ":");
     f->value.at++;
     for (rest = *header; next_line(&rest, &line) && field_name(line) == 0; *header = rest)
         f->value.end = line.end;
@@ -3038,8 +3050,8 @@ split_header(struct span whole, bool message, struct span *header, struct span *
 static void
 skip_comments(struct span *s)
 {
-    while (take(s, blanks, false), begins(*s, "(")) {
-        take(s, ")", true);
+    while (take_while(s, blanks), begins(*s, "(")) {
+        take_until(s, ")");
         s->at += s->at < s->end;
     }
 }
@@ -3063,11 +3075,11 @@ take_value(struct span *s, struct text *out)
         return;
     }
     for (struct span rest = *s; rest.at < rest.end && !begins(rest, ";"); ) {
-        take(&rest, "; \t\r\n\f", true);
+        take_until(&rest, "; \t\r\n\f");
         s->at = rest.at;
-        take(&rest, blanks, false);
+        take_while(&rest, blanks);
 
-        struct span after = rest, key = take(&after, "=; \t\r\n\"", true);
+        struct span after = rest, key = take_until(&after, "=; \t\r\n\"");
         if (key.at < key.end && begins(after, "="))
             break;
     }
@@ -3079,7 +3091,7 @@ static bool
 next_parameter(struct span *s, struct span *key, struct text *value)
 {
     while (skip_comments(s), s->at < s->end) {
-        *key = take(s, "=; \t\r\n(\"", true);
+        *key = take_until(s, "=; \t\r\n(\"");
         skip_comments(s);
         if (begins(*s, "=")) {
             s->at++;
@@ -3110,8 +3122,8 @@ take_word(struct span *from, struct word *w)
     if (!begins(s, "=?"))
         return false;
     s.at += 2;
-    w->charset = take(&s, "? \t\r\n", true);
-    w->charset = take(&w->charset, "*", true);  /* a language may follow the charset */
+    w->charset = take_until(&s, "? \t\r\n");
+    w->charset = take_until(&w->charset, "*");  /* a language may follow the charset */
     w->base64 = begins(s, "?b?");
     if ((!w->base64 && !begins(s, "?q?")) || charset_find(w->charset) == NULL)
         return false;
@@ -3179,18 +3191,18 @@ parameter(struct span s, const char *name, struct text *out)
     struct span key;
     bool found = false;
 
-    take(&s, "; \t\r\n(\"", true);      /* the type */
+    take_until(&s, "; \t\r\n(\"");      /* the type */
     while (next_parameter(&s, &key, &value)) {
-        struct span text = text_span(&value), rest = text, set = take(&rest, "'", true);
+        struct span text = text_span(&value), rest = text, set = take_until(&rest, "'");
         bool escaped = key.end > key.at && key.end[-1] == '*';
 
-        if (!is_word(take(&key, "*", true), name))
+        if (!is_word(take_until(&key, "*"), name))
             continue;
 
         bool first = span_length(key) == 1 || begins(key, "*0");
         if (escaped && first) {         /* CHARSET'LANGUAGE'TEXT */
             rest.at += rest.at < rest.end;
-            take(&rest, "'", true);
+            take_until(&rest, "'");
             text.at = rest.at < rest.end ? rest.at + 1 : text.at;
             if (text.at > value.bytes)
                 snprintf(charset, sizeof charset, "%.*s", (int)span_length(set), set.at);
@@ -3408,19 +3420,19 @@ html_attribute(struct html *h, struct span tag, const char *name)
     struct span key = no_span, value = no_span;
     uint32_t c;
 
-    take(&tag, " \t\r\n\f/", true);
+    take_until(&tag, " \t\r\n\f/");
     while (tag.at < tag.end && !is_word(key, name)) {
-        take(&tag, " \t\r\n\f/", false);
-        key = take(&tag, " \t\r\n\f/=", true);
-        take(&tag, blanks, false);
+        take_while(&tag, " \t\r\n\f/");
+        key = take_until(&tag, " \t\r\n\f/=");
+        take_while(&tag, blanks);
         value = no_span;
         if (!begins(tag, "="))
             continue;
         tag.at++;
-        take(&tag, blanks, false);
+        take_while(&tag, blanks);
 
         char quote[2] = {begins(tag, "\"|'") ? *tag.at++ : '\0', '\0'};
-        value = take(&tag, quote[0] != '\0' ? quote : blanks, true);
+        value = take_until(&tag, quote[0] != '\0' ? quote : blanks);
         tag.at += quote[0] != '\0' && tag.at < tag.end;
     }
     text_clear(&h->value);
@@ -3469,8 +3481,8 @@ static void
 html_link(struct html *h, struct span tag)
 {
     html_attribute(h, tag, "href");
-    for (struct span rest = text_span(&h->value); rest.at < rest.end; take(&rest, blanks, false)) {
-        struct span piece = take(&rest, blanks, true);
+    for (struct span rest = text_span(&h->value); rest.at < rest.end; take_while(&rest, blanks)) {
+        struct span piece = take_until(&rest, blanks);
 
         text_add(&h->link, piece.at, span_length(piece));
     }
@@ -3587,7 +3599,7 @@ html_element_end(struct span rest, struct span name, bool nested)
             continue;
         depth += end ? SIZE_MAX : 1;
         rest.at = tag.at + length;
-        take(&rest, ">", true);
+        take_until(&rest, ">");
         if (depth == 0)
             return rest.at < rest.end ? rest.at + 1 : rest.at;
     }
@@ -3612,7 +3624,7 @@ html_skip(struct html *h, struct span tag, struct span name)
         style = text_span(&h->value);
     if ((style.at = find(style, "display")) != NULL) {
         style.at += 7;
-        take(&style, " :", false);
+        take_while(&style, " :");
         hidden = begins(style, "none");
     }
     if (is_word(name, "img|br|hr|input|meta|link|area|col"))
@@ -3643,7 +3655,7 @@ html_tag(struct html *h)
     h->rest.at++;
     tag.at += next == '/' ? 2 : 1;
     name = limit(tag, 256);     /* a longer one is none, and many of them would take long */
-    name = take(&name, " \t\r\n\f/>", true);
+    name = take_until(&name, " \t\r\n\f/>");
     if ((!is_alnum(next) && !is_in(next, "/!?")) || is_digit(next) || h->last_tag_end == NULL
         || tag.at > h->last_tag_end || memchr(name.at, '@', span_length(name)) != NULL
         || (name.end > name.at && name.end[-1] == ':')) {
@@ -3673,7 +3685,7 @@ html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
     for (const char *at = from.end; at > from.at && h.last_tag_end == NULL; at--)
         h.last_tag_end = at[-1] == '>' ? at - 1 : NULL;
     for (*complete = true; *complete && h.rest.at < h.rest.end; ) {
-        html_text(&h, take(&h.rest, enriched ? "<" : "<&", true));
+        html_text(&h, take_until(&h.rest, enriched ? "<" : "<&"));
         if (begins(h.rest, "<")) {
             *complete = html_tag(&h);
         } else if (h.rest.at < h.rest.end) {
@@ -3691,12 +3703,12 @@ html_charset(struct span s)
 {
     s = limit(s, 16 * 1024);
     while ((s.at = find(s, "<meta")) != NULL) {
-        struct span tag = take(&s, ">", true);
+        struct span tag = take_until(&s, ">");
 
         if ((tag.at = find(tag, "charset")) != NULL) {
             tag.at += 7;
-            take(&tag, " \t\r\n=\"'", false);
-            return take(&tag, " \t\r\n\"'/;>", true);
+            take_while(&tag, " \t\r\n=\"'");
+            return take_until(&tag, " \t\r\n\"'/;>");
         }
     }
     return no_span;
@@ -3769,7 +3781,7 @@ page_wrap(struct page *p, struct span head, struct span prefix, struct span text
     text_clear(&p->row);
     text_add(&p->row, head.at, span_length(head));
     while (text.at < text.end) {
-        struct span gap = take(&text, " \t", false), unit = take_unit(&text);
+        struct span gap = take_while(&text, " \t"), unit = take_unit(&text);
         size_t after = columns_from(column, (struct span){gap.at, unit.end});
 
         if (p->columns > 0 && after > p->columns) {
@@ -3792,7 +3804,7 @@ page_wrap(struct page *p, struct span head, struct span prefix, struct span text
 static void
 page_line(struct page *p, struct span line)
 {
-    struct span text = trim_end(line), start = take(&text, "> \t", false);
+    struct span text = trim_end(line), start = take_while(&text, "> \t");
 
     if (p->columns == 0)
         page_row(p, line);
@@ -3815,7 +3827,7 @@ join_flowed(struct text *to, struct span from, bool delsp)
 
     while (next_line(&from, &line)) {
         struct span text = line;
-        size_t depth = span_length(take(&text, ">", false));
+        size_t depth = span_length(take_while(&text, ">"));
 
         text.at += begins(text, " ");   /* stuffing */
 
@@ -3852,8 +3864,8 @@ page_text(struct page *p, struct span text)
 static void
 one_line(struct text *to, struct span from)
 {
-    for (from = trim(from); from.at < from.end; take(&from, blanks, false)) {
-        struct span word = take(&from, blanks, true);
+    for (from = trim(from); from.at < from.end; take_while(&from, blanks)) {
+        struct span word = take_until(&from, blanks);
 
         text_add(to, word.at, span_length(word));
         text_add(to, " ", from.at < from.end);
@@ -3935,7 +3947,7 @@ value_word(struct span value)
 {
     skip_comments(&value);
     value.at += begins(value, "\"");
-    return take(&value, "; \t\r\n(\"", true);
+    return take_until(&value, "; \t\r\n(\"");
 }
 
 static enum encoding
@@ -4007,8 +4019,8 @@ is_boundary(struct span line, struct span boundary)
 {
     if (span_length(line) < 3 || line.at[0] != '-' || line.at[1] != '-')
         return 0;
-    for (line.at += 2; take(&boundary, blanks, false), boundary.at < boundary.end; boundary.at++) {
-        take(&line, blanks, false);
+    for (line.at += 2; take_while(&boundary, blanks), boundary.at < boundary.end; boundary.at++) {
+        take_while(&line, blanks);
         if (line.at == line.end || *line.at++ != *boundary.at)
             return 0;
     }
@@ -4439,7 +4451,7 @@ short_date(struct text *to, struct span value)
     char line[64], name[4] = "";
     const char *month = NULL;
 
-    take(&rest, "0123456789", true);    /* the day of the week */
+    take_until(&rest, "0123456789");    /* the day of the week */
     snprintf(line, sizeof line, "%.*s", (int)span_length(limit(rest, sizeof line)), rest.at);
     if (sscanf(line, "%2u%*[^0-9A-Za-z]%3[A-Za-z]%*[^0-9]%4u %2u:%2u", &day, name, &year, &hour,
                &minute) == 5)
@@ -4468,17 +4480,17 @@ sender_name(struct text *to, struct span value, struct span charset)
         take_value(&rest, &quoted);
         name = trim(text_span(&quoted));
     } else {
-        name = trim(take(&rest, "<,(", true));
+        name = trim(take_until(&rest, "<,("));
     }
     if (begins(rest, "(")) {    /* ann@example.org (Ann) */
         rest.at++;
         address = name;
-        name = trim(take(&rest, ")", true));
+        name = trim(take_until(&rest, ")"));
     }
-    take(&rest, "<,", true);
+    take_until(&rest, "<,");
     if (begins(rest, "<")) {
         rest.at++;
-        address = trim(take(&rest, ">", true));
+        address = trim(take_until(&rest, ">"));
     }
     decode_words(to, name.at < name.end ? name : address, charset);
     if (memchr(text_span(to).at, '@', to->length) != NULL && name.at < name.end
