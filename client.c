@@ -297,15 +297,28 @@ utf8_write(uint32_t c, char *out)
     return size;
 }
 
-/* Takes the first character off a span that is not empty. An invalid byte gives U+FFFD. */
+/*
+ * Takes the first character off a span that is not empty. Returns false for a byte that is no
+ * UTF-8, with it in *c.
+ */
+static bool
+span_character(struct span *s, uint32_t *c)
+{
+    int size = utf8_read((const unsigned char *)s->at, span_length(*s), c);
+
+    if (size <= 0)
+        *c = (unsigned char)*s->at;
+    s->at += size > 0 ? size : 1;
+    return size > 0;
+}
+
+/* The same, but a byte that is no UTF-8 gives U+FFFD. */
 static uint32_t
 span_next(struct span *s)
 {
-    uint32_t c = 0xfffd;
-    int size = utf8_read((const unsigned char *)s->at, span_length(*s), &c);
+    uint32_t c;
 
-    s->at += size > 0 ? size : 1;
-    return c;
+    return span_character(s, &c) ? c : 0xfffd;
 }
 
 /*
@@ -364,18 +377,17 @@ visible(struct text *to, struct span from)
             continue;
         }
 
-        int size = utf8_read((const unsigned char *)from.at, span_length(from), &c);
-        bool escape = size <= 0 || must_escape(c, before);
-        if (size <= 0)
-            text_printf(to, "\\x%02x", (unsigned char)*from.at);
+        const char *at = from.at;
+        bool valid = span_character(&from, &c), escape = !valid || must_escape(c, before);
+        if (!valid)
+            text_printf(to, "\\x%02x", (unsigned)c);
         else if (!escape)
-            text_add(to, from.at, (size_t)size);
+            text_add(to, at, (size_t)(from.at - at));
         else if (c >= 0x80)
             text_printf(to, c > 0xffff ? "\\u{%x}" : "\\u%04x", (unsigned)c);
-        else if (c != '\r' || span_length(from) == 1 || from.at[1] != '\n')
+        else if (c != '\r' || from.at == from.end || *from.at != '\n')
             text_add(to, (char[]){'^', (char)(c ^ 0x40)}, 2);
         before = escape ? 0 : c;
-        from.at += size > 0 ? size : 1;
     }
 }
 
@@ -2749,11 +2761,10 @@ count_utf8(struct span s, size_t *characters, size_t *invalid)
     uint32_t c;
 
     for (*characters = *invalid = 0; s.at < s.end; ) {
-        int size = utf8_read((const unsigned char *)s.at, span_length(s), &c);
+        bool valid = span_character(&s, &c);
 
-        *characters += size > 1;
-        *invalid += size <= 0;
-        s.at += size > 0 ? size : 1;
+        *characters += valid && c >= 0x80;
+        *invalid += !valid;
     }
 }
 
@@ -2762,16 +2773,17 @@ static void
 from_windows_1252(struct text *to, struct span from, bool mixed)
 {
     while (from.at < from.end) {
-        uint32_t c = (unsigned char)*from.at;
-        int size = mixed ? utf8_read((const unsigned char *)from.at, span_length(from), &c) : 0;
+        struct span rest = mixed ? from : limit(from, 1);   /* a byte alone: ASCII or no UTF-8 */
+        uint32_t c;
+        bool valid = span_character(&rest, &c);
 
-        if (size <= 0 && c >= 0x80 && c < 0xa0)
+        if (!valid && c < 0xa0)
             c = windows_1252[c - 0x80];
         if (c == 0)
             text_add(to, from.at, 1);
         else
             to->length += utf8_write(c, text_room(to, 4));
-        from.at += size > 0 ? size : 1;
+        from.at = rest.at;
     }
     text_add(to, "", 0);
 }
@@ -3400,17 +3412,15 @@ html_character(struct html *h, uint32_t c)
 static void
 html_text(struct html *h, struct span s)
 {
-    while (s.at < s.end) {
-        const char *at = s.at;
-        uint32_t c = span_next(&s);
+    uint32_t c;
 
-        if (c != 0xfffd || s.at > at + 1) {
+    while (s.at < s.end)
+        if (span_character(&s, &c)) {
             html_character(h, c);
         } else {
             html_before_text(h);
-            text_add(h->to, at, 1);
+            text_add(h->to, s.at - 1, 1);
         }
-    }
 }
 
 /* Copies the value of an attribute to h->value. Returns false if it is "" or not there. */
