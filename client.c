@@ -2933,7 +2933,7 @@ is_hidden(uint32_t c, uint32_t before)
     return is_invisible(c) || (must_escape(c, before) && !must_escape(c, 0xa0));
 }
 
-/* Appends text without CRs at line ends and what newsletters fill a line with. */
+/* Appends text without what newsletters fill a line with. */
 static void
 drop_invisible(struct text *to, struct span from)
 {
@@ -2942,11 +2942,6 @@ drop_invisible(struct text *to, struct span from)
     for (const char *at = from.at; from.at < from.end; at = from.at) {
         uint32_t c = span_next(&from);
 
-        if (c == '\r') {
-            take_while(&from, "\r");
-            if (from.at == from.end || *from.at == '\n')
-                continue;
-        }
         if (!is_hidden(c, before)) {
             text_add(to, at, (size_t)(from.at - at));
             before = c;
