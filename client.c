@@ -3053,14 +3053,19 @@ split_header(struct span whole, bool message, struct span *header, struct span *
     return true;
 }
 
-/* Skips blanks and comments, which stand in parentheses. */
+/* Skips blanks and comments, which stand in parentheses and may be nested. */
 static void
 skip_comments(struct span *s)
 {
-    while (take_while(s, blanks), begins(*s, "(")) {
-        take_until(s, ")");
-        s->at += s->at < s->end;
-    }
+    size_t depth = 0;
+
+    for (; s->at < s->end && (depth > 0 || *s->at == '(' || is_in(*s->at, blanks)); s->at++)
+        if (*s->at == '(')
+            depth++;
+        else if (*s->at == ')')
+            depth--;
+        else if (*s->at == '\\' && s->at + 1 < s->end)
+            s->at++;
 }
 
 /*
