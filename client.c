@@ -180,6 +180,14 @@ text_add(struct text *t, const char *bytes, size_t length)
     t->bytes[t->length] = '\0';
 }
 
+/* Ends a text at a place in the room that text_room() made. */
+static void
+text_end(struct text *t, char *end)
+{
+    t->length = (size_t)(end - t->bytes);
+    *end = '\0';
+}
+
 static void
 text_puts(struct text *t, const char *string)
 {
@@ -2551,16 +2559,15 @@ base64_data(struct span body)
     return body;
 }
 
-/* Decodes base64, nothing else, until most bytes were made. Returns where it stopped. */
-static const char *
-decode_base64(struct text *to, struct span from, size_t most)
+/* Decodes base64, and skips everything else. */
+static void
+decode_base64(struct text *to, struct span from)
 {
-    char *out = text_room(to, span_length(limit(from, most + 3)));
+    char *out = text_room(to, span_length(from));
     uint32_t bits = 0;
     unsigned have = 0;
-    size_t made = 0;
 
-    for (; from.at < from.end && (made < most || have > 0); from.at++) {
+    for (; from.at < from.end; from.at++) {
         int value = base64_value(*from.at);
 
         if (*from.at == '=')
@@ -2571,12 +2578,10 @@ decode_base64(struct text *to, struct span from, size_t most)
         have += 6;
         if (have >= 8) {
             have -= 8;
-            out[made++] = (char)(bits >> have & 0xff);
+            *out++ = (char)(bits >> have & 0xff);
         }
     }
-    to->length += made;
-    to->bytes[to->length] = '\0';
-    return from.at;
+    text_end(to, out);
 }
 
 static int
@@ -2588,16 +2593,15 @@ hex_value(char c)
 }
 
 /*
- * Decodes quoted-printable, or with % as the sign of an escape what RFC 2231 has, until most
- * bytes were made. Returns where it stopped. In an encoded word _ is a blank. A sign that begins
- * neither an escape nor a soft line break stands for itself.
+ * Decodes quoted-printable, or with % as the sign of an escape what RFC 2231 has. In an encoded
+ * word _ is a blank. A sign that begins neither an escape nor a soft line break stands for itself.
  */
-static const char *
-decode_escapes(struct text *to, struct span from, size_t most, char sign, bool word)
+static void
+decode_escapes(struct text *to, struct span from, char sign, bool word)
 {
-    char *start = text_room(to, span_length(limit(from, most))), *out = start;
+    char *out = text_room(to, span_length(from));
 
-    while (from.at < from.end && (size_t)(out - start) < most) {
+    while (from.at < from.end) {
         struct span rest = {from.at + 1, from.end};
 
         if (*from.at != sign) {
@@ -2614,9 +2618,7 @@ decode_escapes(struct text *to, struct span from, size_t most, char sign, bool w
         }
         from = rest;
     }
-    to->length += (size_t)(out - start);
-    to->bytes[to->length] = '\0';
-    return from.at;
+    text_end(to, out);
 }
 
 /* Returns the bytes that a line of uuencoded data stands for, -1 if it is none. */
@@ -2661,36 +2663,35 @@ next_uu(struct span *text, struct span *before, struct span *name, struct span *
     return false;
 }
 
-/* Decodes a body until about most bytes were made. Returns where it stopped. */
-static const char *
-decode_transfer(struct text *to, struct span from, enum encoding encoding, size_t most)
+/* Decodes a body. */
+static void
+decode_transfer(struct text *to, struct span from, enum encoding encoding)
 {
     if (encoding == ENCODING_BASE64)
-        return decode_base64(to, from, most);
-    if (encoding == ENCODING_QUOTED)
-        return decode_escapes(to, from, most, '=', false);
-    from = limit(from, most);
-    text_add(to, from.at, span_length(from));
-    return from.end;
+        decode_base64(to, from);
+    else if (encoding == ENCODING_QUOTED)
+        decode_escapes(to, from, '=', false);
+    else
+        text_add(to, from.at, span_length(from));
 }
 
-/* Returns the size of a body without its transfer encoding. Nothing is kept. */
+/* Returns the size of a body without its transfer encoding; of a long one it is an estimate. */
 static uint64_t
 decoded_size(struct span from, enum encoding encoding)
 {
-    struct text block = {0};
-    struct span line;
+    struct span data = encoding == ENCODING_BASE64 ? base64_data(from) : from, line;
+    struct span start = limit(data, SHOW_TEXT);
+    struct text decoded = {0};
     uint64_t size = 0;
 
-    while (encoding == ENCODING_UU && next_line(&from, &line))
-        size += uu_length(line) > 0 ? (uint64_t)uu_length(line) : 0;
-    if (encoding == ENCODING_BASE64)
-        from = base64_data(from);
-    for (; from.at < from.end; size += block.length) {
-        text_clear(&block);
-        from.at = decode_transfer(&block, from, encoding, 64 * 1024);
+    if (encoding == ENCODING_UU) {
+        while (next_line(&from, &line))
+            size += uu_length(line) > 0 ? (uint64_t)uu_length(line) : 0;
+    } else if (start.at < start.end) {
+        decode_transfer(&decoded, start, encoding);
+        size = (uint64_t)decoded.length * span_length(data) / span_length(start);
     }
-    text_free(&block);
+    text_free(&decoded);
     return size;
 }
 
@@ -3182,9 +3183,9 @@ decode_words(struct text *to, struct span from, struct span body_charset)
         if (!gap)
             to_utf8(to, plain, no_span, body_charset);
         if (found && word.base64)
-            decode_base64(&bytes, word.text, SHOW_FIELD);
+            decode_base64(&bytes, word.text);
         else if (found)
-            decode_escapes(&bytes, word.text, SHOW_FIELD, '=', true);
+            decode_escapes(&bytes, word.text, '=', true);
         charset = found ? word.charset : charset;
     }
     text_free(&bytes);
@@ -3221,7 +3222,7 @@ parameter(struct span s, const char *name, struct text *out)
         }
         text_clear(&piece);
         if (escaped)
-            decode_escapes(&piece, text, SHOW_FIELD, '%', false);
+            decode_escapes(&piece, text, '%', false);
         else
             text_add(&piece, text.at, span_length(text));
         if (first) {            /* even if it comes later */
@@ -4111,19 +4112,20 @@ struct content {
     uint64_t left;              /* bytes that were not decoded any more */
 };
 
-/* Reads the text of a part, of which at most so many bytes are decoded. The caller frees it. */
+/* Reads the text of a part. The caller frees it. */
 static struct content
-part_content(const struct part *p, size_t most)
+part_content(const struct part *p)
 {
     struct content c = {.complete = true};
     struct text decoded = {0}, utf8 = {0}, joined = {0};
-    struct span data = p->encoding == ENCODING_BASE64 ? base64_data(p->body) : p->body;
-    struct span footer = {data.end, p->body.end}, other = no_span;
+    struct span body = limit(p->body, SHOW_TEXT);
+    struct span data = p->encoding == ENCODING_BASE64 ? base64_data(body) : body;
+    struct span footer = {data.end, body.end}, other = no_span;
     bool enriched = is_word(p->type, "text/enriched|text/richtext");
     bool html = enriched || is_word(p->type, "text/html");
 
-    data.at = decode_transfer(&decoded, data, p->encoding, most);
-    c.left = span_length(data) + p->left;
+    c.left = (size_t)(p->body.end - body.end) + p->left;
+    decode_transfer(&decoded, data, p->encoding);
     if (html)
         other = html_charset(text_span(&decoded));
     c.guess = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
@@ -4138,13 +4140,10 @@ part_content(const struct part *p, size_t most)
             c.letters += !is_in(c.text.bytes[i], blanks) && (c.text.bytes[i] & 0xc0) != 0x80;
     }
     if (trim(footer).at < footer.end) {         /* behind base64 */
-        struct span shown = limit(footer, most);
-
-        c.left += (size_t)(footer.end - shown.end);
         if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
             text_puts(&c.text, "\n");
         text_clear(&utf8);
-        to_utf8(&utf8, shown, no_span, string_span(p->charset));
+        to_utf8(&utf8, footer, no_span, string_span(p->charset));
         drop_invisible(&c.text, text_span(&utf8));
     }
     text_free(&utf8);
@@ -4175,8 +4174,8 @@ part_score(const struct part *p)
 static bool
 is_stub(const struct part *plain, const struct part *html)
 {
-    enum { SHORT = 400, COMPARED = 1024 * 1024 };
-    struct content text = part_content(plain, COMPARED), other = part_content(html, COMPARED);
+    enum { SHORT = 400 };
+    struct content text = part_content(plain), other = part_content(html);
     bool stub = text.letters == 0
         || (text.letters < 5 * SHORT && text.letters * 4 < other.letters)
         || (text.letters < SHORT && other.letters > 0
@@ -4247,10 +4246,10 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
         p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
     if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
         && s->decoded < SHOW_TEXT) {
-        const char *end = decode_transfer(&p->decoded, p->body, p->encoding,
-                                          SHOW_TEXT - s->decoded);
+        struct span start = limit(p->body, SHOW_TEXT - s->decoded);
 
-        p->left = (size_t)(p->body.end - end);
+        decode_transfer(&p->decoded, start, p->encoding);
+        p->left = (size_t)(p->body.end - start.end);
         s->decoded += p->decoded.length;
         p->body = text_span(&p->decoded);
         p->encoding = ENCODING_NONE;
@@ -4297,7 +4296,7 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
 static void
 part_show(struct page *page, const struct part *p)
 {
-    struct content c = part_content(p, SHOW_TEXT);
+    struct content c = part_content(p);
 
     if (begins(p->type, "multipart/"))
         page_note(page, "%.*s, but no part was found in it; this is all of it",

@@ -46,12 +46,13 @@ test_large(void)
 static void
 test_truncated(void)
 {
-    static const struct { const char *start, *end; } texts[] = {
-        {"From: a\n\n", ""},
-        {"From: a\n\n", "begin 644 x\n#0V%T\n`\nend\n"},
-        {"From: a\n\nbegin 644 x\n#0V%T\n`\nend\n", ""},
-        {"Content-Transfer-Encoding: base64\n\ndGV4dA==\n", ""},
-        {"Content-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n\n", ""},
+    static const struct { const char *start, *end, *note; } texts[] = {
+        {"From: a\n\n", "", "80 more octets of this text"},
+        {"From: a\n\n", "begin 644 x\n#0V%T\n`\nend\n", "80 more octets of this text"},
+        {"From: a\n\nbegin 644 x\n#0V%T\n`\nend\n", "", "80 more octets of this text"},
+        {"Content-Transfer-Encoding: base64\n\ndGV4dA==\n", "", "89 more octets of this text"},
+        {"Content-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n\n", "",
+            "81 more octets of the enclosed message"},
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -62,9 +63,34 @@ test_truncated(void)
             text_puts(&whole, "a line\r\n");
         text_puts(&whole, texts[i].end);
         show_to_text(&seen, text_span(&whole), 80, true);
-        if (!CHECK(strstr(seen.bytes, "[truncated: 80 more octets of this text are not shown; ")
-                   || strstr(seen.bytes, "[truncated: 81 more octets of the enclosed message ")))
+        if (!CHECK(strstr(seen.bytes, "[truncated: ") && strstr(seen.bytes, texts[i].note)))
             printf("%s...%s\n", texts[i].start, texts[i].end);
+        text_free(&whole);
+        text_free(&seen);
+    }
+}
+
+/* The size of an attachment that is longer than what is decoded. */
+static void
+test_attachments(void)
+{
+    static const struct { const char *encoding, *line, *size; } attachments[] = {
+        {"8bit", "eight..\n", "31 MB"},
+        {"base64", "MTIz\r\n", "16 MB"},
+        {"base64", "MTIzMTIzMTIz\n", "22 MB"},
+        {"quoted-printable", "=31=32\n", "13 MB"},
+    };
+
+    for (size_t i = 0; i < sizeof attachments / sizeof *attachments; i++) {
+        struct text whole = {NULL, 0, 0}, seen = {NULL, 0, 0};
+
+        text_printf(&whole, "Content-Type: image/gif\nContent-Transfer-Encoding: %s\n\n",
+                    attachments[i].encoding);
+        while (whole.length < 5 * SHOW_TEXT / 2)
+            text_puts(&whole, attachments[i].line);
+        show_to_text(&seen, text_span(&whole), 80, true);
+        if (!CHECK(strstr(seen.bytes, attachments[i].size) != NULL))
+            printf("%s\n", seen.bytes);
         text_free(&whole);
         text_free(&seen);
     }
@@ -75,5 +101,6 @@ main(void)
 {
     unit_case("messages of any size", test_large);
     unit_case("texts that are too long", test_truncated);
+    unit_case("long attachments", test_attachments);
     return unit_status;
 }
