@@ -3003,7 +3003,7 @@ next_field(struct span *header, struct field *f)
     return true;
 }
 
-/* Returns the value of the first field of that name, in lower case, or no_span. */
+/* Returns the first field of that name, in lower case, at most SHOW_FIELD bytes; or no_span. */
 static struct span
 find_field(struct span header, const char *name)
 {
@@ -3011,7 +3011,7 @@ find_field(struct span header, const char *name)
 
     while (next_field(&header, &f))
         if (is_word(f.name, name))
-            return f.value;
+            return limit(f.value, SHOW_FIELD);
     return no_span;
 }
 
@@ -3192,58 +3192,51 @@ decode_words(struct text *to, struct span from, struct span body_charset)
 }
 
 /*
- * Finds a parameter of a field by its name in lower case: whole, with encoded words in it as many
- * programs write them; or in pieces, NAME*0=, and in a charset, NAME*=utf-8''x%20y (RFC 2231),
- * which count more. Appends it as UTF-8. Returns false if there is none.
+ * Returns a parameter of a field by its name in lower case, in UTF-8 in a text; "" if there is
+ * none. It stands whole, with encoded words in it as many programs write them; or in pieces,
+ * NAME*0=, and in a charset, NAME*=utf-8''x%20y (RFC 2231), which count more.
  */
-static bool
-parameter(struct span s, const char *name, struct text *out)
+static struct span
+parameter(struct span field, const char *name, struct text *out)
 {
-    struct text value = {0}, plain = {0}, pieces = {0}, piece = {0};
+    struct text value = {0}, whole = {0}, first = {0}, others = {0};
     char charset[40] = "";
     struct span key;
-    bool found = false;
 
-    take_until(&s, "; \t\r\n(\"");      /* the type */
-    while (next_parameter(&s, &key, &value)) {
+    take_until(&field, "; \t\r\n(\"");          /* the type */
+    while (next_parameter(&field, &key, &value)) {
         struct span text = text_span(&value), rest = text, set = take_until(&rest, "'");
         bool escaped = key.end > key.at && key.end[-1] == '*';
 
         if (!is_word(take_until(&key, "*"), name))
             continue;
 
-        bool first = span_length(key) == 1 || begins(key, "*0");
-        if (escaped && first) {         /* CHARSET'LANGUAGE'TEXT */
+        bool is_first = span_length(key) == 1 || begins(key, "*0");
+        struct text *to = key.at == key.end ? &whole : is_first ? &first : &others;
+        if (escaped && is_first) {      /* CHARSET'LANGUAGE'TEXT */
             rest.at += rest.at < rest.end;
             take_until(&rest, "'");
-            text.at = rest.at < rest.end ? rest.at + 1 : text.at;
-            if (text.at > value.bytes)
+            if (rest.at < rest.end) {
                 snprintf(charset, sizeof charset, "%.*s", (int)span_length(set), set.at);
+                text.at = rest.at + 1;
+            }
         }
-        text_clear(&piece);
         if (escaped)
-            decode_escapes(&piece, text, '%', false);
-        else
-            text_add(&piece, text.at, span_length(text));
-        if (first) {            /* even if it comes later */
-            struct text others = pieces;
-
-            pieces = piece;
-            piece = others;
-        }
-        if (key.at < key.end || plain.length == 0)
-            text_add(key.at < key.end ? &pieces : &plain, piece.bytes, piece.length);
-        found = true;
+            decode_escapes(to, text, '%', false);
+        else if (to != &whole || whole.length == 0)
+            text_add(to, text.at, span_length(text));
     }
-    if (pieces.length > 0)
-        to_utf8(out, text_span(&pieces), string_span(charset), no_span);
+    text_clear(out);
+    text_add(&first, others.bytes, others.length);      /* the first may come later */
+    if (first.length > 0)
+        to_utf8(out, text_span(&first), string_span(charset), no_span);
     else
-        decode_words(out, text_span(&plain), no_span);
+        decode_words(out, text_span(&whole), no_span);
     text_free(&value);
-    text_free(&plain);
-    text_free(&piece);
-    text_free(&pieces);
-    return found;
+    text_free(&whole);
+    text_free(&first);
+    text_free(&others);
+    return text_span(out);
 }
 
 /* -- HTML as text -- */
@@ -3871,15 +3864,13 @@ page_text(struct page *p, struct span text)
     }
 }
 
-/* Appends text on one line, each run of blanks and line ends as one blank. */
+/* Appends visible text on one line: each run of blanks and line ends as one blank. */
 static void
-one_line(struct text *to, struct span from)
+visible_line(struct text *to, struct span from)
 {
     for (from = trim(from); from.at < from.end; take_while(&from, blanks)) {
-        struct span word = take_until(&from, blanks);
-
-        text_add(to, word.at, span_length(word));
-        text_add(to, " ", from.at < from.end);
+        visible(to, take_until(&from, blanks));
+        text_puts(to, from.at < from.end ? " " : "");
     }
 }
 
@@ -3891,10 +3882,8 @@ page_field(struct page *p, const char *name, struct span value)
     char head[64];
 
     snprintf(head, sizeof head, "%s:%*s", name, (int)(sizeof prefix - 2 - strlen(name)), "");
-    text_clear(&p->row);
-    one_line(&p->row, value);
     text_clear(&p->line);
-    visible(&p->line, text_span(&p->row));
+    visible_line(&p->line, value);
     page_wrap(p, string_span(head), string_span(prefix), text_span(&p->line));
 }
 
@@ -3926,8 +3915,7 @@ struct part {
     unsigned bars;              /* that mark how deep that message lies in others */
     struct span header, body;
     struct span type;
-    char charset[40];
-    struct text name;           /* UTF-8, from the network */
+    struct text charset, name;  /* UTF-8, from the network; "": none */
     struct text decoded;        /* the body, if it is not in the message as it is; */
     size_t left;                /* bytes of it that were too many */
     enum encoding encoding;
@@ -3975,22 +3963,20 @@ encoding_find(struct span name)
 static void
 part_header(struct part *p, struct text *boundary)
 {
-    struct span type = limit(find_field(p->header, "content-type"), SHOW_FIELD);
-    struct span disposition = limit(find_field(p->header, "content-disposition"), SHOW_FIELD);
+    struct span type = find_field(p->header, "content-type");
+    struct span disposition = find_field(p->header, "content-disposition");
     struct span encoding = find_field(p->header, "content-transfer-encoding");
     struct span word = value_word(type);
     struct text value = {0};
 
     if (memchr(word.at, '/', span_length(word)) != NULL)
-        p->type = limit(word, 63);
-    if (parameter(type, "charset", &value))
-        snprintf(p->charset, sizeof p->charset, "%.*s", (int)strcspn(value.bytes, blanks),
-                 value.bytes);
+        p->type = word;
     parameter(type, "boundary", boundary);
-    text_clear(&value);
-    p->flowed = parameter(type, "format", &value) && begins(text_span(&value), "flowed");
-    text_clear(&value);
-    p->delsp = parameter(type, "delsp", &value) && begins(text_span(&value), "yes");
+    p->flowed = begins(parameter(type, "format", &value), "flowed");
+    p->delsp = begins(parameter(type, "delsp", &value), "yes");
+    word = parameter(type, "charset", &value);
+    word = take_until(&word, blanks);
+    text_add(&p->charset, word.at, span_length(word));
     text_free(&value);
     parameter(disposition, "filename", &p->name);
     if (p->name.length == 0)
@@ -4128,7 +4114,7 @@ part_content(const struct part *p)
     decode_transfer(&decoded, data, p->encoding);
     if (html)
         other = html_charset(text_span(&decoded));
-    c.guess = to_utf8(&utf8, text_span(&decoded), string_span(p->charset), other);
+    c.guess = to_utf8(&utf8, text_span(&decoded), text_span(&p->charset), other);
     text_free(&decoded);
     if (html) {
         c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
@@ -4143,7 +4129,7 @@ part_content(const struct part *p)
         if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
             text_puts(&c.text, "\n");
         text_clear(&utf8);
-        to_utf8(&utf8, footer, no_span, string_span(p->charset));
+        to_utf8(&utf8, footer, no_span, text_span(&p->charset));
         drop_invisible(&c.text, text_span(&utf8));
     }
     text_free(&utf8);
@@ -4302,7 +4288,7 @@ part_show(struct page *page, const struct part *p)
         page_note(page, "%.*s, but no part was found in it; this is all of it",
                   (int)span_length(p->type), p->type.at);
     if (c.guess != NULL)
-        page_note(page, "the charset %s is not known here; read as %s", p->charset, c.guess);
+        page_note(page, "the charset %s is not known here; read as %s", p->charset.bytes, c.guess);
     if (p->encoding == ENCODING_UNKNOWN)
         page_note(page, "its transfer encoding is not known here: it is shown as it came");
     page->empty = page->begun;
@@ -4348,8 +4334,8 @@ static struct span
 root_charset(const struct show *s, const struct part *root)
 {
     for (const struct part *p = root; p < s->parts_end; p++)
-        if (p->root == root && p->charset[0] != '\0')
-            return string_span(p->charset);
+        if (p->root == root && p->charset.length > 0)
+            return text_span(&p->charset);
     return no_span;
 }
 
@@ -4537,27 +4523,24 @@ enum { DATE, SENDER, SUBJECT, FIELDS };
 static void
 summarize(struct span whole, struct text fields[])
 {
-    struct text values[FIELDS] = {{0}}, scratch = {0};
-    struct part p = {.parent = NULL};
+    struct text values[FIELDS] = {{0}}, charset = {0}, subject = {0};
+    struct span header, body;
 
-    split_header(limit(whole, HEADER_MAX), true, &p.header, &p.body);
-    part_header(&p, &scratch);
-    short_date(&values[DATE], find_field(p.header, "date"));
-    sender_name(&values[SENDER], find_field(p.header, "from"), string_span(p.charset));
-    text_clear(&scratch);
-    decode_words(&scratch, find_field(p.header, "subject"), string_span(p.charset));
-    drop_invisible(&values[SUBJECT], text_span(&scratch));
+    split_header(limit(whole, HEADER_MAX), true, &header, &body);
+    parameter(find_field(header, "content-type"), "charset", &charset);
+    short_date(&values[DATE], find_field(header, "date"));
+    sender_name(&values[SENDER], find_field(header, "from"), text_span(&charset));
+    decode_words(&subject, find_field(header, "subject"), text_span(&charset));
+    drop_invisible(&values[SUBJECT], text_span(&subject));
     if (span_length(whole) > HEADER_MAX)
         text_puts(&values[SUBJECT], " [header truncated]");
     for (int i = 0; i < FIELDS; i++) {
-        text_clear(&scratch);
-        one_line(&scratch, text_span(&values[i]));
         text_clear(&fields[i]);
-        visible(&fields[i], text_span(&scratch));
+        visible_line(&fields[i], text_span(&values[i]));
         text_free(&values[i]);
     }
-    text_free(&scratch);
-    text_free(&p.name);
+    text_free(&charset);
+    text_free(&subject);
 }
 
 /* Appends a text, cut with a mark or filled up to so many columns. */
