@@ -2659,7 +2659,6 @@ next_uu(struct span *text, struct span *before, struct span *name, struct span *
         }
         rest.at = data->at;
     }
-    *before = *text;
     return false;
 }
 
@@ -3907,7 +3906,8 @@ page_note(struct page *p, const char *format, ...)
 
 /* -- The parts of a message (RFC 2046) -- */
 
-enum part_use { PART_DROP, PART_LIST, PART_SHOW };
+/* How good a text is for reading here. */
+enum score { SCORE_NONE, SCORE_LITTLE, SCORE_OTHER, SCORE_HTML, SCORE_PLAIN };
 
 struct part {
     struct part *parent;        /* NULL: it is the message itself */
@@ -3919,11 +3919,12 @@ struct part {
     struct text decoded;        /* the body, if it is not in the message as it is; */
     size_t left;                /* bytes of it that were too many */
     enum encoding encoding;
-    bool attachment, no_blank_line, opened;
+    bool attachment, no_blank_line;
     bool flowed, delsp;         /* RFC 3676 */
-    int score;                  /* how good its text is for reading; 0: it has none */
-    struct part *best;          /* the part with that text: itself or one in it */
-    enum part_use use;
+    bool opened;                /* what is shown of it are the parts in it */
+    bool dropped;               /* it is an alternative to what is shown */
+    enum score score;           /* SCORE_NONE: it is only listed */
+    struct part *best;          /* the part with the best text: itself or one in it */
 };
 
 struct show {
@@ -3938,6 +3939,12 @@ static bool
 is_message(const struct part *p)
 {
     return is_word(p->type, "message/rfc822|message/global|text/rfc822-headers");
+}
+
+static bool
+is_multipart(const struct part *p)
+{
+    return begins(p->type, "multipart/");
 }
 
 /* Returns the word at the start of a field's value. */
@@ -3982,7 +3989,8 @@ part_header(struct part *p, struct text *boundary)
     if (p->name.length == 0)
         parameter(type, "name", &p->name);
     p->attachment = is_word(value_word(disposition), "attachment");
-    p->encoding = encoding_find(value_word(encoding));
+    if (!is_multipart(p))       /* which has none, whatever its header says (RFC 2045 section 6.4) */
+        p->encoding = encoding_find(value_word(encoding));
 }
 
 /* Adds a part. Returns it, or NULL if there are too many. */
@@ -3996,7 +4004,7 @@ part_add(struct show *s, struct part *parent)
     if (s->too_many)
         return NULL;
     *p = (struct part){
-        .parent = parent, .root = p, .best = p, .use = PART_LIST,
+        .parent = parent, .root = p, .best = p,
         .type = string_span(digest ? "message/rfc822" : "text/plain")
     };
     if (parent != NULL) {
@@ -4062,28 +4070,25 @@ static void
 part_uu(struct show *s, struct part *p)
 {
     struct span rest = p->body, before, name, data;
-    struct part *file = NULL;
+    bool text = begins(p->type, "text/");
 
     p->encoding = ENCODING_NONE;
     while (next_uu(&rest, &before, &name, &data)) {
+        struct part *file = text ? part_add(s, p) : p;
+
         part_keep(p, before);
-        file = begins(p->type, "text/") ? part_add(s, p->parent) : p;
         if (file == NULL)
-            break;
-        if (file != p)
+            continue;
+        if (text)
             file->type = string_span("application/octet-stream");
-        file->root = p->root;
-        file->bars = p->bars;
         file->encoding = ENCODING_UU;
         file->body = data;
         text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
     }
-    if (file != NULL && file != p) {
+    if (text && rest.at > p->body.at) {
         part_keep(p, rest);
         p->body = text_span(&p->decoded);
         p->body.end = trim(p->body).at == p->body.end ? p->body.at : p->body.end;
-    } else {
-        p->left = 0;            /* the body is shown as it is */
     }
 }
 
@@ -4137,20 +4142,24 @@ part_content(const struct part *p)
     return c;
 }
 
-/* Returns how well a part can be read here: text before HTML before data; 0: not at all. */
-static int
+/* Returns how good the text of a part is for reading here. */
+static enum score
 part_score(const struct part *p)
 {
     bool text = begins(p->type, "text/");
 
-    if (is_word(p->type, "message/delivery-status|message/disposition-notification"))
-        return 2;               /* even as an attachment */
+    if (p->opened || is_word(p->type, "message/delivery-status|message/disposition-notification"))
+        return SCORE_OTHER;     /* even as an attachment */
+    if (is_multipart(p))
+        return SCORE_LITTLE;    /* no part was found in it */
     if ((p->attachment && p->parent != NULL) || (p->encoding == ENCODING_UNKNOWN && !text)
         || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
                    "text/javascript"))
-        return 0;
-    return is_word(p->type, "text/plain") ? 4 : is_word(p->type, "text/html") ? 3
-        : is_word(p->type, "text/calendar") ? 1 : text || is_message(p) ? 2 : 0;
+        return SCORE_NONE;
+    return is_word(p->type, "text/plain") ? SCORE_PLAIN
+        : is_word(p->type, "text/html") ? SCORE_HTML
+        : is_word(p->type, "text/calendar") ? SCORE_LITTLE
+        : text || is_message(p) ? SCORE_OTHER : SCORE_NONE;
 }
 
 /*
@@ -4173,9 +4182,9 @@ is_stub(const struct part *plain, const struct part *html)
 }
 
 /*
- * Decides about a multipart whose parts were read. Of alternatives one is shown, plain text if
- * possible, else the last of the best (RFC 2046); those that say the same worse are left out,
- * and what cannot be read is only listed.
+ * Chooses among the parts of a multipart, which were read. Of alternatives one is shown, plain
+ * text if possible, else the last of the best (RFC 2046); those that say the same worse are left
+ * out, and what cannot be read is only listed.
  */
 static void
 choose(struct show *s, struct part *p)
@@ -4184,21 +4193,21 @@ choose(struct show *s, struct part *p)
     struct part *best = p, *html = NULL, *child = NULL;
 
     for (struct part *i = p + 1; i < s->parts_end; i++) {
-        if (i->parent == p && i->score == 3)
+        if (i->parent == p && i->best->score == SCORE_HTML)
             html = i;
-        if (i->parent == p && i->score >= best->score)
+        if (i->parent == p && i->best->score >= best->best->score)
             best = i;
     }
-    if (alternative && html != NULL && is_word(best->best->type, "text/plain")
+    if (alternative && html != NULL && best->best->score == SCORE_PLAIN
         && is_stub(best->best, html->best))
         best = html;
-    p->score = best->score;
     p->best = best->best;
-    p->use = PART_SHOW;
     for (struct part *i = p + 1; alternative && i < s->parts_end; i++) {
         child = i->parent == p ? i : child;
-        if (child != best && i->use != PART_DROP)
-            i->use = i->opened || i->score > 1 || is_message(i->parent) ? PART_DROP : PART_LIST;
+        if (child != best && (i->score > SCORE_LITTLE || is_message(i->parent)))
+            i->dropped = true;
+        else if (child != best)
+            i->score = SCORE_NONE;
     }
 }
 
@@ -4212,7 +4221,7 @@ part_outside(struct show *s, struct part *parent, struct span text)
         return;
     p->type = string_span("text/plain");
     p->body = trim(text);
-    p->use = PART_SHOW;
+    p->score = SCORE_LITTLE;
 }
 
 /* Reads a part and those in it. depth is how many are around it. */
@@ -4228,8 +4237,6 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
         return;
     p->no_blank_line = !split_header(whole, p->root == p, &p->header, &p->body);
     part_header(p, &boundary);
-    if (begins(p->type, "multipart/"))
-        p->encoding = ENCODING_NONE;            /* by RFC 2045 section 6.4 it can be no other */
     if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
         && s->decoded < SHOW_TEXT) {
         struct span start = limit(p->body, SHOW_TEXT - s->decoded);
@@ -4240,7 +4247,7 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
         p->body = text_span(&p->decoded);
         p->encoding = ENCODING_NONE;
     }
-    p->opened = (begins(p->type, "multipart/") && boundary.length > 0)
+    p->opened = (is_multipart(p) && boundary.length > 0)
         || (is_message(p) && p->encoding == ENCODING_NONE);
     if (p->opened && depth == SHOW_DEPTH) {
         s->too_deep = true;
@@ -4248,8 +4255,6 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
         p->type = string_span("application/octet-stream");
     } else if (p->opened && is_message(p)) {
         part_read(s, p->body, p, depth + 1);
-        p->score = part_score(p);
-        p->use = PART_SHOW;
     } else if (p->opened) {
         rest = p->body;
         ended = next_part(&rest, text_span(&boundary), &preamble);
@@ -4262,18 +4267,15 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
         choose(s, p);
         if (find(preamble, "mime") != NULL && span_length(preamble) < 500)
             preamble = no_span;         /* it says that one needs another program */
-        if (p->opened)
+        if (p->opened) {
             part_outside(s, p, preamble);
-        if (p->opened)
             part_outside(s, p, rest);
+        }
     } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE
                && begins(p->type, "text/") && !is_word(p->type, "text/html"))) {
         part_uu(s, p);
     }
-    if (!p->opened) {
-        p->score = begins(p->type, "multipart/") ? 1 : part_score(p);
-        p->use = p->score > 0 ? PART_SHOW : PART_LIST;
-    }
+    p->score = part_score(p);
 }
 
 /* -- Showing it -- */
@@ -4284,7 +4286,7 @@ part_show(struct page *page, const struct part *p)
 {
     struct content c = part_content(p);
 
-    if (begins(p->type, "multipart/"))
+    if (is_multipart(p))
         page_note(page, "%.*s, but no part was found in it; this is all of it",
                   (int)span_length(p->type), p->type.at);
     if (c.guess != NULL)
@@ -4311,7 +4313,7 @@ show_attachments(struct show *s, const struct part *root)
         struct span name = p->name.length > 0 ? text_span(&p->name) : string_span("without a name");
         struct text line = {0};
 
-        if (p->root != root || p->use == PART_DROP || (p->use == PART_SHOW && p->name.length == 0))
+        if (p->root != root || p->dropped || (p->score > SCORE_NONE && p->name.length == 0))
             continue;
 
         uint64_t size = decoded_size(p->body, p->encoding);
@@ -4370,7 +4372,7 @@ static bool
 has_text(const struct show *s, const struct part *root)
 {
     for (const struct part *p = root; p < s->parts_end; p++)
-        if (p->root == root && p->use == PART_SHOW && p->body.end > p->body.at
+        if (p->root == root && !p->dropped && p->score > SCORE_NONE && p->body.end > p->body.at
             && (!p->opened || is_message(p) || is_word(p->type, "multipart/encrypted")))
             return true;
     return false;
@@ -4395,18 +4397,20 @@ static void
 show_parts(struct show *s)
 {
     for (const struct part *p = s->parts; p < s->parts_end; p++) {
+        if (p->dropped)
+            continue;
         s->page.empty = s->page.begun;
         s->page.bars = p->bars;
-        if (p->root == p && p->use != PART_DROP)
+        if (p->root == p)
             show_root(s, p);
         if (p->opened && p->left > 0)
             page_note(&s->page, "truncated: %zu more octets of the enclosed message are not shown; "
                       "RETR saves them", p->left);
-        if (p->use == PART_SHOW && p->opened && is_word(p->type, "multipart/signed"))
+        if (p->opened && is_word(p->type, "multipart/signed"))
             page_note(&s->page, "signed; the signature is not checked here");
-        else if (p->use == PART_SHOW && p->opened && is_word(p->type, "multipart/encrypted"))
+        else if (p->opened && is_word(p->type, "multipart/encrypted"))
             page_note(&s->page, "encrypted; it is not decrypted here");
-        else if (p->use == PART_SHOW && !p->opened && p->body.end > p->body.at)
+        else if (!p->opened && p->score > SCORE_NONE && p->body.end > p->body.at)
             part_show(&s->page, p);
     }
     s->page.empty = s->page.begun;
