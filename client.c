@@ -305,6 +305,14 @@ utf8_write(uint32_t c, char *out)
     return size;
 }
 
+static void
+text_character(struct text *t, uint32_t c)
+{
+    char utf8[4];
+
+    text_add(t, utf8, utf8_write(c, utf8));
+}
+
 /*
  * Takes the first character off a span that is not empty. Returns false for a byte that is no
  * UTF-8, with it in *c.
@@ -331,11 +339,16 @@ span_next(struct span *s)
 
 /*
  * Returns true for a character that is not displayed: a soft hyphen, a zero-width space, a Hangul
- * filler and the like.
+ * filler and the like. Joiners and variation selectors are part of the character before them in
+ * emoji and several scripts; behind an ASCII letter they only hide a difference.
  */
 static bool
-is_invisible(uint32_t c)
+is_invisible(uint32_t c, uint32_t before)
 {
+    if (c == 0x200c || c == 0x200d || (c >= 0xe0100 && c <= 0xe01ef))
+        return before < 0x80;
+    if (c >= 0xfe00 && c <= 0xfe0f)
+        return before < 0x80 && (before < '0' || before > '9') && before != '#' && before != '*';
     return c == 0xad || c == 0x34f || c == 0x115f || c == 0x1160 || c == 0x17b4 || c == 0x17b5
         || (c >= 0x180b && c <= 0x180f) || c == 0x200b || (c >= 0x2060 && c <= 0x2065)
         || c == 0x3164 || c == 0xfeff || c == 0xffa0 || (c >= 0x1bca0 && c <= 0x1bca3)
@@ -345,22 +358,17 @@ is_invisible(uint32_t c)
 /*
  * Returns true for a character that must not reach the screen as it is: a control, one that
  * moves, hides or reorders others, one that is invisible, or a code that is no character.
- * Joiners and variation selectors are part of the character before them in emoji and several
- * scripts; behind an ASCII letter they only hide a difference.
  */
 static bool
 must_escape(uint32_t c, uint32_t before)
 {
     if (c < 0xa0)
         return (c < ' ' && c != '\t' && c != '\n') || c >= 0x7f;
-    if (c == 0x200c || c == 0x200d || (c >= 0xe0100 && c <= 0xe01ef))
-        return before < 0x80;
-    if (c >= 0xfe00 && c <= 0xfe0f)
-        return before < 0x80 && (before < '0' || before > '9') && before != '#' && before != '*';
     return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e)
         || (c >= 0x2066 && c <= 0x206f) || (c >= 0xfdd0 && c <= 0xfdef)
         || (c >= 0xfff9 && c <= 0xfffb) || (c & 0xfffe) == 0xfffe
-        || (c >= 0xe0000 && c <= 0xe0fff) || is_invisible(c);
+        || (c >= 0xe0000 && c <= 0xe00ff) || (c >= 0xe01f0 && c <= 0xe0fff)
+        || is_invisible(c, before);
 }
 
 /*
@@ -2782,10 +2790,9 @@ from_windows_1252(struct text *to, struct span from, bool mixed)
         if (c == 0)
             text_add(to, from.at, 1);
         else
-            to->length += utf8_write(c, text_room(to, 4));
+            text_character(to, c);
         from.at = rest.at;
     }
-    text_add(to, "", 0);
 }
 
 #ifdef HAS_ICONV
@@ -2926,13 +2933,6 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
     return known ? NULL : "windows-1252";
 }
 
-/* Returns true for a soft hyphen or a zero-width character that joins nothing: it is not shown. */
-static bool
-is_hidden(uint32_t c, uint32_t before)
-{
-    return is_invisible(c) || (must_escape(c, before) && !must_escape(c, 0xa0));
-}
-
 /* Appends text without what newsletters fill a line with. */
 static void
 drop_invisible(struct text *to, struct span from)
@@ -2942,12 +2942,11 @@ drop_invisible(struct text *to, struct span from)
     for (const char *at = from.at; from.at < from.end; at = from.at) {
         uint32_t c = span_next(&from);
 
-        if (!is_hidden(c, before)) {
+        if (!is_invisible(c, before)) {
             text_add(to, at, (size_t)(from.at - at));
             before = c;
         }
     }
-    text_add(to, "", 0);
 }
 
 /* -- Header fields (RFC 5322, 2045, 2047, 2231) -- */
@@ -3380,7 +3379,6 @@ static void
 html_character(struct html *h, uint32_t c)
 {
     bool blank = c == 0xa0 || (c < 0x80 && is_in((char)c, blanks));
-    char text[4];
 
     if (h->preformatted > 0 && c == '\n') {
         h->newlines++;
@@ -3389,12 +3387,11 @@ html_character(struct html *h, uint32_t c)
         text_puts(h->to, c == '\t' ? "\t" : " ");
     } else if (blank) {
         h->gap = h->gap[0] == '\0' ? " " : h->gap;
-    } else if (!is_hidden(c, h->before)) {
-        size_t size = utf8_write(c, text);
-
+    } else if (!is_invisible(c, h->before)) {
         html_before_text(h);
-        text_add(h->to, text, size);
-        text_add(&h->linked, text, h->link.length > 0 ? size : 0);
+        text_character(h->to, c);
+        if (h->link.length > 0)
+            text_character(&h->linked, c);
         h->letters++;
         h->before = c;
     }
@@ -3442,11 +3439,10 @@ html_attribute(struct html *h, struct span tag, const char *name)
     while (is_word(key, name) && value.at < value.end)
         if (*value.at == '&') {
             value.at += html_entity(value, true, &c);
-            h->value.length += utf8_write(c, text_room(&h->value, 4));
+            text_character(&h->value, c);
         } else {
             text_add(&h->value, value.at++, 1);
         }
-    text_add(&h->value, "", 0);
     return h->value.length > 0;
 }
 
