@@ -2807,7 +2807,7 @@ jis_to_euc(struct text *to, struct span from)
     char set = 'B';             /* B, J: ASCII; @, $: two bytes; D: the additional ones; I: kana */
 
     while (from.at < from.end) {
-        char *out = text_room(to, 3), *start = out;
+        char *out = text_room(to, 3);
         size_t left = span_length(from);
 
         if (*from.at == '\033' && left >= 3 && (from.at[1] == '(' || from.at[1] == '$')) {
@@ -2828,9 +2828,8 @@ jis_to_euc(struct text *to, struct span from)
                 : ((unsigned char)*from.at & 0xe0) == 0x80 ? '\xff' : *from.at;
         if (out[-1] == '\n')
             set = 'B';
-        to->length += (size_t)(out - start);
+        text_end(to, out);
     }
-    text_add(to, "", 0);
 }
 
 /*
@@ -2853,7 +2852,7 @@ system_convert(struct text *to, struct span from, const char *list, size_t *bad)
         return false;
     for (bool last = false; !last; ) {
         enum { ROOM = 8192 };
-        char *in = (char *)(uintptr_t)from.at, *out = text_room(to, ROOM), *start = out;
+        char *in = (char *)(uintptr_t)from.at, *out = text_room(to, ROOM);
         size_t left = span_length(from), room = ROOM;
 
         last = left == 0;       /* some converters keep a character for a mark that may follow */
@@ -2864,9 +2863,8 @@ system_convert(struct text *to, struct span from, const char *list, size_t *bad)
             ++*bad;
         }
         from.at = last ? from.at : in;
-        to->length += (size_t)(out - start);
+        text_end(to, out);
     }
-    text_add(to, "", 0);
     iconv_close(iconv_to);
     return true;
 }
@@ -3502,6 +3500,7 @@ html_list(struct html *h, struct span tag, struct span name, bool end)
 {
     if (!is_word(name, "li")) {
         html_break(h, h->lists == (end ? 1U : 0U) ? 2 : 1);
+        h->marker[0] = '\0';            /* that of an empty item */
         if (end || h->lists < HTML_LISTS)
             html_nest(&h->lists, end);
     }
