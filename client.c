@@ -2454,6 +2454,15 @@ is_word(struct span s, const char *list)
     return matches(s, list, true);
 }
 
+/* Returns true if two words are equal apart from the case of ASCII letters. */
+static bool
+same_word(struct span a, struct span b)
+{
+    for (; a.at < a.end && b.at < b.end && lower(*a.at) == lower(*b.at); a.at++, b.at++)
+        ;
+    return a.at == a.end && b.at == b.end;
+}
+
 /* Returns where a word in lower case stands first, or NULL. */
 static const char *
 find(struct span s, const char *word)
@@ -3012,27 +3021,36 @@ find_field(struct span header, const char *name)
 }
 
 /*
- * Splits a message or part into header and body. In front of a message's header a byte order
- * mark and lines of a mailbox file are skipped if a field follows; within a header so is a line
- * that is no field, if a known field follows. Returns false if no empty line ends the header.
+ * Returns where the header of a message begins: behind a byte order mark and lines of a mailbox
+ * file, if a field follows.
  */
-static bool
-split_header(struct span whole, bool message, struct span *header, struct span *body)
+static const char *
+header_start(struct span message)
 {
-    struct span rest = whole, line = whole, next;
+    struct span rest = message, next, line;
     bool mailbox = false;
 
-    if (message && begins(rest, "\xef\xbb\xbf"))
-        rest.at += 3;
-    for (next = rest; message && next_line(&next, &line); rest = next) {
+    rest.at += begins(rest, "\xef\xbb\xbf") ? 3 : 0;
+    for (next = rest; next_line(&next, &line); rest = next) {
         bool from = begins(line, "from |>from ") && field_name(line) == 0;
 
         if (!from && trim(line).at < line.end)
             break;
         mailbox = from;
     }
-    if (!is_known_field(rest) && !(mailbox && field_name(rest) > 0))
-        rest.at = whole.at;
+    return is_known_field(rest) || (mailbox && field_name(rest) > 0) ? rest.at : message.at;
+}
+
+/*
+ * Splits a message or part into header and body. A line that is no field belongs to the header if
+ * a known field follows, but not in front of a part. Returns false if no empty line ends the
+ * header.
+ */
+static bool
+split_header(struct span whole, bool message, struct span *header, struct span *body)
+{
+    struct span rest = {message ? header_start(whole) : whole.at, whole.end}, line, next;
+
     header->at = rest.at;
     for (bool first = true; next_line(&rest, &line); first = false) {
         bool stray = field_name(line) == 0 && (first || (*line.at != ' ' && *line.at != '\t'));
@@ -3143,14 +3161,6 @@ take_word(struct span *from, struct word *w)
     w->text.end = s.at;
     from->at = s.at + 2;
     return true;
-}
-
-static bool
-same_word(struct span a, struct span b)
-{
-    for (; a.at < a.end && b.at < b.end && lower(*a.at) == lower(*b.at); a.at++, b.at++)
-        ;
-    return a.at == a.end && b.at == b.end;
 }
 
 /*
