@@ -3175,8 +3175,9 @@ decode_words(struct text *to, struct span from, struct span body_charset)
     struct span charset = no_span;
     struct word word;
 
-    for (bool found = true, after = false; found; after = true) {
+    for (bool after = false; ; after = true) {  /* after an encoded word */
         struct span plain = {from.at, from.at};
+        bool found;
 
         while (!(found = take_word(&from, &word)) && from.at < from.end)
             plain.end = ++from.at;
@@ -3188,11 +3189,13 @@ decode_words(struct text *to, struct span from, struct span body_charset)
         }
         if (!gap)
             to_utf8(to, plain, no_span, body_charset);
-        if (found && word.base64)
+        if (!found)
+            break;
+        if (word.base64)
             decode_base64(&bytes, word.text);
-        else if (found)
+        else
             decode_escapes(&bytes, word.text, '=', true);
-        charset = found ? word.charset : charset;
+        charset = word.charset;
     }
     text_free(&bytes);
 }
@@ -3984,7 +3987,8 @@ part_header(struct part *p, struct text *boundary)
     if (memchr(word.at, '/', span_length(word)) != NULL)
         p->type = word;
     parameter(type, "boundary", boundary);
-    p->flowed = begins(parameter(type, "format", &value), "flowed");
+    p->flowed = is_word(p->type, "text/plain")
+        && begins(parameter(type, "format", &value), "flowed");
     p->delsp = begins(parameter(type, "delsp", &value), "yes");
     word = parameter(type, "charset", &value);
     word = take_until(&word, blanks);
@@ -4129,9 +4133,9 @@ part_content(const struct part *p)
     if (html) {
         c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
     } else {
-        if (p->flowed && is_word(p->type, "text/plain"))
+        if (p->flowed)
             join_flowed(&joined, text_span(&utf8), p->delsp);
-        drop_invisible(&c.text, text_span(joined.length > 0 ? &joined : &utf8));
+        drop_invisible(&c.text, text_span(p->flowed ? &joined : &utf8));
         for (size_t i = 0; i < c.text.length; i++)
             c.letters += !is_in(c.text.bytes[i], blanks) && (c.text.bytes[i] & 0xc0) != 0x80;
     }
@@ -4486,13 +4490,15 @@ sender_name(struct text *to, struct span value, struct span charset)
     } else {
         name = trim(take_until(&rest, "<,("));
     }
-    if (begins(rest, "(")) {    /* ann@example.org (Ann) */
+    if (begins(rest, "(") && quoted.length == 0) {      /* ann@example.org (Ann) */
         rest.at++;
         address = name;
         name = trim(take_until(&rest, ")"));
     }
     take_until(&rest, "<,");
     if (begins(rest, "<")) {
+        if (address.at < address.end)   /* Ann (at work) <ann@example.org> */
+            name = trim((struct span){address.at, rest.at});
         rest.at++;
         address = trim(take_until(&rest, ">"));
     }
