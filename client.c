@@ -2762,7 +2762,8 @@ charset_find(struct span name)
     if (name.at == name.end)
         return "";
     name.at += begins(name, "x-") ? 2 : 0;
-    for (; name.at < name.end && !is_in(*name.at, ":/") && length < sizeof key; name.at++)
+    name = take_until(&name, ":/ \t\r\n\f");   /* ISO-8859-1:1987, and what follows the name */
+    for (; name.at < name.end && length < sizeof key; name.at++)
         if (is_alnum(*name.at))
             key[length++] = *name.at;
     for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++)
@@ -3990,10 +3991,8 @@ part_header(struct part *p, struct text *boundary)
     p->flowed = is_word(p->type, "text/plain")
         && begins(parameter(type, "format", &value), "flowed");
     p->delsp = begins(parameter(type, "delsp", &value), "yes");
-    word = parameter(type, "charset", &value);
-    word = take_until(&word, blanks);
-    text_add(&p->charset, word.at, span_length(word));
     text_free(&value);
+    parameter(type, "charset", &p->charset);
     parameter(disposition, "filename", &p->name);
     if (p->name.length == 0)
         parameter(type, "name", &p->name);
