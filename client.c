@@ -2553,8 +2553,8 @@ base64_value(char c)
 }
 
 /*
- * Returns the part of a body that is base64. The first line with any other character ends it,
- * and after the padding a line that is no whole number of groups: a mailing list's footer.
+ * Returns the part of a body that is base64. The first line with any other character ends it, and
+ * so does, from the padding on, one that is no whole number of groups: a mailing list's footer.
  */
 static struct span
 base64_data(struct span body)
@@ -2880,14 +2880,14 @@ system_convert(struct text *to, struct span from, const char *list, size_t *bad)
 }
 #endif
 
-/* Converts from what charset_find() found. Returns false if it cannot. */
+/* Converts from what charset_find() found. Returns false if it cannot, or need not. */
 static bool
 convert(struct text *to, struct span from, const char *meant, size_t *bad)
 {
     bool good = false;
 
     *bad = 0;
-    if (meant == NULL || *meant == '\0')
+    if (meant == NULL)
         return false;
     if (strcmp(meant, "1252") == 0) {
         from_windows_1252(to, from, false);
@@ -3129,7 +3129,7 @@ next_parameter(struct span *s, struct span *key, struct text *value)
         }
         if (begins(*s, "\""))
             take_value(s, value);
-        else if (begins(*s, ";") || key->at == key->end)
+        else if (key->at == key->end)
             s->at += s->at < s->end;
     }
     return false;
@@ -3165,7 +3165,7 @@ take_word(struct span *from, struct word *w)
 }
 
 /*
- * Appends a header field as UTF-8, its encoded words decoded. Blanks between two of them are
+ * Appends a header field as UTF-8, its encoded words decoded. Blanks alone in front of one are
  * dropped, and words in one charset are put together first: a character may be split among them.
  * Text that is not encoded is read in the charset of the body if it is not UTF-8.
  */
@@ -3176,14 +3176,14 @@ decode_words(struct text *to, struct span from, struct span body_charset)
     struct span charset = no_span;
     struct word word;
 
-    for (bool after = false; ; after = true) {  /* after an encoded word */
+    for (;;) {
         struct span plain = {from.at, from.at};
         bool found;
 
         while (!(found = take_word(&from, &word)) && from.at < from.end)
             plain.end = ++from.at;
 
-        bool gap = found && after && trim(plain).at == plain.end;
+        bool gap = found && trim(plain).at == plain.end;
         if (!gap || !same_word(charset, word.charset)) {
             to_utf8(to, text_span(&bytes), charset, body_charset);
             text_clear(&bytes);
@@ -3997,7 +3997,7 @@ part_header(struct part *p, struct text *boundary)
     if (p->name.length == 0)
         parameter(type, "name", &p->name);
     p->attachment = is_word(value_word(disposition), "attachment");
-    if (!is_multipart(p))       /* which has none, whatever its header says (RFC 2045 section 6.4) */
+    if (!is_multipart(p))       /* it has none, whatever it says: RFC 2045 section 6.4 */
         p->encoding = encoding_find(value_word(encoding));
 }
 
@@ -4096,7 +4096,8 @@ part_uu(struct show *s, struct part *p)
     if (text && rest.at > p->body.at) {
         part_keep(p, rest);
         p->body = text_span(&p->decoded);
-        p->body.end = trim(p->body).at == p->body.end ? p->body.at : p->body.end;
+        if (trim(p->body).at == p->body.end)
+            p->body = no_span;
     }
 }
 
