@@ -3270,7 +3270,7 @@ struct html {
     struct text link, linked;   /* the address of the link that is open; its text without blanks */
     struct text value;          /* of the attribute that was looked at last */
     size_t letters;             /* characters of text, not counting addresses */
-    const char *last_tag_end;   /* the last > of all */
+    const char *tags_end;       /* behind the last > of all */
     bool quotes_broken;         /* a quote in a tag was never closed: no more of them count */
     uint32_t unclosed;          /* initials of elements to drop that have no end, as bits */
 };
@@ -3358,6 +3358,7 @@ html_break(struct html *h, unsigned newlines)
     if (h->newlines < newlines)
         h->newlines = newlines;
     h->gap = "";
+    h->before = ' ';
 }
 
 /* Returns true if the next text stands on the same line as the last one. */
@@ -3445,7 +3446,7 @@ html_attribute(struct html *h, struct span tag, const char *name)
 
         char quote[2] = {begins(tag, "\"|'") ? *tag.at++ : '\0', '\0'};
         value = take_until(&tag, quote[0] != '\0' ? quote : blanks);
-        tag.at += quote[0] != '\0' && tag.at < tag.end;
+        tag.at += tag.at < tag.end;     /* the quote or a blank */
     }
     text_clear(&h->value);
     while (is_word(key, name) && value.at < value.end)
@@ -3475,7 +3476,7 @@ html_link_end(struct html *h)
 {
     struct span address = html_bare_address(&h->link), text = html_bare_address(&h->linked);
 
-    if (address.at < address.end && h->linked.length > 0 && !same_word(address, text)) {
+    if (h->linked.length > 0 && !same_word(address, text)) {
         h->gap = " ";
         html_before_text(h);
         text_puts(h->to, "<");          /* whatever it is, it is shown: a NUL as well */
@@ -3512,22 +3513,26 @@ html_nest(unsigned *depth, bool end)
 static void
 html_list(struct html *h, struct span tag, struct span name, bool end)
 {
-    if (!is_word(name, "li")) {
+    bool item = is_word(name, "li");
+
+    if (!item) {
         html_break(h, h->lists == (end ? 1U : 0U) ? 2 : 1);
         h->marker[0] = '\0';            /* that of an empty item */
         if (end || h->lists < HTML_LISTS)
             html_nest(&h->lists, end);
     }
+    if (end)
+        return;
 
     unsigned *number = &h->number[h->lists];
-    if (!end && is_word(name, "ul|ol"))
+    if (!item)
         *number = is_word(name, "ol");
-    if (!end && *number > 0 && html_attribute(h, tag, is_word(name, "li") ? "value" : "start")
+    if (*number > 0 && html_attribute(h, tag, item ? "value" : "start")
         && is_digit(h->value.bytes[0]))
         *number = (unsigned)strtoul(h->value.bytes, NULL, 10);
-    if (!end && is_word(name, "li") && *number > 0)
+    if (item && *number > 0)
         snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++);
-    else if (!end && is_word(name, "li"))
+    else if (item)
         snprintf(h->marker, sizeof h->marker, "* ");
 }
 
@@ -3542,9 +3547,9 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
     else if (is_word(name, "div|tr|table|li|dt|dd|hr|center|section|article|header|footer|address|"
                     "caption|form|fieldset|title|body|option"))
         html_break(h, 1);
-    if (is_word(name, "br") || (h->enriched && is_word(name, "nl"))) {
+    if (is_word(name, "br|nl")) {               /* nl and lt are of enriched text */
         html_break(h, h->newlines < 2 ? h->newlines + 1 : 2);
-    } else if (h->enriched && is_word(name, "lt")) {
+    } else if (is_word(name, "lt")) {
         html_character(h, '<');
     } else if (is_word(name, "a")) {
         html_link_end(h);
@@ -3556,14 +3561,14 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
         html_nest(&h->quotes, end);
     } else if (is_word(name, "pre")) {
         html_nest(&h->preformatted, end);
-        if (!end && begins(h->rest, "\n|\r\n"))         /* the first line end does not count */
+        if (begins(h->rest, "\n|\r\n"))         /* the first line end does not count */
             h->rest.at += next == '\r' ? 2 : 1;
     } else if (is_word(name, "td|th")) {
         h->gap = html_in_line(h) ? " | " : h->gap;
     } else if (is_word(name, "hr")) {
         html_text(h, string_span("--------"));
         html_break(h, 1);
-    } else if (is_word(name, "sup") && !end && html_in_line(h) && h->gap[0] == '\0') {
+    } else if (is_word(name, "sup") && !end && h->gap[0] == '\0') {
         if (h->before < 0x80 && is_alnum((char)h->before) && is_in(next, "0123456789+-"))
             text_puts(h->to, "^");      /* 10^6 is not 106 */
     } else if (is_word(name, "img") && html_attribute(h, tag, "alt")) {
@@ -3589,7 +3594,7 @@ html_tag_end(struct html *h, struct span s)
         else if (value && is_in(*s.at, "\"'"))
             quote = *s.at;
         if (!is_in(*s.at, blanks))
-            value = *s.at == '=' && quote == '\0';
+            value = *s.at == '=';
     }
     h->quotes_broken = true;
     return first + 1;
@@ -3632,7 +3637,7 @@ html_skip(struct html *h, struct span tag, struct span name)
     struct span style = no_span;
     const char *end;
 
-    if (!dropped && html_attribute(h, tag, "style"))
+    if (html_attribute(h, tag, "style"))
         style = text_span(&h->value);
     if ((style.at = find(style, "display")) != NULL) {
         style.at += 7;
@@ -3668,8 +3673,8 @@ html_tag(struct html *h)
     tag.at += next == '/' ? 2 : 1;
     name = limit(tag, 256);     /* a longer one is none, and many of them would take long */
     name = take_until(&name, " \t\r\n\f/>");
-    if ((!is_alnum(next) && !is_in(next, "/!?")) || is_digit(next) || h->last_tag_end == NULL
-        || tag.at > h->last_tag_end || memchr(name.at, '@', span_length(name)) != NULL
+    if ((!is_alnum(next) && !is_in(next, "/!?")) || is_digit(next) || tag.at >= h->tags_end
+        || memchr(name.at, '@', span_length(name)) != NULL
         || (name.end > name.at && name.end[-1] == ':')) {
         h->rest.at += h->enriched && next == '<';       /* << is < */
         html_character(h, '<');
@@ -3690,12 +3695,13 @@ static size_t
 html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
 {
     struct html h = {
-        .to = to, .rest = from, .preformatted = enriched, .enriched = enriched, .gap = ""
+        .to = to, .rest = from, .tags_end = from.end, .preformatted = enriched,
+        .enriched = enriched, .gap = ""
     };
     uint32_t c;
 
-    for (const char *at = from.end; at > from.at && h.last_tag_end == NULL; at--)
-        h.last_tag_end = at[-1] == '>' ? at - 1 : NULL;
+    while (h.tags_end > from.at && h.tags_end[-1] != '>')
+        h.tags_end--;
     for (*complete = true; *complete && h.rest.at < h.rest.end; ) {
         html_text(&h, take_until(&h.rest, enriched ? "<" : "<&"));
         if (begins(h.rest, "<")) {
@@ -3820,7 +3826,7 @@ page_line(struct page *p, struct span line)
 
     if (p->columns == 0)
         page_row(p, line);
-    else if (text.at == text.end || span_columns(start) > p->columns / 2)
+    else if (span_columns(start) > p->columns / 2)
         page_wrap(p, no_span, no_span, trim_end(line));
     else
         page_wrap(p, start, start, text);
@@ -4008,7 +4014,7 @@ part_add(struct show *s, struct part *parent)
     bool digest = parent != NULL && is_word(parent->type, "multipart/digest");
     struct part *p = s->parts_end;
 
-    s->too_many = s->too_many || p == s->parts + SHOW_PARTS;
+    s->too_many = p == s->parts + SHOW_PARTS;
     if (s->too_many)
         return NULL;
     *p = (struct part){
@@ -4030,7 +4036,7 @@ part_add(struct show *s, struct part *parent)
 static int
 is_boundary(struct span line, struct span boundary)
 {
-    if (span_length(line) < 3 || line.at[0] != '-' || line.at[1] != '-')
+    if (!begins(line, "--"))
         return 0;
     for (line.at += 2; take_while(&boundary, blanks), boundary.at < boundary.end; boundary.at++) {
         take_while(&line, blanks);
@@ -4155,20 +4161,18 @@ part_content(const struct part *p)
 static enum score
 part_score(const struct part *p)
 {
-    bool text = begins(p->type, "text/");
-
     if (p->opened || is_word(p->type, "message/delivery-status|message/disposition-notification"))
         return SCORE_OTHER;     /* even as an attachment */
     if (is_multipart(p))
         return SCORE_LITTLE;    /* no part was found in it */
-    if ((p->attachment && p->parent != NULL) || (p->encoding == ENCODING_UNKNOWN && !text)
+    if ((p->attachment && p->parent != NULL)
         || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
                    "text/javascript"))
         return SCORE_NONE;
     return is_word(p->type, "text/plain") ? SCORE_PLAIN
         : is_word(p->type, "text/html") ? SCORE_HTML
         : is_word(p->type, "text/calendar") ? SCORE_LITTLE
-        : text || is_message(p) ? SCORE_OTHER : SCORE_NONE;
+        : begins(p->type, "text/") ? SCORE_OTHER : SCORE_NONE;
 }
 
 /*
@@ -4180,8 +4184,7 @@ is_stub(const struct part *plain, const struct part *html)
 {
     enum { SHORT = 400 };
     struct content text = part_content(plain), other = part_content(html);
-    bool stub = text.letters == 0
-        || (text.letters < 5 * SHORT && text.letters * 4 < other.letters)
+    bool stub = text.letters * 4 <= other.letters
         || (text.letters < SHORT && other.letters > 0
             && find(text_span(&text.text), "html") != NULL);
 
@@ -4267,7 +4270,7 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
     } else if (p->opened) {
         rest = p->body;
         ended = next_part(&rest, text_span(&boundary), &preamble);
-        while (ended == 1 && !s->too_many) {
+        while (ended == 1) {
             ended = next_part(&rest, text_span(&boundary), &inner);
             part_read(s, inner, p, depth + 1);
             s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
@@ -4465,7 +4468,7 @@ short_date(struct text *to, struct span value)
                &minute) == 5)
         for (size_t i = 0; i < 36 && month == NULL; i += 3)
             month = strncasecmp(months + i, name, 3) == 0 ? months + i : NULL;
-    if (month != NULL && day <= 31 && hour < 25 && minute < 60) {
+    if (month != NULL) {
         year += year < 50 ? 2000 : year < 1000 ? 1900 : 0;      /* RFC 5322 section 4.3 */
         text_printf(to, "%04u-%02d-%02u %02u:%02u", year, (int)(month - months) / 3 + 1, day, hour,
                     minute);
