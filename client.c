@@ -3114,7 +3114,7 @@ take_value(struct span *s, struct text *out)
     text_add(out, start, (size_t)(s->at - start));
 }
 
-/* Takes the next parameter, from behind the type. Skips what is none. Returns false at the end. */
+/* Takes the next parameter of a field. Skips what is none. Returns false at the end. */
 static bool
 next_parameter(struct span *s, struct span *key, struct text *value)
 {
@@ -3213,7 +3213,6 @@ parameter(struct span field, const char *name, struct text *out)
     char charset[40] = "";
     struct span key;
 
-    take_until(&field, "; \t\r\n(\"");          /* the type */
     while (next_parameter(&field, &key, &value)) {
         struct span text = text_span(&value), rest = text, set = take_until(&rest, "'");
         bool escaped = key.end > key.at && key.end[-1] == '*';
@@ -3357,7 +3356,6 @@ html_break(struct html *h, unsigned newlines)
 {
     if (h->newlines < newlines)
         h->newlines = newlines;
-    h->gap = "";
     h->before = ' ';
 }
 
@@ -3615,7 +3613,6 @@ html_element_end(struct span rest, struct span name, bool nested)
             || !same_word((struct span){tag.at, tag.at + length}, name))
             continue;
         depth += end ? SIZE_MAX : 1;
-        rest.at = tag.at + length;
         take_until(&rest, ">");
         if (depth == 0)
             return rest.at < rest.end ? rest.at + 1 : rest.at;
