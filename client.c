@@ -3712,11 +3712,10 @@ html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
     return h.letters;
 }
 
-/* Returns the charset that a <meta> at the start of HTML names. */
+/* Returns the charset that a <meta> in HTML names. */
 static struct span
 html_charset(struct span s)
 {
-    s = limit(s, 16 * 1024);
     while ((s.at = find(s, "<meta")) != NULL) {
         struct span tag = take_until(&s, ">");
 
@@ -4393,6 +4392,7 @@ show_root(struct show *s, const struct part *root)
 {
     bool no_header = root->header.at == root->header.end;
 
+    s->page.empty = s->page.begun;
     show_fields(s, root);
     show_attachments(s, root);
     if (root->no_blank_line)
@@ -4408,7 +4408,6 @@ show_parts(struct show *s)
     for (const struct part *p = s->parts; p < s->parts_end; p++) {
         if (p->dropped)
             continue;
-        s->page.empty = s->page.begun;
         s->page.bars = p->bars;
         if (p->root == p)
             show_root(s, p);
@@ -4422,7 +4421,6 @@ show_parts(struct show *s)
         else if (!p->opened && p->score > SCORE_NONE && p->body.end > p->body.at)
             part_show(&s->page, p);
     }
-    s->page.empty = s->page.begun;
     s->page.bars = 0;
     if (s->too_many)
         page_note(&s->page, "more than %d parts; what follows them is not shown", SHOW_PARTS);
