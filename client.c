@@ -3917,7 +3917,7 @@ page_note(struct page *p, const char *format, ...)
 
 /* -- The parts of a message (RFC 2046) -- */
 
-/* How good a text is for reading here. */
+/* How good a text is for reading here. Beside a better alternative, little is only listed. */
 enum score { SCORE_NONE, SCORE_LITTLE, SCORE_OTHER, SCORE_HTML, SCORE_PLAIN };
 
 struct part {
@@ -3933,7 +3933,7 @@ struct part {
     bool attachment, no_blank_line;
     bool flowed, delsp;         /* RFC 3676 */
     bool opened;                /* what is shown of it are the parts in it */
-    bool dropped;               /* it is an alternative to what is shown */
+    bool dropped;               /* another alternative is shown instead */
     enum score score;           /* SCORE_NONE: it is only listed */
     struct part *best;          /* the part with the best text: itself or one in it */
 };
