@@ -4627,6 +4627,8 @@ show_headers(struct span all, FILE *out, unsigned columns)
         }
         fwrite(line.bytes, 1, line.length, out);
     }
+    for (int i = 0; i < FIELDS; i++)
+        text_free(&fields[i]);
     text_free(&line);
 }
 
