@@ -308,6 +308,41 @@ test_log_stuck(void)
 }
 
 /*
+ * A log on a terminal that takes no more, perhaps in the middle of a line: no session waits for it.
+ * The flags of the terminal's descriptor, which other programs share, stay as they are.
+ */
+static void
+test_log_on_terminal(void)
+{
+    enum { COMMANDS = 5000 };                   /* their lines are more than a terminal holds */
+    const int master = posix_openpt(O_RDWR | O_NOCTTY);
+    char *commands = repeat("NOOP\r\n", COMMANDS);
+    struct server s;
+    struct client c;
+    int log;
+
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
+        skip("no pseudo-terminals here");
+    make_store(1);
+    check(symlink(ptsname(master), "log") == 0);
+    log = open("log", O_RDWR | O_NOCTTY);
+    check(log >= 0);
+    s = start_server("-v -a 127.0.0.1 -d store 0");
+    c = greeted(&s);
+    send_text(&c, commands);
+    for (int i = 0; i < COMMANDS; i++)
+        expect(&c, "+OK*");
+    quit(&c);
+    if (has_proc())
+        check(count_open(s.pid, ptsname(master)) == 1);
+    check((fcntl(log, F_GETFL) & O_NONBLOCK) == 0);
+    stop_server(&s);
+    free(commands);
+    close(log);
+    close(master);
+}
+
+/*
  * Under a limit for the size of files, and on a full disk, log lines are lost. Nothing else
  * happens.
  */
@@ -557,6 +592,7 @@ static const struct test tests[] = {
     {"the store in the log", test_log_of_the_store, 0},
     {"a session in the log", test_log_of_a_session, 0},
     {"a log that nobody reads", test_log_stuck, 0},
+    {"a log on a terminal that is full", test_log_on_terminal, 0},
     {"a log that is limited in size", test_log_limited, 0},
     {"a log line that was cut off", test_log_cut, 0},
     {"a log on a full disk", test_log_full, 0},
