@@ -3,8 +3,9 @@
  * stores, sessions
  *
  * Some calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or
- * take long, inotify can be missing, preads are counted, a session can speak up at an fstat, and
- * a signal can interrupt a pselect. A readdir never tells inodes, as on some file systems.
+ * take long, inotify can be missing, preads are counted, a session can speak up at an fstat, a
+ * signal can interrupt a pselect, and memory can run out. A readdir never tells inodes, as on some
+ * file systems.
  */
 #ifndef UNIT_SERVER_H
 #define UNIT_SERVER_H
@@ -44,7 +45,12 @@ int unit_pselect(int, fd_set *, fd_set *, fd_set *, const struct timespec *, con
 #define pselect unit_pselect
 #include "../../pop3.h"
 #include <dirent.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 /*
  * The true pread() is declared by now: with 32 bits the headers put another function in its
@@ -53,7 +59,13 @@ int unit_pselect(int, fd_set *, fd_set *, fd_set *, const struct timespec *, con
 ssize_t unit_pread(int file, void *block, size_t length, off_t offset);
 int unit_fstat(int file, struct stat *status);
 struct dirent *unit_readdir(DIR *directory);
+void *unit_malloc(size_t size);
+void *unit_realloc(void *memory, size_t size);
+void *unit_mmap(void *at, size_t size, int access, int kind, int file, off_t offset);
 
+#define malloc unit_malloc
+#define realloc unit_realloc
+#define mmap unit_mmap
 #define fstat unit_fstat
 #define readdir unit_readdir
 #define inotify_init1 unit_inotify_init1
@@ -176,6 +188,34 @@ unit_inotify_init1(int flags)
 #else
 static bool no_watch = true;
 #endif
+
+#undef malloc
+#undef realloc
+#undef mmap
+
+static int allocations = -1;    /* so many succeed, then one fails; -1: all succeed */
+
+void *
+unit_malloc(size_t size)
+{
+    errno = ENOMEM;
+    return allocations >= 0 && allocations-- == 0 ? NULL : malloc(size);
+}
+
+void *
+unit_realloc(void *memory, size_t size)
+{
+    errno = ENOMEM;
+    return allocations >= 0 && allocations-- == 0 ? NULL : realloc(memory, size);
+}
+
+void *
+unit_mmap(void *at, size_t size, int access, int kind, int file, off_t offset)
+{
+    errno = ENOMEM;
+    return allocations >= 0 && allocations-- == 0 ? MAP_FAILED
+                                                  : mmap(at, size, access, kind, file, offset);
+}
 
 #undef pread
 

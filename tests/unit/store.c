@@ -708,6 +708,41 @@ test_unreadable(void)
 }
 #endif
 
+/* Without memory the old index stays, whichever allocation fails, and the next refresh succeeds. */
+static void
+test_no_memory(void)
+{
+    struct store store = settled_store(2);
+    int failures = 0;
+
+    write_text("store/3", "one more\n");
+    for (bool done = false; !done && failures < 100; failures += !done) {
+        *store.stale = true;
+        allocations = failures;
+        errno = 0;
+        done = store_refresh(&store);
+        CHECK(done || (errno == ENOMEM && store.index.count == 2));
+        CHECK(done || strcmp(name_at(&store, 1), "2") == 0);
+    }
+    CHECK(failures >= 5);       /* for a list, each name, the index */
+    allocations = -1;
+    CHECK(store.index.count == 3 && like_new(&store));
+
+    write_text("store/4", "and another\n");     /* this one is reported */
+    for (allocations = 0; allocations < 3; allocations++) {
+        int before = allocations;
+
+        write_text("store/2", "changed\n");
+        store_refresh(&store);
+        allocations = -1;
+        CHECK(store_refresh(&store) && like_new(&store) && store.index.count == 4);
+        allocations = before;
+    }
+    allocations = -1;
+    free_store(&store);
+    clock_ahead = 0;
+}
+
 static void
 run_cases(void)
 {
@@ -728,6 +763,7 @@ run_cases(void)
     unit_case("which changes of a file are seen", test_states);
     unit_case("a link or a socket in a message's place", test_other_kinds);
     unit_case("a file that changes while it is measured", test_being_written);
+    unit_case("no memory for names or an index", test_no_memory);
 #ifdef F_SETLEASE
     unit_case("a file that cannot be read at the moment", test_unreadable);
 #endif
