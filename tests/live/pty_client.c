@@ -2103,6 +2103,52 @@ test_headers(void)
     clean_up();
 }
 
+/*
+ * A row of HEADERS in terminals of different widths: one of 44 columns has no room for the date, and
+ * what does not fit one of less than 33 is cut at its end.
+ */
+static void
+test_headers_rows(void)
+{
+    static const struct { size_t columns; const char *rows[3]; } widths[] = {
+        {80, {"1  2024-04-01  Ann Example         one that is longer than the line of \342\200\246"
+              "   158 B\r\n",
+              "2  tomorrow    bob@example.org     short                                "
+              "    57 B\r\n",
+              "3                                  none                                 "
+              "    17 B\r\n"}},
+        {45, {"1  2024-04-01  Ann E\342\200\246  one that is l\342\200\246   158 B\r\n",
+              "2  tomorrow    bob@e\342\200\246  short             57 B\r\n",
+              "3                      none              17 B\r\n"}},
+        {44, {"1  Ann Examp\342\200\246  one that is longer t\342\200\246   158 B\r\n",
+              "2  bob@examp\342\200\246  short                    57 B\r\n",
+              "3              none                     17 B\r\n"}},
+        {33, {"1  Ann E\342\200\246  one that is l\342\200\246   158 B\r\n",
+              "2  bob@e\342\200\246  short             57 B\r\n",
+              "3          none              17 B\r\n"}},
+        {20, {"1  Ann E\342\200\246  one that\342\200\246\r\n",
+              "2  bob@e\342\200\246  short   \342\200\246\r\n",
+              "3          none    \342\200\246\r\n"}},
+    };
+
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        enter();
+        put_file("store/1.eml", "From: Ann Example <a@example.org>\n"
+                 "Date: Mon, 1 Apr 2024 10:00 +0000\nSubject: one that is longer than the line of "
+                 "this terminal, whatever its width is\n\nx\n");
+        put_file("store/2.eml", "From: bob@example.org\nDate: tomorrow\nSubject: short\n\n");
+        put_file("store/10.eml", "Subject: none\n\n");
+        start_real(widths[i].columns);
+        type("HEADERS\r");
+        for (int row = 0; row < 3; row++)
+            CHECK(sees(widths[i].rows[row]));
+        CHECK(prompted());
+        press(CTRL_D);
+        CHECK(ends(0));
+        clean_up();
+    }
+}
+
 /* SHOW of several names each message, and says how to stop. */
 static void
 test_show_several(void)
@@ -2304,6 +2350,7 @@ main(void)
     unit_case("terminal: Tab between USER and PASS", test_tab_after_user);
     unit_case("terminal: HEADERS before and after the login", test_capabilities_after_login);
     unit_case("terminal: HEADERS fits the width", test_headers);
+    unit_case("terminal: the rows of HEADERS in several widths", test_headers_rows);
     unit_case("terminal: SHOW of several messages", test_show_several);
     unit_case("terminal: ^C clears the line, ^D quits", test_ctrl_c);
     unit_case("terminal: ^C during an answer", test_ctrl_c_in_answer);

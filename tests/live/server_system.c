@@ -667,6 +667,7 @@ test_share(void)
     make_network();
     make_store(1);
     s = start_server("-n 8 -d store -a 192.0.2.1 -a 127.0.0.1 0");
+    await(log_has("warning: everyone who can reach this machine can read and delete the mail"));
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < SHARE; i++) {
             c[i] = connect_from(&s, 0, "192.0.2.7");
@@ -685,8 +686,17 @@ test_share(void)
             quit(&c[i]);
         await(count_children(s.pid) == 0);
     }
-    check(log_has("192.0.2.7") && !log_has("later"));
+    check(log_has("192.0.2.7") && !log_has("later") && !log_has("only this machine"));
     stop_server(&s);
+
+    put("passfile", "me:hunter2\n");
+    check(chmod("passfile", 0600) == 0 && unlink("log") == 0);
+    s = start_server("-p passfile -d store -a 192.0.2.1 0");
+    other = connect_from(&s, 0, "192.0.2.8");
+    expect(&other, "+OK*");
+    quit(&other);
+    stop_server(&s);
+    check(!log_has("everyone") && !log_has("only this machine"));
 #else
     skip("there is one network here");
 #endif
