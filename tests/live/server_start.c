@@ -89,6 +89,7 @@ test_port_taken(void)
     snprintf(options, sizeof options, "-d store %s", port);
     check(run_server(options) == 1);
     check(file_has("err", port) && file_has("err", "ry another") && !file_has("out", "listening"));
+    check(file_has("err", "; another program (AirPlay, on macOS) or another -a uses it; try another"));
     close(fd);
     if (has_ipv6()) {                           /* one of the two is enough to fail */
         fd = occupy("::1", port);
@@ -98,7 +99,7 @@ test_port_taken(void)
         close(fd);
     }
     check(run_server("-d store -a 192.0.2.1 0") == 1);      /* nobody's address, RFC 5737 */
-    check(file_has("err", "192.0.2.1"));
+    check(file_has("err", "192.0.2.1") && file_has("err", "; -a takes an address of this machine"));
 }
 
 /* A given port is used, even right after another server had it. */
@@ -182,10 +183,23 @@ test_addresses(void)
 
 /* ---- The log --------------------------------------------------------------------------------- */
 
+static int
+count_in_log(const char *wanted)
+{
+    char *text = slurp("log");
+    int count = 0;
+
+    for (const char *at = text; (at = strstr(at, wanted)) != NULL; at++)
+        count++;
+    free(text);
+    return count;
+}
+
 static void
 test_log_of_the_store(void)
 {
     struct server s;
+    struct client c;
 
     make_store(2);
     put("store/.hidden", "x");
@@ -198,6 +212,19 @@ test_log_of_the_store(void)
     check(log_has("2 messages") && log_has("60 octets"));
     check(log_has("folder") && log_has("link") && log_has("fifo"));
     check(!log_has("hidden") && !log_has("marked"));
+
+    /* What is skipped is named once, and when it comes. */
+    for (int i = 0; i < 2; i++) {
+        c = greeted(&s);
+        quit(&c);
+    }
+    check(count_in_log("skipped") == 3);
+    check(symlink("1", "store/later") == 0);
+    for (int i = 0; i < 2; i++) {
+        c = greeted(&s);
+        quit(&c);
+    }
+    check(log_has("store: later: skipped, a symbolic link") && count_in_log("skipped") == 4);
     stop_server(&s);
 }
 
@@ -543,6 +570,66 @@ test_nohup(void)
     stop_server(&s);
 }
 
+/*
+ * Signals that are ignored or blocked where the server is started stop it all the same; with -i an
+ * ignored SIGINT stays ignored, because Ctrl-C is for the client.
+ */
+static void
+test_signals_inherited(void)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    struct server s;
+    sigset_t all;
+    int to, from;
+    char answer[200];
+    pid_t pid;
+
+    make_store(1);
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        sigprocmask(SIG_BLOCK, &all, NULL);
+        signal(signals[i], signals[i] == SIGHUP ? SIG_DFL : SIG_IGN);
+        s = start_server("-a 127.0.0.1 -d store 0");
+        signal(signals[i], SIG_DFL);
+        sigprocmask(SIG_UNBLOCK, &all, NULL);
+        kill(s.pid, signals[i]);
+        check(wait_for(s.pid) == 0);
+        close(s.out);
+    }
+    check(log_has(": stopped\n"));
+
+    signal(SIGINT, SIG_IGN);
+    pid = start_inetd("-i -d store", &to, &from);
+    signal(SIGINT, SIG_DFL);
+    check(read(from, answer, sizeof answer) > 0);
+    kill(pid, SIGINT);
+    check(write(to, "STAT\r\nQUIT\r\n", 12) == 12);
+    check(wait_for(pid) == 0 && log_has("standard input: quit "));
+    close(to);
+    close(from);
+}
+
+/* Without a name the program has one of its own for its messages. */
+static void
+test_without_name(void)
+{
+    static char empty[] = "", slash[] = "/", wrong[] = "-q";
+    char *const names[] = {empty, slash};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *arguments[] = {names[i], wrong, NULL};
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            redirect(2, "err", O_WRONLY | O_CREAT | O_TRUNC);
+            execv(getenv("SERVER"), arguments);
+            _exit(127);
+        }
+        check(pid > 0 && wait_for(pid) == 2);
+        check(file_has("err", "server: invalid option: -q; see server --help\n"));
+    }
+}
+
 /* ---- The login ------------------------------------------------------------------------------- */
 
 static void
@@ -577,9 +664,41 @@ test_login(void)
     stop_server(&s);
 }
 
+/*
+ * Answers do not wait for the second that a wrong password costs. A client that is slow may read
+ * both at once, so one of several attempts is enough.
+ */
+static void
+test_login_answers(void)
+{
+    struct server s;
+    struct client c;
+    bool good = false;
+
+    make_store(1);
+    put("passfile", "me:hunter2\n");
+    check(chmod("passfile", 0600) == 0);
+    s = start_server("-d store -p passfile 0");
+    for (int i = 0; i < 20 && !good; i++) {
+        int64_t first;
+
+        c = greeted(&s);
+        ask(&c, "NOOP", "-ERR*");
+        send_text(&c, "USER me\r\nPASS hunter3\r\n");
+        expect(&c, "+OK*");
+        first = clock_ms();
+        expect(&c, "-ERR [AUTH]*");
+        good = clock_ms() - first >= 500;
+        quit(&c);
+    }
+    check(good);
+    stop_server(&s);
+}
+
 /* Tests that wait long come first, so that the others run meanwhile. */
 static const struct test tests[] = {
     {"three wrong passwords", test_login, 0},
+    {"a wrong password delays no other answer", test_login_answers, 0},
     {"control characters and passwords in the log", test_log_of_strangers, 0},
     {"help and version", test_help, 0},
     {"invalid command lines", test_misuse, 0},
@@ -599,6 +718,8 @@ static const struct test tests[] = {
     {"a log whose reader has gone", test_log_closed, 0},
     {"the time in the log", test_log_time, 0},
     {"nohup", test_nohup, 0},
+    {"signals that are ignored or blocked", test_signals_inherited, 0},
+    {"a program without a name", test_without_name, 0},
 };
 
 int

@@ -411,9 +411,10 @@ test_store_away(void)
     check(rename("store", "away") == 0);
     for (int i = 0; i < 2; i++) {
         c = connect_to(&s);
-        expect(&c, "-ERR [SYS/TEMP]*");
+        expect(&c, "-ERR [SYS/TEMP] the mail cannot be read, try again later");
         expect_end(&c);
     }
+    check(log_has(": refused: the mail cannot be read (No such file or directory)\n"));
     send_text(&before, "RETR 2\r\n");
     expect_message(&before, 2);
     change_in_place("away/1");
