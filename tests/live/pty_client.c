@@ -715,6 +715,29 @@ test_completion(void)
     clean_up();
 }
 
+/* Completions are listed in rows that fit the terminal. */
+static void
+test_completion_rows(void)
+{
+    int wrapped;
+
+    enter();
+    start_real(20);
+    wrapped = now.screen.wrapped;       /* the greeting is longer than the row */
+    type("retr \t\t");
+    CHECK(sees("3 (20 B)"));
+    CHECK(on_screen("1 (19 B)  2 (20 B)") && now.screen.wrapped == wrapped);
+    type("\025");
+    CHECK(prompted());
+    type("\t\t");
+    CHECK(sees("SHOW  HEADERS  HELP"));
+    CHECK(on_screen("STAT  LIST  RETR") && on_screen("DELE  TOP  UIDL"));
+    CHECK(now.screen.wrapped == wrapped);
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
 /* ^C while Tab waits for the server is ^C during an answer. */
 static void
 test_completion_broken_off(void)
@@ -2325,6 +2348,7 @@ main(void)
     unit_case("terminal: a refused command that is not known", test_hint);
     unit_case("terminal: history and search", test_history);
     unit_case("terminal: completion, with sizes", test_completion);
+    unit_case("terminal: completion, in rows", test_completion_rows);
     unit_case("terminal: ^C while Tab waits for the server", test_completion_broken_off);
     unit_case("terminal: lines that are pasted run once, in order", test_paste);
     unit_case("terminal: what is typed ahead", test_typed_ahead);
