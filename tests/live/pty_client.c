@@ -715,6 +715,26 @@ test_completion(void)
     clean_up();
 }
 
+/* Sizes are rounded as people round, and a message that is not listed is not completed. */
+static void
+test_completion_sizes(void)
+{
+    start_served(80);
+    type("RETR \t");
+    CHECK(server_got("LIST\r\n"));
+    answer("+OK\r\n1 0\r\n2 999\r\n3 1000\r\n4 1049\r\n5 1050\r\n6 9949\r\n7 9950\r\n8 10499\r\n"
+           "9 10500\r\n10 999499\r\n11 999500\r\n13 1049999\r\n14 1050000\r\n"
+           "15 4500000000000\r\n.\r\n");
+    type("\t");
+    CHECK(sees("15 (4.5 TB)"));
+    CHECK(on_screen("1 (0 B)  2 (999 B)  3 (1.0 kB)  4 (1.0 kB)  5 (1.1 kB)  6 (9.9 kB)  7 (10 kB)"));
+    CHECK(on_screen("8 (10 kB)  9 (11 kB)  10 (999 kB)  11 (1.0 MB)  13 (1.0 MB)  14 (1.1 MB)"));
+    type("12\t");
+    CHECK(row_is("pop3> RETR 12", 13));
+    type("\025");
+    quit();
+}
+
 /* Completions are listed in rows that fit the terminal. */
 static void
 test_completion_rows(void)
@@ -2348,6 +2368,7 @@ main(void)
     unit_case("terminal: a refused command that is not known", test_hint);
     unit_case("terminal: history and search", test_history);
     unit_case("terminal: completion, with sizes", test_completion);
+    unit_case("terminal: completion, sizes", test_completion_sizes);
     unit_case("terminal: completion, in rows", test_completion_rows);
     unit_case("terminal: ^C while Tab waits for the server", test_completion_broken_off);
     unit_case("terminal: lines that are pasted run once, in order", test_paste);
