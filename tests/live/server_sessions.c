@@ -799,7 +799,7 @@ test_killed(void)
     kill(children[0], SIGCONT);
     ask(&second, "NOOP", "+OK*");
     quit(&second);
-    await(log_has("killed"));
+    await(log_has(": error (killed by signal 9)\n"));
     stop_server(&s);
 }
 
@@ -949,7 +949,8 @@ test_open_files(void)
     check(!exists(path));
     snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
     if (exists(path))
-        check(file_has(path, "Max core file size        0                    0 "));
+        check(file_has(path, "Max core file size        0                    0 ") &&
+              file_has(path, "Max processes             0                    0 "));
     b = greeted(&s);
     await(count_open(s.pid, "socket:") == s.count);     /* it may greet before its parent let go */
     quit(&a);
