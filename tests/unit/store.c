@@ -475,14 +475,17 @@ static void
 test_index_reads_no_more(void)
 {
     for (int watch = 0; watch < 2; watch++) {
+        const struct message *before_index;
         bool before = no_watch;
         struct store store;
 
         no_watch = no_watch || watch == 0;
         store = settled_store(9);
         CHECK(store.index.count == 9);
+        before_index = store.index.messages;
         reads = 0;
         CHECK(store_refresh(&store) && reads == 0);
+        CHECK(watch == 0 || no_watch || store.index.messages == before_index);
         write_text("store/7", "another text\n");
         write_text("store/10", "one more\n");
         CHECK(unlink("store/1") == 0);
