@@ -2045,6 +2045,30 @@ test_tab_before_login(void)
     quit();
 }
 
+/* Tab completes no messages behind a command that takes none, or that is not known. */
+static void
+test_tab_elsewhere(void)
+{
+    static const char *const lines[] = {"XYZ \tx\r", "NOOP \tx\r", "HELP \tx\r"};
+    static const char *const sent[] = {"XYZ x\r\n", "NOOP x\r\n"};
+
+    start_served(80);
+    for (size_t i = 0; i < 2; i++) {
+        type(lines[i]);
+        CHECK(server_got(sent[i]));
+        answer("-ERR no\r\n");
+        CHECK(prompted());
+    }
+    type(lines[2]);
+    CHECK(sees("no command x"));
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
 /* HELP, CAPA and a password that is given up leave the session between USER and PASS. */
 static void
 test_tab_after_user(void)
@@ -2392,6 +2416,7 @@ main(void)
     unit_case("terminal: progress comes and goes", test_progress);
     unit_case("terminal: progress, broken off", test_progress_broken_off);
     unit_case("terminal: Tab before the login", test_tab_before_login);
+    unit_case("terminal: Tab where no message can be", test_tab_elsewhere);
     unit_case("terminal: Tab between USER and PASS", test_tab_after_user);
     unit_case("terminal: HEADERS before and after the login", test_capabilities_after_login);
     unit_case("terminal: HEADERS fits the width", test_headers);
