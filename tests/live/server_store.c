@@ -266,6 +266,40 @@ test_linked(void)
     }
 }
 
+/*
+ * Two changes of a file within one tick of the clock leave the same timestamps: the second one is
+ * seen as well, because a file that young is not measured yet.
+ */
+static void
+test_changed_within_a_tick(void)
+{
+    struct server s;
+
+    make_store(1);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    for (int i = 0; i < 10; i++) {
+        struct client c[2];
+        char id[2][100];
+
+        for (int j = 0; j < 2; j++) {           /* each measures the file before it greets */
+            put("store/1", j == 0 ? "Subject: message\n\n0000000a\n"
+                                  : "Subject: message\n\n0000000b\n");
+            c[j] = greeted(&s);
+        }
+        for (int j = 0; j < 2; j++) {
+            const char *line;
+
+            send_text(&c[j], "UIDL 1\r\n");
+            line = next_line(&c[j]);
+            check(line != NULL);
+            snprintf(id[j], sizeof id[j], "%s", line);
+            quit(&c[j]);
+        }
+        check(strcmp(id[0], id[1]) != 0);
+    }
+    stop_server(&s);
+}
+
 /* A session that met a hidden change need not end before the next one sees it. */
 static void
 test_noticed_at_once(void)
@@ -600,6 +634,7 @@ static const struct test tests[] = {
     {"a message that is written to all the time", test_while_written, 0},
     {"unique-ids stay what they are", test_unique_ids, 0},
     {"a message with two names in the store", test_linked, 0},
+    {"two changes within one tick", test_changed_within_a_tick, 0},
     {"a change that a session notices", test_noticed_at_once, 0},
     {"a message that gets a hard link", test_names_of_few, 0},
     {"one of many messages gets a hard link", test_names_of_many, 0},

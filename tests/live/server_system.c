@@ -242,7 +242,7 @@ test_looks_once(void)
     struct client c;
 
     make_store(9);
-    trace("-e trace=inotify_init1,?newfstatat,?statx");
+    trace("-e trace=inotify_init1," LOOKS);
     s = start_server("-d store -a 127.0.0.1 0");
     check(trace_has("\"7\""));
     if (!trace_has("inotify_init1(")) {
