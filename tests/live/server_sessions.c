@@ -329,6 +329,40 @@ test_swapped(void)
     stop_server(&s);
 }
 
+/*
+ * A new file may get the inode of a message that was removed. It is another one, whatever its name
+ * has in common, unless the names differ in flags alone: then it counts as changed.
+ */
+static void
+test_inode_again(void)
+{
+    static const struct { const char *name, *answer; } cases[] = {
+        {"store/9", "+OK 1 message removed, 2 left"},
+        {"store/12", "+OK 1 message removed, 2 left"},
+        {"store/1:2,S", "-ERR 1 marked message not removed*"}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct client c;
+        struct server s = start_session(&c);
+        struct stat before, after;
+
+        check(stat("store/1", &before) == 0 && unlink("store/1") == 0);
+        put(cases[i].name, "another\n");
+        check(stat(cases[i].name, &after) == 0);
+        if (before.st_ino != after.st_ino) {
+            stop_server(&s);
+            skip("inodes are not used again here");
+        }
+        ask(&c, "RETR 1", "-ERR message 1 is gone or was changed*");
+        ask(&c, "DELE 1", "+OK*");
+        ask(&c, "QUIT", cases[i].answer);
+        expect_end(&c);
+        check(exists(cases[i].name));
+        stop_server(&s);
+        remove_tree("store");
+    }
+}
+
 /* A hard link is another message: removing one name leaves the other. */
 static void
 test_linked(void)
@@ -1525,6 +1559,7 @@ static const struct test tests[] = {
     {"a message that is renamed in a Maildir", test_renamed_in_maildir, 0},
     {"a message that is renamed to no message's name", test_hidden, 0},
     {"messages that take each other's names", test_swapped, 0},
+    {"a new file with the inode of a message", test_inode_again, 0},
     {"a message with two names", test_linked, 0},
     {"a message that is renamed and changed", test_renamed_and_changed, 0},
     {"a message that is renamed during QUIT", test_renamed_during_quit, 0},

@@ -916,6 +916,14 @@ test_share(void)
     quit(&other);
     stop_server(&s);
     check(!log_has("everyone") && !log_has("only this machine"));
+
+    s = start_server("-d store -a 0.0.0.0 -a :: 0");        /* one port for both families */
+    check(strcmp(s.port[0], s.port[1]) == 0);
+    other = connect_from(&s, 0, "192.0.2.8");
+    expect(&other, "+OK*");
+    quit(&other);
+    check(log_has(": 192.0.2.8:"));
+    stop_server(&s);
 #else
     skip("there is one network here");
 #endif
