@@ -1354,6 +1354,36 @@ test_stalled(void)
     clean_up();
 }
 
+/* Of several messages the progress counts the messages as well, and the octets of all of them. */
+static void
+test_progress_of_several(void)
+{
+    enter();
+    start_served(60);
+    type("RETR 1-2\r");
+    CHECK(server_got("LIST\r\n"));
+    answer("+OK\r\n1 1000\r\n2 1000\r\n.\r\n");
+    CHECK(server_got("CAPA\r\n"));
+    answer("-ERR\r\n");
+    CHECK(server_got("RETR 1\r\n"));
+    answer("+OK\r\nSubject: slow\r\n\r\n");
+    WAIT_FOR(on_screen("0 of 2, 17 B of 2.0 kB, ") || now.ended);
+    CHECK(on_screen("0 of 2, 17 B of 2.0 kB, ") && on_screen(" B/s, "));
+    answer(".\r\n");
+    CHECK(server_got("RETR 2\r\n"));
+    answer("+OK\r\nSubject: slow\r\n\r\n");
+    WAIT_FOR(on_screen("1 of 2, 34 B of 2.0 kB, ") || now.ended);
+    CHECK(on_screen("1 of 2, 34 B of 2.0 kB, "));
+    answer(".\r\n");
+    CHECK(sees("2 saved, 0 already there, 0 failed (34 B)"));
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
 /* The output goes to a pipe: no progress, no sequences, whatever time it takes. */
 static void
 test_pipe(void)
@@ -2383,6 +2413,7 @@ main(void)
     case_beside("terminal: ^C stops a paste", test_paste_stopped);
     case_beside("terminal: keys that arrive slowly", test_slow_keys);
     case_beside("terminal: a transfer that stalls", test_stalled);
+    case_beside("terminal: a transfer of several messages", test_progress_of_several);
     case_beside("terminal: one that takes no output", test_full);
     case_beside("a pager ends before the client", test_pager_ended);
     case_beside("terminal: no progress in a pipe", test_pipe);
