@@ -341,7 +341,9 @@ test_inode_again(void)
         {"store/12", "+OK 1 message removed, 2 left"},
         {"store/1:2,S", "-ERR 1 marked message not removed*"}};
 
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    int tries = 20;             /* another program may be quicker */
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases;) {
         struct client c;
         struct server s = start_session(&c);
         struct stat before, after;
@@ -351,13 +353,16 @@ test_inode_again(void)
         check(stat(cases[i].name, &after) == 0);
         if (before.st_ino != after.st_ino) {
             stop_server(&s);
-            skip("inodes are not used again here");
+            remove_tree("store");
+            if (tries-- == 0)
+                skip("inodes are not used again here");
+            continue;
         }
         ask(&c, "RETR 1", "-ERR message 1 is gone or was changed*");
         ask(&c, "DELE 1", "+OK*");
-        ask(&c, "QUIT", cases[i].answer);
+        ask(&c, "QUIT", cases[i++].answer);
         expect_end(&c);
-        check(exists(cases[i].name));
+        check(exists(cases[i - 1].name));
         stop_server(&s);
         remove_tree("store");
     }
@@ -572,9 +577,9 @@ scribble(void)
     check(futimens(file, times) == 0 && close(file) == 0);
 }
 
-/* RETR of a message that is larger than all buffers, which changes while it is sent. */
+/* RETR or TOP of a message that is larger than all buffers, which changes while it is sent. */
 static void
-change_on_the_way(void (*change)(void))
+change_on_the_way(void (*change)(void), const char *command)
 {
     struct server s;
     struct client c;
@@ -587,7 +592,7 @@ change_on_the_way(void (*change)(void))
     c = connect_narrow(&s);
     expect(&c, "+OK*");
     ask(&c, "DELE 2", "+OK*");
-    ask(&c, "RETR 1", "+OK 17039360 octets*");
+    ask(&c, command, "+OK *");
     check(receive(&c));
     change();
     send_text(&c, "QUIT\r\n");
@@ -633,19 +638,22 @@ test_gone_on_its_way(void)
 static void
 test_cut_short(void)
 {
-    change_on_the_way(cut_short);
+    change_on_the_way(cut_short, "RETR 1");
+    remove_tree("store");
+    check(unlink("other") == 0 && unlink("log") == 0);
+    change_on_the_way(cut_short, "TOP 1 1");
 }
 
 static void
 test_lengthened(void)
 {
-    change_on_the_way(lengthen);
+    change_on_the_way(lengthen, "RETR 1");
 }
 
 static void
 test_scribbled(void)
 {
-    change_on_the_way(scribble);
+    change_on_the_way(scribble, "TOP 1 1");
 }
 
 /* ---- Signals, and sessions that die ---------------------------------------------------------- */
