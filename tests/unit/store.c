@@ -549,6 +549,30 @@ test_index_snapshot(void)
     clock_ahead = 0;
 }
 
+#ifdef SYS_memfd_create
+/* Where the system has files without a name, the index is one that is mapped and cannot be written. */
+static void
+test_index_mapped(void)
+{
+    struct store store = settled_store(5);
+    const int file = (int)syscall(SYS_memfd_create, "here", 0L);
+    char line[400], wanted[40];
+    bool found = false;
+    FILE *maps = fopen("/proc/self/maps", "r");
+
+    snprintf(wanted, sizeof wanted, "%jx-", (uintmax_t)(uintptr_t)store.index.messages);
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL)
+        found = found || (strncmp(line, wanted, strlen(wanted)) == 0 &&
+                          strstr(line, " r--p ") != NULL && strstr(line, "memfd:index") != NULL);
+    CHECK(found || maps == NULL || file < 0);
+    if (maps != NULL)
+        fclose(maps);
+    close(file);
+    free_store(&store);
+    clock_ahead = 0;
+}
+#endif
+
 /* ---- Timestamps ------------------------------------------------------------------------------ */
 
 /*
@@ -762,6 +786,9 @@ run_cases(void)
     unit_case("a file that did not change is not read again", test_index_reads_no_more);
     unit_case("a session finds the index out of date meanwhile", test_index_stale_meanwhile);
     unit_case("a session's index stays", test_index_snapshot);
+#ifdef SYS_memfd_create
+    unit_case("an index is mapped", test_index_mapped);
+#endif
     unit_case("a file younger than a clock tick", test_young_file);
     unit_case("which changes of a file are seen", test_states);
     unit_case("a link or a socket in a message's place", test_other_kinds);
