@@ -4836,15 +4836,24 @@ wait_pager(struct client *c, pid_t pid)
     return status;
 }
 
+/* The handler of SIGINT while the pager runs. */
+static void
+note_pager_stopped(int number)
+{
+    (void)number;
+    line_stopped = 1;
+}
+
 /*
- * Shows a page with the pager, to which Ctrl-C belongs. If it ends the pager, no other message is
- * shown. Returns false, after a message, if the text has to be shown without a pager.
+ * Shows a page with the pager, to which Ctrl-C belongs. Few pagers end with it, and with any status;
+ * but after it no other message is shown. Returns false, after a message, if the text has to be
+ * shown without a pager.
  */
 static bool
 run_pager(struct client *c, const struct text *page)
 {
     const char *pager = getenv("PAGER"), *name = pager;
-    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    const struct sigaction note = {.sa_handler = note_pager_stopped, .sa_flags = SA_RESTART};
     struct sigaction handler;
     enum mode before = terminal.mode;
     int file = private_file(c->settings->directory), status = 127 << 8;
@@ -4855,7 +4864,7 @@ run_pager(struct client *c, const struct text *page)
         pager = "if command -v less >/dev/null; then exec less; fi; exec more";
     }
     wire_flush(&c->screen);
-    sigaction(SIGINT, &ignore, &handler);
+    sigaction(SIGINT, &note, &handler);
     terminal_mode(AS_FOUND);
     if (file >= 0 && write_all(file, text_span(page)) && lseek(file, 0, SEEK_SET) == 0)
         pid = fork();
@@ -4876,7 +4885,8 @@ run_pager(struct client *c, const struct text *page)
     terminal_mode(before);
     sigaction(SIGINT, &handler, NULL);
     c->editor->paste = NO_PASTE;        /* the pager got the end of a paste */
-    c->stop_showing = (WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) || status == 130 << 8;
+    c->stop_showing = line_stopped || status == 130 << 8;   /* the shell's status after SIGINT */
+    line_stopped = 0;
     if (interrupted || c->stop_showing || status == 0)
         return true;
     warn(c, "the pager %s failed; this is the text without it", name);

@@ -1883,17 +1883,18 @@ start_pager(const char *pager)
     unsetenv("PAGER");
 }
 
-/* ^C in the pager is the pager's, and so is what is typed there. */
+/* ^C in the pager is the pager's. It also ends SHOW, however the pager ends after it. */
 static void
 test_pager_ctrl_c(void)
 {
-    start_pager("sh -c \"trap 'echo caught; exit 0' INT; echo paging; "
-                "while :; do sleep 0.02; done\"; :");
-    type("SHOW 3\r");
+    start_pager("exec sh -c \"trap 'echo caught; exit 2' INT; echo paging; "
+                "while :; do sleep 0.02; done\"");
+    type("SHOW 3 1\r");
     CHECK(sees("paging"));
     press(CTRL_C);
     CHECK(sees("caught"));
     WAIT_FOR(strcmp(row_of_cursor(), "pop3>") == 0 || now.ended);
+    CHECK(strstr(now.stream, "2 of 2") == NULL && strstr(now.stream, "failed") == NULL);
     type("NOOP\r");
     CHECK(sees("+OK"));
     CHECK(prompted());
