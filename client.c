@@ -1715,15 +1715,15 @@ connection_lost(struct client *c)
     c->over = true;
     if (c->screen.error > 0 && !interrupted)
         text_puts(&text, "cannot write the output: ");
-    text_puts(&text, reason_of_loss(c));
+    text_printf(&text, "%s; %s", reason_of_loss(c), c->quitting && marked_count(c) > 0 ?
+                "it did not say whether it removed the marked messages" : "nothing was removed");
     if (c->server.error == EPROTO && c->screen.error == 0) {
-        text_puts(&text, ". It sent: ");
+        text_puts(&text, ". It sent: ");        /* last: these are the server's words */
         visible(&text, (struct span){c->status, c->status + c->status_length});
         if (c->status_length == 0)
             text_puts(&text, "an empty line, or one of more than 512 octets");
     }
-    fail(c, "%s; %s", text.bytes, c->quitting && marked_count(c) > 0 ?
-         "it did not say whether it removed the marked messages" : "nothing was removed");
+    fail(c, "%s", text.bytes);
     text_free(&text);
 }
 
@@ -4845,9 +4845,9 @@ note_pager_stopped(int number)
 }
 
 /*
- * Shows a page with the pager, to which Ctrl-C belongs. Few pagers end with it, and with any status;
- * but after it no other message is shown. Returns false, after a message, if the text has to be
- * shown without a pager.
+ * Shows a page with the pager, to which Ctrl-C belongs. Not every pager ends with it, but no other
+ * message is shown then. Returns false, after a message, if the text has to be shown without a
+ * pager.
  */
 static bool
 run_pager(struct client *c, const struct text *page)
