@@ -1130,7 +1130,7 @@ editor_refuse(struct editor *e)
 {
     e->bell = true;
     if (e->paste == IN_PASTE)
-        e->flaw = "is not only text";
+        e->flaw = "has a character that cannot be typed";
 }
 
 /* Returns true for a character that may be in a line: it is shown as it is and takes columns. */
