@@ -5983,10 +5983,10 @@ read_options(struct client *c, struct settings *settings, int argc, char **argv)
 
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":d:hvVx:", names, NULL)) != -1) {
+        if ((option == 'd' || option == 'x') && *optarg == '\0')
+            usage_error(c, "the argument of -%c is empty", option);
         switch (option) {
         case 'd':
-            if (*optarg == '\0')
-                usage_error(c, "the argument of %s is empty", "-d");
             settings->directory = optarg;
             break;
         case 'h':
