@@ -1795,7 +1795,7 @@ run_command(struct client *c)
     int to[2], from[2];
 
     if (pipe(to) != 0 || pipe(from) != 0 || (c->child = fork()) < 0) {
-        fail(c, "cannot run %s: %s", c->settings->command, strerror(errno));
+        fail(c, "cannot run the command of -x: %s", strerror(errno));
         return false;
     }
     for (int i = 0; i < 2; i++) {       /* in both processes */
@@ -1855,13 +1855,13 @@ hang_up(struct client *c)
         return;
     for (int i = 0; !wait_child(c->child, (interrupted ? 1 : CHILD_SECONDS) * 1000, &status)
                     && i < 2; i++) {
-        fail(c, "%s does not end and is sent signal %d", c->settings->command, force[i]);
+        fail(c, "the command of -x does not end and is sent signal %d", force[i]);
         kill(c->child, force[i]);
     }
     if (WIFSIGNALED(status))
-        fail(c, "%s was ended by signal %d", c->settings->command, WTERMSIG(status));
+        fail(c, "the command of -x was ended by signal %d", WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
-        fail(c, "%s ended with status %d", c->settings->command, WEXITSTATUS(status));
+        fail(c, "the command of -x ended with status %d", WEXITSTATUS(status));
     if (c->quit_done)
         c->failed = failed;
 }
