@@ -5253,7 +5253,7 @@ dele_answered(struct client *c, uint64_t number)
 
     if (marked)
         message_at(c, number)->marked = true;
-    else
+    else if (!message_at(c, number)->marked)    /* by an earlier DELE */
         fail(c, "message %" PRIu64 " is not marked", number);
     return marked;
 }
