@@ -948,6 +948,18 @@ test_inetd_connection(void)
     check(wait_for(pid) == 2);
 }
 
+/* A session may neither dump core nor start a process. */
+static void
+check_limits(pid_t pid)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
+    if (exists(path))
+        check(file_has(path, "Max core file size        0                    0 ") &&
+              file_has(path, "Max processes             0                    0 "));
+}
+
 /*
  * A session has its connection, the store and the log, and nothing that was open when the server
  * was started.
@@ -989,10 +1001,7 @@ test_open_files(void)
     check(!exists(path));
     snprintf(path, sizeof path, "/proc/%d/fd/3000", (int)s.pid);
     check(!exists(path));
-    snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
-    if (exists(path))
-        check(file_has(path, "Max core file size        0                    0 ") &&
-              file_has(path, "Max processes             0                    0 "));
+    check_limits(pid);
     b = greeted(&s);
     await(count_open(s.pid, "socket:") == s.count);     /* it may greet before its parent let go */
     quit(&a);
