@@ -1345,7 +1345,7 @@ editor_complete(struct editor *e)
     text_free(&k.list);
     e->bell = e->bell || (k.count != 1 && *rest == '\0');
     for (char *c = rest; small && *c != '\0'; c++)
-        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+        *c = (char)(*c - 'A' + 'a');
     editor_insert(e, rest, strlen(rest));
     if (k.count == 1 && e->line[e->cursor] == ' ')
         e->cursor++;
@@ -4463,7 +4463,7 @@ short_date(struct text *to, struct span value)
                &minute) == 5)
         for (size_t i = 0; i < 36 && month == NULL; i += 3)
             month = strncasecmp(months + i, name, 3) == 0 ? months + i : NULL;
-    if (month != NULL) {
+    if (month != NULL && day <= 31 && hour < 25 && minute < 60) {
         year += year < 50 ? 2000 : year < 1000 ? 1900 : 0;      /* RFC 5322 section 4.3 */
         text_printf(to, "%04u-%02d-%02u %02u:%02u", year, (int)(month - months) / 3 + 1, day, hour,
                     minute);

@@ -260,7 +260,7 @@ log_start(void)
     if (fstat(STDERR_FILENO, &log) == 0)
         snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)log.st_dev, (uintmax_t)log.st_ino);
     log_times = stream == NULL || strcmp(stream, own) != 0;
-    if (isatty(STDERR_FILENO) && ttyname(STDERR_FILENO) != NULL) {
+    if (ttyname(STDERR_FILENO) != NULL) {
         /* Opened again for O_NONBLOCK: other processes share the flags of this descriptor. */
         int fd = open(ttyname(STDERR_FILENO), O_WRONLY | O_NONBLOCK | O_NOCTTY);
 
@@ -315,7 +315,10 @@ hash_round(struct hash *h)
 #undef ROTATE
 }
 
-/* Adds bytes, in words of 8. A last word takes what is left, and the length. */
+/*
+ * Adds bytes, in words of 8. A last word takes what is left, and the length. So BLOCK, in which a
+ * file is read, must stay as it is: it decides the unique-ids of larger messages.
+ */
 static void
 hash_add(struct hash *hash, const unsigned char *bytes, size_t length)
 {
