@@ -1152,8 +1152,9 @@ folders_changed(const struct store *store)
 /*
  * Reads the store's names, sorted by inode. A rename during readdir() can hide a name, so the
  * scan is repeated until no folder changed meanwhile. Returns false with errno set on failure:
- * EBUSY if the command has no scans left, as in a store that changes all the time. (readdir() of
- * some file systems, such as most of FUSE's, reports other inodes than stat().)
+ * EBUSY if the command has no scans left, as in a store that changes all the time. Then the last
+ * scan is kept. (readdir() of some file systems, such as most of FUSE's, reports other inodes than
+ * stat().)
  */
 static bool
 session_scan(struct session *s)
@@ -1161,11 +1162,11 @@ session_scan(struct session *s)
     struct stat status;
 
     wire_flush(&s->wire);       /* the client need not wait for the answers before */
-    s->scanned = false;
     while (s->scans_left > 0) {
         const int64_t before = folders_changed(s->store);
 
         s->scans_left--;
+        s->scanned = false;
         names_free(&s->names);
         if (!store_names(s->store, &s->names))
             return false;

@@ -295,6 +295,58 @@ test_back_at_quit(void)
     free_store(&store);
 }
 
+enum { SEEN = 60 };             /* messages that test_flags_at_quit() has */
+
+/* Renames message i from one flag to two. Returns true if it had the one. */
+static bool
+add_flag(int i)
+{
+    char from[32], to[32];
+
+    snprintf(from, sizeof from, "store/%d:2,S", i);
+    snprintf(to, sizeof to, "store/%d:2,RS", i);
+    return rename(from, to) == 0;
+}
+
+/* The message behind the first one gets a flag. */
+static void
+flag_the_next(void)
+{
+    char name[32];
+    int first = 0;
+
+    do
+        snprintf(name, sizeof name, "store/%d:2,%s", first / 2, first % 2 == 0 ? "S" : "RS");
+    while (access(name, F_OK) != 0 && ++first < 2 * SEEN + 2);
+    add_flag(first / 2 + 1);
+}
+
+/*
+ * Messages get a flag just before QUIT opens them, and far more often than it may scan. The others
+ * are removed under the names that the last scan found.
+ */
+static void
+test_flags_at_quit(void)
+{
+    struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(SEEN);
+    int back = redirect_log(-1);
+    char commands[SEEN * 10 + 10] = "", from[32], to[32];
+
+    for (int i = 1; i <= SEEN; i++) {
+        snprintf(from, sizeof from, "store/%d", i);
+        snprintf(to, sizeof to, "store/%d:2,S", i);
+        CHECK(rename(from, to) == 0);
+        snprintf(commands + strlen(commands), 12, "DELE %d\r\n", i);
+    }
+    strcat(commands, "QUIT\r\n");
+    at_fstat = flag_the_next;
+    CHECK(last_line(hold_session(&settings, &store, commands), "-ERR 2 "));
+    at_fstat = NULL;
+    redirect_log(back);
+    free_store(&store);
+}
+
 /* What was read of a file that changed meanwhile is not sent. */
 static void
 test_changed_while_read(void)
@@ -683,6 +735,7 @@ run_cases(void)
     unit_case("a message that is back at QUIT", test_back_at_quit);
     unit_case("a message that changes while it is read", test_changed_while_read);
     unit_case("a message that was renamed", test_renamed);
+    unit_case("messages that get flags during QUIT", test_flags_at_quit);
 #ifndef WHOLE_SECONDS            /* with bsd.h: then no scan sees that names change */
     unit_case("names that change all the time", test_names_never_rest);
 #endif

@@ -3,9 +3,9 @@
  * stores, sessions
  *
  * Some calls are replaced: the clock can be moved and sped up, fsync() is counted and can fail or
- * take long, inotify can be missing, preads are counted, a session can speak up at an fstat, a
- * signal can interrupt a pselect, and memory can run out. A readdir never tells inodes, as on some
- * file systems.
+ * take long, inotify can be missing, preads are counted, something can happen at an fstat, a signal
+ * can interrupt a pselect, and memory can run out. A readdir never tells inodes, as on some file
+ * systems.
  */
 #ifndef UNIT_SERVER_H
 #define UNIT_SERVER_H
@@ -151,6 +151,7 @@ unit_fsync(int file)
 #undef fstat
 
 static bool *stale_at_fstat;    /* set by the next call, as by a session; or NULL */
+static void (*at_fstat)(void);  /* what each call for a message does, or NULL */
 
 int
 unit_fstat(int file, struct stat *status)
@@ -158,7 +159,11 @@ unit_fstat(int file, struct stat *status)
     if (stale_at_fstat != NULL)
         *stale_at_fstat = true;
     stale_at_fstat = NULL;
-    return next_fstat(file, status);
+
+    int result = next_fstat(file, status);
+    if (at_fstat != NULL && result == 0 && S_ISREG(status->st_mode))
+        at_fstat();
+    return result;
 }
 
 #undef readdir
