@@ -615,10 +615,10 @@ message_measure(const struct store *store, struct message *m, const char *name, 
         const unsigned char *p = block, *end;
         ssize_t count = read_at(file, block, m->size - offset, offset);
 
-        if (stop_asked)
-            errno = EINTR;
-        if (stop_asked || count < 0)
+        if (stop_asked || count < 0) {
+            errno = stop_asked ? EINTR : errno;
             return false;
+        }
         if (count == 0)
             break;
         if (offset == 0)
@@ -684,7 +684,7 @@ store_look(const struct store *store, const char *name, const struct message *kn
     int file;
 
     errno = stop_asked ? EINTR : 0;
-    if (stop_asked || fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+    if (errno != 0 || fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return strerror(errno);
     if (!S_ISREG(status.st_mode))
         return S_ISDIR(status.st_mode) ? "a directory" :
@@ -1079,7 +1079,7 @@ message_unchanged(const struct store *store, struct message *m, int file)
             return true;
         }
     }
-    if (errno != EIO) {
+    if (errno != EIO && errno != EINTR) {
         errno = ESTALE;
         *store->stale = true;
     }

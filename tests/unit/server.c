@@ -460,6 +460,28 @@ test_quit_stopped(void)
     free_store(&store);
 }
 
+/* A server that is stopped while a message that was touched is read says nothing untrue of it. */
+static void
+test_retr_stopped(void)
+{
+    struct settings settings = {.idle_seconds = 5};
+    struct store store = settled_store(1);
+    int back = redirect_log(-1);
+
+    CHECK(system("touch -t 202001010000 store/1") == 0);
+    catch_signals(false);
+    stop_at_read = true;
+    CHECK(last_line(hold_session(&settings, &store, "RETR 1\r\n"), "-ERR [SYS/TEMP]"));
+    CHECK(stop_asked && !*store.stale);
+    stop_at_read = false;
+    stop_asked = 0;
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+    redirect_log(back);
+    free_store(&store);
+}
+
 /* A client that sends more than the wire holds, and no line, gets its answer and then the end. */
 static void
 test_long_hello(void)
@@ -743,6 +765,7 @@ run_cases(void)
     unit_case("QUIT has removals written to disk", test_quit_syncs);
     unit_case("QUIT is answered when the disk is slow", test_quit_slow);
     unit_case("QUIT is completed when the server stops", test_quit_stopped);
+    unit_case("RETR when the server stops", test_retr_stopped);
     unit_case("a long TLS hello", test_long_hello);
     unit_case("a login has its time", test_login_deadline);
     unit_case("a place for a session", test_places);
