@@ -679,9 +679,13 @@ terminal_set(enum mode mode)
     const char *marks = mode <= COOKED ? "\033[?2004l" : "\033[?2004h";
     struct termios t;
 
+    if (mode <= COOKED && terminal.mode <= COOKED)
+        terminal.mode = mode;   /* as the terminal is, which is not touched */
     if (mode == terminal.mode)
         return;
-    if (!terminal.known && tcgetattr(STDIN_FILENO, &terminal.found) != 0)
+    /* In the background tcflow() stops this process: there the modes are those of the shell. */
+    if (!terminal.known && (tcflow(STDIN_FILENO, TCOON) != 0
+                            || tcgetattr(STDIN_FILENO, &terminal.found) != 0))
         return;
     t = terminal.found;
     if (mode > COOKED) {
@@ -734,8 +738,7 @@ terminal_restore(void)
 
 /*
  * Stops everything that the shell started together with this process, as Ctrl-Z does, with the
- * terminal as it was found. The shell may change the modes meanwhile, so they are read again; not
- * in the background, where the modes are those of the shell's own prompt.
+ * terminal as it was found. The shell may change the modes meanwhile, so they are read again.
  */
 static void
 suspend(void)
@@ -753,7 +756,7 @@ suspend(void)
     sigprocmask(SIG_UNBLOCK, &only, &blocked);      /* it stops here */
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     sigaction(SIGTSTP, &before, NULL);
-    terminal.known = tcgetpgrp(STDIN_FILENO) != getpgrp();
+    terminal.known = false;
     terminal_mode(mode);
     resized = 1;                /* the screen shows something else now */
 }
@@ -5703,7 +5706,7 @@ wait_for_line(struct client *c)
             wire_put(&c->screen, prompt, strlen(prompt));
             c->row = ROW_PROMPT;
         }
-        terminal_mode(COOKED);
+        terminal_mode(c->at_terminal ? COOKED : AS_FOUND);
         wait_for_keys(c, WAIT_FOREVER);
         terminal_mode(AS_FOUND);
         if (interrupted || line_stopped || resized)

@@ -1737,6 +1737,55 @@ test_background(void)
     quit();
 }
 
+/* The same before the first prompt, when the client has not looked at the terminal yet. */
+static void
+test_background_early(void)
+{
+    struct termios shell;
+
+    start_silent(80, "xterm");
+    press(CTRL_Z);
+    WAIT_FOR(now.stopped);
+    shell = now.before;
+    shell.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    CHECK(now.stopped && tcsetattr(now.slave, TCSANOW, &shell) == 0);
+    now.stopped = false;
+    CHECK(write(now.orders, "b", 1) == 1);
+    answer("+OK hello\r\n");
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && tcsetattr(now.slave, TCSANOW, &now.before) == 0);
+    now.stopped = false;
+    CHECK(write(now.orders, "c", 1) == 1);
+    CHECK(prompted());
+    quit();
+}
+
+/* A dumb terminal keeps its modes: the client goes on in the background, and others may set them. */
+static void
+test_background_dumb(void)
+{
+    struct termios t;
+
+    start_silent(80, "dumb");
+    answer("+OK hello\r\n");
+    CHECK(sees("pop3> "));
+    press(CTRL_Z);
+    WAIT_FOR(now.stopped);
+    CHECK(now.stopped && terminal_as_before());
+    now.stopped = false;
+    CHECK(write(now.orders, "b", 1) == 1);
+    CHECK(sees("pop3> ") && !now.stopped);
+    answer("-ERR you are idle\r\n");
+    CHECK(sees("-ERR you are idle\r\npop3> ") && !now.stopped);
+    CHECK(tcgetattr(now.slave, &t) == 0);
+    t.c_lflag &= ~(tcflag_t)ECHO;
+    CHECK(tcsetattr(now.slave, TCSANOW, &t) == 0);
+    answer("-ERR so the session ends\r\n");
+    CHECK(sees("session ends\r\npop3> ") && !now.stopped);
+    CHECK(tcgetattr(now.slave, &t) == 0 && (t.c_lflag & ECHO) == 0);
+    clean_up();
+}
+
 /* SIGSTOP cannot be caught; what counts is that afterwards the keys are the editor's again. */
 static void
 test_stop(void)
@@ -2477,6 +2526,8 @@ main(void)
     unit_case("terminal: the output alone goes", test_other_terminal);
     unit_case("terminal: ^Z and fg", test_suspend);
     unit_case("terminal: ^Z, bg and fg", test_background);
+    unit_case("terminal: ^Z, bg and fg before the first prompt", test_background_early);
+    unit_case("terminal: ^Z and bg on a dumb one", test_background_dumb);
     unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
     unit_case("a pager runs what it likes", test_pager);
     unit_case("a pager has its own ^C", test_pager_ctrl_c);
