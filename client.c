@@ -1895,7 +1895,7 @@ send_line(struct client *c, const char *line)
 {
     if (interrupted)
         wire_fail(&c->server, EINTR);
-    if (c->settings->verbose)
+    if (c->settings->verbose && c->server.error == 0)
         print_sent(c, line);
     c->continued = false;
     wire_put(&c->server, line, strlen(line));
