@@ -5130,6 +5130,7 @@ for_each(struct client *c, const char *command, size_t flight, uint64_t octets,
         ask_capabilities(c);
     if (!c->pipelining)
         flight = 1;
+    c->user_given = false;      /* all these commands come after a login */
     c->stop_showing = false;
     for (size_t i = 0; i < list->count && c->server.error == 0 && !c->stop_showing; i++) {
         char line[64];

@@ -2187,6 +2187,28 @@ test_tab_after_user(void)
     quit();
 }
 
+/* Where no login is needed, USER may come alone: what SHOW and HEADERS send comes after a login. */
+static void
+test_tab_after_show(void)
+{
+    start_served(80);
+    type("USER ann\r");
+    CHECK(server_got("USER ann\r\n"));
+    answer("+OK no login is needed\r\n");
+    CHECK(prompted());
+    type("SHOW 1\r");
+    CHECK(server_got("RETR 1\r\n"));
+    answer("+OK\r\n\r\nthe text\r\n.\r\n");
+    CHECK(sees("the text\r\n"));
+    CHECK(prompted());
+    type("RETR \t");
+    CHECK(server_got("LIST\r\n"));
+    answer("+OK\r\n7 70\r\n.\r\n");
+    CHECK(row_is("pop3> RETR 7", 13));
+    type("\025");
+    quit();
+}
+
 /* A server may have more capabilities after the login. */
 static void
 test_capabilities_after_login(void)
@@ -2511,6 +2533,7 @@ main(void)
     unit_case("terminal: Tab before the login", test_tab_before_login);
     unit_case("terminal: Tab where no message can be", test_tab_elsewhere);
     unit_case("terminal: Tab between USER and PASS", test_tab_after_user);
+    unit_case("terminal: Tab after USER and SHOW", test_tab_after_show);
     unit_case("terminal: HEADERS before and after the login", test_capabilities_after_login);
     unit_case("terminal: HEADERS fits the width", test_headers);
     unit_case("terminal: the rows of HEADERS in several widths", test_headers_rows);
