@@ -5664,6 +5664,7 @@ edit_line(struct client *c, bool hidden)
     struct editor *e = c->editor;
     enum verdict verdict = MORE;
 
+    wire_flush(&c->screen);     /* until an answer is on the screen, Ctrl-C ends the session */
     terminal_mode(RAW);
     editor_start(e, hidden);
     editor_resize(e, terminal_columns());
@@ -5703,6 +5704,7 @@ static bool
 wait_for_line(struct client *c)
 {
     while (c->keys.in_start == c->keys.in_end && c->keys.error == 0) {
+        wire_flush(&c->screen);         /* see edit_line() */
         if (c->at_terminal && c->row == ROW_FREE) {
             wire_put(&c->screen, prompt, strlen(prompt));
             c->row = ROW_PROMPT;

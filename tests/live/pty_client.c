@@ -1673,6 +1673,40 @@ test_full(void)
     clean_up();
 }
 
+/* The same when the client has the whole answer, which is longer when it is shown. */
+static void
+try_full_at_prompt(const char *term)
+{
+    static char text[60 * 1000];
+
+    start_silent(80, term);
+    answer("+OK hello\r\n");
+    CHECK(sees("pop3> "));
+    memset(text, '\001', sizeof text - 6);
+    for (size_t i = 80; i < sizeof text - 6; i += 80)
+        memcpy(text + i, "\r\n", 2);
+    memcpy(text + sizeof text - 6, "\r\n.\r\n", 6);
+    type("UIDL\n");
+    CHECK(server_got("UIDL\r\n"));
+    now.unread = true;
+    answer("+OK\r\n");
+    CHECK(write(now.server, text, sizeof text) == sizeof text);
+    WAIT_FOR(is_stuck());
+    press(CTRL_C);
+    WAIT_FOR(now.ended);
+    CHECK(now.ended && WIFEXITED(now.status) && WEXITSTATUS(now.status) == 1);
+    CHECK(modes_as_before());
+    CHECK(got_no_more());
+    clean_up();
+}
+
+static void
+test_full_at_prompt(void)
+{
+    try_full_at_prompt("xterm");
+    try_full_at_prompt("dumb");
+}
+
 /* ^Z gives the terminal back, and fg takes it again, with the line as it was. */
 static void
 test_suspend(void)
@@ -2498,6 +2532,7 @@ main(void)
     case_beside("terminal: a transfer that stalls", test_stalled);
     case_beside("terminal: a transfer of several messages", test_progress_of_several);
     case_beside("terminal: one that takes no output", test_full);
+    case_beside("terminal: one that takes no output at the prompt", test_full_at_prompt);
     case_beside("a pager ends before the client", test_pager_ended);
     case_beside("terminal: no progress in a pipe", test_pipe);
 
