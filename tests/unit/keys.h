@@ -1,7 +1,7 @@
 /*
  * keys.h - keys, and what the line and the screen show then
  *
- * unit/editor.c gives them to the editor, live/pty_client.c types them at the client.
+ * unit/editor.c gives them to the editor, live/client_typing.c types them at the client.
  */
 #define UP "\033[A"
 #define DOWN "\033[B"
