@@ -5308,7 +5308,7 @@ show_file(struct client *c, uint64_t number, int file)
 
     if (p->of > 1)
         text_printf(&page, "Message %" PRIu64 ", %zu of %zu%s\n\n", number, p->messages + 1, p->of,
-                    !c->at_terminal || p->messages + 1 == p->of ? ""
+                    !c->editing || p->messages + 1 == p->of ? ""
                     : " (leave the pager for the next one; Ctrl-C stops)");
     decode(c, show_message, file, &page);
     show_page(c, &page);

@@ -2246,6 +2246,19 @@ serve(const struct server *server, const char *peer, int in, int out)
     return 0;
 }
 
+/* Holds one session on standard input and output. Returns the exit status. */
+static int
+serve_inetd(const struct server *server)
+{
+    union address address = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t length = sizeof address;
+    char peer[PEER_TEXT];
+
+    getpeername(STDIN_FILENO, &address.any, &length);   /* if it is a socket */
+    peer_text(peer, &address, true);
+    return serve(server, peer, STDIN_FILENO, STDOUT_FILENO);
+}
+
 /* Accepts a connection and starts its session on the store as it is now. */
 static void
 accept_session(struct server *server, int listener)
@@ -2562,11 +2575,8 @@ main(int argc, char **argv)
         .settings = &settings, .store = {.directory = -1, .inotify = -1, .ruleset = -1}
     };
     const bool closed = fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0;
-    union address address = {.any = {.sa_family = AF_UNSPEC}};
-    socklen_t length = sizeof address;
     struct store *store = &server.store;
     bool *shared;
-    char peer[PEER_TEXT];
     const char *reason;
 
     prepare_descriptors();
@@ -2612,11 +2622,8 @@ main(int argc, char **argv)
     if (geteuid() == 0)
         log_line("warning: the store belongs to root, so sessions run as root; "
                  "chown -R it to another user");
-    if (settings.inetd) {
-        getpeername(STDIN_FILENO, &address.any, &length);       /* if it is a socket */
-        peer_text(peer, &address, true);
-        return serve(&server, peer, STDIN_FILENO, STDOUT_FILENO);
-    }
+    if (settings.inetd)
+        return serve_inetd(&server);
     report_listeners(&server);
     replace_descriptor(STDIN_FILENO);
     replace_descriptor(STDOUT_FILENO);

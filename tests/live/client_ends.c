@@ -663,6 +663,8 @@ test_pager_dumb(void)
     type("SHOW 3\n");
     CHECK(sees("line 1\r\nline 2\r\n") && sees("line 48\r\n"));
     CHECK(sees("pop3> ") && strstr(now.stream, "it ran") == NULL);
+    type("SHOW 1 2\n");
+    CHECK(sees("Message 1, 1 of 2\r\n") && sees("pop3> "));
     press(CTRL_D);
     CHECK(ends(0));
     clean_up();
