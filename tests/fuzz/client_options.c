@@ -11,8 +11,8 @@ int client_main(int, char **);
 static void
 check_value(struct expected *p, char option, const char *value)
 {
-    if (option == 'd' && value[0] == '\0')
-        expect_exit(p, 2, "-d");
+    if (value[0] == '\0')
+        expect_exit(p, 2, option == 'd' ? "-d" : "-x");
 }
 
 static void
