@@ -976,7 +976,9 @@ test_open_files(void)
         skip("there is no /proc here");
     make_store(1);
     fcntl(open(".", O_RDONLY), F_DUPFD, 1000);  /* left open by the starter */
+#if defined SYS_close_range && !defined POSIX_ONLY      /* else the server closes only so many */
     fcntl(open(".", O_RDONLY), F_DUPFD, 3000);  /* this one perhaps: there may be fewer */
+#endif
     put("passfile", "me:hunter2\n");
     check(chmod("passfile", 0600) == 0);
     s = start_server("-p passfile -d store 0");
