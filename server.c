@@ -72,6 +72,7 @@ enum {
     QUIT_SECONDS = 30,          /* for the client to take the answer to QUIT */
     LINGER_SECONDS = 2,         /* for the client to close after that */
     ADDRESSES = 16,             /* most -a options; wait_ready() takes as many */
+    PORT_TRIES = 20,            /* to find a port that is free on every address */
     SECRET_MAX = 248,           /* bytes of a name or a password that fit a command line */
     SCAN_TRIES = 20,            /* to read the names of a store that changes */
     TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
@@ -1215,7 +1216,8 @@ find_renamed(const struct session *s, const struct message *m)
 
 /*
  * Opens a message, unchanged, under the name that it has now; if that is another one, a scan finds
- * it. Returns false with errno set: ENOENT if it is gone, ESTALE if it was changed or replaced.
+ * it. Returns false with errno set: ENOENT if it is gone, ESTALE if it was changed or replaced,
+ * EBUSY if it is renamed all the time.
  *
  * A message that the scan does not have is gone; one that is not where the scan saw it was renamed
  * after the scan. The inode of a removed message can belong to a new file by now: a file with the
@@ -2593,7 +2595,7 @@ main(int argc, char **argv)
     if (settings.passfile != NULL && (reason = read_passfile(&settings)) != NULL)
         fail(&settings, 1, "cannot use %s: %s; -p names the file with name:password",
              settings.passfile, reason);
-    if (!settings.inetd && !listen_on_all(&server, 20))
+    if (!settings.inetd && !listen_on_all(&server, PORT_TRIES))
         return 1;
     store->path = settings.directory;
     shared = mmap(NULL, 2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON, -1, 0);
