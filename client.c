@@ -5083,8 +5083,8 @@ read_numbers(struct client *c, const char *arguments, bool sizes)
         if (!add_range(c, &ranges[i]))
             return false;
     if (c->list.count == 0)
-        print_line(c, marked_count(c) > 0 ? "all messages are marked; RSET unmarks them"
-                                          : "there is no message");
+        print_line(c, "%s: there is no message%s", arguments,
+                   marked_count(c) > 0 ? " that is not marked; RSET unmarks all" : "");
     return true;
 }
 
