@@ -106,13 +106,18 @@ static bool *log_cut = &(bool){false};  /* the last line was cut; all processes 
  */
 static volatile sig_atomic_t stop_asked;
 
-/* One message: which file it is, in which state it was, and what was found in it. */
-struct message {
+/* The state of a file. While nothing of it differs, it is the same file with the same content. */
+struct state {
     uint64_t inode, size;
     int64_t modified, changed;  /* mtime and ctime in nanoseconds since 1970 */
+};
+
+/* One message: its file, in which state that was, and what was found in it. */
+struct message {
+    const char *name;           /* relative to the store's directory */
+    struct state state;
     uint64_t octets;            /* what RETR sends, before byte-stuffing */
     unsigned char id[16];       /* hash of name and content */
-    uint32_t name;              /* offset in the names of the index */
     uint32_t duplicate;         /* number of messages before it with the same id */
 };
 
@@ -122,17 +127,17 @@ struct message {
  */
 struct index {
     struct message *messages;   /* NULL before the first scan is over */
-    char *names;                /* behind them: relative to the store, each with a NUL */
-    size_t count, names_size;
+    size_t count;
     uint64_t octets;            /* sum */
-    size_t memory_size;         /* of both */
+    size_t names_size;          /* of their names, each with its NUL, at the end of the memory */
+    size_t memory_size;         /* of all this */
 };
 
-/* A growing list of file names, relative to the store's directory. */
-struct names {
-    struct name { char *text; uint64_t inode; } *list;      /* a scan alone knows inodes */
+/* A growing list of files, of which little but the names may be known. Each name is allocated. */
+struct list {
+    struct message *files;
     size_t count, room;
-    size_t bytes;               /* of all texts, each with its NUL */
+    size_t names_size;
 };
 
 /* Where messages are: the store's directory itself, or one of two folders of a Maildir. */
@@ -146,7 +151,7 @@ struct store {
     const char *path;
     int directory;              /* -1: closed; the next refresh reads everything */
     struct folder folders[2];
-    int folder_count;
+    int folder_count;           /* 2: a Maildir */
     int inotify;                /* reports every change, or -1 */
     int ruleset;                /* Landlock's rules for this directory, or -1 */
     bool *stale;                /* the next refresh reads everything; shared with the sessions */
@@ -167,8 +172,8 @@ struct session {
     bool *deleted;              /* a mark for each message */
     size_t left;                /* number of messages without one, */
     uint64_t left_octets;       /* and their size */
-    struct names names;         /* the store's by inode, to find renamed messages, */
-    bool scanned;               /* true once they have been read */
+    struct list files;          /* the store's by inode, to find renamed messages, */
+    bool scanned;               /* true once they have been listed */
     int scans_left;             /* how often this command may still read them */
 
     size_t retrieved, topped, removed;
@@ -282,10 +287,11 @@ plural(uint64_t count)
 /* ---- 3. The store ---------------------------------------------------------------------------- */
 
 /*
- * The parent, before a session: store_refresh() gets names from store_changes() or store_names();
- * store_merge() makes an index of them; store_look() examines a file, message_measure() reads it.
+ * The parent, before a session: store_refresh() lists the files that changed (store_changes()) or
+ * all of them (store_names()). store_merge() makes a new index: it looks at the files of the list
+ * (store_look(), message_measure()) and keeps what is known of the others.
  *
- * A session: session_open() opens a message, after session_scan() under another name;
+ * A session: session_open() opens a message, also under another name, which session_scan() finds;
  * message_read() reads a block of it, and then message_unchanged() compares it with the index.
  */
 
@@ -298,21 +304,25 @@ struct hash {
     uint64_t v0, v1, v2, v3;
 };
 
+/* SipHash's constants and a key, which could be any other. */
+static const struct hash hash_start = {
+    0x706f70332d756964 ^ 0x736f6d6570736575, 0x6d61696c64726f70 ^ 0x646f72616e646f6d ^ 0xee,
+    0x706f70332d756964 ^ 0x6c7967656e657261, 0x6d61696c64726f70 ^ 0x7465646279746573
+};
+
 /* always_inline halves the time of the loop in hash_add(). */
 static inline __attribute__((always_inline)) void
 hash_round(struct hash *h)
 {
 #define ROTATE(word, bits) ((word) << (bits) | (word) >> (64 - (bits)))
-    h->v0 += h->v1;
-    h->v1 = ROTATE(h->v1, 13) ^ h->v0;
+#define MIX(a, b, bits) ((a) += (b), (b) = ROTATE(b, bits) ^ (a))
+    MIX(h->v0, h->v1, 13);
+    MIX(h->v2, h->v3, 16);
     h->v0 = ROTATE(h->v0, 32);
-    h->v2 += h->v3;
-    h->v3 = ROTATE(h->v3, 16) ^ h->v2;
-    h->v0 += h->v3;
-    h->v3 = ROTATE(h->v3, 21) ^ h->v0;
-    h->v2 += h->v1;
-    h->v1 = ROTATE(h->v1, 17) ^ h->v2;
+    MIX(h->v0, h->v3, 21);
+    MIX(h->v2, h->v1, 17);
     h->v2 = ROTATE(h->v2, 32);
+#undef MIX
 #undef ROTATE
 }
 
@@ -340,12 +350,6 @@ hash_add(struct hash *hash, const unsigned char *bytes, size_t length)
     *hash = h;
 }
 
-/* SipHash's constants and a key, which could be any other. */
-static const struct hash hash_start = {
-    0x706f70332d756964 ^ 0x736f6d6570736575, 0x6d61696c64726f70 ^ 0x646f72616e646f6d ^ 0xee,
-    0x706f70332d756964 ^ 0x6c7967656e657261, 0x6d61696c64726f70 ^ 0x7465646279746573
-};
-
 static void
 hash_end(struct hash *h, unsigned char id[16])
 {
@@ -368,23 +372,22 @@ base_name(const char *name)
     return slash != NULL ? slash + 1 : name;
 }
 
-/* Returns the length of a name up to ":2,", where a Maildir keeps flags, which may change. */
-static size_t
-unflagged_length(const char *base)
+/* Returns a byte of a name, or 0 at its end and at ":2,": Maildir's flags behind it may change. */
+static int
+byte_at(const char *name)
 {
-    const char *flags = strstr(base, ":2,");
-
-    return flags != NULL ? (size_t)(flags - base) : strlen(base);
+    return name[0] == ':' && name[1] == '2' && name[2] == ',' ? 0 : (unsigned char)*name;
 }
 
-/* Returns true if two names differ at most in directory and flags: then their ids can be equal. */
-static bool
-same_unflagged(const char *a, const char *b)
+/* Compares names byte by byte, without directory and flags. Only equal ones can have equal ids. */
+static int
+byte_compare(const char *a, const char *b)
 {
     const char *x = base_name(a), *y = base_name(b);
-    const size_t length = unflagged_length(x);
 
-    return unflagged_length(y) == length && memcmp(x, y, length) == 0;
+    for (; byte_at(x) != 0 && byte_at(x) == byte_at(y); x++, y++)
+        continue;
+    return byte_at(x) - byte_at(y);
 }
 
 /* Returns the number of digits at the start of a text. */
@@ -399,100 +402,102 @@ digits(const char *text)
 }
 
 /*
- * Compares two texts, runs of digits as numbers, the rest byte by byte. The byte at an end is no
- * digit. Returns less than, equal to or more than 0; 0 also if the numbers differ in leading zeros.
- */
-static int
-natural_compare(const char *a, const char *a_end, const char *b, const char *b_end)
-{
-    while (a < a_end && b < b_end) {
-        if (digits(a) > 0 && digits(b) > 0) {
-            a += strspn(a, "0");
-            b += strspn(b, "0");
-
-            size_t x = digits(a), y = digits(b);
-            int order = x != y ? (x > y) - (x < y) : memcmp(a, b, x);
-            if (order != 0)
-                return order;
-            a += x;
-            b += y;
-        } else if (*a != *b) {
-            return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
-        } else {
-            a++;
-            b++;
-        }
-    }
-    return (a < a_end) - (b < b_end);
-}
-
-/*
- * The order of messages: by name without directory and flags, as above and then by bytes; after
- * that by the rest. So messages whose names differ only in flags are neighbours.
+ * The order of messages: by name without directory and flags, with runs of digits as numbers, then
+ * byte by byte; after that by the rest. So names that differ only in flags are neighbours.
  */
 static int
 name_compare(const char *a, const char *b)
 {
     const char *x = base_name(a), *y = base_name(b);
-    size_t x_length = unflagged_length(x), y_length = unflagged_length(y);
-    int order = natural_compare(x, x + x_length, y, y + y_length);
+    int order = 0;
 
+    while (order == 0 && (byte_at(x) != 0 || byte_at(y) != 0)) {
+        if (digits(x) > 0 && digits(y) > 0) {
+            x += strspn(x, "0");
+            y += strspn(y, "0");
+
+            size_t length = digits(x), other = digits(y);
+            order = length != other ? (length > other) - (length < other) : memcmp(x, y, length);
+            x += length;
+            y += other;
+        } else {
+            order = byte_at(x++) - byte_at(y++);
+        }
+    }
     if (order == 0)
-        order = memcmp(x, y, x_length < y_length ? x_length : y_length);
+        order = byte_compare(a, b);
     if (order == 0)
-        order = (x_length > y_length) - (x_length < y_length);
-    if (order == 0)
-        order = strcmp(x, y);
+        order = strcmp(base_name(a), base_name(b));
     return order != 0 ? order : strcmp(a, b);
 }
 
-/* Adds a name, after its folder. Returns false with errno set if there is no memory. */
+/*
+ * Returns true if a name can be a message's. Dots hide files that are being delivered, and commas
+ * what MH removed. nmh's rcvstore delivers into "rcvstore" and six characters, then renames.
+ */
 static bool
-names_add(struct names *n, const char *folder, const char *name)
+name_is_message(const char *name)
 {
-    const size_t before = strlen(folder), size = strlen(name) + 1;
-    char *text;
+    return name[0] != '.' && name[0] != ',' &&
+           (strncmp(name, "rcvstore", 8) != 0 || strlen(name) != 8 + 6);
+}
 
-    if (n->count == n->room) {
-        size_t room = n->room * 2 + 64;
-        struct name *list = realloc(n->list, room * sizeof *list);
+/* Adds a file of a folder if it can be a message. Returns false with errno set without memory. */
+static bool
+list_add(struct list *l, const char *folder, const char *name)
+{
+    const size_t size = strlen(folder) + strlen(name) + 1;
+    char *path;
 
-        if (list == NULL)
+    if (!name_is_message(name))
+        return true;
+    if (l->count == l->room) {
+        const size_t room = l->room * 2 + 64;
+        struct message *files = realloc(l->files, room * sizeof *files);
+
+        if (files == NULL)
             return false;
-        n->list = list;
-        n->room = room;
+        l->files = files;
+        l->room = room;
     }
-    text = malloc(before + size);
-    if (text == NULL)
+    path = malloc(size);
+    if (path == NULL)
         return false;
-    memcpy(text, folder, before);
-    memcpy(text + before, name, size);
-    n->list[n->count++] = (struct name){.text = text};
-    n->bytes += before + size;
+    stpcpy(stpcpy(path, folder), name);
+    l->files[l->count++] = (struct message){.name = path};
+    l->names_size += size;
     return true;
 }
 
 static void
-names_free(struct names *n)
+list_free(struct list *l)
 {
-    for (size_t i = 0; i < n->count; i++)
-        free(n->list[i].text);
-    free(n->list);
-    *n = (struct names){.list = NULL};
+    for (size_t i = 0; i < l->count; i++)
+        free((char *)l->files[i].name);
+    free(l->files);
+    *l = (struct list){.files = NULL};
 }
 
 static int
-names_by_name(const void *a, const void *b)
+by_name(const void *a, const void *b)
 {
-    return name_compare(((const struct name *)a)->text, ((const struct name *)b)->text);
+    return name_compare(((const struct message *)a)->name, ((const struct message *)b)->name);
 }
 
 static int
-names_by_inode(const void *a, const void *b)
+by_inode(const void *a, const void *b)
 {
-    const uint64_t x = ((const struct name *)a)->inode, y = ((const struct name *)b)->inode;
+    const uint64_t x = ((const struct message *)a)->state.inode;
+    const uint64_t y = ((const struct message *)b)->state.inode;
 
     return (x > y) - (x < y);
+}
+
+static void
+list_sort(struct list *l, int (*compare)(const void *, const void *))
+{
+    if (l->count > 0)           /* qsort() takes no NULL */
+        qsort(l->files, l->count, sizeof *l->files, compare);
 }
 
 /* The timestamps of a file in nanoseconds since 1970. They are only compared. */
@@ -502,39 +507,34 @@ nanoseconds(struct timespec time)
     return (int64_t)((uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec);
 }
 
-#ifdef __APPLE__
-#define STAT_TIME(status, which) nanoseconds((status)->st_ ## which ## timespec)
-#else
-#define STAT_TIME(status, which) nanoseconds((status)->st_ ## which ## tim)
-#endif
-
-/* Records which file a message is, and in which state. */
-static void
-message_identify(struct message *m, const struct stat *status)
+static struct state
+state_of(const struct stat *status)
 {
-    m->inode = (uint64_t)status->st_ino;
-    m->size = (uint64_t)status->st_size;
-    m->modified = STAT_TIME(status, m);
-    m->changed = STAT_TIME(status, c);
+    return (struct state){
+        .inode = (uint64_t)status->st_ino, .size = (uint64_t)status->st_size,
+#ifdef __APPLE__
+        .modified = nanoseconds(status->st_mtimespec), .changed = nanoseconds(status->st_ctimespec)
+#else
+        .modified = nanoseconds(status->st_mtim), .changed = nanoseconds(status->st_ctim)
+#endif
+    };
 }
 
-/* Returns true if two entries are of one file in one state. */
 static bool
-message_same(const struct message *a, const struct message *b)
+same_state(const struct state *a, const struct state *b)
 {
-    return a->inode == b->inode && a->size == b->size && a->modified == b->modified &&
-           a->changed == b->changed;
+    return memcmp(a, b, sizeof *a) == 0;
 }
 
 /* Gets the state of an open regular file. Returns false with errno set: ESTALE for another kind. */
 static bool
-message_state(struct message *m, int file)
+file_state(struct state *state, int file)
 {
     struct stat status;
 
     if (fstat(file, &status) != 0)
         return false;
-    message_identify(m, &status);
+    *state = state_of(&status);
     errno = ESTALE;
     return S_ISREG(status.st_mode);
 }
@@ -579,69 +579,50 @@ read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
     return (ssize_t)done;
 }
 
-/* Returns true if an mbox's next message starts in this block. (One on its border is missed.) */
-static bool
-has_separator(const unsigned char *block, size_t length)
-{
-    const unsigned char *end = block + length, *p = block;
-
-    for (; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++) {
-        const unsigned char *line = p + 1 < end && p[1] == '\r' ? p + 2 : p + 1;
-
-        if (end - line > 6 && memcmp(line, "\nFrom ", 6) == 0)
-            return true;
-    }
-    return false;
-}
-
 /*
- * Measures an open file, whose state is in *m: its size in octets by the rules of pop3_stuff, and
- * its unique-id, in one pass. Returns false with errno set: EAGAIN if it changes meanwhile, ERANGE
- * if it ends before its size, ESTALE if it is not a regular file, EINTR after a signal.
+ * Measures an open file, whose name and state are in *m: its size in octets by the rules of
+ * pop3_stuff, and its unique-id, in one pass. Returns false with errno set: EAGAIN if it changes
+ * meanwhile, ERANGE if it ends before its size, ESTALE if it is not a regular file, EINTR after a
+ * signal.
  */
 static bool
-message_measure(const struct store *store, struct message *m, const char *name, int file)
+message_measure(const struct store *store, struct message *m, int file)
 {
-    static unsigned char block[BLOCK];
+    static unsigned char block[BLOCK + 1];
+    const char *text = (const char *)block, *base = base_name(m->name), *flags = base;
     unsigned char last = '\n';
-    const char *base = base_name(name);
     uint64_t offset = 0, bare = 0;
-    struct message after = {.name = 0};
+    struct state after;
     struct hash hash = hash_start;
-    bool mbox = false, same;
+    bool mbox = store->index.messages == NULL;  /* is it one? Only the first scan says so. */
+    ssize_t count;
 
-    wait_for_tick(m->changed);
-    hash_add(&hash, (const unsigned char *)base, unflagged_length(base));
-    while (offset < m->size) {
-        const unsigned char *p = block, *end;
-        ssize_t count = read_at(file, block, m->size - offset, offset);
+    wait_for_tick(m->state.changed);
+    while (byte_at(flags) != 0)
+        flags++;
+    hash_add(&hash, (const unsigned char *)base, (size_t)(flags - base));
+    while ((count = read_at(file, block, m->state.size - offset, offset)) > 0 && !stop_asked) {
+        const unsigned char *p = block, *end = block + count;
 
-        if (stop_asked || count < 0) {
-            errno = stop_asked ? EINTR : errno;
-            return false;
-        }
-        if (count == 0)
-            break;
-        if (offset == 0)
-            mbox = store->index.messages == NULL && count > 5 && memcmp(block, "From ", 5) == 0;
-        if (mbox && has_separator(block, (size_t)count)) {
+        block[count] = '\0';
+        mbox = mbox && (offset > 0 || strncmp(text, "From ", 5) == 0);
+        if (mbox && (strstr(text, "\n\nFrom ") != NULL || strstr(text, "\n\r\nFrom ") != NULL)) {
             log_line("%s: %s: warning: an mbox of several messages, served as one", store->path,
-                     name);
+                     m->name);
             mbox = false;
         }
         hash_add(&hash, block, (size_t)count);
-        for (end = block + count; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+        for (; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
             bare += (p > block ? p[-1] : last) != '\r';
         last = end[-1];
         offset += (uint64_t)count;
     }
     hash_end(&hash, m->id);
     m->octets = offset + bare + (last != '\n' ? 2 : 0);
-    if (!message_state(&after, file))
+    if (count < 0 || !file_state(&after, file))
         return false;
-    same = message_same(&after, m);
-    errno = same ? ERANGE : EAGAIN;
-    return same && offset == m->size;
+    errno = stop_asked ? EINTR : same_state(&after, &m->state) ? ERANGE : EAGAIN;
+    return errno == ERANGE && offset == m->state.size;
 }
 
 /* Closes a descriptor and keeps errno. */
@@ -671,7 +652,7 @@ store_open(const struct store *store, const char *name)
 }
 
 /*
- * Examines a name of the store. A file whose state is that in the index is unchanged; any other is
+ * Examines a file of the store. One whose state is that in the index is unchanged; any other is
  * measured, but opened only if it is a regular file: opening a FIFO has effects.
  * Fills *found and returns NULL, or returns why this is not a message, with errno set if it is an
  * error.
@@ -684,14 +665,14 @@ store_look(const struct store *store, const char *name, const struct message *kn
     bool measured;
     int file;
 
-    errno = stop_asked ? EINTR : 0;
-    if (errno != 0 || fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+    if (fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return strerror(errno);
+    errno = 0;
     if (!S_ISREG(status.st_mode))
         return S_ISDIR(status.st_mode) ? "a directory" :
                S_ISLNK(status.st_mode) ? "a symbolic link" : "not a regular file";
-    message_identify(found, &status);
-    if (known != NULL && message_same(found, known)) {
+    *found = (struct message){.name = name, .state = state_of(&status)};
+    if (known != NULL && same_state(&found->state, &known->state)) {
         *found = *known;
         return NULL;
     }
@@ -700,7 +681,7 @@ store_look(const struct store *store, const char *name, const struct message *kn
     file = store_open(store, name);
     if (file < 0)
         return strerror(errno);
-    measured = message_measure(store, found, name, file);
+    measured = message_measure(store, found, file);
     close_quietly(file);
     return measured ? NULL : errno == ERANGE ? "shorter than its size" :
            errno == EAGAIN ? "being written" : strerror(errno);
@@ -718,39 +699,28 @@ index_free(struct index *x)
 static bool
 index_start(struct index *x, size_t count, size_t names_size)
 {
-    void *memory;
+    const size_t size = count * sizeof *x->messages + names_size + 1;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
 
-    x->memory_size = count * sizeof *x->messages + names_size + 1;
-    memory = mmap(NULL, x->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-    if (memory == MAP_FAILED)
-        return false;
-    x->messages = memory;
-    x->names = (char *)(x->messages + count);
-    return true;
+    *x = (struct index){.messages = memory, .memory_size = size};
+    return memory != MAP_FAILED;
 }
 
 /* Appends a message to an index that is being made. Its name comes after those before it. */
 static void
-index_add(struct index *x, const struct message *message, const char *name)
+index_add(struct index *x, const struct message *message)
 {
-    const size_t size = strlen(name) + 1;
-    struct message *m = &x->messages[x->count];
+    const size_t size = strlen(message->name) + 1;
+    struct message *m = &x->messages[x->count++], *before = m;
 
     *m = *message;
-    m->name = (uint32_t)x->names_size;
-    m->duplicate = 0;
-    for (const struct message *before = m; before-- > x->messages;) {
-        if (!same_unflagged(x->names + before->name, name))
-            break;              /* only neighbours can have equal ids */
-        if (memcmp(before->id, m->id, sizeof m->id) == 0) {
-            m->duplicate = before->duplicate + 1;
-            break;
-        }
-    }
-    memcpy(x->names + x->names_size, name, size);
-    x->names_size += size;
-    x->count++;
     x->octets += m->octets;
+    x->names_size += size;
+    m->name = memcpy((char *)x->messages + x->memory_size - x->names_size, m->name, size);
+    m->duplicate = 0;
+    while (m->duplicate == 0 && before-- > x->messages && byte_compare(before->name, m->name) == 0)
+        if (memcmp(before->id, m->id, sizeof m->id) == 0)
+            m->duplicate = before->duplicate + 1;
 }
 
 /*
@@ -764,9 +734,7 @@ index_finish(struct index *x)
 #ifdef SYS_memfd_create
     int file = (int)syscall(SYS_memfd_create, "index", 1L);     /* MFD_CLOEXEC */
 
-    if (file < 0)
-        return;
-    if (write(file, x->messages, x->memory_size) == (ssize_t)x->memory_size)
+    if (file >= 0 && write(file, x->messages, x->memory_size) == (ssize_t)x->memory_size)
         (void)mmap(x->messages, x->memory_size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
     close(file);
 #else
@@ -774,92 +742,60 @@ index_finish(struct index *x)
 #endif
 }
 
-/* Returns the message with this name, or NULL; in *at where it is, or where it would be. */
-static const struct message *
-index_find(const struct index *x, const char *name, size_t *at)
-{
-    size_t from = 0, to = x->count;
-
-    while (from < to) {
-        size_t middle = from + (to - from) / 2;
-
-        if (name_compare(x->names + x->messages[middle].name, name) < 0)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    *at = from;
-    return from < x->count && strcmp(x->names + x->messages[from].name, name) == 0 ?
-           &x->messages[from] : NULL;
-}
-
 /*
- * Makes a new index from the old one and a list of names, each of which is examined. Messages that
+ * Makes a new index from the old one and a list of files, each of which is examined. Messages that
  * are not in the list are kept or, if whole is true, dropped. Returns false with errno set if the
  * store cannot be read; then the old index stays.
  */
 static bool
-store_merge(struct store *store, struct names *names, bool whole)
+store_merge(struct store *store, struct list *list, bool whole)
 {
-    const struct index *old = &store->index;
-    struct index new = {.count = 0};
-    size_t next = 0;            /* in the old index */
+    const struct message *old = store->index.messages, *end = old + store->index.count;
+    const bool first = old == NULL;
+    struct index new;
 
-    if (names->count > 0)
-        qsort(names->list, names->count, sizeof *names->list, names_by_name);
-    if (!index_start(&new, names->count + (whole ? 0 : old->count),
-                     names->bytes + (whole ? 0 : old->names_size)))
+    if (!index_start(&new, list->count + (whole ? 0 : store->index.count),
+                     list->names_size + (whole ? 0 : store->index.names_size)))
         return false;
-    for (size_t i = 0; i < names->count; i++) {
-        const char *name = names->list[i].text, *reason;
-        size_t at;
-        const struct message *known = index_find(old, name, &at);
-        struct message found = {.name = 0};
+    list_sort(list, by_name);
+    for (const struct message *f = list->files; f < list->files + list->count; f++) {
+        const struct message *known = NULL;
+        struct message found;
+        const char *reason;
+        int order = 1;
 
-        if (i > 0 && strcmp(name, names->list[i - 1].text) == 0)
+        if (f > list->files && strcmp(f->name, f[-1].name) == 0)
             continue;           /* reported twice */
-        for (; next < at && !whole; next++)
-            index_add(&new, &old->messages[next], old->names + old->messages[next].name);
-        next = at + (known != NULL);
-        reason = store_look(store, name, known, &found);
+        for (; old < end && (order = name_compare(old->name, f->name)) < 0; old++)
+            if (!whole)
+                index_add(&new, old);
+        if (old < end && order == 0)
+            known = old++;
+        reason = store_look(store, f->name, known, &found);
         if (reason == NULL) {
-            index_add(&new, &found, name);
+            index_add(&new, &found);
         } else if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-            int error = errno;  /* not the fault of the file */
-
-            index_free(&new);
-            errno = error;
+            index_free(&new);   /* not the fault of the file */
             return false;
         } else if (errno != ENOENT) {
             const bool damaged = errno != 0 && errno != EACCES && errno != EPERM && errno != ERANGE;
 
             *store->stale = *store->stale || damaged;
-            if (damaged || old->messages == NULL || !whole)
-                log_line("%s: %s: skipped, %s", store->path, name, reason);
+            if (damaged || first || !whole)
+                log_line("%s: %s: skipped, %s", store->path, f->name, reason);
         }
     }
-    for (; next < old->count && !whole; next++)
-        index_add(&new, &old->messages[next], old->names + old->messages[next].name);
+    for (; old < end && !whole; old++)
+        index_add(&new, old);
     index_finish(&new);
     index_free(&store->index);
     store->index = new;
     return true;
 }
 
-/*
- * Returns true if a name can be a message's. Dots hide files that are being delivered, and commas
- * what MH removed. nmh's rcvstore delivers into "rcvstore" and six characters, then renames.
- */
+/* Lists all files that can be messages. Returns false with errno set on failure. */
 static bool
-name_is_message(const char *name)
-{
-    return name[0] != '.' && name[0] != ',' &&
-           (strncmp(name, "rcvstore", 8) != 0 || strlen(name) != 8 + 6);
-}
-
-/* Adds all names that can be messages. Returns false with errno set on failure. */
-static bool
-store_names(const struct store *store, struct names *names)
+store_names(const struct store *store, struct list *list)
 {
     for (const struct folder *f = store->folders; f < store->folders + store->folder_count; f++) {
         const int fd = openat(f->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -874,9 +810,7 @@ store_names(const struct store *store, struct names *names)
         do {
             errno = 0;
             entry = readdir(directory);
-        } while (entry != NULL &&
-                 (!name_is_message(entry->d_name) ||
-                  names_add(names, f->name, entry->d_name)));
+        } while (entry != NULL && list_add(list, f->name, entry->d_name));
         error = errno;
         closedir(directory);
         errno = error;
@@ -886,62 +820,27 @@ store_names(const struct store *store, struct names *names)
     return true;
 }
 
-static bool
-is_directory(const struct store *store, const char *name)
-{
-    struct stat status;
-
-    return fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISDIR(status.st_mode);
-}
-
-static bool
-is_maildir(const struct store *store)
-{
-    return is_directory(store, "cur") && is_directory(store, "new") && is_directory(store, "tmp");
-}
-
-/* Returns true if a path, relative to a directory, leads to the file that is open. */
-static bool
-leads_to(int directory, const char *path, int file)
-{
-    struct stat now, open;
-
-    return fstatat(directory, path, &now, 0) == 0 && fstat(file, &open) == 0 &&
-           now.st_dev == open.st_dev && now.st_ino == open.st_ino;
-}
-
-/*
- * Returns true if the path leads to the directory that is open, and a Maildir to its folders. (The
- * kernel does not report that a directory was removed while it is open.)
- */
+/* Returns true if the path still leads to the directory that is open. */
 static bool
 store_is_current(const struct store *store)
 {
-    const bool maildir = store->folder_count > 1;
-    bool current = leads_to(AT_FDCWD, store->path, store->directory) &&
-                   maildir == is_maildir(store);
+    struct stat now, open;
 
-    for (int i = 0; i < store->folder_count && maildir; i++)
-        current = current && leads_to(store->directory, store->folders[i].name,
-                                      store->folders[i].fd);
-    return current;
+    return stat(store->path, &now) == 0 && fstat(store->directory, &open) == 0 &&
+           now.st_dev == open.st_dev && now.st_ino == open.st_ino;
 }
 
 #ifdef HAS_INOTIFY
 /*
- * Asks the kernel to report changes in the store. It does so in order and before the system call
- * returns that made the change, but only on local file systems. On others store->inotify stays -1.
+ * Asks the kernel to report changes. It does so in order and before the system call returns that
+ * made the change, but only on local file systems. On others store->inotify stays -1.
  */
 static void
-store_watch(struct store *store)
+watch_start(struct store *store)
 {
     static const unsigned long local[] = {  /* ext, XFS, Btrfs, tmpfs, ramfs, overlay, F2FS, ZFS */
         0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x858458f6, 0x794c7630, 0xf2f52010, 0x2fc12fc1
     };
-    const uint32_t changes = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM |
-                             IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-    char path[64];
     struct statfs fs;
 
     if (fstatfs(store->directory, &fs) != 0)
@@ -949,45 +848,69 @@ store_watch(struct store *store)
     for (size_t i = 0; i < sizeof local / sizeof *local && store->inotify < 0; i++)
         if ((unsigned long)fs.f_type == local[i])
             store->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    for (int i = 0; i < store->folder_count && store->inotify >= 0; i++) {
-        struct folder *folder = &store->folders[i];
-
-        /* Not by its name: that may lead to another directory now. */
-        snprintf(path, sizeof path, "/proc/self/fd/%d", folder->fd);
-        folder->watch = inotify_add_watch(store->inotify, path, changes);
-        if (folder->watch < 0) {
-            close(store->inotify);
-            store->inotify = -1;
-        }
-    }
 }
 
-/* Adds the names that changed since the last time. Returns false if everything may have changed. */
+/* Has the changes in a directory reported. Returns its watch descriptor. */
+static int
+watch_directory(struct store *store, int directory)
+{
+    const uint32_t changes = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM |
+                             IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+    char path[64];
+    int watch;
+
+    /* Not by its name: that may lead to another directory now. */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", directory);
+    watch = inotify_add_watch(store->inotify, path, changes);
+    if (watch < 0) {
+        close(store->inotify);
+        store->inotify = -1;
+    }
+    return watch;
+}
+
+/* Lists the files that changed since last time. Returns false if everything may have changed. */
 static bool
-store_changes(const struct store *store, struct names *names)
+store_changes(const struct store *store, struct list *list)
 {
     union { struct inotify_event event; char bytes[4096]; } buffer;
     const uint32_t lost = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF |
-                          IN_ISDIR;     /* it may be a Maildir now */
+                          IN_ISDIR;     /* it may be a Maildir now, or none */
     ssize_t length;
 
     while ((length = read(store->inotify, buffer.bytes, sizeof buffer)) > 0) {
         for (const char *at = buffer.bytes; at < buffer.bytes + length;) {
             const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
-            const char *folder = store->folders[event->wd != store->folders[0].watch].name;
 
-            if ((event->mask & lost) != 0 || event->len == 0 ||
-                (name_is_message(event->name) && !names_add(names, folder, event->name)))
+            if ((event->mask & lost) != 0 || event->len == 0)
                 return false;
+            for (int i = 0; i < store->folder_count; i++)
+                if (event->wd == store->folders[i].watch &&     /* else it is beside them */
+                    !list_add(list, store->folders[i].name, event->name))
+                    return false;
             at += sizeof *event + event->len;
         }
     }
     return errno == EAGAIN;
 }
 #else
-#define store_watch(store) ((void)0)
-#define store_changes(store, names) false
+#define watch_start(store) ((void)0)
+#define watch_directory(store, directory) (-1)
+#define store_changes(store, list) false
 #endif
+
+static bool
+is_maildir(const struct store *store)
+{
+    static const char *const folders[] = {"cur", "new", "tmp"};
+    struct stat status;
+    int found = 0;
+
+    for (int i = 0; i < 3; i++)
+        found += fstatat(store->directory, folders[i], &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                 S_ISDIR(status.st_mode);
+    return found == 3;
+}
 
 static void
 store_close(struct store *store)
@@ -1012,6 +935,8 @@ store_reopen(struct store *store)
     store->directory = open(store->path, flags);
     if (store->directory < 0)
         return false;
+    watch_start(store);
+    (void)watch_directory(store, store->directory);     /* it may become a Maildir, or cease to */
     maildir = is_maildir(store);
     for (int i = 0; i < (maildir ? 2 : 1); i++) {
         struct folder *folder = &store->folders[i];
@@ -1020,9 +945,9 @@ store_reopen(struct store *store)
         folder->fd = openat(store->directory, maildir ? folders[i] : ".", flags);
         if (folder->fd < 0)
             return false;
+        folder->watch = watch_directory(store, folder->fd);
         store->folder_count++;
     }
-    store_watch(store);
     return true;
 }
 
@@ -1035,27 +960,27 @@ store_reopen(struct store *store)
 static bool
 store_refresh(struct store *store)
 {
-    struct names names = {.list = NULL};
+    struct list list = {.files = NULL};
     const bool whole = store->inotify < 0 || *store->stale || !store_is_current(store) ||
-                       !store_changes(store, &names);
+                       !store_changes(store, &list);
     bool done = true;
     int error;
 
     if (whole) {
         *store->stale = false;  /* first: a session may set it during the scan */
-        names_free(&names);
-        done = store_reopen(store) && store_names(store, &names);
+        list_free(&list);
+        done = store_reopen(store) && store_names(store, &list);
     }
-    if (done && (whole || names.count > 0))
-        done = store_merge(store, &names, whole);
+    if (done && (whole || list.count > 0))
+        done = store_merge(store, &list, whole);
     error = errno;
-    names_free(&names);
+    if (!done)
+        store_close(store);     /* what was reported is lost: read everything the next time */
+    list_free(&list);
 #ifdef __GLIBC__
     if (whole)
         malloc_trim(0);         /* a fork would copy what is left of the heap */
 #endif
-    if (!done)
-        store_close(store);     /* what was reported is lost: read everything the next time */
     errno = error;
     return done && *store->stale && !whole ? store_refresh(store) : done;
 }
@@ -1070,12 +995,11 @@ message_unchanged(const struct store *store, struct message *m, int file)
 {
     struct message now = *m;
 
-    if (message_state(&now, file)) {
-        if (message_same(&now, m))
+    if (file_state(&now.state, file)) {
+        if (same_state(&now.state, &m->state))
             return true;
-        if (now.inode == m->inode && now.size == m->size &&
-            message_measure(store, &now, store->index.names + m->name, file) &&
-            now.octets == m->octets && memcmp(now.id, m->id, sizeof m->id) == 0) {
+        if (now.state.inode == m->state.inode && now.state.size == m->state.size &&
+            message_measure(store, &now, file) && memcmp(now.id, m->id, sizeof m->id) == 0) {
             *m = now;
             return true;
         }
@@ -1085,12 +1009,6 @@ message_unchanged(const struct store *store, struct message *m, int file)
         *store->stale = true;
     }
     return false;
-}
-
-static const char *
-message_name(const struct session *s, const struct message *m)
-{
-    return s->store->index.names + m->name;
 }
 
 /* A message that is open, to be sent or removed. */
@@ -1109,14 +1027,15 @@ struct open_message {
 static bool
 message_read(struct session *s, struct open_message *o, uint64_t offset)
 {
+    const uint64_t size = o->message.state.size;
     int error;
 
-    o->count = read_at(o->file, s->block, o->message.size - offset, offset);
+    o->count = read_at(o->file, s->block, size - offset, offset);
     error = o->count < 0 ? errno : ESTALE;      /* if it is shorter than its size */
     if (!message_unchanged(s->store, &o->message, o->file))
         return false;
     errno = error;
-    return o->count > 0 || offset == o->message.size;
+    return o->count > 0 || offset == size;
 }
 
 /* Opens the file of this name if it is the message, and reads the first block if asked to. */
@@ -1127,7 +1046,7 @@ message_open(struct session *s, struct open_message *o, const char *name, bool r
     o->file = store_open(s->store, name);
     if (o->file < 0)
         return false;
-    if (message_read(s, o, read ? 0 : o->message.size))
+    if (message_read(s, o, read ? 0 : o->message.state.size))
         return true;
     close_quietly(o->file);
     return false;
@@ -1143,41 +1062,39 @@ folders_changed(const struct store *store)
         struct stat status;
 
         if (fstat(store->folders[i].fd, &status) == 0) {
-            wait_for_tick(STAT_TIME(&status, c));
-            sum += STAT_TIME(&status, c);
+            wait_for_tick(state_of(&status).changed);
+            sum += state_of(&status).changed;
         }
     }
     return sum;
 }
 
 /*
- * Reads the store's names, sorted by inode. A rename during readdir() can hide a name, so the
- * scan is repeated until no folder changed meanwhile. Returns false with errno set on failure:
- * EBUSY if the command has no scans left, as in a store that changes all the time. Then the last
- * scan is kept. (readdir() of some file systems, such as most of FUSE's, reports other inodes than
- * stat().)
+ * Lists the store's files by inode. A rename during readdir() can hide a name, so the scan is
+ * repeated until no folder changed meanwhile. Returns false with errno set on failure: EBUSY if
+ * the command has no scans left, as in a store that changes all the time. Then the last scan is
+ * kept. (readdir() of some file systems, such as most of FUSE's, reports other inodes than stat().)
  */
 static bool
 session_scan(struct session *s)
 {
+    const struct store *store = s->store;
     struct stat status;
 
     wire_flush(&s->wire);       /* the client need not wait for the answers before */
     while (s->scans_left > 0) {
-        const int64_t before = folders_changed(s->store);
+        const int64_t before = folders_changed(store);
 
         s->scans_left--;
         s->scanned = false;
-        names_free(&s->names);
-        if (!store_names(s->store, &s->names))
+        list_free(&s->files);
+        if (!store_names(store, &s->files))
             return false;
-        for (size_t i = 0; i < s->names.count; i++)
-            if (fstatat(s->store->directory, s->names.list[i].text, &status,
-                        AT_SYMLINK_NOFOLLOW) == 0)
-                s->names.list[i].inode = (uint64_t)status.st_ino;
-        if (folders_changed(s->store) == before) {
-            if (s->names.count > 0)
-                qsort(s->names.list, s->names.count, sizeof *s->names.list, names_by_inode);
+        for (struct message *f = s->files.files; f < s->files.files + s->files.count; f++)
+            if (fstatat(store->directory, f->name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+                f->state = state_of(&status);
+        list_sort(&s->files, by_inode);
+        if (folders_changed(store) == before) {
             s->scanned = true;
             return true;
         }
@@ -1194,22 +1111,22 @@ session_scan(struct session *s)
 static const char *
 find_renamed(const struct session *s, const struct message *m)
 {
-    const struct names *names = &s->names;
-    const struct name key = {.inode = m->inode}, *n = NULL;
+    const struct index *x = &s->store->index;
+    const struct list *l = &s->files;
+    const struct message *f = NULL;
     const char *found = NULL;
 
-    if (names->count > 0)
-        n = bsearch(&key, names->list, names->count, sizeof key, names_by_inode);
-    while (n != NULL && n > names->list && n[-1].inode == m->inode)
-        n--;
-    for (; n != NULL && n < names->list + names->count && n->inode == m->inode; n++) {
-        size_t at;
-        const struct message *other = index_find(&s->store->index, n->text, &at);
+    if (l->count > 0)
+        f = bsearch(m, l->files, l->count, sizeof *f, by_inode);
+    while (f != NULL && f > l->files && by_inode(f - 1, m) == 0)
+        f--;
+    for (; f != NULL && f < l->files + l->count && by_inode(f, m) == 0; f++) {
+        const struct message *other = bsearch(f, x->messages, x->count, sizeof *f, by_name);
 
-        if (other != NULL && other != m && other->inode == m->inode)
+        if (other != NULL && other != m && by_inode(other, m) == 0)
             continue;
-        if (found == NULL || same_unflagged(n->text, message_name(s, m)))
-            found = n->text;
+        if (found == NULL || byte_compare(f->name, m->name) == 0)
+            found = f->name;
     }
     return found;
 }
@@ -1226,30 +1143,26 @@ find_renamed(const struct session *s, const struct message *m)
 static bool
 session_open(struct session *s, const struct message *m, bool read, struct open_message *o)
 {
-    const char *own = message_name(s, m);
+    int error;
 
     o->message = *m;
-    while (!message_open(s, o, own, read)) {
-        const int error = errno;
+    if (message_open(s, o, m->name, read))
+        return true;
+    error = errno;
+    if (error != ENOENT && error != ESTALE)
+        return false;
+    for (bool scanned = s->scanned; scanned || session_scan(s); scanned = false) {
+        const char *name = find_renamed(s, m);
 
-        if (error != ENOENT && error != ESTALE)
-            return false;
-        if (s->scanned) {
-            const char *name = find_renamed(s, m);
-
-            if (name != NULL && message_open(s, o, name, read))
-                return true;
-            if (name == NULL || (errno == ESTALE && !same_unflagged(name, own))) {
-                errno = error;
-                return false;
-            }
-            if (errno != ENOENT)
-                return false;
-        }
-        if (!session_scan(s))
-            return false;
+        if (name != NULL && message_open(s, o, name, read))
+            return true;
+        if (name != NULL && errno == ENOENT)
+            continue;
+        if (name == NULL || (errno == ESTALE && byte_compare(name, m->name) != 0))
+            errno = error;
+        return false;
     }
-    return true;
+    return false;
 }
 
 /*
@@ -1266,7 +1179,7 @@ message_remove(struct session *s, const struct message *m)
         const bool removed = unlinkat(s->store->directory, o.name, 0) == 0;
 
         close_quietly(o.file);
-        if (removed || errno != ENOENT || !session_scan(s))     /* ENOENT: it was just renamed */
+        if (removed || errno != ENOENT)     /* ENOENT: it was just renamed */
             return removed;
     }
     return errno == ENOENT;
@@ -1361,7 +1274,7 @@ message_send(struct session *s, struct open_message *o, struct top *top)
     uint64_t offset = 0, octets = 0;
     bool complete = true;
 
-    for (bool more = o->message.size > 0; more && complete;) {
+    for (bool more = o->message.state.size > 0; more && complete;) {
         const size_t length = (size_t)o->count;
         size_t part = top != NULL ? top_part(top, s->block, length) : length;
         /* Room for the last line's end and the dot as well: they leave with what is before them. */
@@ -1373,7 +1286,7 @@ message_send(struct session *s, struct open_message *o, struct top *top)
         s->wire.out_end += stuffed;
         octets += stuffed;
         offset += length;
-        more = part == length && offset < o->message.size;
+        more = part == length && offset < o->message.state.size;
         complete = !more || message_read(s, o, offset);
     }
     octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
@@ -1468,7 +1381,7 @@ do_retr(struct session *s, const struct request *r)
 
     s->scans_left = SCAN_TRIES;
     if (!session_open(s, r->message, true, &o)) {
-        log_line("%s: cannot send %s: %s", s->peer, message_name(s, r->message),
+        log_line("%s: cannot send %s: %s", s->peer, r->message->name,
                  error_text(errno));
         if (errno == ENOENT || errno == ESTALE)
             reply_err(s, "message %" PRIu64 " is gone or was changed since this session began",
@@ -1597,7 +1510,7 @@ remove_marked(struct session *s)
                 s->deleted[i] = false;
                 s->removed++;
             } else if (failed++ == 0 && pass == 2) {
-                log_line("%s: cannot remove %s: %s", s->peer, message_name(s, &x->messages[i]),
+                log_line("%s: cannot remove %s: %s", s->peer, x->messages[i].name,
                          error_text(errno));
             }
         }
@@ -1977,7 +1890,7 @@ enum { PEER_TEXT = 100 };
 
 /* A session in another process. */
 struct child {
-    pid_t pid;                  /* 0: this place is free */
+    pid_t pid;
     char peer[PEER_TEXT];
 };
 
@@ -1987,9 +1900,9 @@ struct server {
     struct store store;
     int listeners[ADDRESSES];
     int listener_count;
-    struct child *children;     /* settings->sessions places */
-    size_t live;                /* how many are in use */
-    bool full;                  /* all were, when the last client came */
+    struct child *children;     /* room for settings->sessions */
+    size_t live;                /* number of them */
+    bool full;                  /* there was no room when the last client came */
 };
 
 /*
@@ -2150,7 +2063,7 @@ report_listeners(const struct server *server)
                  "-p requires a login");
 }
 
-/* Frees the places of sessions that have ended, and logs those that were killed. */
+/* Forgets the sessions that have ended, and logs those that were killed. */
 static void
 reap(struct server *server)
 {
@@ -2158,7 +2071,7 @@ reap(struct server *server)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        for (size_t i = 0; i < server->settings->sessions; i++) {
+        for (size_t i = 0; i < server->live; i++) {
             struct child *child = &server->children[i];
 
             if (child->pid != pid)
@@ -2166,8 +2079,7 @@ reap(struct server *server)
             if (WIFSIGNALED(status))
                 log_line("%s: error (killed by signal %d%s)", child->peer, WTERMSIG(status),
                          WTERMSIG(status) == SIGSYS ? ": a forbidden system call" : "");
-            child->pid = 0;
-            server->live--;
+            *child = server->children[--server->live];
             break;
         }
     }
@@ -2193,32 +2105,22 @@ refuse(int connection, const char *peer, const char *answer, const char *detail)
 }
 
 /*
- * Returns a free place for a session with this peer. Beyond loopback, one address gets at most a
- * quarter of them. Returns NULL if there is none, with what to answer.
+ * Returns why a peer gets no session now, or NULL. Beyond loopback, one address gets at most a
+ * quarter of them.
  */
-static struct child *
-find_place(struct server *server, const char *peer, const char **answer)
+static const char *
+too_many(const struct server *server, const char *peer)
 {
     const uint64_t sessions = server->settings->sessions;
     const uint64_t share = is_loopback(peer) ? sessions : sessions < 4 ? 1 : sessions / 4;
     const char *port = strrchr(peer, ':');      /* NULL: a client that has gone may have none */
     const size_t host = port != NULL ? (size_t)(port - peer) + 1 : strlen(peer);
-    struct child *place = NULL;
     uint64_t same = 0;
 
-    for (size_t i = 0; i < sessions; i++) {
-        struct child *child = &server->children[i];
-
-        if (child->pid == 0)
-            place = place == NULL ? child : place;
-        else
-            same += strncmp(child->peer, peer, host) == 0;
-    }
-    *answer = place == NULL ? "too many sessions" : "too many sessions from your address";
-    if (place == NULL || same >= share)
-        return NULL;
-    memcpy(place->peer, peer, PEER_TEXT);
-    return place;
+    for (size_t i = 0; i < server->live; i++)
+        same += strncmp(server->children[i].peer, peer, host) == 0;
+    return server->live == sessions ? "too many sessions" :
+           same >= share ? "too many sessions from your address" : NULL;
 }
 
 /* Confines this process and holds one session. Returns the exit status. Nothing is freed. */
@@ -2267,10 +2169,8 @@ accept_session(struct server *server, int listener)
 {
     union address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof address;
-    const char *answer;
-    char peer[PEER_TEXT];
-    struct child *place;
-    pid_t pid;
+    const char *reason;
+    struct child child;
     int connection = accept(listener, &address.any, &length);
 
     if (connection < 0) {
@@ -2280,7 +2180,7 @@ accept_session(struct server *server, int listener)
         }
         return;
     }
-    peer_text(peer, &address, false);
+    peer_text(child.peer, &address, false);
     reap(server);
     for (int tries = server->full ? 0 : 20;     /* the client's last session may be ending */
          server->live == server->settings->sessions && tries > 0; tries--) {
@@ -2288,21 +2188,20 @@ accept_session(struct server *server, int listener)
         reap(server);
     }
     server->full = server->live == server->settings->sessions;
-    place = find_place(server, peer, &answer);
-    if (place == NULL) {
-        refuse(connection, peer, answer, "see -n");
+    reason = too_many(server, child.peer);
+    if (reason != NULL) {
+        refuse(connection, child.peer, reason, "see -n");
     } else if (!store_refresh(&server->store)) {
-        refuse(connection, peer, "the mail cannot be read", strerror(errno));
-    } else if (!confine_prepare(&server->store) || (pid = fork()) < 0) {
-        refuse(connection, peer, "cannot start a session", strerror(errno));
-    } else if (pid == 0) {
+        refuse(connection, child.peer, "the mail cannot be read", strerror(errno));
+    } else if (!confine_prepare(&server->store) || (child.pid = fork()) < 0) {
+        refuse(connection, child.peer, "cannot start a session", strerror(errno));
+    } else if (child.pid == 0) {
         for (int i = 0; i < server->listener_count; i++)
             close(server->listeners[i]);
         close(server->store.inotify);
-        _exit(serve(server, peer, connection, connection));
+        _exit(serve(server, child.peer, connection, connection));
     } else {
-        place->pid = pid;
-        server->live++;
+        server->children[server->live++] = child;
         close(connection);
     }
 }
@@ -2326,11 +2225,10 @@ serve_connections(struct server *server)
     stop_asked = 0;
     for (int i = 0; i < server->listener_count; i++)
         close(server->listeners[i]);
-    for (size_t i = 0; i < server->settings->sessions; i++)
-        if (server->children[i].pid > 0) {
-            kill(server->children[i].pid, SIGTERM);
-            kill(server->children[i].pid, SIGCONT);
-        }
+    for (size_t i = 0; i < server->live; i++) {
+        kill(server->children[i].pid, SIGTERM);
+        kill(server->children[i].pid, SIGCONT);
+    }
     for (reap(server); server->live > 0 && !stop_asked; reap(server))
         pause_ms(20);
     log_line("stopped");

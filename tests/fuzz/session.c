@@ -487,7 +487,7 @@ static void
 make_store(void)
 {
     static char large[LARGE];
-    struct names names = {0};
+    struct list list = {0};
 
     memset(large, 'x', sizeof large);   /* line ends and dots at the end of a block */
     memcpy(large + BLOCK - 1, "\r\n.", 3);
@@ -499,13 +499,13 @@ make_store(void)
     fill_store();
     for (size_t i = 0; i < MESSAGES; i++) {
         mail_to_wire(&mail[i]);
-        DEMAND(names_add(&names, "", mail[i].name));
+        DEMAND(list_add(&list, "", mail[i].name));
     }
-    DEMAND(store_merge(&store, &names, true));
-    names_free(&names);
+    DEMAND(store_merge(&store, &list, true));
+    list_free(&list);
     DEMAND(store.index.count == MESSAGES);
     for (size_t i = 0; i < MESSAGES; i++)
-        DEMAND(strcmp(store.index.names + store.index.messages[i].name, mail[i].name) == 0);
+        DEMAND(strcmp(store.index.messages[i].name, mail[i].name) == 0);
 }
 
 /* Returns the message that changes, or MESSAGES. An empty one has no content to change. */
@@ -572,7 +572,7 @@ run_session(const uint8_t *head, const uint8_t *octets, size_t size)
     sigfillset(&signals);       /* which QUIT blocks */
     sigprocmask(SIG_UNBLOCK, &signals, NULL);
     free(s.deleted);
-    names_free(&s.names);
+    list_free(&s.files);
     for (size_t i = 0; i < SYSTEM_OPENS; i++)
         DEMAND(sys.open[i].file == NULL);
     int64_t seconds = (sys.now - begun) / 1000;

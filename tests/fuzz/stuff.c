@@ -117,8 +117,8 @@ measure(struct message *m, const uint8_t *file, size_t size, uint32_t seed, bool
     sys.pieces = pieces;
     system_add("1", file, size);
     fd = system_openat(SYSTEM_DIRECTORY, "1", 0);
-    *m = (struct message){.octets = 0};
-    DEMAND(message_state(m, fd) && message_measure(&store, m, "1", fd));
+    *m = (struct message){.name = "1"};
+    DEMAND(file_state(&m->state, fd) && message_measure(&store, m, fd));
     system_close(fd);
 }
 

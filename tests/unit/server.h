@@ -319,7 +319,7 @@ free_store(struct store *store)
 static const char *
 name_at(const struct store *store, size_t i)
 {
-    return store->index.names + store->index.messages[i].name;
+    return store->index.messages[i].name;
 }
 
 /* Returns true if a session would still send message i. */
@@ -368,7 +368,7 @@ run_session(const struct settings *settings, const struct store *store, int sock
     session_run(s);
     sigfillset(&signals);       /* which QUIT blocks */
     sigprocmask(SIG_UNBLOCK, &signals, NULL);
-    names_free(&s->names);
+    list_free(&s->files);
     free(s->deleted);
     free(s);
     return *store->stale;

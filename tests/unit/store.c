@@ -219,7 +219,8 @@ measure(struct message *m, const char *name, int file)
 {
     static const struct store none = {.path = "store"};
 
-    return message_state(m, file) && message_measure(&none, m, name, file);
+    m->name = name;
+    return file_state(&m->state, file) && message_measure(&none, m, file);
 }
 
 static bool
@@ -374,7 +375,7 @@ like_new(const struct store *store)
     for (size_t i = 0; same && i < x->count; i++) {
         const struct message *a = &x->messages[i], *b = &y->messages[i];
 
-        same = strcmp(name_at(store, i), name_at(&fresh, i)) == 0 && message_same(a, b) &&
+        same = strcmp(name_at(store, i), name_at(&fresh, i)) == 0 && same_state(&a->state, &b->state) &&
                a->octets == b->octets && memcmp(a->id, b->id, sizeof a->id) == 0 &&
                a->duplicate == b->duplicate;
         octets += a->octets;
@@ -583,7 +584,7 @@ static void
 test_young_file(void)
 {
     struct store store = new_store();
-    struct message m = {0};
+    struct state state = {0};
     struct timespec now;
     int file;
 
@@ -591,7 +592,7 @@ test_young_file(void)
     write_text("store/1", "text\n");
     CHECK(store_refresh(&store) && store.index.count == 1);
     clock_gettime(CLOCK_REALTIME, &now);
-    CHECK(nanoseconds(now) - store.index.messages[0].changed >= (TICK_MS - 1) * INT64_C(1000000));
+    CHECK(nanoseconds(now) - store.index.messages[0].state.changed >= (TICK_MS - 1) * INT64_C(1000000));
     CHECK(can_open(&store, 0));
 
     for (int i = 0; i < 3; i++) {
@@ -605,11 +606,11 @@ test_young_file(void)
             file = open("young", O_RDONLY);
             clock_ahead = i == 1 ? 1 : i == 2 ? -3600 : 0;      /* a file from the future */
             clock_gettime(CLOCK_MONOTONIC, &before);
-            CHECK(message_state(&m, file));
-            wait_for_tick(m.changed);
+            CHECK(file_state(&state, file));
+            wait_for_tick(state.changed);
             clock_gettime(CLOCK_MONOTONIC, &after);
             clock_gettime(CLOCK_REALTIME, &now);
-            CHECK(i > 0 || nanoseconds(now) - m.changed >= (TICK_MS - 1) * INT64_C(1000000));
+            CHECK(i > 0 || nanoseconds(now) - state.changed >= (TICK_MS - 1) * INT64_C(1000000));
             if (nanoseconds_between(&before, &after) < least)
                 least = nanoseconds_between(&before, &after);
             close(file);
