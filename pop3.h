@@ -454,19 +454,18 @@ wire_fail(struct wire *w, int error)
 static inline int
 wire_unsent(const struct wire *w)
 {
-    int bytes = 0, result = -1;
-    socklen_t size = sizeof bytes;
-
+    int bytes = 0;
 #if defined __linux__ && defined TIOCOUTQ
-    result = ioctl(w->out, TIOCOUTQ, &bytes);
+    return ioctl(w->out, TIOCOUTQ, &bytes) == 0 ? bytes : 0;
 #elif defined FIONWRITE                 /* the BSDs */
-    result = ioctl(w->out, FIONWRITE, &bytes);
+    return ioctl(w->out, FIONWRITE, &bytes) == 0 ? bytes : 0;
 #elif defined SO_NWRITE                 /* macOS */
-    result = getsockopt(w->out, SOL_SOCKET, SO_NWRITE, &bytes, &size);
-#endif
+    socklen_t size = sizeof bytes;
+    return getsockopt(w->out, SOL_SOCKET, SO_NWRITE, &bytes, &size) == 0 ? bytes : 0;
+#else
     (void)w;
-    (void)size;
-    return result == 0 ? bytes : 0;
+    return bytes;
+#endif
 }
 
 /*
@@ -512,13 +511,26 @@ wire_wait(struct wire *w, int fd, bool to_write)
     }
 }
 
+/* Returns true if a read or write moved bytes. Records its error, unless it is to be repeated. */
+static inline bool
+wire_moved(struct wire *w, ssize_t count)
+{
+    if (count > 0)
+        w->idle_until = 0;
+    else if (count == 0 || errno == EPIPE || errno == ECONNRESET)
+        wire_fail(w, WIRE_CLOSED);
+    else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
+        wire_fail(w, errno);
+    return count > 0;
+}
+
 /* Writes everything that was put. Returns false if the wire has failed. */
 static inline bool
 wire_flush(struct wire *w)
 {
     bool wait = !w->socket;     /* a socket usually has room; if not, send() returns EAGAIN */
 
-    for (size_t done = 0; done < w->out_end && w->error == 0;) {
+    for (size_t done = 0; done < w->out_end && w->error == 0; wait = true) {
         size_t left = w->out_end - done;
         ssize_t count;
 
@@ -528,15 +540,8 @@ wire_flush(struct wire *w)
             count = send(w->out, w->output + done, left, MSG_DONTWAIT);
         else                    /* a pipe that is ready takes this much without blocking */
             count = write(w->out, w->output + done, left < PIPE_BUF ? left : PIPE_BUF);
-        wait = true;
-        if (count > 0) {
-            w->idle_until = 0;
+        if (wire_moved(w, count))
             done += (size_t)count;
-        } else if (errno == EPIPE || errno == ECONNRESET) {
-            wire_fail(w, WIRE_CLOSED);
-        } else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) {
-            wire_fail(w, errno);
-        }
     }
     w->out_end = 0;
     return w->error == 0;
@@ -548,25 +553,18 @@ wire_fill(struct wire *w)
 {
     if (!wire_flush(w))
         return false;
-    if (w->in_start > 0) {
-        memmove(w->input, w->input + w->in_start, w->in_end - w->in_start);
-        w->in_end -= w->in_start;
-        w->in_start = 0;
-    }
+    w->in_end -= w->in_start;
+    memmove(w->input, w->input + w->in_start, w->in_end);
+    w->in_start = 0;
     if (w->in_end == WIRE_INPUT)
         return wire_fail(w, EMSGSIZE);
-    while (wire_wait(w, w->in, false)) {
+    while (w->error == 0 && wire_wait(w, w->in, false)) {
         ssize_t count = read(w->in, w->input + w->in_end, WIRE_INPUT - w->in_end);
 
-        if (count > 0) {
-            w->idle_until = 0;
+        if (wire_moved(w, count)) {
             w->in_end += (size_t)count;
             return true;
         }
-        if (count == 0)
-            return wire_fail(w, WIRE_CLOSED);
-        if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
-            return wire_fail(w, errno);
     }
     return false;
 }
@@ -668,18 +666,16 @@ filter_calls(const struct allowed_call *calls, size_t count, uint32_t others)
     size_t n = 4;
 
     for (const struct allowed_call *c = calls; c < calls + count; c++) {
-        if (c->bits == 0) {
-            code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JEQ, c->call, 1);
-            code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-            continue;
+        code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JEQ, c->call, c->bits == 0 ? 1 : 5);
+        if (c->bits != 0) {
+            code[n++] = (struct sock_filter)LOAD(args);
+            code[n - 1].k += 8 * (uint32_t)c->argument;     /* the lower half of it */
+            code[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, c->bits);
+            code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JEQ, c->value, 1);
         }
-        code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JEQ, c->call, 5);
-        code[n++] = (struct sock_filter)LOAD(args);
-        code[n - 1].k += 8 * (uint32_t)c->argument;     /* the lower half of it */
-        code[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, c->bits);
-        code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JEQ, c->value, 1);
         code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-        code[n++] = (struct sock_filter)LOAD(nr);
+        if (c->bits != 0)
+            code[n++] = (struct sock_filter)LOAD(nr);
     }
     code[n++] = (struct sock_filter)SKIP_UNLESS(BPF_JGT, SYS_landlock_restrict_self, 1);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
