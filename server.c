@@ -57,6 +57,11 @@
 #include <sys/vfs.h>
 #endif
 
+#ifdef __APPLE__                /* which has older names for them */
+#define st_mtim st_mtimespec
+#define st_ctim st_ctimespec
+#endif
+
 #ifdef __riscv
 #undef SECCOMP_ARCH             /* the list of allowed calls was not tried there */
 #endif
@@ -73,7 +78,7 @@ enum {
     LINGER_SECONDS = 2,         /* for the client to close after that */
     ADDRESSES = 16,             /* most -a options; wait_ready() takes as many */
     PORT_TRIES = 20,            /* to find a port that is free on every address */
-    SECRET_MAX = 248,           /* bytes of a name or a password that fit a command line */
+    SECRET_MAX = 248,           /* bytes of a name or a password; read_passfile() has it as well */
     SCAN_TRIES = 20,            /* to read the names of a store that changes */
     TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
     LOG_LINE = 4096,            /* bytes; a pipe that is ready takes as many without blocking */
@@ -512,11 +517,7 @@ state_of(const struct stat *status)
 {
     return (struct state){
         .inode = (uint64_t)status->st_ino, .size = (uint64_t)status->st_size,
-#ifdef __APPLE__
-        .modified = nanoseconds(status->st_mtimespec), .changed = nanoseconds(status->st_ctimespec)
-#else
         .modified = nanoseconds(status->st_mtim), .changed = nanoseconds(status->st_ctim)
-#endif
     };
 }
 
@@ -639,15 +640,14 @@ close_quietly(int file)
 static int
 store_open(const struct store *store, const char *name)
 {
-    int file = openat(store->directory, name,
-                      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    const int file = openat(store->directory, name,
+                            O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat status;
 
-    if (file < 0 && (errno == ELOOP || errno == EMLINK || errno == ENXIO || errno == EOPNOTSUPP))
-        errno = ESTALE;         /* what systems say of a symbolic link or a socket */
-#ifdef EFTYPE
-    if (file < 0 && errno == EFTYPE)
+    /* Systems say different things of a symbolic link and a socket. */
+    if (file < 0 && fstatat(store->directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !S_ISREG(status.st_mode))
         errno = ESTALE;
-#endif
     return file;
 }
 
@@ -751,7 +751,6 @@ static bool
 store_merge(struct store *store, struct list *list, bool whole)
 {
     const struct message *old = store->index.messages, *end = old + store->index.count;
-    const bool first = old == NULL;
     struct index new;
 
     if (!index_start(&new, list->count + (whole ? 0 : store->index.count),
@@ -781,7 +780,7 @@ store_merge(struct store *store, struct list *list, bool whole)
             const bool damaged = errno != 0 && errno != EACCES && errno != EPERM && errno != ERANGE;
 
             *store->stale = *store->stale || damaged;
-            if (damaged || first || !whole)
+            if (damaged || store->index.messages == NULL || !whole)
                 log_line("%s: %s: skipped, %s", store->path, f->name, reason);
         }
     }
@@ -1234,32 +1233,25 @@ error_text(int error)
 struct top {
     uint64_t lines;             /* of the body, still to come */
     bool in_body;
-    size_t length;              /* of the line so far */
-    unsigned char last;         /* its last byte */
+    enum { NOTHING, CR, TEXT } line;    /* what there is of the line so far: CR alone, or more */
 };
 
 /* Returns how many bytes of this block belong to TOP's answer. Fewer than all: it ends there. */
 static size_t
 top_part(struct top *t, const unsigned char *block, size_t length)
 {
-    const unsigned char *at = block, *end = block + length;
-
-    while (at < end && !(t->in_body && t->lines == 0)) {
-        const unsigned char *lf = memchr(at, '\n', (size_t)(end - at));
-        size_t part = (size_t)((lf != NULL ? lf : end) - at);
-
-        t->length += part;
-        t->last = part > 0 ? at[part - 1] : t->last;
-        if (lf == NULL)
-            return length;
-        if (t->in_body)
-            t->lines--;
-        else
-            t->in_body = t->length == 0 || (t->length == 1 && t->last == '\r');
-        t->length = 0;
-        at = lf + 1;
+    for (size_t i = 0; i < length; i++) {
+        if (t->in_body && t->lines == 0)
+            return i;
+        if (block[i] != '\n') {
+            t->line = block[i] == '\r' && t->line == NOTHING ? CR : TEXT;
+            continue;
+        }
+        t->lines -= t->in_body;
+        t->in_body = t->in_body || t->line != TEXT;
+        t->line = NOTHING;
     }
-    return (size_t)(at - block);
+    return length;
 }
 
 /*
@@ -1659,7 +1651,7 @@ wire_reason(int error, char text[100])
 {
     snprintf(text, 100, "error (%s)",
              error == EBADMSG ? "message changed or unreadable" : strerror(error));
-    return error == WIRE_CLOSED || error == ECONNRESET ? "disconnected" :
+    return error == WIRE_CLOSED ? "disconnected" :
            error == ETIMEDOUT ? "idle" : error == EINTR ? "server stopped" : text;
 }
 
@@ -2368,7 +2360,7 @@ static const char *
 read_passfile(struct settings *settings)
 {
     static char text[BLOCK + 1];
-    int file = open(settings->passfile, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int end, file = open(settings->passfile, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
     ssize_t length;
 
@@ -2383,18 +2375,12 @@ read_passfile(struct settings *settings)
     if (length < 0)
         return strerror(errno);
 
-    const char *end = text + strcspn(text, "\r\n"), *colon = strchr(text, ':');
-    const size_t name = colon != NULL ? (size_t)(colon - text) : 0;
-    const size_t password = colon != NULL && colon < end ? (size_t)(end - colon) - 1 : 0;
-
-    if (strlen(text) != (size_t)length ||
-        end[strspn(end, "\r\n")] != '\0' || name == 0 || name > SECRET_MAX ||
-        strcspn(text, " \t") < name || strncmp(text, "\xef\xbb\xbf", 3) == 0 ||
-        password == 0 || password > SECRET_MAX)
+    if (strlen(text) != (size_t)length || strncmp(text, "\xef\xbb\xbf", 3) == 0 ||
+        sscanf(text, "%248[^: \t\r\n]:%248[^\r\n]%n", settings->name, settings->password,
+               &end) != 2 ||
+        text[end + (int)strspn(text + end, "\r\n")] != '\0')
         return "not one line name:password, each of at most 248 bytes, without byte order mark, "
                "NUL or a blank in the name";
-    memcpy(settings->name, text, name);
-    memcpy(settings->password, colon + 1, password);
     return NULL;
 }
 
