@@ -589,8 +589,8 @@ read_at(int file, unsigned char block[BLOCK], uint64_t left, uint64_t offset)
 static bool
 message_measure(const struct store *store, struct message *m, int file)
 {
-    static unsigned char block[BLOCK + 1];
-    const char *text = (const char *)block, *base = base_name(m->name), *flags = base;
+    static unsigned char block[BLOCK];
+    const char *base = base_name(m->name), *flags = base;
     unsigned char last = '\n';
     uint64_t offset = 0, bare = 0;
     struct state after;
@@ -605,9 +605,10 @@ message_measure(const struct store *store, struct message *m, int file)
     while ((count = read_at(file, block, m->state.size - offset, offset)) > 0 && !stop_asked) {
         const unsigned char *p = block, *end = block + count;
 
-        block[count] = '\0';
-        mbox = mbox && (offset > 0 || strncmp(text, "From ", 5) == 0);
-        if (mbox && (strstr(text, "\n\nFrom ") != NULL || strstr(text, "\n\r\nFrom ") != NULL)) {
+        /* (A second message on the border of two blocks is missed.) */
+        mbox = mbox && (offset > 0 || (count > 5 && memcmp(block, "From ", 5) == 0));
+        if (mbox && (memmem(block, (size_t)count, "\n\nFrom ", 7) != NULL ||
+                     memmem(block, (size_t)count, "\n\r\nFrom ", 8) != NULL)) {
             log_line("%s: %s: warning: an mbox of several messages, served as one", store->path,
                      m->name);
             mbox = false;
@@ -750,27 +751,30 @@ index_finish(struct index *x)
 static bool
 store_merge(struct store *store, struct list *list, bool whole)
 {
-    const struct message *old = store->index.messages, *end = old + store->index.count;
+    const struct index *old = &store->index;
     struct index new;
+    size_t next = 0;            /* in the old one */
 
-    if (!index_start(&new, list->count + (whole ? 0 : store->index.count),
-                     list->names_size + (whole ? 0 : store->index.names_size)))
+    if (!index_start(&new, list->count + (whole ? 0 : old->count),
+                     list->names_size + (whole ? 0 : old->names_size)))
         return false;
     list_sort(list, by_name);
-    for (const struct message *f = list->files; f < list->files + list->count; f++) {
+    for (size_t i = 0; i < list->count; i++) {
+        const char *name = list->files[i].name, *reason;
         const struct message *known = NULL;
         struct message found;
-        const char *reason;
         int order = 1;
 
-        if (f > list->files && strcmp(f->name, f[-1].name) == 0)
+        if (i > 0 && strcmp(name, list->files[i - 1].name) == 0)
             continue;           /* reported twice */
-        for (; old < end && (order = name_compare(old->name, f->name)) < 0; old++)
+        while (next < old->count && (order = name_compare(old->messages[next].name, name)) < 0) {
             if (!whole)
-                index_add(&new, old);
-        if (old < end && order == 0)
-            known = old++;
-        reason = store_look(store, f->name, known, &found);
+                index_add(&new, &old->messages[next]);
+            next++;
+        }
+        if (order == 0)
+            known = &old->messages[next++];
+        reason = store_look(store, name, known, &found);
         if (reason == NULL) {
             index_add(&new, &found);
         } else if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
@@ -780,12 +784,12 @@ store_merge(struct store *store, struct list *list, bool whole)
             const bool damaged = errno != 0 && errno != EACCES && errno != EPERM && errno != ERANGE;
 
             *store->stale = *store->stale || damaged;
-            if (damaged || store->index.messages == NULL || !whole)
-                log_line("%s: %s: skipped, %s", store->path, f->name, reason);
+            if (damaged || old->messages == NULL || !whole)
+                log_line("%s: %s: skipped, %s", store->path, name, reason);
         }
     }
-    for (; old < end && !whole; old++)
-        index_add(&new, old);
+    for (; next < old->count && !whole; next++)
+        index_add(&new, &old->messages[next]);
     index_finish(&new);
     index_free(&store->index);
     store->index = new;
@@ -1089,9 +1093,10 @@ session_scan(struct session *s)
         list_free(&s->files);
         if (!store_names(store, &s->files))
             return false;
-        for (struct message *f = s->files.files; f < s->files.files + s->files.count; f++)
-            if (fstatat(store->directory, f->name, &status, AT_SYMLINK_NOFOLLOW) == 0)
-                f->state = state_of(&status);
+        for (size_t i = 0; i < s->files.count; i++)
+            if (fstatat(store->directory, s->files.files[i].name, &status,
+                        AT_SYMLINK_NOFOLLOW) == 0)
+                s->files.files[i].state = state_of(&status);
         list_sort(&s->files, by_inode);
         if (folders_changed(store) == before) {
             s->scanned = true;

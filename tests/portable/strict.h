@@ -20,6 +20,7 @@
 
 #define MAP_ANON 0x20                   /* the value on Linux */
 #define P_tmpdir "/tmp"
+void *memmem(const void *, size_t, const void *, size_t);
 int setgroups(size_t, const gid_t *);
 char *strcasestr(const char *, const char *);
 void sync(void);
