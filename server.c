@@ -486,16 +486,17 @@ list_free(struct list *l)
 static int
 by_name(const void *a, const void *b)
 {
-    return name_compare(((const struct message *)a)->name, ((const struct message *)b)->name);
+    const struct message *x = a, *y = b;
+
+    return name_compare(x->name, y->name);
 }
 
 static int
 by_inode(const void *a, const void *b)
 {
-    const uint64_t x = ((const struct message *)a)->state.inode;
-    const uint64_t y = ((const struct message *)b)->state.inode;
+    const struct message *x = a, *y = b;
 
-    return (x > y) - (x < y);
+    return (x->state.inode > y->state.inode) - (x->state.inode < y->state.inode);
 }
 
 static void
@@ -680,9 +681,7 @@ store_look(const struct store *store, const char *name, const struct message *kn
     if (status.st_nlink > 1)
         *store->stale = true;   /* it changed under its other name as well */
     file = store_open(store, name);
-    if (file < 0)
-        return strerror(errno);
-    measured = message_measure(store, found, file);
+    measured = file >= 0 && message_measure(store, found, file);
     close_quietly(file);
     return measured ? NULL : errno == ERANGE ? "shorter than its size" :
            errno == EAGAIN ? "being written" : strerror(errno);
