@@ -706,7 +706,10 @@ index_start(struct index *x, size_t count, size_t names_size)
     return memory != MAP_FAILED;
 }
 
-/* Appends a message to an index that is being made. Its name comes after those before it. */
+/*
+ * Appends a message to an index that is being made; its name must sort after those before it. The
+ * names are stored from the end of the memory on, backwards.
+ */
 static void
 index_add(struct index *x, const struct message *message)
 {
