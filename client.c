@@ -2543,65 +2543,51 @@ enum encoding {
     ENCODING_NONE, ENCODING_QUOTED, ENCODING_BASE64, ENCODING_UU, ENCODING_UNKNOWN
 };
 
-static int
-base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (is_digit(c))
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /*
- * Returns the part of a body that is base64. The first line with any other character ends it, and
- * so does, from the padding on, one that is no whole number of groups: a mailing list's footer.
+ * Decodes base64, and returns what stands behind it. In a body, the first line with any other
+ * character ends it, and so does, from the padding on, one that is no whole number of groups: a
+ * mailing list's footer. In an encoded word, other characters are skipped.
  */
 static struct span
-base64_data(struct span body)
+decode_base64(struct text *to, struct span from, bool word)
 {
-    struct span rest = body, line;
-    const char *end = body.at;
+    struct span rest = from, line;
+    uint32_t bits = 0;
+    unsigned have = 0;
     bool padded = false;
 
     while (next_line(&rest, &line)) {
         struct span data = trim(line);
         size_t length = span_length(data);
+        char *out = text_room(to, length);
 
-        for (; data.at < data.end && (base64_value(*data.at) >= 0 || *data.at == '='); data.at++)
-            padded = padded || *data.at == '=';
-        if (data.at < data.end || (padded && length % 4 != 0 && data.at[-1] != '='))
-            return (struct span){body.at, end};
-        end = length > 0 ? rest.at : end;
-    }
-    return body;
-}
+        for (; data.at < data.end; data.at++) {
+            const char *digit = memchr(base64_digits, *data.at, 64);
 
-/* Decodes base64, and skips everything else. */
-static void
-decode_base64(struct text *to, struct span from)
-{
-    char *out = text_room(to, span_length(from));
-    uint32_t bits = 0;
-    unsigned have = 0;
-
-    for (; from.at < from.end; from.at++) {
-        int value = base64_value(*from.at);
-
-        if (*from.at == '=')
-            have = 0;
-        if (value < 0)
-            continue;
-        bits = bits << 6 | (uint32_t)value;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            *out++ = (char)(bits >> have & 0xff);
+            if (digit == NULL && *data.at != '=' && !word)
+                return from;
+            if (*data.at == '=') {
+                padded = true;
+                have = 0;
+            }
+            if (digit == NULL)
+                continue;
+            bits = bits << 6 | (uint32_t)(digit - base64_digits);
+            have += 6;
+            if (have >= 8) {
+                have -= 8;
+                *out++ = (char)(bits >> have & 0xff);
+            }
         }
+        if (padded && length % 4 != 0 && data.at[-1] != '=' && !word)
+            return from;
+        text_end(to, out);
+        from = length > 0 ? rest : from;
     }
-    text_end(to, out);
+    return from;
 }
 
 static int
@@ -2654,64 +2640,34 @@ uu_length(struct span line)
     return span_length(line) > characters + 1 || span_length(line) + 3 < characters ? -1 : bytes;
 }
 
-/* Takes text up to and with the next uuencoded file, begin MODE NAME to end, or returns false. */
-static bool
-next_uu(struct span *text, struct span *before, struct span *name, struct span *data)
-{
-    struct span rest = *text, line;
-
-    while (next_line(&rest, &line)) {
-        *before = (struct span){text->at, line.at};
-        if (!begins(line, "begin "))
-            continue;
-        line.at += 6;
-        if (span_length(take_while(&line, "01234567")) < 3)
-            continue;
-        *name = trim(line);
-        *data = (struct span){rest.at, rest.at};
-        while (next_line(&rest, &line) && uu_length(line) > 0)
-            data->end = rest.at;
-        while (uu_length(line) == 0 && next_line(&rest, &line))
-            continue;
-        if (data->end > data->at && name->at < name->end) {
-            text->at = is_word(line, "end") ? rest.at : data->end;
-            return true;
-        }
-        rest.at = data->at;
-    }
-    return false;
-}
-
-/* Decodes a body. */
-static void
+/* Decodes a body, and returns what stands behind it without an encoding. */
+static struct span
 decode_transfer(struct text *to, struct span from, enum encoding encoding)
 {
     if (encoding == ENCODING_BASE64)
-        decode_base64(to, from);
-    else if (encoding == ENCODING_QUOTED)
+        return decode_base64(to, from, false);
+    if (encoding == ENCODING_QUOTED)
         decode_escapes(to, from, '=', false);
     else
         text_add(to, from.at, span_length(from));
+    return (struct span){from.end, from.end};
 }
 
-/* Returns the size of a body without its transfer encoding; of a long one it is an estimate. */
+/* Returns the size of a body without its transfer encoding, as if there were no mistake in it. */
 static uint64_t
-decoded_size(struct span from, enum encoding encoding)
+decoded_size(struct span body, enum encoding encoding)
 {
-    struct span data = encoding == ENCODING_BASE64 ? base64_data(from) : from, line;
-    struct span start = limit(data, SHOW_TEXT);
-    struct text decoded = {0};
-    uint64_t size = 0;
+    uint64_t size = encoding == ENCODING_UU ? 0 : span_length(body), others = 0;
+    struct span line;
 
-    if (encoding == ENCODING_UU) {
-        while (next_line(&from, &line))
-            size += uu_length(line) > 0 ? (uint64_t)uu_length(line) : 0;
-    } else if (start.at < start.end) {
-        decode_transfer(&decoded, start, encoding);
-        size = (uint64_t)decoded.length * span_length(data) / span_length(start);
-    }
-    text_free(&decoded);
-    return size;
+    while (encoding == ENCODING_UU && next_line(&body, &line))
+        size += uu_length(line) > 0 ? (uint64_t)uu_length(line) : 0;
+    for (; encoding == ENCODING_BASE64 && body.at < body.end; body.at++)
+        others += memchr(base64_digits, *body.at, 64) == NULL;
+    for (; encoding == ENCODING_QUOTED && body.at < body.end; body.at++)
+        others += *body.at == '=' ? 2 : 0;
+    size -= others < size ? others : size;
+    return encoding == ENCODING_BASE64 ? size * 6 / 8 : size;
 }
 
 /* -- Charsets -- */
@@ -2724,46 +2680,47 @@ static const uint16_t windows_1252[32] = {
 };
 
 /*
- * The charsets that mail is written in, by the letters and digits of their names; "x-" is skipped.
- * Where a larger charset is commonly used under a smaller one's name, the larger one is meant;
- * alternatives are for systems that lack the first. "" needs no conversion, 1252 is converted
- * here. The other converters of the system are hardly tested, so no message can use them.
+ * The charsets that mail is written in: what the system calls them, with an alternative where it
+ * may lack the first, and the letters and digits of their names; "x-" is skipped. Where a larger
+ * charset is commonly used under a smaller one's name, the larger one is meant. The first two are
+ * converted here. The other converters of the system are hardly tested, so no message can use them.
  */
-static const struct { const char *meant, *names; } charsets[] = {
-    {"", "utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown"},
-    {"1252", "iso88591|isolatin1|latin1|cp1252|windows1252"},
-    {"ISO-8859-2", "iso88592|isolatin2|latin2"}, {"ISO-8859-3", "iso88593"},
-    {"ISO-8859-4", "iso88594"}, {"ISO-8859-5", "iso88595"}, {"ISO-8859-6", "iso88596"},
-    {"ISO-8859-7", "iso88597"}, {"ISO-8859-8", "iso88598|iso88598i|iso88598e"},
-    {"ISO-8859-10", "iso885910"}, {"ISO-8859-13", "iso885913"}, {"ISO-8859-14", "iso885914"},
-    {"ISO-8859-15", "iso885915|latin9"}, {"ISO-8859-16", "iso885916"},
-    {"CP874|TIS-620", "iso885911|tis620|cp874|windows874|ibm874"},
-    {"CP1250", "cp1250|windows1250"}, {"CP1251", "cp1251|windows1251"},
-    {"CP1253", "cp1253|windows1253"}, {"CP1254", "iso88599|latin5|cp1254|windows1254"},
-    {"CP1255", "cp1255|windows1255"}, {"CP1256", "cp1256|windows1256"},
-    {"CP1257", "cp1257|windows1257"}, {"CP1258", "cp1258|windows1258"}, {"CP437", "cp437|ibm437"},
-    {"CP850", "cp850|ibm850"}, {"CP852", "cp852|ibm852"}, {"CP855", "cp855|ibm855"},
-    {"CP858", "cp858|ibm858"}, {"CP866", "cp866|ibm866"}, {"KOI8-R", "koi8r"},
-    {"KOI8-U", "koi8u"}, {"MACINTOSH", "macintosh|macroman"},
-    {"MAC-CYRILLIC|MACCYRILLIC", "maccyrillic"}, {"ISO-2022-JP", "iso2022jp|iso2022jpms"},
-    {"EUC-JP-MS|EUC-JP", "eucjp"}, {"ISO-2022-KR", "iso2022kr"},
-    {"CP932|SHIFT_JIS", "shiftjis|sjis|mskanji|cp31j|windows31j|cp932|windows932"},
-    {"CP949|EUC-KR", "euckr|ksc56011987|ksc5601|cp949|windows949"},
-    {"GB18030|GBK", "gb2312|gb2312charset|gbk|cp936|windows936|euccn|gb18030"},
-    {"HZ", "hzgb2312"}, {"BIG5", "big5|chinesebig5"}, {"CP950|BIG5", "cp950|windows950"},
-    {"BIG5-HKSCS|BIG5", "big5hkscs"}, {"UTF-7", "utf7|unicode11utf7"}, {"UTF-16", "utf16"},
-    {"UTF-16LE", "utf16le"}, {"UTF-16BE", "utf16be"},
+static const struct charset { const char *system[2], *names; } charsets[] = {
+    {{"UTF-8"}, "utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown"},
+    {{"windows-1252"}, "iso88591|isolatin1|latin1|cp1252|windows1252"},
+    {{"ISO-8859-2"}, "iso88592|isolatin2|latin2"}, {{"ISO-8859-3"}, "iso88593"},
+    {{"ISO-8859-4"}, "iso88594"}, {{"ISO-8859-5"}, "iso88595"}, {{"ISO-8859-6"}, "iso88596"},
+    {{"ISO-8859-7"}, "iso88597"}, {{"ISO-8859-8"}, "iso88598|iso88598i|iso88598e"},
+    {{"ISO-8859-10"}, "iso885910"}, {{"ISO-8859-13"}, "iso885913"}, {{"ISO-8859-14"}, "iso885914"},
+    {{"ISO-8859-15"}, "iso885915|latin9"}, {{"ISO-8859-16"}, "iso885916"},
+    {{"CP874", "TIS-620"}, "iso885911|tis620|cp874|windows874|ibm874"},
+    {{"CP1250"}, "cp1250|windows1250"}, {{"CP1251"}, "cp1251|windows1251"},
+    {{"CP1253"}, "cp1253|windows1253"}, {{"CP1254"}, "iso88599|latin5|cp1254|windows1254"},
+    {{"CP1255"}, "cp1255|windows1255"}, {{"CP1256"}, "cp1256|windows1256"},
+    {{"CP1257"}, "cp1257|windows1257"}, {{"CP1258"}, "cp1258|windows1258"},
+    {{"CP437"}, "cp437|ibm437"}, {{"CP850"}, "cp850|ibm850"}, {{"CP852"}, "cp852|ibm852"},
+    {{"CP855"}, "cp855|ibm855"}, {{"CP858"}, "cp858|ibm858"}, {{"CP866"}, "cp866|ibm866"},
+    {{"KOI8-R"}, "koi8r"}, {{"KOI8-U"}, "koi8u"}, {{"MACINTOSH"}, "macintosh|macroman"},
+    {{"MAC-CYRILLIC", "MACCYRILLIC"}, "maccyrillic"}, {{"ISO-2022-JP"}, "iso2022jp|iso2022jpms"},
+    {{"EUC-JP-MS", "EUC-JP"}, "eucjp"}, {{"ISO-2022-KR"}, "iso2022kr"},
+    {{"CP932", "SHIFT_JIS"}, "shiftjis|sjis|mskanji|cp31j|windows31j|cp932|windows932"},
+    {{"CP949", "EUC-KR"}, "euckr|ksc56011987|ksc5601|cp949|windows949"},
+    {{"GB18030", "GBK"}, "gb2312|gb2312charset|gbk|cp936|windows936|euccn|gb18030"},
+    {{"HZ"}, "hzgb2312"}, {{"BIG5"}, "big5|chinesebig5"}, {{"CP950", "BIG5"}, "cp950|windows950"},
+    {{"BIG5-HKSCS", "BIG5"}, "big5hkscs"}, {{"UTF-7"}, "utf7|unicode11utf7"}, {{"UTF-16"}, "utf16"},
+    {{"UTF-16LE"}, "utf16le"}, {{"UTF-16BE"}, "utf16be"},
 };
+enum { UTF_8, WINDOWS_1252 };   /* the first two */
 
-/* Returns a charset as the system calls it, "" if it is not to convert, NULL if not known. */
-static const char *
+/* Returns the charset of that name, NULL if it is not known. Without a name it is UTF-8. */
+static const struct charset *
 charset_find(struct span name)
 {
     char key[40];
     size_t length = 0;
 
     if (name.at == name.end)
-        return "";
+        return &charsets[UTF_8];
     name.at += begins(name, "x-") ? 2 : 0;
     name = take_until(&name, ":/ \t\r\n\f");   /* ISO-8859-1:1987, and what follows the name */
     for (; name.at < name.end && length < sizeof key; name.at++)
@@ -2771,33 +2728,26 @@ charset_find(struct span name)
             key[length++] = *name.at;
     for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++)
         if (is_word((struct span){key, key + length}, charsets[i].names))
-            return charsets[i].meant;
+            return &charsets[i];
     return NULL;
 }
 
-/* Counts the characters in UTF-8 that are not ASCII, and the bytes that are no UTF-8. */
-static void
-count_utf8(struct span s, size_t *characters, size_t *invalid)
+/*
+ * Appends windows-1252, with mixed except for UTF-8. Bytes that mean nothing stay. Returns how many
+ * bytes are no UTF-8, and in *characters how many characters are UTF-8 and not ASCII.
+ */
+static size_t
+from_windows_1252(struct text *to, struct span from, bool mixed, size_t *characters)
 {
-    uint32_t c;
+    size_t invalid = 0;
 
-    for (*characters = *invalid = 0; s.at < s.end; ) {
-        bool valid = span_character(&s, &c);
-
-        *characters += valid && c >= 0x80;
-        *invalid += !valid;
-    }
-}
-
-/* Appends windows-1252, with mixed except for UTF-8. Bytes that mean nothing stay. */
-static void
-from_windows_1252(struct text *to, struct span from, bool mixed)
-{
-    while (from.at < from.end) {
+    for (*characters = 0; from.at < from.end; ) {
         struct span rest = mixed ? from : limit(from, 1);   /* a byte alone: ASCII or no UTF-8 */
         uint32_t c;
         bool valid = span_character(&rest, &c);
 
+        *characters += valid && c >= 0x80;
+        invalid += !valid;
         if (!valid && c < 0xa0)
             c = windows_1252[c - 0x80];
         if (c == 0)
@@ -2806,6 +2756,7 @@ from_windows_1252(struct text *to, struct span from, bool mixed)
             text_character(to, c);
         from.at = rest.at;
     }
+    return invalid;
 }
 
 #ifdef HAS_ICONV
@@ -2817,59 +2768,70 @@ from_windows_1252(struct text *to, struct span from, bool mixed)
 static void
 jis_to_euc(struct text *to, struct span from)
 {
-    char set = 'B';             /* B, J: ASCII; @, $: two bytes; D: the additional ones; I: kana */
+    bool high = false, second = false;
+    char shift = '\0';          /* before each of the kana and of the additional characters */
 
     while (from.at < from.end) {
-        char *out = text_room(to, 3);
-        size_t left = span_length(from);
+        size_t escape = begins(from, "\033$(") ? 4 : begins(from, "\033$|\033(") ? 3 : 0;
+        char c = *from.at;
 
-        if (*from.at == '\033' && left >= 3 && (from.at[1] == '(' || from.at[1] == '$')) {
-            bool more = left >= 4 && from.at[1] == '$' && from.at[2] == '(';
+        if (escape > 0 && span_length(from) >= escape) {
+            char set = from.at[escape - 1];
 
-            set = from.at[1] == '(' || more ? from.at[2 + more] : '$';
-            from.at += 3 + more;
+            high = from.at[1] == '$' || set == 'I';
+            shift = set == 'I' ? '\x8e' : escape == 4 && set == 'D' ? '\x8f' : '\0';
+            second = false;
+            from.at += escape;
             continue;
         }
-        bool high = *from.at > ' ' && *from.at < 0x7f;
-        bool pair = high && (set == '$' || set == '@' || set == 'D') && left >= 2
-            && from.at[1] > ' ' && from.at[1] < 0x7f;
-        if (high && (set == 'D' || set == 'I'))
-            *out++ = set == 'D' ? '\x8f' : '\x8e';
-        high = high && (pair || set == 'I');
-        for (int i = 0; i < 1 + pair; i++, from.at++)
-            *out++ = high ? (char)(*from.at | 0x80)
-                : ((unsigned char)*from.at & 0xe0) == 0x80 ? '\xff' : *from.at;
-        if (out[-1] == '\n')
-            set = 'B';
-        text_end(to, out);
+        high = high && c != '\n';
+        if (high && c > ' ' && c < 0x7f) {
+            if (shift != '\0' && !second)
+                text_add(to, &shift, 1);
+            second = !second && shift == '\x8f';
+            c = (char)(c | 0x80);
+        } else if (((unsigned char)c & 0xe0) == 0x80) {
+            c = '\xff';         /* it must not be a shift */
+        }
+        text_add(to, &c, 1);
+        from.at++;
     }
 }
+#endif
 
 /*
- * Converts by the first of a list of charsets that the system knows. Returns false if there is
- * none. What means nothing becomes U+FFFD and is counted in *bad.
+ * Converts to UTF-8. Returns false if this system cannot, or need not. What means nothing becomes
+ * U+FFFD and is counted in *bad.
  */
 static bool
-system_convert(struct text *to, struct span from, const char *list, size_t *bad)
+convert(struct text *to, struct span from, const struct charset *charset, size_t *bad)
 {
-    iconv_t iconv_to = (iconv_t)-1;
-
-    for (; iconv_to == (iconv_t)-1 && *list != '\0'; list += *list == '|') {
-        char name[40];
-
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(list, "|"), list);
-        iconv_to = iconv_open("UTF-8", name);
-        list += strcspn(list, "|");
-    }
-    if (iconv_to == (iconv_t)-1)
+    *bad = 0;
+    if (charset == NULL || charset == &charsets[UTF_8])
         return false;
-    for (bool last = false; !last; ) {
+    if (charset == &charsets[WINDOWS_1252]) {
+        from_windows_1252(to, from, false, bad);
+        return true;
+    }
+#ifdef HAS_ICONV
+    struct text euc = {0};
+
+    if (strcmp(charset->system[0], "ISO-2022-JP") == 0) {
+        jis_to_euc(&euc, from);
+        from = text_span(&euc);
+        charset = charset_find(string_span("euc-jp"));
+    }
+
+    iconv_t converter = iconv_open("UTF-8", charset->system[0]);
+    if (converter == (iconv_t)-1 && charset->system[1] != NULL)
+        converter = iconv_open("UTF-8", charset->system[1]);
+    for (bool last = converter == (iconv_t)-1; !last; ) {
         enum { ROOM = 8192 };
         char *in = (char *)(uintptr_t)from.at, *out = text_room(to, ROOM);
         size_t left = span_length(from), room = ROOM;
 
         last = left == 0;       /* some converters keep a character for a mark that may follow */
-        if (iconv(iconv_to, last ? NULL : (void *)&in, &left, &out, &room) == (size_t)-1
+        if (iconv(converter, last ? NULL : (void *)&in, &left, &out, &room) == (size_t)-1
             && errno != E2BIG && left > 0 && room >= 4) {
             out += utf8_write(0xfffd, out);
             in++;
@@ -2878,36 +2840,11 @@ system_convert(struct text *to, struct span from, const char *list, size_t *bad)
         from.at = last ? from.at : in;
         text_end(to, out);
     }
-    iconv_close(iconv_to);
-    return true;
-}
-#endif
-
-/* Converts from what charset_find() found. Returns false if it cannot, or need not. */
-static bool
-convert(struct text *to, struct span from, const char *meant, size_t *bad)
-{
-    bool good = false;
-
-    *bad = 0;
-    if (meant == NULL)
-        return false;
-    if (strcmp(meant, "1252") == 0) {
-        from_windows_1252(to, from, false);
-        return true;
-    }
-#ifdef HAS_ICONV
-    struct text euc = {0};
-
-    if (strcmp(meant, "ISO-2022-JP") == 0) {
-        jis_to_euc(&euc, from);
-        from = text_span(&euc);
-        meant = "EUC-JP-MS|EUC-JP";
-    }
-    good = system_convert(to, from, meant, bad);
     text_free(&euc);
+    return converter != (iconv_t)-1 && iconv_close(converter) == 0;
+#else
+    return false;
 #endif
-    return good;
 }
 
 /*
@@ -2919,45 +2856,54 @@ convert(struct text *to, struct span from, const char *meant, size_t *bad)
 static const char *
 to_utf8(struct text *to, struct span from, struct span charset, struct span other)
 {
-    const char *meant = charset_find(charset), *second = charset_find(other);
-    bool known = meant != NULL && *meant == '\0';
-    size_t bad, start = to->length, characters, invalid;
+    const struct charset *meant = charset_find(charset), *second = charset_find(other);
+    bool known = meant == &charsets[UTF_8];
+    size_t bad, characters, start = to->length;
 
     if (convert(to, from, meant, &bad))
         return NULL;
-    count_utf8(from, &characters, &invalid);
-    if (invalid == 0) {
-        text_add(to, from.at, span_length(from));
+    if (from_windows_1252(to, from, true, &characters) == 0)
         return known ? NULL : "UTF-8";
-    }
-    if (convert(to, from, second, &bad) && bad <= span_length(from) / 16)
-        return known ? NULL : second;
+    to->length = start;
+    if (second != &charsets[WINDOWS_1252]       /* below, it is read better */
+        && convert(to, from, second, &bad) && bad <= span_length(from) / 16)
+        return known ? NULL : second->system[0];
     to->length = start;         /* it is not in that charset, either */
     while (from.at < from.end) {
         struct span line = take_until(&from, "\n");
 
         take_while(&from, "\n");
         line.end = from.at;
-        count_utf8(line, &characters, &invalid);
-        from_windows_1252(to, line, invalid <= characters);
+        start = to->length;
+        if (from_windows_1252(to, line, true, &characters) > characters) {
+            to->length = start;
+            from_windows_1252(to, line, false, &characters);
+        }
     }
     return known ? NULL : "windows-1252";
 }
 
-/* Appends text without what newsletters fill a line with. */
-static void
-drop_invisible(struct text *to, struct span from)
+/* Drops what newsletters fill a line with. Returns how many characters are left, without blanks. */
+static size_t
+drop_invisible(struct text *t)
 {
+    struct span rest = text_span(t);
     uint32_t before = 0;
+    size_t letters = 0;
 
-    for (const char *at = from.at; from.at < from.end; at = from.at) {
-        uint32_t c = span_next(&from);
+    for (t->length = 0; rest.at < rest.end; ) {
+        const char *at = rest.at;
+        uint32_t c = span_next(&rest);
 
         if (!is_invisible(c, before)) {
-            text_add(to, at, (size_t)(from.at - at));
+            memmove(t->bytes + t->length, at, (size_t)(rest.at - at));
+            t->length += (size_t)(rest.at - at);
+            letters += c >= 0x80 || !is_in((char)c, blanks);
             before = c;
         }
     }
+    text_add(t, "", 0);
+    return letters;
 }
 
 /* -- Header fields (RFC 5322, 2045, 2047, 2231) -- */
@@ -2991,23 +2937,28 @@ is_known_field(struct span line)
                   "precedence|importance|priority|organization|status");
 }
 
-/* Takes the next field of a header. A line that is none belongs to the field before it. */
+/*
+ * Takes the next field of a header. A line that is none belongs to the field before it if it
+ * begins with a blank or a known field follows. Returns false where the header ends.
+ */
 static bool
 next_field(struct span *header, struct field *f)
 {
-    struct span line, rest;
-    size_t length;
+    struct span rest = *header, line;
 
-    do {
-        if (!next_line(header, &line))
-            return false;
-    } while ((length = field_name(line)) == 0);
-    f->name = (struct span){line.at, line.at + length};
+    if (!next_line(&rest, &line) || field_name(line) == 0)
+        return false;
+    f->name = (struct span){line.at, line.at + field_name(line)};
     f->value = line;
     take_until(&f->value, ":");
     f->value.at++;
-    for (rest = *header; next_line(&rest, &line) && field_name(line) == 0; *header = rest)
+    for (*header = rest; next_line(&rest, &line); *header = rest) {
+        bool folded = line.at < line.end && is_in(*line.at, " \t");
+
+        if (line.at == line.end || field_name(line) > 0 || (!folded && !is_known_field(rest)))
+            break;
         f->value.end = line.end;
+    }
     f->value = trim(f->value);
     return true;
 }
@@ -3026,50 +2977,45 @@ find_field(struct span header, const char *name)
 
 /*
  * Returns where the header of a message begins: behind a byte order mark and lines of a mailbox
- * file, if a field follows.
+ * file, or behind one stray line, if a field follows.
  */
 static const char *
 header_start(struct span message)
 {
     struct span rest = message, next, line;
-    bool mailbox = false;
+    bool first = true, mailbox = false;
 
     rest.at += begins(rest, "\xef\xbb\xbf") ? 3 : 0;
-    for (next = rest; next_line(&next, &line); rest = next) {
-        bool from = begins(line, "from |>from ") && field_name(line) == 0;
+    for (next = rest; next_line(&next, &line); rest = next, first = false) {
+        bool from = begins(line, "from |>from ");
 
+        if (field_name(line) > 0)
+            return is_known_field(line) || mailbox ? rest.at : message.at;
         if (!from && trim(line).at < line.end)
-            break;
+            return first && is_known_field(next) ? next.at : message.at;
         mailbox = from;
     }
-    return is_known_field(rest) || (mailbox && field_name(rest) > 0) ? rest.at : message.at;
+    return message.at;
 }
 
 /*
- * Splits a message or part into header and body. A line that is no field belongs to the header if
- * a known field follows, but not in front of a part. Returns false if no empty line ends the
- * header.
+ * Splits a message or part into header and body. Returns false if no empty line ends the header.
  */
 static bool
 split_header(struct span whole, bool message, struct span *header, struct span *body)
 {
-    struct span rest = {message ? header_start(whole) : whole.at, whole.end}, line, next;
+    struct span rest = {message ? header_start(whole) : whole.at, whole.end}, line = no_span;
+    struct field f;
 
-    header->at = rest.at;
-    for (bool first = true; next_line(&rest, &line); first = false) {
-        bool stray = field_name(line) == 0 && (first || (*line.at != ' ' && *line.at != '\t'));
-
-        header->end = line.at;
-        *body = (struct span){line.at == line.end ? rest.at : line.at, whole.end};
-        next = rest;
-        if (line.at == line.end)
-            return true;
-        if (stray && ((first && !message) || !next_line(&next, &line) || !is_known_field(line)))
-            return false;
-    }
-    *body = (struct span){whole.end, whole.end};
-    header->end = whole.end;
-    return true;
+    *header = rest;
+    while (next_field(&rest, &f))
+        continue;
+    header->end = rest.at;
+    *body = rest;
+    next_line(&rest, &line);
+    if (line.at == line.end)
+        *body = rest;
+    return line.at == line.end;
 }
 
 /* Skips blanks and comments, which stand in parentheses and may be nested. */
@@ -3196,7 +3142,7 @@ decode_words(struct text *to, struct span from, struct span body_charset)
         if (!found)
             break;
         if (word.base64)
-            decode_base64(&bytes, word.text);
+            decode_base64(&bytes, word.text, true);
         else
             decode_escapes(&bytes, word.text, '=', true);
         charset = word.charset;
@@ -3213,35 +3159,37 @@ static struct span
 parameter(struct span field, const char *name, struct text *out)
 {
     struct text value = {0}, whole = {0}, first = {0}, others = {0};
-    char charset[40] = "";
-    struct span key;
+    bool has_charset = false;
+    struct span key, text, charset = no_span;
 
     while (next_parameter(&field, &key, &value)) {
-        struct span text = text_span(&value), rest = text, set = take_until(&rest, "'");
-        bool escaped = key.end > key.at && key.end[-1] == '*';
-
         if (!is_word(take_until(&key, "*"), name))
             continue;
 
-        bool is_first = span_length(key) == 1 || begins(key, "*0");
-        struct text *to = key.at == key.end ? &whole : is_first ? &first : &others;
-        if (escaped && is_first) {      /* CHARSET'LANGUAGE'TEXT */
-            rest.at += rest.at < rest.end;
-            take_until(&rest, "'");
-            if (rest.at < rest.end) {
-                snprintf(charset, sizeof charset, "%.*s", (int)span_length(set), set.at);
-                text.at = rest.at + 1;
-            }
-        }
+        bool escaped = key.at < key.end && key.end[-1] == '*';
+        struct text *to = key.at == key.end ? &whole
+            : is_word(key, "*|*0|*0*") ? &first : &others;
         if (escaped)
-            decode_escapes(to, text, '%', false);
+            decode_escapes(to, text_span(&value), '%', false);
         else if (to != &whole || whole.length == 0)
-            text_add(to, text.at, span_length(text));
+            text_add(to, value.bytes, value.length);
+        has_charset = has_charset || (escaped && to == &first);
+    }
+    text_add(&first, others.bytes, others.length);      /* the first may come later */
+    text = text_span(&first);
+    if (has_charset) {                  /* CHARSET'LANGUAGE'TEXT */
+        struct span rest = text, set = take_until(&rest, "'");
+
+        rest.at += rest.at < rest.end;
+        take_until(&rest, "'");
+        if (rest.at < rest.end && charset_find(set) != NULL) {
+            charset = set;
+            text.at = rest.at + 1;
+        }
     }
     text_clear(out);
-    text_add(&first, others.bytes, others.length);      /* the first may come later */
-    if (first.length > 0)
-        to_utf8(out, text_span(&first), string_span(charset), no_span);
+    if (text.at < text.end)
+        to_utf8(out, text, charset, no_span);
     else
         decode_words(out, text_span(&whole), no_span);
     text_free(&value);
@@ -3927,11 +3875,10 @@ struct part {
     struct part *parent;        /* NULL: it is the message itself */
     struct part *root;          /* the part that is the message this one belongs to */
     unsigned bars;              /* that mark how deep that message lies in others */
+    struct span charset_inside; /* of a message: the first that a part of it names */
     struct span header, body;
     struct span type;
     struct text charset, name;  /* UTF-8, from the network; "": none */
-    struct text decoded;        /* the body, if it is not in the message as it is; */
-    size_t left;                /* bytes of it that were too many */
     enum encoding encoding;
     bool attachment, no_blank_line;
     bool flowed, delsp;         /* RFC 3676 */
@@ -3939,13 +3886,19 @@ struct part {
     bool dropped;               /* another alternative is shown instead */
     enum score score;           /* SCORE_NONE: it is only listed */
     struct part *best;          /* the part with the best text: itself or one in it */
+
+    struct text text;           /* what is shown of it, in UTF-8; or an enclosed message, decoded */
+    size_t letters;             /* that are no blanks; addresses of links do not count */
+    const char *guess;          /* NULL, or what it was read as because its charset is not known */
+    bool complete;              /* the HTML does not end inside a comment */
+    size_t left;                /* bytes that were too many to decode */
 };
 
 struct show {
     struct page page;
     struct part parts[SHOW_PARTS], *parts_end;  /* each before those in it */
     const char *end;            /* of the whole message */
-    size_t decoded;             /* bytes of encoded messages that were decoded */
+    size_t texts, messages;     /* bytes of texts and of encoded messages that were decoded */
     bool too_many, too_deep, cut_off;
 };
 
@@ -3998,6 +3951,8 @@ part_header(struct part *p, struct text *boundary)
     p->delsp = begins(parameter(type, "delsp", &value), "yes");
     text_free(&value);
     parameter(type, "charset", &p->charset);
+    if (p->root->charset_inside.at == p->root->charset_inside.end)
+        p->root->charset_inside = text_span(&p->charset);
     parameter(disposition, "filename", &p->name);
     if (p->name.length == 0)
         parameter(type, "name", &p->name);
@@ -4017,7 +3972,7 @@ part_add(struct show *s, struct part *parent)
     if (s->too_many)
         return NULL;
     *p = (struct part){
-        .parent = parent, .root = p, .best = p,
+        .parent = parent, .root = p, .best = p, .complete = true,
         .type = string_span(digest ? "message/rfc822" : "text/plain")
     };
     if (parent != NULL) {
@@ -4026,6 +3981,166 @@ part_add(struct show *s, struct part *parent)
     }
     s->parts_end++;
     return p;
+}
+
+/* Returns how good the text of a part is for reading here. */
+static enum score
+part_score(const struct part *p)
+{
+    if (p->opened || is_word(p->type, "message/delivery-status|message/disposition-notification"))
+        return SCORE_OTHER;     /* even as an attachment */
+    if (is_multipart(p))
+        return SCORE_LITTLE;    /* no part was found in it */
+    if ((p->attachment && p->parent != NULL)
+        || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
+                   "text/javascript"))
+        return SCORE_NONE;
+    return is_word(p->type, "text/plain") ? SCORE_PLAIN
+        : is_word(p->type, "text/html") ? SCORE_HTML
+        : is_word(p->type, "text/calendar") ? SCORE_LITTLE
+        : begins(p->type, "text/") ? SCORE_OTHER : SCORE_NONE;
+}
+
+/* Decodes the text of a part. Returns what stands behind it: a list's footer behind base64. */
+static struct span
+part_text(struct show *s, struct part *p)
+{
+    struct text decoded = {0}, utf8 = {0};
+    struct span body = limit(p->body, SHOW_TEXT - s->texts), other, footer;
+    bool enriched = is_word(p->type, "text/enriched|text/richtext");
+    bool html = enriched || is_word(p->type, "text/html");
+
+    footer = decode_transfer(&decoded, body, p->encoding);
+    s->texts += (size_t)(footer.at - body.at);
+    p->left = (size_t)(p->body.end - body.end);
+    other = html ? html_charset(text_span(&decoded)) : p->root->charset_inside;
+    p->guess = to_utf8(&utf8, text_span(&decoded), text_span(&p->charset), other);
+    if (html)
+        p->letters = html_to_text(&p->text, text_span(&utf8), enriched, &p->complete);
+    else if (p->flowed)
+        join_flowed(&p->text, text_span(&utf8), p->delsp);
+    else
+        text_add(&p->text, utf8.bytes, utf8.length);
+    if (!html)
+        p->letters = drop_invisible(&p->text);
+    text_free(&decoded);
+    text_free(&utf8);
+    if (trim(footer).at < footer.end) {
+        footer.end = p->body.end;
+        p->left = 0;
+    }
+    return footer;
+}
+
+/*
+ * Returns true if a plain text only stands in for the HTML beside it: it is empty, far shorter,
+ * or short and says that the program cannot show HTML.
+ */
+static bool
+is_stub(const struct part *plain, const struct part *html)
+{
+    enum { SHORT = 400 };
+
+    return plain->letters * 4 <= html->letters
+        || (plain->letters < SHORT && html->letters > 0
+            && find(text_span(&plain->text), "html") != NULL);
+}
+
+/*
+ * Chooses among the parts of a multipart, which were read. Of alternatives one is shown, plain
+ * text if possible, else the last of the best (RFC 2046); those that say the same worse are left
+ * out, and what cannot be read is only listed.
+ */
+static void
+choose(struct show *s, struct part *p)
+{
+    bool alternative = is_word(p->type, "multipart/alternative");
+    struct part *best = p, *html = NULL, *child = NULL;
+
+    for (struct part *i = p + 1; i < s->parts_end; i++) {
+        if (i->parent == p && i->best->score == SCORE_HTML)
+            html = i;
+        if (i->parent == p && i->best->score >= best->best->score)
+            best = i;
+    }
+    if (alternative && html != NULL && best->best->score == SCORE_PLAIN
+        && is_stub(best->best, html->best))
+        best = html;
+    p->best = best->best;
+    for (struct part *i = p + 1; alternative && i < s->parts_end; i++) {
+        child = i->parent == p ? i : child;
+        if (child != best && (i->score > SCORE_LITTLE || is_message(i->parent)))
+            i->dropped = true;
+        else if (child != best)
+            i->score = SCORE_NONE;
+    }
+}
+
+/* Adds text that stands outside of what a part has in it, a list's footer often, as a part. */
+static void
+part_outside(struct show *s, struct part *parent, struct span text)
+{
+    struct span rest = text, line;
+    struct part *p;
+
+    while (next_line(&rest, &line) && trim(line).at == line.end)
+        text.at = rest.at;
+    if (text.at == text.end || (p = part_add(s, parent)) == NULL)
+        return;
+    p->type = string_span("text/plain");        /* even in a digest */
+    p->body = text;
+    p->score = part_score(p);
+    if (parent->opened) {       /* its charset does not hold for what is behind base64 */
+        text_add(&p->charset, parent->charset.bytes, parent->charset.length);
+        p->flowed = parent->flowed;
+        p->delsp = parent->delsp;
+    }
+    part_text(s, p);
+}
+
+/*
+ * Looks for uuencoded files in a part's body, begin MODE NAME to end. In a text each becomes an
+ * attachment, and what is left is text; in any other part the file is its content.
+ */
+static void
+part_uu(struct show *s, struct part *p)
+{
+    struct span rest = p->body, before = rest, line, next, name, data;
+    bool text = begins(p->type, "text/");
+
+    p->encoding = ENCODING_NONE;
+    while (next_line(&rest, &line)) {
+        before.end = line.at;
+        name = begins(line, "begin ") ? (struct span){line.at + 6, line.end} : no_span;
+        if (span_length(take_while(&name, "01234567")) < 3)
+            continue;
+        data = (struct span){rest.at, rest.at};
+        for (next = rest; next_line(&next, &line) && uu_length(line) > 0; )
+            data.end = next.at;
+        if (data.end == data.at || trim(name).at == name.end)
+            continue;
+        while (uu_length(line) == 0 && next_line(&next, &line))
+            continue;
+        rest.at = is_word(line, "end") ? next.at : data.end;
+
+        struct part *file = p;
+        if (text) {
+            p->opened = true;
+            part_outside(s, p, before);
+            if ((file = part_add(s, p)) == NULL)
+                return;
+            file->type = string_span("application/octet-stream");
+            before.at = rest.at;
+        }
+        file->encoding = ENCODING_UU;
+        file->body = data;
+        name = trim(name);
+        text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
+    }
+    if (p->opened) {
+        part_outside(s, p, (struct span){before.at, p->body.end});
+        choose(s, p);
+    }
 }
 
 /*
@@ -4065,176 +4180,6 @@ next_part(struct span *rest, struct span boundary, struct span *part)
     return 0;
 }
 
-/* Appends text between uuencoded files to what a part has of it, as far as it is shown. */
-static void
-part_keep(struct part *p, struct span text)
-{
-    struct span kept = limit(text, SHOW_TEXT - p->decoded.length);
-
-    text_add(&p->decoded, kept.at, span_length(kept));
-    p->left += (size_t)(text.end - kept.end);
-}
-
-/*
- * Looks for uuencoded files in a part's body. In a text each becomes an attachment, and what is
- * left is the text; in any other part the file is its content.
- */
-static void
-part_uu(struct show *s, struct part *p)
-{
-    struct span rest = p->body, before, name, data;
-    bool text = begins(p->type, "text/");
-
-    p->encoding = ENCODING_NONE;
-    while (next_uu(&rest, &before, &name, &data)) {
-        struct part *file = text ? part_add(s, p) : p;
-
-        part_keep(p, before);
-        if (file == NULL)
-            continue;
-        if (text)
-            file->type = string_span("application/octet-stream");
-        file->encoding = ENCODING_UU;
-        file->body = data;
-        text_add(&file->name, name.at, file->name.length == 0 ? span_length(name) : 0);
-    }
-    if (text && rest.at > p->body.at) {
-        part_keep(p, rest);
-        p->body = text_span(&p->decoded);
-        if (trim(p->body).at == p->body.end)
-            p->body = no_span;
-    }
-}
-
-/* -- What to show of it -- */
-
-/* The text of a part, and what a person should know about it. */
-struct content {
-    struct text text;           /* UTF-8 */
-    size_t letters;             /* characters that are no blanks, addresses of links not counted */
-    const char *guess;          /* NULL, or what it was read as because its charset is not known */
-    bool complete;              /* the HTML does not end inside a comment */
-    uint64_t left;              /* bytes that were not decoded any more */
-};
-
-/* Reads the text of a part. The caller frees it. */
-static struct content
-part_content(const struct part *p)
-{
-    struct content c = {.complete = true};
-    struct text decoded = {0}, utf8 = {0}, joined = {0};
-    struct span body = limit(p->body, SHOW_TEXT);
-    struct span data = p->encoding == ENCODING_BASE64 ? base64_data(body) : body;
-    struct span footer = {data.end, body.end}, other = no_span;
-    bool enriched = is_word(p->type, "text/enriched|text/richtext");
-    bool html = enriched || is_word(p->type, "text/html");
-
-    c.left = (size_t)(p->body.end - body.end) + p->left;
-    decode_transfer(&decoded, data, p->encoding);
-    if (html)
-        other = html_charset(text_span(&decoded));
-    c.guess = to_utf8(&utf8, text_span(&decoded), text_span(&p->charset), other);
-    text_free(&decoded);
-    if (html) {
-        c.letters = html_to_text(&c.text, text_span(&utf8), enriched, &c.complete);
-    } else {
-        if (p->flowed)
-            join_flowed(&joined, text_span(&utf8), p->delsp);
-        drop_invisible(&c.text, text_span(p->flowed ? &joined : &utf8));
-        for (size_t i = 0; i < c.text.length; i++)
-            c.letters += !is_in(c.text.bytes[i], blanks) && (c.text.bytes[i] & 0xc0) != 0x80;
-    }
-    if (trim(footer).at < footer.end) {         /* behind base64 */
-        if (c.text.length > 0 && c.text.bytes[c.text.length - 1] != '\n')
-            text_puts(&c.text, "\n");
-        text_clear(&utf8);
-        to_utf8(&utf8, footer, no_span, text_span(&p->charset));
-        drop_invisible(&c.text, text_span(&utf8));
-    }
-    text_free(&utf8);
-    text_free(&joined);
-    return c;
-}
-
-/* Returns how good the text of a part is for reading here. */
-static enum score
-part_score(const struct part *p)
-{
-    if (p->opened || is_word(p->type, "message/delivery-status|message/disposition-notification"))
-        return SCORE_OTHER;     /* even as an attachment */
-    if (is_multipart(p))
-        return SCORE_LITTLE;    /* no part was found in it */
-    if ((p->attachment && p->parent != NULL)
-        || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
-                   "text/javascript"))
-        return SCORE_NONE;
-    return is_word(p->type, "text/plain") ? SCORE_PLAIN
-        : is_word(p->type, "text/html") ? SCORE_HTML
-        : is_word(p->type, "text/calendar") ? SCORE_LITTLE
-        : begins(p->type, "text/") ? SCORE_OTHER : SCORE_NONE;
-}
-
-/*
- * Returns true if a plain text only stands in for the HTML beside it: it is empty, far shorter,
- * or short and says that the program cannot show HTML.
- */
-static bool
-is_stub(const struct part *plain, const struct part *html)
-{
-    enum { SHORT = 400 };
-    struct content text = part_content(plain), other = part_content(html);
-    bool stub = text.letters * 4 <= other.letters
-        || (text.letters < SHORT && other.letters > 0
-            && find(text_span(&text.text), "html") != NULL);
-
-    text_free(&text.text);
-    text_free(&other.text);
-    return stub;
-}
-
-/*
- * Chooses among the parts of a multipart, which were read. Of alternatives one is shown, plain
- * text if possible, else the last of the best (RFC 2046); those that say the same worse are left
- * out, and what cannot be read is only listed.
- */
-static void
-choose(struct show *s, struct part *p)
-{
-    bool alternative = is_word(p->type, "multipart/alternative");
-    struct part *best = p, *html = NULL, *child = NULL;
-
-    for (struct part *i = p + 1; i < s->parts_end; i++) {
-        if (i->parent == p && i->best->score == SCORE_HTML)
-            html = i;
-        if (i->parent == p && i->best->score >= best->best->score)
-            best = i;
-    }
-    if (alternative && html != NULL && best->best->score == SCORE_PLAIN
-        && is_stub(best->best, html->best))
-        best = html;
-    p->best = best->best;
-    for (struct part *i = p + 1; alternative && i < s->parts_end; i++) {
-        child = i->parent == p ? i : child;
-        if (child != best && (i->score > SCORE_LITTLE || is_message(i->parent)))
-            i->dropped = true;
-        else if (child != best)
-            i->score = SCORE_NONE;
-    }
-}
-
-/* Adds text that is outside of the parts of a multipart as another one: a list's footer often. */
-static void
-part_outside(struct show *s, struct part *parent, struct span text)
-{
-    struct part *p;
-
-    if (trim(text).at == text.end || (p = part_add(s, parent)) == NULL)
-        return;
-    p->type = string_span("text/plain");
-    p->body = trim(text);
-    p->score = SCORE_LITTLE;
-}
-
 /* Reads a part and those in it. depth is how many are around it. */
 static void
 part_read(struct show *s, struct span whole, struct part *parent, int depth)
@@ -4249,13 +4194,13 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
     p->no_blank_line = !split_header(whole, p->root == p, &p->header, &p->body);
     part_header(p, &boundary);
     if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
-        && s->decoded < SHOW_TEXT) {
-        struct span start = limit(p->body, SHOW_TEXT - s->decoded);
-
-        decode_transfer(&p->decoded, start, p->encoding);
-        p->left = (size_t)(p->body.end - start.end);
-        s->decoded += p->decoded.length;
-        p->body = text_span(&p->decoded);
+        && s->messages < SHOW_TEXT) {
+        inner = limit(p->body, SHOW_TEXT - s->messages);
+        rest = decode_transfer(&p->text, inner, p->encoding);
+        text_add(&p->text, rest.at, span_length(rest));
+        s->messages += p->text.length;
+        p->left = (size_t)(p->body.end - inner.end);
+        p->body = text_span(&p->text);
         p->encoding = ENCODING_NONE;
     }
     p->opened = (is_multipart(p) && boundary.length > 0)
@@ -4274,19 +4219,19 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
             part_read(s, inner, p, depth + 1);
             s->cut_off = s->cut_off || (ended == 0 && whole.end == s->end);
         }
-        p->opened = s->parts_end > p + 1;
         choose(s, p);
+        p->opened = s->parts_end > p + 1;
         if (find(preamble, "mime") != NULL && span_length(preamble) < 500)
             preamble = no_span;         /* it says that one needs another program */
-        if (p->opened) {
-            part_outside(s, p, preamble);
-            part_outside(s, p, rest);
-        }
+        part_outside(s, p, p->opened ? preamble : no_span);
+        part_outside(s, p, p->opened ? rest : no_span);
     } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE
                && begins(p->type, "text/") && !is_word(p->type, "text/html"))) {
         part_uu(s, p);
     }
     p->score = part_score(p);
+    if (!p->opened && p->score > SCORE_NONE)
+        part_outside(s, p, part_text(s, p));
 }
 
 /* -- Showing it -- */
@@ -4295,61 +4240,48 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
 static void
 part_show(struct page *page, const struct part *p)
 {
-    struct content c = part_content(p);
-
     if (is_multipart(p))
         page_note(page, "%.*s, but no part was found in it; this is all of it",
                   (int)span_length(p->type), p->type.at);
-    if (c.guess != NULL)
-        page_note(page, "the charset %s is not known here; read as %s", p->charset.bytes, c.guess);
+    if (p->guess != NULL)
+        page_note(page, "the charset %s is not known here; read as %s", p->charset.bytes, p->guess);
     if (p->encoding == ENCODING_UNKNOWN)
         page_note(page, "its transfer encoding is not known here: it is shown as it came");
     page->empty = page->begun;
-    page_text(page, text_span(&c.text));
-    if (!c.complete)
+    page_text(page, text_span(&p->text));
+    if (!p->complete)
         page_note(page, "the HTML ends inside a comment: what stands there is not shown");
-    else if (c.letters == 0 && is_word(p->type, "text/html"))
+    else if (p->letters == 0 && is_word(p->type, "text/html"))
         page_note(page, "no text in this HTML");
-    if (c.left > 0)
-        page_note(page, "truncated: %llu more octets of this text are not shown; RETR saves them",
-                  (unsigned long long)c.left);
-    text_free(&c.text);
+    if (p->left > 0)
+        page_note(page, "truncated: %zu more octets of this text are not shown; RETR saves them",
+                  p->left);
 }
 
 /* Lists the parts of a message that are not shown, or that have a name. */
 static void
 show_attachments(struct show *s, const struct part *root)
 {
-    for (const struct part *p = root; p < s->parts_end; p++) {
-        struct span name = p->name.length > 0 ? text_span(&p->name) : string_span("without a name");
-        struct text line = {0};
+    struct text line = {0};
 
+    for (const struct part *p = root; p < s->parts_end; p++) {
         if (p->root != root || p->dropped || (p->score > SCORE_NONE && p->name.length == 0))
             continue;
 
         uint64_t size = decoded_size(p->body, p->encoding);
-        text_add(&line, name.at, span_length(name));
+        text_clear(&line);
+        text_puts(&line, p->name.length > 0 ? "" : "without a name");
+        text_add(&line, p->name.bytes, p->name.length);
         text_puts(&line, " (");
         text_add(&line, p->type.at, span_length(p->type));
-        text_puts(&line, ", ");
         if (size < 1000)
-            text_printf(&line, "%u octet%s", (unsigned)size, size == 1 ? "" : "s");
+            text_printf(&line, ", %u octet%s", (unsigned)size, size == 1 ? "" : "s");
         else
-            text_puts(&line, size_text((int64_t)size).text);
+            text_printf(&line, ", %s", size_text((int64_t)size).text);
         text_puts(&line, p->encoding == ENCODING_UNKNOWN ? ", in an unknown encoding)" : ")");
         page_field(&s->page, "Attached", text_span(&line));
-        text_free(&line);
     }
-}
-
-/* Returns the charset of the first text in a message, for fields that name none. */
-static struct span
-root_charset(const struct show *s, const struct part *root)
-{
-    for (const struct part *p = root; p < s->parts_end; p++)
-        if (p->root == root && p->charset.length > 0)
-            return text_span(&p->charset);
-    return no_span;
+    text_free(&line);
 }
 
 /* Shows the fields of a message that people read. Only a Subject may have invisible characters. */
@@ -4357,7 +4289,7 @@ static void
 show_fields(struct show *s, const struct part *root)
 {
     static const char *const names[] = {"From", "To", "Cc", "Date", "Subject"};
-    struct text value = {0}, seen = {0};
+    struct text value = {0};
     struct span header;
     struct field f;
 
@@ -4366,16 +4298,14 @@ show_fields(struct show *s, const struct part *root)
             if (!same_word(f.name, string_span(names[i])))
                 continue;
             text_clear(&value);
-            decode_words(&value, limit(f.value, SHOW_FIELD), root_charset(s, root));
+            decode_words(&value, limit(f.value, SHOW_FIELD), root->charset_inside);
             if (span_length(f.value) > SHOW_FIELD)
                 text_printf(&value, " [truncated, of %zu octets]", span_length(f.value));
-            text_clear(&seen);
             if (is_word(f.name, "subject"))
-                drop_invisible(&seen, text_span(&value));
-            page_field(&s->page, names[i], text_span(seen.length > 0 ? &seen : &value));
+                drop_invisible(&value);
+            page_field(&s->page, names[i], text_span(&value));
         }
     text_free(&value);
-    text_free(&seen);
 }
 
 /* Returns true if a message has anything to show, even if it is another message. */
@@ -4533,33 +4463,32 @@ next_heading(struct span *all, struct heading *h, struct span *header)
     return true;
 }
 
-enum { DATE, SENDER, SUBJECT, FIELDS };
+enum { NUMBER, DATE, SENDER, SUBJECT, SIZE, CELLS };
 
-/* Reads a header into fields, each one line of visible text. A field may be empty. */
+/* Reads a header into cells, each one line of visible text. A cell may be empty. */
 static void
-summarize(struct span whole, struct text fields[])
+read_cells(struct span whole, struct text cells[])
 {
-    struct text values[FIELDS] = {{0}}, charset = {0}, subject = {0};
+    struct text values[CELLS] = {{0}}, charset = {0};
     struct span header, body;
 
     split_header(limit(whole, HEADER_MAX), true, &header, &body);
     parameter(find_field(header, "content-type"), "charset", &charset);
     short_date(&values[DATE], find_field(header, "date"));
     sender_name(&values[SENDER], find_field(header, "from"), text_span(&charset));
-    decode_words(&subject, find_field(header, "subject"), text_span(&charset));
-    drop_invisible(&values[SUBJECT], text_span(&subject));
+    decode_words(&values[SUBJECT], find_field(header, "subject"), text_span(&charset));
+    drop_invisible(&values[SUBJECT]);
     if (span_length(whole) > HEADER_MAX)
         text_puts(&values[SUBJECT], " [header truncated]");
-    for (int i = 0; i < FIELDS; i++) {
-        text_clear(&fields[i]);
-        visible_line(&fields[i], text_span(&values[i]));
+    for (int i = 0; i < CELLS; i++) {
+        text_clear(&cells[i]);
+        visible_line(&cells[i], text_span(&values[i]));
         text_free(&values[i]);
     }
     text_free(&charset);
-    text_free(&subject);
 }
 
-/* Appends a text, cut with a mark or filled up to so many columns. */
+/* Appends visible text, cut with a mark or filled up to so many columns. */
 static void
 add_cell(struct text *to, struct span cell, size_t columns)
 {
@@ -4579,38 +4508,36 @@ add_cell(struct text *to, struct span cell, size_t columns)
     text_printf(to, "%s%*s", cut > 0 ? "\u2026" : "", (int)(columns - used - cut), "");
 }
 
-/* Appends a message's line in that many columns. A narrow terminal has no room for the date. */
+/* Appends cells as a row of so many columns. A narrow terminal has no room for the date. */
 static void
-add_header_row(struct text *to, const struct heading *h, const struct text fields[], int digits,
-               size_t columns)
+add_row(struct text *to, const struct text cells[], size_t columns)
 {
-    bool dated = columns >= (size_t)digits + 44;
-    size_t fixed = (size_t)digits + (dated ? 24 : 12);
+    size_t digits = cells[NUMBER].length, date = columns >= digits + 44 ? 10 : 0;
+    size_t fixed = digits + (date > 0 ? 24 : 12);
     size_t rest = columns > fixed + 20 ? columns - fixed : 20;
-    struct span date = text_span(&fields[DATE]);
-    struct text line = {0};
+    const size_t widths[CELLS] = {digits, date, rest / 3, rest - rest / 3, 6};
+    struct text row = {0};
 
-    text_printf(&line, "%*" PRIu64 "  ", digits, h->number);
-    if (span_length(date) == 16 && date.at[10] == ' ')
-        date.end = date.at + 10;        /* 2026-11-29 19:43 without the time */
-    if (dated) {
-        add_cell(&line, date, 10);
-        text_puts(&line, "  ");
+    for (int i = 0; i < CELLS; i++) {
+        struct span cell = text_span(&cells[i]);
+
+        if (i == DATE && span_length(cell) == 16 && cell.at[10] == ' ')
+            cell.end = cell.at + 10;            /* 2026-11-29 19:43 without the time */
+        if (widths[i] > 0) {
+            text_puts(&row, i > 0 ? "  " : "");
+            add_cell(&row, cell, widths[i]);
+        }
     }
-    add_cell(&line, text_span(&fields[SENDER]), rest / 3);
-    text_puts(&line, "  ");
-    add_cell(&line, text_span(&fields[SUBJECT]), rest - rest / 3);
-    text_printf(&line, "%8s", h->listed ? size_text((int64_t)h->octets).text : "");
-    add_cell(to, text_span(&line), columns);
+    add_cell(to, text_span(&row), columns);
     text_puts(to, "\n");
-    text_free(&line);
+    text_free(&row);
 }
 
 /* Shows a line for each header: cut to so many columns, or complete and with TABs if it is 0. */
 static void
 show_headers(struct span all, FILE *out, unsigned columns)
 {
-    struct text fields[FIELDS] = {{0}}, line = {0};
+    struct text cells[CELLS] = {{0}}, line = {0};
     struct span rest = all, header;
     struct heading h;
     uint64_t highest = 0;
@@ -4618,20 +4545,22 @@ show_headers(struct span all, FILE *out, unsigned columns)
     while (next_heading(&rest, &h, &header))
         highest = h.number > highest ? h.number : highest;
 
-    int digits = snprintf(NULL, 0, "%" PRIu64, highest);
+    int digits = columns > 0 ? snprintf(NULL, 0, "%" PRIu64, highest) : 0;
     for (; next_heading(&all, &h, &header); text_clear(&line)) {
-        summarize(header, fields);
-        if (columns > 0) {
-            add_header_row(&line, &h, fields, digits, columns);
-        } else {
-            text_printf(&line, "%" PRIu64 "\t%s\t%s\t%s", h.number, fields[DATE].bytes,
-                        fields[SENDER].bytes, fields[SUBJECT].bytes);
-            text_printf(&line, h.listed ? "\t%" PRIu64 "\n" : "\t\n", h.octets);
-        }
+        read_cells(header, cells);
+        text_printf(&cells[NUMBER], "%*" PRIu64, digits, h.number);
+        if (columns > 0)
+            text_printf(&cells[SIZE], "%6s", h.listed ? size_text((int64_t)h.octets).text : "");
+        else if (h.listed)
+            text_printf(&cells[SIZE], "%" PRIu64, h.octets);
+        if (columns > 0)
+            add_row(&line, cells, columns);
+        for (int i = 0; i < CELLS && columns == 0; i++)
+            text_printf(&line, "%s%c", cells[i].bytes, i < SIZE ? '\t' : '\n');
         fwrite(line.bytes, 1, line.length, out);
     }
-    for (int i = 0; i < FIELDS; i++)
-        text_free(&fields[i]);
+    for (int i = 0; i < CELLS; i++)
+        text_free(&cells[i]);
     text_free(&line);
 }
 
