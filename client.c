@@ -2998,10 +2998,8 @@ header_start(struct span message)
     return message.at;
 }
 
-/*
- * Splits a message or part into header and body. Returns false if no empty line ends the header.
- */
-static bool
+/* Splits a message or part into header and body. The empty line between them is in neither. */
+static void
 split_header(struct span whole, bool message, struct span *header, struct span *body)
 {
     struct span rest = {message ? header_start(whole) : whole.at, whole.end}, line = no_span;
@@ -3015,7 +3013,6 @@ split_header(struct span whole, bool message, struct span *header, struct span *
     next_line(&rest, &line);
     if (line.at == line.end)
         *body = rest;
-    return line.at == line.end;
 }
 
 /* Skips blanks and comments, which stand in parentheses and may be nested. */
@@ -3158,7 +3155,8 @@ decode_words(struct text *to, struct span from, struct span body_charset)
 static struct span
 parameter(struct span field, const char *name, struct text *out)
 {
-    struct text value = {0}, whole = {0}, first = {0}, others = {0};
+    enum { WHOLE, FIRST, OTHERS, KINDS };
+    struct text value = {0}, pieces[KINDS] = {{0}};
     bool has_charset = false;
     struct span key, text, charset = no_span;
 
@@ -3167,16 +3165,15 @@ parameter(struct span field, const char *name, struct text *out)
             continue;
 
         bool escaped = key.at < key.end && key.end[-1] == '*';
-        struct text *to = key.at == key.end ? &whole
-            : is_word(key, "*|*0|*0*") ? &first : &others;
+        int kind = key.at == key.end ? WHOLE : is_word(key, "*|*0|*0*") ? FIRST : OTHERS;
         if (escaped)
-            decode_escapes(to, text_span(&value), '%', false);
-        else if (to != &whole || whole.length == 0)
-            text_add(to, value.bytes, value.length);
-        has_charset = has_charset || (escaped && to == &first);
+            decode_escapes(&pieces[kind], text_span(&value), '%', false);
+        else if (kind != WHOLE || pieces[WHOLE].length == 0)
+            text_add(&pieces[kind], value.bytes, value.length);
+        has_charset = has_charset || (escaped && kind == FIRST);
     }
-    text_add(&first, others.bytes, others.length);      /* the first may come later */
-    text = text_span(&first);
+    text_add(&pieces[FIRST], pieces[OTHERS].bytes, pieces[OTHERS].length);
+    text = text_span(&pieces[FIRST]);
     if (has_charset) {                  /* CHARSET'LANGUAGE'TEXT */
         struct span rest = text, set = take_until(&rest, "'");
 
@@ -3191,11 +3188,10 @@ parameter(struct span field, const char *name, struct text *out)
     if (text.at < text.end)
         to_utf8(out, text, charset, no_span);
     else
-        decode_words(out, text_span(&whole), no_span);
+        decode_words(out, text_span(&pieces[WHOLE]), no_span);
     text_free(&value);
-    text_free(&whole);
-    text_free(&first);
-    text_free(&others);
+    for (int kind = 0; kind < KINDS; kind++)
+        text_free(&pieces[kind]);
     return text_span(out);
 }
 
@@ -3880,7 +3876,7 @@ struct part {
     struct span type;
     struct text charset, name;  /* UTF-8, from the network; "": none */
     enum encoding encoding;
-    bool attachment, no_blank_line;
+    bool attachment;
     bool flowed, delsp;         /* RFC 3676 */
     bool opened;                /* what is shown of it are the parts in it */
     bool dropped;               /* another alternative is shown instead */
@@ -4191,7 +4187,7 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
 
     if (p == NULL)
         return;
-    p->no_blank_line = !split_header(whole, p->root == p, &p->header, &p->body);
+    split_header(whole, p->root == p, &p->header, &p->body);
     part_header(p, &boundary);
     if (is_message(p) && (p->encoding == ENCODING_BASE64 || p->encoding == ENCODING_QUOTED)
         && s->messages < SHOW_TEXT) {
@@ -4253,9 +4249,6 @@ part_show(struct page *page, const struct part *p)
         page_note(page, "the HTML ends inside a comment: what stands there is not shown");
     else if (p->letters == 0 && is_word(p->type, "text/html"))
         page_note(page, "no text in this HTML");
-    if (p->left > 0)
-        page_note(page, "truncated: %zu more octets of this text are not shown; RETR saves them",
-                  p->left);
 }
 
 /* Lists the parts of a message that are not shown, or that have a name. */
@@ -4323,16 +4316,15 @@ has_text(const struct show *s, const struct part *root)
 static void
 show_root(struct show *s, const struct part *root)
 {
-    bool no_header = root->header.at == root->header.end;
+    bool no_header = root->header.at == root->header.end, no_body = root->body.at == root->body.end;
 
     s->page.empty = s->page.begun;
     show_fields(s, root);
     show_attachments(s, root);
-    if (root->no_blank_line)
+    if (root->header.end == root->body.at && !no_body)
         page_note(&s->page, no_header ? "no header" : "no empty line ends the header");
     if (!has_text(s, root))
-        page_note(&s->page, no_header && root->body.at == root->body.end
-            ? "the message is empty" : "no text to read here");
+        page_note(&s->page, no_header && no_body ? "the message is empty" : "no text to read here");
 }
 
 static void
@@ -4344,15 +4336,15 @@ show_parts(struct show *s)
         s->page.bars = p->bars;
         if (p->root == p)
             show_root(s, p);
-        if (p->opened && p->left > 0)
-            page_note(&s->page, "truncated: %zu more octets of the enclosed message are not shown; "
-                      "RETR saves them", p->left);
         if (p->opened && is_word(p->type, "multipart/signed"))
             page_note(&s->page, "signed; the signature is not checked here");
         else if (p->opened && is_word(p->type, "multipart/encrypted"))
             page_note(&s->page, "encrypted; it is not decrypted here");
         else if (!p->opened && p->score > SCORE_NONE && p->body.end > p->body.at)
             part_show(&s->page, p);
+        if (p->left > 0)
+            page_note(&s->page, "truncated: %zu more octets of this %s are not shown; RETR saves "
+                      "them", p->left, p->opened ? "message" : "text");
     }
     s->page.bars = 0;
     if (s->too_many)

@@ -52,7 +52,7 @@ test_truncated(void)
         {"From: a\n\nbegin 644 x\n#0V%T\n`\nend\n", "", "80 more octets of this text"},
         {"Content-Transfer-Encoding: base64\n\ndGV4dA==\n", "", "89 more octets of this text"},
         {"Content-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n\n", "",
-            "81 more octets of the enclosed message"},
+            "81 more octets of this message"},
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
