@@ -2389,12 +2389,12 @@ save_end(struct client *c)
  *     message -> header and body -> parts -> the parts to show; then for each of them
  *     transfer encoding -> UTF-8 -> (HTML) -> visible text -> lines that fit
  *
- * A text is truncated before it is decoded, and an attachment is only measured, so memory does
+ * Texts are truncated before they are decoded, and an attachment is only measured, so memory does
  * not depend on the message. Its header may be wrong or hostile: malformed input is shown as
  * well as possible, with a note, and no text is dropped.
  */
 enum {
-    SHOW_TEXT = 12 * 1024 * 1024,   /* bytes of a text that are decoded */
+    SHOW_TEXT = 12 * 1024 * 1024,   /* bytes of the texts of a message that are decoded */
     SHOW_FIELD = 64 * 1024,     /* bytes of a header field that are decoded */
     SHOW_PARTS = 250,           /* parts of a message */
     SHOW_DEPTH = 20,            /* how deep they may be nested */
@@ -2790,8 +2790,6 @@ jis_to_euc(struct text *to, struct span from)
                 text_add(to, &shift, 1);
             second = !second && shift == '\x8f';
             c = (char)(c | 0x80);
-        } else if (((unsigned char)c & 0xe0) == 0x80) {
-            c = '\xff';         /* it must not be a shift */
         }
         text_add(to, &c, 1);
         from.at++;
@@ -2915,14 +2913,13 @@ struct field { struct span name, value; };
 static size_t
 field_name(struct span line)
 {
-    const char *start = line.at;
-    size_t length;
+    struct span rest = line;
 
-    while (line.at < line.end && *line.at > ' ' && *line.at < 0x7f && *line.at != ':')
-        line.at++;
-    length = (size_t)(line.at - start);
-    take_while(&line, " \t");
-    return line.at < line.end && *line.at == ':' ? length : 0;
+    while (rest.at < rest.end && *rest.at > ' ' && *rest.at < 0x7f && *rest.at != ':')
+        rest.at++;
+    line.end = rest.at;
+    take_while(&rest, " \t");
+    return begins(rest, ":") ? span_length(line) : 0;
 }
 
 /* Returns true for a field that stands in real headers: a text may have a colon as well. */
@@ -3904,12 +3901,6 @@ is_message(const struct part *p)
     return is_word(p->type, "message/rfc822|message/global|text/rfc822-headers");
 }
 
-static bool
-is_multipart(const struct part *p)
-{
-    return begins(p->type, "multipart/");
-}
-
 /* Returns the word at the start of a field's value. */
 static struct span
 value_word(struct span value)
@@ -3953,7 +3944,7 @@ part_header(struct part *p, struct text *boundary)
     if (p->name.length == 0)
         parameter(type, "name", &p->name);
     p->attachment = is_word(value_word(disposition), "attachment");
-    if (!is_multipart(p))       /* it has none, whatever it says: RFC 2045 section 6.4 */
+    if (!begins(p->type, "multipart/"))         /* it has none: RFC 2045 section 6.4 */
         p->encoding = encoding_find(value_word(encoding));
 }
 
@@ -3985,7 +3976,7 @@ part_score(const struct part *p)
 {
     if (p->opened || is_word(p->type, "message/delivery-status|message/disposition-notification"))
         return SCORE_OTHER;     /* even as an attachment */
-    if (is_multipart(p))
+    if (begins(p->type, "multipart/"))
         return SCORE_LITTLE;    /* no part was found in it */
     if ((p->attachment && p->parent != NULL)
         || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
@@ -4199,7 +4190,7 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
         p->body = text_span(&p->text);
         p->encoding = ENCODING_NONE;
     }
-    p->opened = (is_multipart(p) && boundary.length > 0)
+    p->opened = (begins(p->type, "multipart/") && boundary.length > 0)
         || (is_message(p) && p->encoding == ENCODING_NONE);
     if (p->opened && depth == SHOW_DEPTH) {
         s->too_deep = true;
@@ -4236,7 +4227,7 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
 static void
 part_show(struct page *page, const struct part *p)
 {
-    if (is_multipart(p))
+    if (begins(p->type, "multipart/"))
         page_note(page, "%.*s, but no part was found in it; this is all of it",
                   (int)span_length(p->type), p->type.at);
     if (p->guess != NULL)
