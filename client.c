@@ -3169,6 +3169,7 @@ parameter(struct span field, const char *name, struct text *out)
             text_add(&pieces[kind], value.bytes, value.length);
         has_charset = has_charset || (escaped && kind == FIRST);
     }
+    /* The first may have come later. */
     text_add(&pieces[FIRST], pieces[OTHERS].bytes, pieces[OTHERS].length);
     text = text_span(&pieces[FIRST]);
     if (has_charset) {                  /* CHARSET'LANGUAGE'TEXT */
@@ -4184,7 +4185,7 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
         && s->messages < SHOW_TEXT) {
         inner = limit(p->body, SHOW_TEXT - s->messages);
         rest = decode_transfer(&p->text, inner, p->encoding);
-        text_add(&p->text, rest.at, span_length(rest));
+        text_add(&p->text, rest.at, span_length(rest));     /* what is no base64: a footer */
         s->messages += p->text.length;
         p->left = (size_t)(p->body.end - inner.end);
         p->body = text_span(&p->text);
