@@ -3196,8 +3196,9 @@ parameter(struct span field, const char *name, struct text *out)
 /* -- HTML as text -- */
 
 /*
- * Not a browser: tags become line ends, signs and addresses, and all other tags are dropped. The
- * text goes from UTF-8 to UTF-8; it is made visible afterwards.
+ * Not a browser: tags become line ends, signs and addresses, and all other tags are dropped. What
+ * has no end, a tag, a comment or an element to drop, is shown. The text goes from UTF-8 to UTF-8;
+ * it is made visible afterwards.
  */
 enum { HTML_LISTS = 8 };
 
@@ -3205,18 +3206,16 @@ struct html {
     struct text *to;
     struct span rest;           /* what was not read yet */
     bool enriched;              /* it is text/enriched */
-    unsigned lists, quotes, preformatted;   /* how many are open */
+    bool tags_over;             /* a tag or comment had no end: from there on < is a character */
+    uint32_t unclosed;          /* initials of elements to drop that have no end, as bits */
+    size_t lists, quotes, preformatted;     /* how many are open */
     unsigned number[HTML_LISTS + 1];    /* of the next item, 0 in a list without numbers */
     char marker[16];            /* the sign of an item that has no text yet */
-    unsigned newlines;          /* to write before the next text */
+    size_t newlines;            /* at the end of the text; at its start no more are wanted */
     const char *gap;            /* what to write before the next text on the same line */
-    uint32_t before;            /* the last character */
     struct text link, linked;   /* the address of the link that is open; its text without blanks */
-    struct text value;          /* of the attribute that was looked at last */
+    struct text piece;          /* what is decoded now */
     size_t letters;             /* characters of text, not counting addresses */
-    const char *tags_end;       /* behind the last > of all */
-    bool quotes_broken;         /* a quote in a tag was never closed: no more of them count */
-    uint32_t unclosed;          /* initials of elements to drop that have no end, as bits */
 };
 
 /*
@@ -3244,202 +3243,181 @@ static const char html_entities[] =
     "8853oplus 8855otimes 8869perp 8901sdot 8968lceil rceil lfloor rfloor 9001lang rang 9674loz "
     "9824spades 9827clubs 9829hearts diams 10003check ";
 
-/* Finds the entity behind a &. Returns its length or 1: in an address &copy=1 is none. */
-static size_t
-html_named(struct span s, bool address, uint32_t *c)
+/* Takes an entity, or a & that begins none. In an address &copy=1 is none. */
+static uint32_t
+take_entity(struct span *s, bool address)
 {
-    uint32_t code = 0;
-    size_t size, best = 0;
-    bool closed = false;
+    uint32_t code = 0, found = '&', base = begins(*s, "&#x") ? 16 : 10;
+    struct span rest = {s->at + 1, s->end};
+    size_t size;
 
-    s.at++;
-    if (s.at == s.end || !is_alnum(*s.at))
-        return 1;               /* most often; a message may have millions of them */
+    s->at++;
+    if (begins(rest, "#")) {
+        const char *digits = rest.at += base == 16 ? 2 : 1;
+
+        for (; rest.at < rest.end && (uint32_t)hex_value(*rest.at) < base; rest.at++)
+            code = code > 0x10ffff ? code : code * base + (uint32_t)hex_value(*rest.at);
+        if (rest.at == digits)
+            return found;
+        s->at = rest.at + begins(rest, ";");
+        if (code >= 0x80 && code < 0xa0 && windows_1252[code - 0x80] != 0)
+            return windows_1252[code - 0x80];
+        return code > 0x10ffff ? 0xfffd : code;
+    }
+    if (rest.at == rest.end || !is_alnum(*rest.at))
+        return found;           /* most often; a message may have millions of them */
     for (const char *at = html_entities; *at != '\0'; at += size + 1, code++) {
         for (code = is_digit(*at) ? 0 : code; is_digit(*at); at++)
             code = code * 10 + (uint32_t)(*at - '0');
         size = strcspn(at, " ");
-        if (size <= best || span_length(s) < size || memcmp(at, s.at, size) != 0)
+        if (span_length(rest) < size || memcmp(at, rest.at, size) != 0)
             continue;
 
-        char next = span_length(s) > size ? s.at[size] : ' ';
-        bool bare = code < 0x100 && code != '\'' && !(address && (is_alnum(next) || next == '='));
-        if (next == ';' || bare) {
-            *c = code;
-            best = size;
-            closed = next == ';';
+        char next = span_length(rest) > size ? rest.at[size] : ' ';
+        bool bare = found == '&' && code < 0x100 && code != '\''
+            && !(address && (is_alnum(next) || next == '='));
+        if (next == ';' || bare) {      /* &notin; is not &not and "in;" */
+            found = code;
+            s->at = rest.at + size + (next == ';');
         }
     }
-    return 1 + best + closed;
+    return found;
 }
 
-/* Reads an entity at the start of a span, a &. Returns its length; 1 if it is nothing but a &. */
-static size_t
-html_entity(struct span s, bool address, uint32_t *c)
-{
-    bool hex = begins(s, "&#x");
-    struct span digits = {s.at + (hex ? 3 : 2), s.end}, rest = digits;
-    uint32_t value = 0;
-    int digit;
-
-    *c = '&';
-    if (!begins(s, "&#"))
-        return html_named(s, address, c);
-    for (; rest.at < s.end && (digit = hex_value(*rest.at)) >= 0 && (hex || digit < 10); rest.at++)
-        value = value > 0x10ffff ? value : value * (hex ? 16 : 10) + (uint32_t)digit;
-    if (rest.at == digits.at)
-        return 1;
-    if (value >= 0x80 && value < 0xa0 && windows_1252[value - 0x80] != 0)
-        value = windows_1252[value - 0x80];
-    *c = value > 0x10ffff ? 0xfffd : value;
-    return (size_t)(rest.at - s.at) + begins(rest, ";");
-}
-
-/* Asks for at least so many line ends before the next text. */
+/* Appends text with its entities as the characters that they mean. */
 static void
-html_break(struct html *h, unsigned newlines)
+html_decode(struct text *to, struct span from, bool address)
 {
-    if (h->newlines < newlines)
-        h->newlines = newlines;
-    h->before = ' ';
+    while (from.at < from.end) {
+        struct span plain = take_until(&from, "&");
+
+        text_add(to, plain.at, span_length(plain));
+        if (from.at < from.end)
+            text_character(to, take_entity(&from, address));
+    }
 }
 
-/* Returns true if the next text stands on the same line as the last one. */
-static bool
-html_in_line(const struct html *h)
-{
-    return h->to->length > 0 && h->newlines == 0;
-}
-
-/* Writes what is due before a text: line ends, quote signs, an item's sign, a blank. */
+/* Ends the line, unless the text has so many line ends there already. */
 static void
-html_before_text(struct html *h)
+html_newline(struct html *h, size_t most)
 {
-    if (html_in_line(h)) {
-        text_puts(h->to, h->gap);
-    } else {
-        for (; h->newlines > 0; h->newlines--)
-            text_add(h->to, "\n", h->to->length > 0);
-        for (unsigned i = 0; i < h->quotes && i < 8; i++)
-            text_puts(h->to, "> ");
-        for (unsigned i = h->marker[0] != '\0'; i < h->lists; i++)
-            text_puts(h->to, "  ");
-        text_puts(h->to, h->marker);
-        h->marker[0] = '\0';
+    if (h->newlines < most) {
+        text_puts(h->to, "\n");
+        h->newlines++;
     }
     h->gap = "";
 }
 
-/* Takes one character of the text. Blanks in a row are one. */
+/* Writes what is due before a text: a gap, or at the start of a line quote and list signs. */
 static void
-html_character(struct html *h, uint32_t c)
+html_before_text(struct html *h)
 {
-    bool blank = c == 0xa0 || (c < 0x80 && is_in((char)c, blanks));
+    size_t indent = h->lists - (h->lists > 0 && h->marker[0] != '\0');
 
-    if (h->preformatted > 0 && c == '\n') {
-        h->newlines++;
-    } else if (blank && h->preformatted > 0 && c != '\r') {
-        html_before_text(h);
-        text_puts(h->to, c == '\t' ? "\t" : " ");
-    } else if (blank) {
-        h->gap = h->gap[0] == '\0' ? " " : h->gap;
-    } else if (!is_invisible(c, h->before)) {
-        html_before_text(h);
-        text_character(h->to, c);
-        if (h->link.length > 0)
-            text_character(&h->linked, c);
-        h->letters++;
-        h->before = c;
-    }
-    h->before = blank ? ' ' : h->before;
+    if (h->newlines == 0)
+        text_puts(h->to, h->gap);
+    else
+        text_printf(h->to, "%.*s%*s%s", (int)(2 * h->quotes), "> > > > > > > > ",
+                    (int)(2 * indent), "", h->marker);
+    if (h->newlines > 0)
+        h->marker[0] = '\0';
+    h->newlines = 0;
+    h->gap = "";
 }
 
-/* Takes plain text. A byte that is not UTF-8 stays for visible() to show. */
+/* Takes text as it stands between tags. Blanks in a row are one. */
 static void
 html_text(struct html *h, struct span s)
 {
-    uint32_t c;
+    if (!h->enriched) {
+        text_clear(&h->piece);
+        html_decode(&h->piece, s, false);
+        s = text_span(&h->piece);
+    }
+    for (const char *at = s.at; s.at < s.end; at = s.at) {
+        uint32_t c = span_next(&s);
+        bool blank = c == 0xa0 || (c < 0x80 && is_in((char)c, blanks));
+        uint32_t before = h->newlines > 0 || h->gap[0] != '\0' ? ' '
+            : (unsigned char)h->to->bytes[h->to->length - 1];
 
-    while (s.at < s.end)
-        if (span_character(&s, &c)) {
-            html_character(h, c);
-        } else {
+        if (c == '\n' && h->preformatted > 0) {
+            html_newline(h, SIZE_MAX);
+        } else if (blank && (h->preformatted == 0 || is_in((char)c, "\r\f"))) {
+            h->gap = h->gap[0] == '\0' ? " " : h->gap;
+        } else if (!is_invisible(c, before)) {
             html_before_text(h);
-            text_add(h->to, s.at - 1, 1);
+            text_add(h->to, at, (size_t)(s.at - at));
+            if (h->link.length > 0)
+                text_add(&h->linked, at, (size_t)(s.at - at));
+            h->letters += !blank;
         }
+    }
 }
 
-/* Copies the value of an attribute to h->value. Returns false if it is "" or not there. */
-static bool
-html_attribute(struct html *h, struct span tag, const char *name)
+/*
+ * Takes the attributes of a tag up to the wanted one. Returns its value as it stands, no_span if it
+ * has none or is not there; then what is left begins with the > that ends the tag, or is nothing.
+ */
+static struct span
+take_attribute(struct span *tag, const char *wanted)
 {
-    struct span key = no_span, value = no_span;
-    uint32_t c;
+    while (take_while(tag, " \t\r\n\f/"), tag->at < tag->end && *tag->at != '>') {
+        struct span name = take_until(tag, " \t\r\n\f/=>"), value = no_span;
 
-    take_until(&tag, " \t\r\n\f/");
-    while (tag.at < tag.end && !is_word(key, name)) {
-        take_while(&tag, " \t\r\n\f/");
-        key = take_until(&tag, " \t\r\n\f/=");
-        take_while(&tag, blanks);
-        value = no_span;
-        if (!begins(tag, "="))
-            continue;
-        tag.at++;
-        take_while(&tag, blanks);
+        take_while(tag, blanks);
+        if (begins(*tag, "=")) {
+            tag->at++;
+            take_while(tag, blanks);
 
-        char quote[2] = {begins(tag, "\"|'") ? *tag.at++ : '\0', '\0'};
-        value = take_until(&tag, quote[0] != '\0' ? quote : blanks);
-        tag.at += tag.at < tag.end;     /* the quote or a blank */
-    }
-    text_clear(&h->value);
-    while (is_word(key, name) && value.at < value.end)
-        if (*value.at == '&') {
-            value.at += html_entity(value, true, &c);
-            text_character(&h->value, c);
-        } else {
-            text_add(&h->value, value.at++, 1);
+            bool quoted = begins(*tag, "\"|'");
+            tag->at += quoted;
+            const char *end = quoted ? memchr(tag->at, tag->at[-1], span_length(*tag)) : NULL;
+            if (end != NULL)
+                value = (struct span){tag->at, end};
+            else                /* a quote that is not closed does not count */
+                value = take_until(tag, quoted ? ">" : " \t\r\n\f>");
+            tag->at = end != NULL ? end + 1 : tag->at;
         }
-    return h->value.length > 0;
+        if (is_word(name, wanted))
+            return value;
+    }
+    return no_span;
 }
 
 /* Returns an address without what nearly all have, to compare it with a text. */
 static struct span
-html_bare_address(const struct text *t)
+bare_address(struct span s)
 {
-    struct span address = text_span(t);
-
-    address.at += begins(address, "http://|mailto:") ? 7 : begins(address, "https://") ? 8 : 0;
-    address.end -= address.end > address.at && address.end[-1] == '/';
-    return address;
+    s.at += begins(s, "http://|mailto:") ? 7 : begins(s, "https://") ? 8 : 0;
+    s.end -= s.end > s.at && s.end[-1] == '/';
+    return s;
 }
 
-/* Ends a link. Its address follows its text, unless the text is the address. */
-static void
-html_link_end(struct html *h)
-{
-    struct span address = html_bare_address(&h->link), text = html_bare_address(&h->linked);
-
-    if (h->linked.length > 0 && !same_word(address, text)) {
-        h->gap = " ";
-        html_before_text(h);
-        text_puts(h->to, "<");          /* whatever it is, it is shown: a NUL as well */
-        text_add(h->to, h->link.bytes, h->link.length);
-        text_puts(h->to, ">");
-        h->before = '>';
-    }
-    text_clear(&h->link);
-    text_clear(&h->linked);
-}
-
-/* Begins a link. Only addresses that lead somewhere are shown: no script, no place in the page. */
+/*
+ * Ends the link that is open, and begins another one if the tag has an address that leads
+ * somewhere: no script, no place in the page. It follows its text, unless the text is the address.
+ */
 static void
 html_link(struct html *h, struct span tag)
 {
-    html_attribute(h, tag, "href");
-    for (struct span rest = text_span(&h->value); rest.at < rest.end; take_while(&rest, blanks)) {
-        struct span piece = take_until(&rest, blanks);
+    struct span address = text_span(&h->link), rest;
 
-        text_add(&h->link, piece.at, span_length(piece));
+    if (h->linked.length > 0
+        && !same_word(bare_address(address), bare_address(text_span(&h->linked)))) {
+        h->gap = " ";
+        html_before_text(h);
+        text_puts(h->to, "<");          /* whatever it is, it is shown: a NUL as well */
+        text_add(h->to, address.at, span_length(address));
+        text_puts(h->to, ">");
+    }
+    text_clear(&h->link);
+    text_clear(&h->linked);
+    text_clear(&h->piece);
+    html_decode(&h->piece, take_attribute(&tag, "href"), true);
+    for (rest = text_span(&h->piece); rest.at < rest.end; take_while(&rest, blanks)) {
+        struct span part = take_until(&rest, blanks);
+
+        text_add(&h->link, part.at, span_length(part));
     }
     if (!begins(text_span(&h->link), "http:|https:|mailto:|ftp:|tel:"))
         text_clear(&h->link);
@@ -3447,32 +3425,30 @@ html_link(struct html *h, struct span tag)
 
 /* Begins or ends a level of something nested. */
 static void
-html_nest(unsigned *depth, bool end)
+html_nest(size_t *depth, bool end)
 {
     *depth = end ? *depth - (*depth > 0) : *depth + 1;
 }
 
-/* Begins or ends a list or one of its items. */
+/* Begins or ends a list, or begins one of its items. */
 static void
 html_list(struct html *h, struct span tag, struct span name, bool end)
 {
     bool item = is_word(name, "li");
 
-    if (!item) {
-        html_break(h, h->lists == (end ? 1U : 0U) ? 2 : 1);
-        h->marker[0] = '\0';            /* that of an empty item */
-        if (end || h->lists < HTML_LISTS)
-            html_nest(&h->lists, end);
-    }
+    if (!item && (end || h->lists < HTML_LISTS))
+        html_nest(&h->lists, end);
+    if (!item)
+        h->marker[0] = '\0';    /* that of an empty item */
     if (end)
         return;
 
     unsigned *number = &h->number[h->lists];
+    struct span from = take_attribute(&tag, item ? "value" : "start");
     if (!item)
         *number = is_word(name, "ol");
-    if (*number > 0 && html_attribute(h, tag, item ? "value" : "start")
-        && is_digit(h->value.bytes[0]))
-        *number = (unsigned)strtoul(h->value.bytes, NULL, 10);
+    if (*number > 0 && from.at < from.end && is_digit(*from.at))
+        *number = (unsigned)strtoul(from.at, NULL, 10);
     if (item && *number > 0)
         snprintf(h->marker, sizeof h->marker, "%u. ", (*number)++);
     else if (item)
@@ -3483,21 +3459,20 @@ html_list(struct html *h, struct span tag, struct span name, bool end)
 static void
 html_act(struct html *h, struct span tag, struct span name, bool end)
 {
+    struct span image = is_word(name, "img") ? take_attribute(&tag, "alt") : no_span;
     char next = h->rest.at < h->rest.end ? *h->rest.at : ' ';
+    bool block = is_word(name, "p|h1|h2|h3|h4|h5|h6|blockquote|pre|dl")
+        || (is_word(name, "ul|ol") && h->lists == end);
 
-    if (is_word(name, "p|h1|h2|h3|h4|h5|h6|blockquote|pre|dl"))
-        html_break(h, 2);
-    else if (is_word(name, "div|tr|table|li|dt|dd|hr|center|section|article|header|footer|address|"
-                    "caption|form|fieldset|title|body|option"))
-        html_break(h, 1);
-    if (is_word(name, "br|nl")) {               /* nl and lt are of enriched text */
-        html_break(h, h->newlines < 2 ? h->newlines + 1 : 2);
-    } else if (is_word(name, "lt")) {
-        html_character(h, '<');
+    if (block || is_word(name, "div|tr|table|ul|ol|li|dt|dd|hr|center|section|article|header|"
+                         "footer|address|caption|form|fieldset|title|body|option"))
+        html_newline(h, 1);
+    if (block || is_word(name, "br|nl"))        /* nl and lt are of enriched text */
+        html_newline(h, 2);
+    if (is_word(name, "lt")) {
+        html_text(h, string_span("<"));
     } else if (is_word(name, "a")) {
-        html_link_end(h);
-        if (!end)
-            html_link(h, tag);
+        html_link(h, end ? no_span : tag);
     } else if (is_word(name, "ul|ol|li")) {
         html_list(h, tag, name, end);
     } else if (is_word(name, "blockquote")) {
@@ -3507,60 +3482,38 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
         if (begins(h->rest, "\n|\r\n"))         /* the first line end does not count */
             h->rest.at += next == '\r' ? 2 : 1;
     } else if (is_word(name, "td|th")) {
-        h->gap = html_in_line(h) ? " | " : h->gap;
+        h->gap = h->newlines == 0 ? " | " : h->gap;
     } else if (is_word(name, "hr")) {
         html_text(h, string_span("--------"));
-        html_break(h, 1);
-    } else if (is_word(name, "sup") && !end && h->gap[0] == '\0') {
-        if (h->before < 0x80 && is_alnum((char)h->before) && is_in(next, "0123456789+-"))
+        html_newline(h, 1);
+    } else if (is_word(name, "sup") && !end && h->newlines == 0 && h->gap[0] == '\0') {
+        if (is_alnum(h->to->bytes[h->to->length - 1]) && is_in(next, "0123456789+-"))
             text_puts(h->to, "^");      /* 10^6 is not 106 */
-    } else if (is_word(name, "img") && html_attribute(h, tag, "alt")) {
+    } else if (image.at < image.end) {
         html_text(h, string_span("["));
-        html_text(h, text_span(&h->value));
+        html_text(h, image);
         html_text(h, string_span("]"));
     }
 }
 
-/* Returns the end of a tag, behind its >, from behind its <. A > in a quoted value is none. */
-static const char *
-html_tag_end(struct html *h, struct span s)
-{
-    const char *first = memchr(s.at, '>', span_length(s));
-    char quote = '\0';
-    bool value = false;
-
-    for (; s.at < s.end && !h->quotes_broken; s.at++) {
-        if (*s.at == '>' && quote == '\0')
-            return s.at + 1;
-        if (quote != '\0')
-            quote = *s.at == quote ? '\0' : quote;
-        else if (value && is_in(*s.at, "\"'"))
-            quote = *s.at;
-        if (!is_in(*s.at, blanks))
-            value = *s.at == '=';
-    }
-    h->quotes_broken = true;
-    return first + 1;
-}
-
 /* Returns where an element ends whose start tag was read: behind its own end tag, or NULL. */
 static const char *
-html_element_end(struct span rest, struct span name, bool nested)
+element_end(struct span rest, struct span name, bool nested)
 {
-    size_t depth = 1, length = span_length(name);
+    int depth = 1;
 
     while ((rest.at = memchr(rest.at, '<', span_length(rest))) != NULL) {
-        bool end = span_length(rest) > 1 && rest.at[1] == '/';
-        struct span tag = {rest.at + 1 + end, rest.end};
+        bool end = begins(rest, "</");
+        struct span word = {rest.at + 1 + end, rest.end};
 
         rest.at++;
-        if (span_length(tag) <= length || is_alnum(tag.at[length]) || (!end && !nested)
-            || !same_word((struct span){tag.at, tag.at + length}, name))
+        word = limit(word, span_length(name) + 1);
+        if (!same_word(take_until(&word, " \t\r\n\f/>"), name) || !(end || nested))
             continue;
-        depth += end ? SIZE_MAX : 1;
+        depth += end ? -1 : 1;
         take_until(&rest, ">");
         if (depth == 0)
-            return rest.at < rest.end ? rest.at + 1 : rest.at;
+            return rest.at + begins(rest, ">");
     }
     return NULL;
 }
@@ -3574,86 +3527,70 @@ html_skip(struct html *h, struct span tag, struct span name)
 {
     bool dropped = is_word(name, "script|style|title|iframe|noembed|template|select|option|"
                            "textarea|datalist|param|comment");
-    bool hidden = false;
+    bool hidden = find(take_attribute(&tag, "style"),
+                       "display:none|display: none|display : none") != NULL;
     uint32_t initial = 1U << (*name.at & 31);
-    struct span style = no_span;
     const char *end;
 
-    if (html_attribute(h, tag, "style"))
-        style = text_span(&h->value);
-    if ((style.at = find(style, "display")) != NULL) {
-        style.at += 7;
-        take_while(&style, " :");
-        hidden = begins(style, "none");
-    }
     if (is_word(name, "img|br|hr|input|meta|link|area|col"))
         return hidden;          /* they have no content */
     if ((!dropped && !hidden) || (h->unclosed & initial) != 0)
         return false;
-    end = html_element_end(h->rest, name, hidden);
+    end = element_end(h->rest, name, hidden);
     h->unclosed |= end == NULL ? initial : 0;
     h->rest.at = end != NULL ? end : h->rest.at;
     return end != NULL;
 }
 
-/* Takes a comment, a tag, or a < that is none. Returns false in a comment without end. */
-static bool
+/* Takes a comment, a tag, or a < that begins neither. */
+static void
 html_tag(struct html *h)
 {
-    struct span tag = h->rest, name;
-    char next = span_length(tag) > 1 ? tag.at[1] : ' ';
+    struct span rest = {h->rest.at + 1, h->rest.end}, name = limit(rest, 256);
+    char next = rest.at < rest.end ? *rest.at : ' ';
+    bool comment = begins(rest, "!--"), close = next == '/';
+    bool is_tag = (is_alnum(next) && !is_digit(next)) || is_in(next, "/!?");
+    const char *end = NULL;
 
-    if (begins(tag, "<!--")) {
-        tag.at += 2;            /* <!--> is a comment, too */
-        h->rest.at = find(tag, "-->");
-        if (h->rest.at == NULL)
-            return false;
-        h->rest.at += 3;
-        return true;
-    }
-    h->rest.at++;
-    tag.at += next == '/' ? 2 : 1;
-    name = limit(tag, 256);     /* a longer one is none, and many of them would take long */
+    name.at += close;
     name = take_until(&name, " \t\r\n\f/>");
-    if ((!is_alnum(next) && !is_in(next, "/!?")) || is_digit(next) || tag.at >= h->tags_end
-        || memchr(name.at, '@', span_length(name)) != NULL
-        || (name.end > name.at && name.end[-1] == ':')) {
-        h->rest.at += h->enriched && next == '<';       /* << is < */
-        html_character(h, '<');
-        return true;
+    if (memchr(name.at, '@', span_length(name)) != NULL || name.end[-1] == ':')
+        is_tag = comment;       /* an address in angle brackets is none */
+    if (is_tag && comment && !h->tags_over) {
+        rest.at++;              /* <!--> is one, too */
+        end = find(rest, "-->");
+        end = end != NULL ? end + 2 : NULL;
+    } else if (is_tag && !h->tags_over) {
+        rest.at = name.end;
+        take_attribute(&rest, "");
+        end = rest.at < rest.end ? rest.at : NULL;
     }
-    h->rest.at = html_tag_end(h, h->rest);
-    tag.end = h->rest.at - 1;
-    if (next == '/' || !html_skip(h, tag, name))
-        html_act(h, tag, name, next == '/');
-    return true;
+    if (end == NULL) {
+        h->tags_over = h->tags_over || is_tag;
+        h->rest.at += 1 + (h->enriched && next == '<');     /* << is < there */
+        html_text(h, string_span("<"));
+        return;
+    }
+    h->rest.at = end + 1;
+    if (!comment && (close || !html_skip(h, (struct span){name.end, end}, name)))
+        html_act(h, (struct span){name.end, end}, name, close);
 }
 
-/*
- * Appends HTML, or text/enriched (RFC 1896), as text. Returns how many letters it has, and in
- * *complete false if it ends inside a comment.
- */
+/* Appends HTML, or text/enriched (RFC 1896), as text. Returns how many letters it has. */
 static size_t
-html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
+html_to_text(struct text *to, struct span from, bool enriched)
 {
     struct html h = {
-        .to = to, .rest = from, .tags_end = from.end, .preformatted = enriched,
-        .enriched = enriched, .gap = ""
+        .to = to, .rest = from, .enriched = enriched, .preformatted = enriched,
+        .newlines = SIZE_MAX, .gap = ""
     };
-    uint32_t c;
 
-    while (h.tags_end > from.at && h.tags_end[-1] != '>')
-        h.tags_end--;
-    for (*complete = true; *complete && h.rest.at < h.rest.end; ) {
-        html_text(&h, take_until(&h.rest, enriched ? "<" : "<&"));
-        if (begins(h.rest, "<")) {
-            *complete = html_tag(&h);
-        } else if (h.rest.at < h.rest.end) {
-            h.rest.at += html_entity(h.rest, false, &c);
-            html_character(&h, c);
-        }
+    while (h.rest.at < h.rest.end) {
+        html_text(&h, take_until(&h.rest, "<"));
+        if (h.rest.at < h.rest.end)
+            html_tag(&h);
     }
-    html_link_end(&h);
+    html_link(&h, no_span);
     return h.letters;
 }
 
@@ -3661,16 +3598,11 @@ html_to_text(struct text *to, struct span from, bool enriched, bool *complete)
 static struct span
 html_charset(struct span s)
 {
-    while ((s.at = find(s, "<meta")) != NULL) {
-        struct span tag = take_until(&s, ">");
-
-        if ((tag.at = find(tag, "charset")) != NULL) {
-            tag.at += 7;
-            take_while(&tag, " \t\r\n=\"'");
-            return take_until(&tag, " \t\r\n\"'/;>");
-        }
-    }
-    return no_span;
+    if ((s.at = find(s, "<meta")) == NULL || (s.at = find(s, "charset=|charset =")) == NULL)
+        return no_span;
+    s.at += strlen("charset");
+    take_while(&s, " \t\r\n=\"'");
+    return take_until(&s, " \t\r\n\"'/;>");
 }
 
 /* -- The page: lines that fit -- */
@@ -3729,16 +3661,18 @@ take_unit(struct span *rest)
 }
 
 /*
- * Lays visible text out on rows: the first begins with a head, the others with a prefix. A word
- * wider than the page, an address most often, is not divided: it can be copied.
+ * Lays a visible line out on rows. The first bytes of it, so many, begin the other rows as well:
+ * quote signs and blanks as they are, other characters as blanks. A word wider than the page, an
+ * address most often, is not divided: it can be copied.
  */
 static void
-page_wrap(struct page *p, struct span head, struct span prefix, struct span text)
+page_wrap(struct page *p, struct span line, size_t start)
 {
-    size_t left = 2 * p->bars, column = columns_from(left, head), indent = column;
+    struct span text = {line.at + start, line.end};
+    size_t indent = columns_from(2 * p->bars, limit(line, start)), column = indent;
 
     text_clear(&p->row);
-    text_add(&p->row, head.at, span_length(head));
+    text_add(&p->row, line.at, start);
     while (text.at < text.end) {
         struct span gap = take_while(&text, " \t"), unit = take_unit(&text);
         size_t after = columns_from(column, (struct span){gap.at, unit.end});
@@ -3747,8 +3681,9 @@ page_wrap(struct page *p, struct span head, struct span prefix, struct span text
             if (column > indent) {
                 page_row(p, text_span(&p->row));
                 text_clear(&p->row);
-                text_add(&p->row, prefix.at, span_length(prefix));
-                column = indent = columns_from(left, prefix);
+                for (size_t i = 0; i < start; i++)
+                    text_add(&p->row, is_in(line.at[i], "> \t") ? &line.at[i] : " ", 1);
+                column = indent;
             }
             gap.at = unit.at;
             after = columns_from(column, unit);
@@ -3757,20 +3692,6 @@ page_wrap(struct page *p, struct span head, struct span prefix, struct span text
         column = after;
     }
     page_row(p, text_span(&p->row));
-}
-
-/* Lays out one line of a message. The rows that it wraps to have its quote signs and indent. */
-static void
-page_line(struct page *p, struct span line)
-{
-    struct span text = trim_end(line), start = take_while(&text, "> \t");
-
-    if (p->columns == 0)
-        page_row(p, line);
-    else if (span_columns(start) > p->columns / 2)
-        page_wrap(p, no_span, no_span, trim_end(line));
-    else
-        page_wrap(p, start, start, text);
 }
 
 /*
@@ -3784,38 +3705,42 @@ join_flowed(struct text *to, struct span from, bool delsp)
     size_t quotes = 0;
     bool flows = false;
 
-    while (next_line(&from, &line)) {
+    for (bool joins = true; next_line(&from, &line); joins = false) {
         struct span text = line;
         size_t depth = span_length(take_while(&text, ">"));
 
         text.at += begins(text, " ");   /* stuffing */
 
         bool signature = is_word(text, "-- ");
-        if (flows && depth == quotes && !signature && text.at < text.end) {
-            to->length -= delsp;
+        if (flows)
+            joins = depth == quotes && !signature && text.at < text.end;
+        to->length -= flows && (delsp || !joins);       /* the blank */
+        text_puts(to, joins ? "" : "\n");
+        if (depth == 0 || (flows && joins))
             line = text;
-        } else {
-            to->length -= flows;        /* the blank */
-            text_puts(to, flows ? "\n" : "");
-            line = depth == 0 ? text : line;
-        }
         text_add(to, line.at, span_length(line));
         quotes = depth;
         flows = !signature && line.at < line.end && line.end[-1] == ' ';
-        text_puts(to, flows ? "" : "\n");
     }
 }
 
-/* Lays out text in UTF-8, from whatever source. */
+/*
+ * Lays out text in UTF-8, from whatever source. The rows that a line wraps to have its quote signs
+ * and indent.
+ */
 static void
 page_text(struct page *p, struct span text)
 {
-    struct span line;
+    struct span line, rest;
 
     while (next_line(&text, &line)) {
         text_clear(&p->line);
         visible(&p->line, line);
-        page_line(p, text_span(&p->line));
+        line = text_span(&p->line);
+        rest = line = p->columns > 0 ? trim_end(line) : line;
+
+        struct span start = take_while(&rest, "> \t");
+        page_wrap(p, line, span_columns(start) > p->columns / 2 ? 0 : span_length(start));
     }
 }
 
@@ -3833,13 +3758,12 @@ visible_line(struct text *to, struct span from)
 static void
 page_field(struct page *p, const char *name, struct span value)
 {
-    static const char prefix[] = "          ";
-    char head[64];
+    enum { COLUMNS = 10 };      /* of the name */
 
-    snprintf(head, sizeof head, "%s:%*s", name, (int)(sizeof prefix - 2 - strlen(name)), "");
     text_clear(&p->line);
+    text_printf(&p->line, "%s:%*s", name, (int)(COLUMNS - 1 - strlen(name)), "");
     visible_line(&p->line, value);
-    page_wrap(p, string_span(head), string_span(prefix), text_span(&p->line));
+    page_wrap(p, text_span(&p->line), COLUMNS);
 }
 
 /* Adds a note of the client, in brackets, below one empty line. */
@@ -3848,16 +3772,16 @@ page_note(struct page *p, const char *format, ...)
 {
     va_list arguments;
 
-    va_start(arguments, format);
     text_clear(&p->row);
+    text_clear(&p->line);
+    va_start(arguments, format);
     text_vprintf(&p->row, format, arguments);
     va_end(arguments);
-    text_clear(&p->line);
     text_puts(&p->line, "[");
     visible(&p->line, text_span(&p->row));
     text_puts(&p->line, "]");
     p->empty = p->begun;
-    page_wrap(p, no_span, no_span, text_span(&p->line));
+    page_wrap(p, text_span(&p->line), 0);
 }
 
 /* -- The parts of a message (RFC 2046) -- */
@@ -3884,7 +3808,6 @@ struct part {
     struct text text;           /* what is shown of it, in UTF-8; or an enclosed message, decoded */
     size_t letters;             /* that are no blanks; addresses of links do not count */
     const char *guess;          /* NULL, or what it was read as because its charset is not known */
-    bool complete;              /* the HTML does not end inside a comment */
     size_t left;                /* bytes that were too many to decode */
 };
 
@@ -3960,7 +3883,7 @@ part_add(struct show *s, struct part *parent)
     if (s->too_many)
         return NULL;
     *p = (struct part){
-        .parent = parent, .root = p, .best = p, .complete = true,
+        .parent = parent, .root = p, .best = p,
         .type = string_span(digest ? "message/rfc822" : "text/plain")
     };
     if (parent != NULL) {
@@ -4004,7 +3927,7 @@ part_text(struct show *s, struct part *p)
     other = html ? html_charset(text_span(&decoded)) : p->root->charset_inside;
     p->guess = to_utf8(&utf8, text_span(&decoded), text_span(&p->charset), other);
     if (html)
-        p->letters = html_to_text(&p->text, text_span(&utf8), enriched, &p->complete);
+        p->letters = html_to_text(&p->text, text_span(&utf8), enriched);
     else if (p->flowed)
         join_flowed(&p->text, text_span(&utf8), p->delsp);
     else
@@ -4237,9 +4160,7 @@ part_show(struct page *page, const struct part *p)
         page_note(page, "its transfer encoding is not known here: it is shown as it came");
     page->empty = page->begun;
     page_text(page, text_span(&p->text));
-    if (!p->complete)
-        page_note(page, "the HTML ends inside a comment: what stands there is not shown");
-    else if (p->letters == 0 && is_word(p->type, "text/html"))
+    if (p->letters == 0 && is_word(p->type, "text/html"))
         page_note(page, "no text in this HTML");
 }
 
