@@ -265,15 +265,11 @@ utf8_read(const unsigned char *s, size_t length, uint32_t *c)
 
     if (length == 0)
         return -1;
-    if (s[0] < 0x80) {
-        *c = s[0];
-        return 1;
-    }
-    if (s[0] < 0xc2 || s[0] > 0xf4)
-        return 0;
 
-    int size = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    uint32_t value = s[0] & (0x7fU >> size);
+    int size = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    uint32_t value = size == 1 ? s[0] : s[0] & (0x7fU >> size);
+    if (size > 1 && (s[0] < 0xc2 || s[0] > 0xf4))
+        return 0;
     for (int i = 1; i < size; i++) {
         if ((size_t)i == length)
             return -1;
@@ -313,28 +309,24 @@ text_character(struct text *t, uint32_t c)
     text_add(t, utf8, utf8_write(c, utf8));
 }
 
-/*
- * Takes the first character off a span that is not empty. Returns false for a byte that is no
- * UTF-8, with it in *c.
- */
-static bool
-span_character(struct span *s, uint32_t *c)
-{
-    int size = utf8_read((const unsigned char *)s->at, span_length(*s), c);
+/* A byte that is no UTF-8 has this number and its own added. No character has such a number. */
+enum { NO_UTF8 = 0xdc00 };
 
-    if (size <= 0)
-        *c = (unsigned char)*s->at;
-    s->at += size > 0 ? size : 1;
-    return size > 0;
-}
-
-/* The same, but a byte that is no UTF-8 gives U+FFFD. */
+/* Takes the first character, or such a byte, off a span that is not empty. */
 static uint32_t
 span_next(struct span *s)
 {
-    uint32_t c;
+    uint32_t c = NO_UTF8 + (unsigned char)*s->at;
+    int size = utf8_read((const unsigned char *)s->at, span_length(*s), &c);
 
-    return span_character(s, &c) ? c : 0xfffd;
+    s->at += size > 0 ? size : 1;
+    return c;
+}
+
+static bool
+is_no_utf8(uint32_t c)
+{
+    return (c & 0xffffff00) == NO_UTF8;
 }
 
 /*
@@ -364,7 +356,7 @@ must_escape(uint32_t c, uint32_t before)
 {
     if (c < 0xa0)
         return (c < ' ' && c != '\t' && c != '\n') || c >= 0x7f;
-    return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e)
+    return is_no_utf8(c) || c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e)
         || (c >= 0x2066 && c <= 0x206f) || (c >= 0xfdd0 && c <= 0xfdef)
         || (c >= 0xfff9 && c <= 0xfffb) || (c & 0xfffe) == 0xfffe
         || (c >= 0xe0000 && c <= 0xe00ff) || (c >= 0xe01f0 && c <= 0xe0fff)
@@ -380,31 +372,26 @@ must_escape(uint32_t c, uint32_t before)
 static void
 visible(struct text *to, struct span from)
 {
-    uint32_t c, before = 0;
-    const char *run;
+    const char *plain = from.at;        /* what comes from there on stays as it is */
+    uint32_t before = 0;
 
-    while (from.at < from.end) {
-        for (run = from.at; run < from.end && *run >= ' ' && *run < 0x7f; run++)
-            ;
-        if (run > from.at) {            /* plain ASCII */
-            text_add(to, from.at, (size_t)(run - from.at));
-            before = (unsigned char)run[-1];
-            from.at = run;
+    for (const char *at = from.at; from.at < from.end; at = from.at) {
+        uint32_t c = span_next(&from);
+        bool escape = must_escape(c, before);
+
+        before = escape ? 0 : c;
+        if (!escape)
             continue;
-        }
-
-        const char *at = from.at;
-        bool valid = span_character(&from, &c), escape = !valid || must_escape(c, before);
-        if (!valid)
-            text_printf(to, "\\x%02x", (unsigned)c);
-        else if (!escape)
-            text_add(to, at, (size_t)(from.at - at));
+        text_add(to, plain, (size_t)(at - plain));
+        plain = from.at;
+        if (is_no_utf8(c))
+            text_printf(to, "\\x%02x", (unsigned)c & 0xff);
         else if (c >= 0x80)
             text_printf(to, c > 0xffff ? "\\u{%x}" : "\\u%04x", (unsigned)c);
         else if (c != '\r' || from.at == from.end || *from.at != '\n')
             text_add(to, (char[]){'^', (char)(c ^ 0x40)}, 2);
-        before = escape ? 0 : c;
     }
+    text_add(to, plain, (size_t)(from.end - plain));
 }
 
 /*
@@ -456,12 +443,6 @@ columns_from(size_t column, struct span s)
     return column;
 }
 
-static size_t
-span_columns(struct span s)
-{
-    return columns_from(0, s);
-}
-
 /*
  * Appends visible text for a terminal that does not read UTF-8: each character that is not ASCII
  * becomes one that looks alike, or a question mark for each of its columns. So no byte of a
@@ -470,22 +451,24 @@ span_columns(struct span s)
 static void
 visible_ascii(struct text *to, struct span from)
 {
-    static const char *const looks[] = {        /* the last byte looks like those before it */
-        "\u00a0 ", "\u2010\u2011\u2012\u2013\u2014\u2212-", "\u2018\u2019'", "\u201a,",
-        "\u201c\u201d\u201e\u00ab\u00bb\"", "\u2039<", "\u203a>", "\u2022*", "\u2026\u00b7.",
-    };
+    static const char looks[] =         /* a character, then what looks like it */
+        "\u00a0 \u2010-\u2011-\u2012-\u2013-\u2014-\u2212-\u2018'\u2019'\u201a,\u2039<\u203a>"
+        "\u201c\"\u201d\"\u201e\"\u00ab\"\u00bb\"\u2022*\u2026.\u00b7.";
 
     while (from.at < from.end) {
-        const char *at = from.at;
+        char character[5] = "";
+        const char *at = from.at, *found;
         uint32_t c = span_next(&from);
-        char character[5] = "", look = c < 0x80 ? *at : '?';
+        size_t size = (size_t)(from.at - at);
 
-        memcpy(character, at, (size_t)(from.at - at));
-        for (size_t i = 0; c >= 0x80 && i < sizeof looks / sizeof *looks; i++)
-            if (strstr(looks[i], character) != NULL)
-                look = looks[i][strlen(looks[i]) - 1];
-        for (size_t i = c < 0x80 ? 1 : character_columns(c); i > 0; i--)
-            text_add(to, &look, 1);
+        if (c < 0x80) {
+            text_add(to, at, 1);
+            continue;
+        }
+        memcpy(character, at, size);
+        found = strstr(looks, character);
+        for (size_t i = character_columns(c); i > 0; i--)
+            text_add(to, found != NULL ? found + size : "?", 1);
     }
 }
 
@@ -500,13 +483,11 @@ size_text(int64_t octets)
 
     for (; octets >= 999500; unit++)
         octets /= 1000;
-
-    int tenths = (int)(octets + 50) / 100;      /* of the unit */
     if (octets < 1000 && unit == 0)
         snprintf(size.text, sizeof size.text, "%d B", (int)octets);
-    else if (tenths < 100)
-        snprintf(size.text, sizeof size.text, "%d.%d %cB", tenths / 10, tenths % 10,
-                 "kMGTPE"[unit]);
+    else if (octets < 9950)
+        snprintf(size.text, sizeof size.text, "%d.%d %cB", (int)(octets + 50) / 1000,
+                 (int)(octets + 50) / 100 % 10, "kMGTPE"[unit]);
     else
         snprintf(size.text, sizeof size.text, "%d %cB", (int)(octets + 500) / 1000,
                  "kMGTPE"[unit]);
@@ -1390,7 +1371,7 @@ editor_row(const struct editor *e, struct text *to)
 
     size_t cursor = to->length + e->cursor;
     text_puts(to, e->line);
-    return span_columns((struct span){to->bytes, to->bytes + cursor});
+    return columns_from(0, (struct span){to->bytes, to->bytes + cursor});
 }
 
 /*
@@ -1400,7 +1381,7 @@ editor_row(const struct editor *e, struct text *to)
 static size_t
 paint_part(struct text *to, struct span row, size_t cursor, size_t columns)
 {
-    size_t total = span_columns(row), most = total > columns ? total - columns : 0;
+    size_t total = columns_from(0, row), most = total > columns ? total - columns : 0;
     size_t before = (columns - 1) / 2;
     size_t view = cursor < before ? 0 : cursor - before < most ? cursor - before : most;
     bool less = columns >= 6 && view > 0, more = columns >= 6 && view < most;
@@ -2743,13 +2724,12 @@ from_windows_1252(struct text *to, struct span from, bool mixed, size_t *charact
 
     for (*characters = 0; from.at < from.end; ) {
         struct span rest = mixed ? from : limit(from, 1);   /* a byte alone: ASCII or no UTF-8 */
-        uint32_t c;
-        bool valid = span_character(&rest, &c);
+        uint32_t c = span_next(&rest);
 
-        *characters += valid && c >= 0x80;
-        invalid += !valid;
-        if (!valid && c < 0xa0)
-            c = windows_1252[c - 0x80];
+        *characters += c >= 0x80 && !is_no_utf8(c);
+        invalid += is_no_utf8(c);
+        if (is_no_utf8(c))
+            c = (c & 0xff) < 0xa0 ? windows_1252[c & 0x1f] : c & 0xff;
         if (c == 0)
             text_add(to, from.at, 1);
         else
@@ -3740,7 +3720,7 @@ page_text(struct page *p, struct span text)
         rest = line = p->columns > 0 ? trim_end(line) : line;
 
         struct span start = take_while(&rest, "> \t");
-        page_wrap(p, line, span_columns(start) > p->columns / 2 ? 0 : span_length(start));
+        page_wrap(p, line, columns_from(0, start) > p->columns / 2 ? 0 : span_length(start));
     }
 }
 
@@ -4397,7 +4377,7 @@ read_cells(struct span whole, struct text cells[])
 static void
 add_cell(struct text *to, struct span cell, size_t columns)
 {
-    size_t cut = span_columns(cell) > columns, used = 0;
+    size_t cut = columns_from(0, cell) > columns, used = 0;
     struct span rest = cell;
 
     while (rest.at < rest.end) {
@@ -4741,7 +4721,7 @@ is_longer(const struct text *page)
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
         return false;
     while (rows < size.ws_row && next_line(&rest, &line)) {
-        size_t columns = span_columns(line);
+        size_t columns = columns_from(0, line);
 
         rows += 1 + (columns > 0 && size.ws_col > 0 ? (columns - 1) / size.ws_col : 0);
     }

@@ -65,7 +65,7 @@ check_screen(const struct editor *e, const struct screen *s)
 {
     struct text row = {NULL, 0, 0};
     size_t under = editor_row(e, &row), field = s->columns - 1, column = 0, next, width;
-    size_t total = span_columns(text_span(&row));
+    size_t total = columns_from(0, text_span(&row));
 
     DEMAND(!s->pending);
     DEMAND(s->column <= under && s->column < s->columns);
@@ -80,7 +80,7 @@ check_screen(const struct editor *e, const struct screen *s)
         DEMAND(strcmp(s->cell[s->row][field - 1], ">") == 0);
     for (size_t at = 0; at < row.length; at = next, column += width) {
         next = next_place(row.bytes, at);
-        width = span_columns((struct span){row.bytes + at, row.bytes + next});
+        width = columns_from(0, (struct span){row.bytes + at, row.bytes + next});
         if (column >= left && column + width <= right) {
             const char *cell = s->cell[s->row][column - view];
             size_t bytes = next - at, kept = strlen(cell);

@@ -27,7 +27,7 @@ check_line(struct span line, size_t columns)
 {
     struct span start = line, last = line;
 
-    if (columns == 0 || span_columns(line) <= columns)
+    if (columns == 0 || columns_from(0, line) <= columns)
         return;
     while (last.end > last.at && last.end[-1] != ' ' && last.end[-1] != '\t')
         last.end--;

@@ -213,19 +213,19 @@ test_columns(void)
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        CHECK(span_columns(string_span(texts[i].text)) == texts[i].columns);
+        CHECK(columns_from(0, string_span(texts[i].text)) == texts[i].columns);
     CHECK(columns_from(5, string_span("\tx")) == 9);
     if (wcwidth(0x4f60) == 2)           /* the system has a UTF-8 locale */
-        CHECK(span_columns(string_span("\u4f60\u597d")) == 4);
+        CHECK(columns_from(0, string_span("\u4f60\u597d")) == 4);
 }
 
 static void
 test_sizes(void)
 {
     static const struct { int64_t octets; const char *text; } sizes[] = {
-        {0, "0 B"}, {999, "999 B"}, {1000, "1.0 kB"}, {9949, "9.9 kB"}, {9950, "10 kB"},
-        {10499, "10 kB"}, {999499, "999 kB"}, {999500, "1.0 MB"}, {1251000, "1.3 MB"},
-        {999499999, "999 MB"}, {INT64_MAX, "9.2 EB"},
+        {0, "0 B"}, {999, "999 B"}, {1000, "1.0 kB"}, {1150, "1.2 kB"}, {9949, "9.9 kB"},
+        {9950, "10 kB"}, {10499, "10 kB"}, {10500, "11 kB"}, {999499, "999 kB"},
+        {999500, "1.0 MB"}, {1251000, "1.3 MB"}, {999499999, "999 MB"}, {INT64_MAX, "9.2 EB"},
     };
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
