@@ -1197,14 +1197,6 @@ history_show(struct editor *e, size_t index)
     memcpy(e->line, line, e->length + 1);
 }
 
-/* Shows the line again at which the search began. */
-static void
-search_leave(struct editor *e)
-{
-    if (e->recalled < e->history_count)
-        history_show(e, e->history_count);
-}
-
 /* Shows the newest line with the query among the first count lines of the history. */
 static void
 search(struct editor *e, size_t count)
@@ -1213,7 +1205,7 @@ search(struct editor *e, size_t count)
 
     e->missed = false;
     if (length == 0)
-        search_leave(e);
+        history_show(e, e->history_count);      /* the line at which the search began */
     while (length > 0 && count-- > 0)
         for (const char *line = e->history[count], *at = line; *at != '\0'; at++)
             if (strncasecmp(at, e->query, length) == 0) {
@@ -1241,7 +1233,7 @@ search_key(struct editor *e, uint32_t key)
     } else {
         e->searching = false;
         if (key == CTRL_G || key == ESCAPE || key == PASTE)
-            search_leave(e);    /* a paste must not join an old line */
+            history_show(e, e->history_count);  /* a paste must not join an old line */
         return key == CTRL_G || key == ESCAPE;
     }
     return true;
@@ -1285,14 +1277,14 @@ completion_offer(struct completion *k, const char *word, int64_t octets)
 static bool
 takes_messages(const char *line)
 {
-    char word[WORD_MAX];
-    int n = 0;
-
     line += strspn(line, " ");
-    snprintf(word, sizeof word, "%.*s", (int)strcspn(line, " "), line);
-    while (n < ALL_COMMANDS && !pop3_same_word(word, command_at(n)->name))
-        n++;
-    return n < ALL_COMMANDS && command_at(n)->on_message;
+    for (int n = 0; n < ALL_COMMANDS; n++) {
+        size_t length = strlen(command_at(n)->name);
+
+        if (strncasecmp(line, command_at(n)->name, length) == 0 && line[length] == ' ')
+            return command_at(n)->on_message;
+    }
+    return false;
 }
 
 /*
@@ -1518,45 +1510,33 @@ editor_key(struct editor *e, uint32_t key)
 }
 
 /*
- * Takes a key of a paste: text, a line end, or the mark that ends it. TAB becomes a blank. Ctrl-C
- * discards the rest.
+ * Passes one key to the paste, the password, the search or the line. A paste has text and line
+ * ends, until its end mark; TAB in it is a blank, and Ctrl-C discards the rest. In a password all
+ * is text that does not end or erase it.
  */
-static enum verdict
-editor_paste(struct editor *e, uint32_t key)
-{
-    if (key == PASTE_END)
-        e->paste = NO_PASTE;
-    if (key == PASTE_END || e->paste == PASTE_STOPPED)
-        return MORE;
-    if (key == CTRL_C) {
-        e->paste = PASTE_STOPPED;
-        return INTERRUPT;
-    }
-    if (key == ENTER || key == LINE_FEED)
-        return editor_key(e, key);
-    if (key == TAB && !e->hidden)
-        editor_insert(e, " ", 1);
-    else
-        editor_type(e, key);
-    return MORE;
-}
-
-/* Passes one key to the paste, the password, the search or the line. */
 static enum verdict
 editor_press(struct editor *e, uint32_t key)
 {
+    const char *keys = e->paste != NO_PASTE ? "\n\r\003"
+        : e->hidden ? "\n\r\003\004\010\025\032\177" : NULL;
     bool byte = key == (unsigned char)e->bytes[0];      /* and not a sequence */
+    bool is_text = keys != NULL && !(byte && strchr(keys, (int)key) != NULL);
     enum verdict verdict = MORE;
 
-    if (e->paste != NO_PASTE)
-        verdict = editor_paste(e, key);
-    else if (e->hidden && key != PASTE
-             && !(byte && strchr("\n\r\003\004\010\025\032\177", (int)key) != NULL))
-        editor_type(e, key);    /* what does not end or erase a password is part of it */
+    if (key == PASTE_END)
+        e->paste = NO_PASTE;
+    else if (e->paste == PASTE_STOPPED)
+        verdict = MORE;
+    else if (e->paste == IN_PASTE && key == TAB && !e->hidden)
+        editor_insert(e, " ", 1);
+    else if (is_text && (e->paste == IN_PASTE || key != PASTE))
+        editor_type(e, key);
     else if (e->flaw != NULL && (key == CTRL_P || key == CTRL_N || key == CTRL_R))
         e->bell = true;         /* the line would come back as if it were complete */
     else if (!e->searching || !search_key(e, key))
         verdict = editor_key(e, key);
+    if (verdict == INTERRUPT && e->paste == IN_PASTE)
+        e->paste = PASTE_STOPPED;
     e->last = key;
     return verdict;
 }
@@ -1592,39 +1572,27 @@ sequence_key(struct editor *e, uint32_t c)
     return OTHER_KEY;
 }
 
-/*
- * Takes a byte. Returns true, with *c set and its bytes in e->bytes, if it completes a character.
- * In a password each byte is one.
- */
-static bool
-assemble(struct editor *e, unsigned char byte, uint32_t *c)
+/* Takes one byte from the keyboard. In a password each is a character. */
+static enum verdict
+editor_feed(struct editor *e, unsigned char byte)
 {
-    if (e->count > 0 && (byte & 0xc0) != 0x80) {
+    uint32_t c = byte;
+
+    if (e->count > 0 && (byte & 0xc0) != 0x80) {        /* a character is cut short */
         editor_refuse(e);
         e->count = 0;
     }
     e->bytes[e->count++] = (char)byte;
     e->bytes[e->count] = '\0';
-    *c = byte;
 
-    int bytes = e->hidden ? 1 : utf8_read((unsigned char *)e->bytes, e->count, c);
+    int bytes = e->hidden ? 1 : utf8_read((unsigned char *)e->bytes, e->count, &c);
     if (bytes < 0)
-        return false;
-    e->count = 0;
-    if (bytes > 0 && *c != 0)
-        return true;
-    editor_refuse(e);
-    return false;
-}
-
-/* Takes one byte from the keyboard. */
-static enum verdict
-editor_feed(struct editor *e, unsigned char byte)
-{
-    uint32_t c;
-
-    if (!assemble(e, byte, &c))
         return MORE;
+    e->count = 0;
+    if (bytes == 0 || c == 0) {
+        editor_refuse(e);
+        return MORE;
+    }
     bool second_half = c == LINE_FEED && e->after_cr;
     e->after_cr = c == ENTER;
     if (second_half)

@@ -296,7 +296,7 @@ test_paste_dropped(void)
 {
     static const char *const bad[] = {
         "DELE 1\0012", "DELE 1\xff" "2", "DELE 1\xe2\x80\x8b" "2", "DELE 1\033[C2",
-        "DELE 1\xc3" "2", "DELE 1\0332",
+        "DELE 1\xc3" "2", "DELE 1\0332", "DELE 1\033OM2",
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -165,6 +165,7 @@ static const struct keys keys_of_search[] = {
     {"not found, the line stays", "new\022zzz\005", "new|"},
     {"not found at last, the last match stays", "\022REzzz\005", "RETR 22|"},
     {"^R with nothing typed", "ab\022\022\007", "ab|"},
+    {"^R beyond the end of a paste", "\022RE\033[201~TR 1", "|RETR 1"},
 };
 
 static const struct keys keys_of_completion[] = {
