@@ -208,7 +208,7 @@ escape(char *to, size_t room, const char *text)
 {
     size_t length = 0;
 
-    for (; *text != '\0' && length + 8 < room; text++) {
+    for (; *text != '\0' && length + 8 <= room; text++) {
         unsigned char c = (unsigned char)*text;
 
         if (c >= 0x20 && c < 0x7f)
@@ -233,7 +233,7 @@ log_line(const char *format, ...)
     const int error = errno;
     char text[LOG_LINE], line[LOG_LINE];
     size_t length = 0;
-    ssize_t written = -1;
+    ssize_t written;
     va_list arguments;
     struct tm utc;
     int ready;
@@ -252,10 +252,10 @@ log_line(const char *format, ...)
     va_end(arguments);
     length += escape(line + length, sizeof line - length, text);
     line[length++] = '\n';
-    while ((ready = wait_ready(&log, 1, true, 0)) != 0 &&
-           (ready < 0 || (written = write(log, line, length)) < 0) && errno == EINTR)
-        continue;
-    if (written >= 0)
+    do
+        ready = wait_ready(&log, 1, true, 0);
+    while (ready < 0 && errno == EINTR);
+    if (ready > 0 && (written = write(log, line, length)) >= 0)
         *log_cut = (size_t)written < length;
     errno = error;
 }
@@ -422,7 +422,7 @@ name_compare(const char *a, const char *b)
             y += strspn(y, "0");
 
             size_t length = digits(x), other = digits(y);
-            order = length != other ? (length > other) - (length < other) : memcmp(x, y, length);
+            order = length != other ? (int)length - (int)other : memcmp(x, y, length);
             x += length;
             y += other;
         } else {
@@ -874,21 +874,23 @@ watch_directory(struct store *store, int directory)
     return watch;
 }
 
-/* Lists the files that changed since last time. Returns false if everything may have changed. */
+/*
+ * Lists the files that changed since last time. Returns false if everything may have changed, as it
+ * may where nothing is reported.
+ */
 static bool
 store_changes(const struct store *store, struct list *list)
 {
     union { struct inotify_event event; char bytes[4096]; } buffer;
-    const uint32_t lost = IN_Q_OVERFLOW | IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF |
-                          IN_ISDIR;     /* it may be a Maildir now, or none */
     ssize_t length;
 
     while ((length = read(store->inotify, buffer.bytes, sizeof buffer)) > 0) {
         for (const char *at = buffer.bytes; at < buffer.bytes + length;) {
             const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
 
-            if ((event->mask & lost) != 0 || event->len == 0)
-                return false;
+            /* Without a name: of the directory itself, or the queue is full. */
+            if (event->len == 0 || (event->mask & IN_ISDIR) != 0)
+                return false;   /* it may be a Maildir now, or none */
             for (int i = 0; i < store->folder_count; i++)
                 if (event->wd == store->folders[i].watch &&     /* else it is beside them */
                     !list_add(list, store->folders[i].name, event->name))
@@ -966,8 +968,7 @@ static bool
 store_refresh(struct store *store)
 {
     struct list list = {.files = NULL};
-    const bool whole = store->inotify < 0 || *store->stale || !store_is_current(store) ||
-                       !store_changes(store, &list);
+    const bool whole = *store->stale || !store_is_current(store) || !store_changes(store, &list);
     bool done = true;
     int error;
 
@@ -1271,9 +1272,9 @@ message_send(struct session *s, struct open_message *o, struct top *top)
 {
     struct pop3_stuffer stuffer = {.dots = 0};
     uint64_t offset = 0, octets = 0;
-    bool complete = true;
+    bool more, complete;
 
-    for (bool more = o->message.state.size > 0; more && complete;) {
+    do {
         const size_t length = (size_t)o->count;
         size_t part = top != NULL ? top_part(top, s->block, length) : length;
         /* Room for the last line's end and the dot as well: they leave with what is before them. */
@@ -1287,7 +1288,7 @@ message_send(struct session *s, struct open_message *o, struct top *top)
         offset += length;
         more = part == length && offset < o->message.state.size;
         complete = !more || message_read(s, o, offset);
-    }
+    } while (more && complete);
     octets += (stuffer.in_line ? 2 : 0) - stuffer.dots;
     if (!complete || (top == NULL && octets != o->message.octets)) {
         log_line("%s: cannot send all of %s: %s", s->peer, o->name,
@@ -1496,10 +1497,10 @@ static size_t
 remove_marked(struct session *s)
 {
     const struct index *x = &s->store->index;
-    size_t failed = x->count - s->left;
+    size_t failed = 0;
 
     s->scanned = false;         /* an earlier scan may be out of date */
-    for (int pass = 1; pass <= 2 && failed > 0; pass++) {
+    for (int pass = 1; pass <= 2; pass++) {
         s->scans_left = pass == 1 ? 0 : SCAN_TRIES;
         failed = 0;
         for (size_t i = 0; i < x->count; i++) {
@@ -1911,19 +1912,15 @@ struct server {
 static socklen_t
 address_read(union address *address, const char *text, uint16_t port)
 {
-    memset(address, 0, sizeof *address);
-    if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1) {
-        address->v4.sin_family = AF_INET;
-        address->v4.sin_port = htons(port);
+    *address = (union address){.v4 = {.sin_family = AF_INET, .sin_port = htons(port)}};
+    if (inet_pton(AF_INET, text, &address->v4.sin_addr) == 1)
         return sizeof address->v4;
-    }
-    address->v6.sin6_family = AF_INET6;
-    address->v6.sin6_port = htons(port);
+    *address = (union address){.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
     return inet_pton(AF_INET6, text, &address->v6.sin6_addr) == 1 ? sizeof address->v6 : 0;
 }
 
-/* Writes a numeric address. Returns its port, or -1 if it is not an Internet address. */
-static int
+/* Writes a numeric address. Returns its port, or 0 if it is not an Internet address. */
+static uint16_t
 address_text(const union address *address, char host[INET6_ADDRSTRLEN])
 {
     const bool v6 = address->any.sa_family == AF_INET6;
@@ -1931,7 +1928,7 @@ address_text(const union address *address, char host[INET6_ADDRSTRLEN])
 
     if ((!v6 && address->any.sa_family != AF_INET) ||
         inet_ntop(address->any.sa_family, bytes, host, INET6_ADDRSTRLEN) == NULL)
-        return -1;
+        return 0;
     return ntohs(v6 ? address->v6.sin6_port : address->v4.sin_port);
 }
 
@@ -1952,11 +1949,11 @@ peer_text(char text[PEER_TEXT], const union address *address, bool inetd)
 {
     const char *remote = inetd ? getenv("REMOTE_HOST") : NULL;
     char host[INET6_ADDRSTRLEN];
-    int port = address_text(address, host);
+    const uint16_t port = address_text(address, host);
 
-    if (remote != NULL && (port < 0 || is_loopback(host)))
+    if (remote != NULL && (port == 0 || is_loopback(host)))
         snprintf(text, PEER_TEXT, "%.70s (from REMOTE_HOST)", remote);
-    else if (port < 0)
+    else if (port == 0)
         snprintf(text, PEER_TEXT, "standard input");
     else
         snprintf(text, PEER_TEXT, address->any.sa_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host,
@@ -2028,7 +2025,7 @@ listen_on_all(struct server *server, int tries)
         }
         server->listeners[server->listener_count++] = fd;
         if (tries > 0 && getsockname(fd, &address.any, &length) == 0)
-            port = (uint16_t)address_text(&address, host);
+            port = address_text(&address, host);
     }
     if (server->listener_count == 0)
         log_line("this machine has neither 127.0.0.1 nor ::1; give an address with -a");
@@ -2045,15 +2042,16 @@ report_listeners(const struct server *server)
         union address address = {.any = {.sa_family = AF_UNSPEC}};
         socklen_t length = sizeof address;
         char host[INET6_ADDRSTRLEN];
-        int port;
+        uint16_t port;
 
         if (getsockname(server->listeners[i], &address.any, &length) == 0 &&
-            (port = address_text(&address, host)) >= 0) {
+            (port = address_text(&address, host)) != 0) {
             printf("listening on %s port %d\n", host, port);
             open = open || !is_loopback(host);
         }
     }
-    if (fflush(stdout) != 0 || ferror(stdout))      /* musl's printf may already have failed */
+    fflush(stdout);
+    if (ferror(stdout))
         log_line("cannot write to standard output: %s", strerror(errno));
     if (!open)
         log_line("only this machine can connect; use -a to listen on other addresses");
@@ -2180,7 +2178,6 @@ accept_session(struct server *server, int listener)
         return;
     }
     peer_text(child.peer, &address, false);
-    reap(server);
     for (int tries = server->full ? 0 : 20;     /* the client's last session may be ending */
          server->live == server->settings->sessions && tries > 0; tries--) {
         pause_ms(1);
@@ -2216,10 +2213,10 @@ serve_connections(struct server *server)
     while (!stop_asked) {
         int ready = wait_ready(server->listeners, server->listener_count, false, 1000);
 
+        reap(server);
         for (int i = 0; i < server->listener_count && ready > 0; i++)
             if ((ready & 1 << i) != 0)
                 accept_session(server, server->listeners[i]);
-        reap(server);
     }
     stop_asked = 0;
     for (int i = 0; i < server->listener_count; i++)
@@ -2322,7 +2319,8 @@ read_options(struct settings *settings, int argc, char **argv)
             break;
         case 'h':
             printf("usage: %s %s%s", program, usage, help);
-            exit(fflush(stdout) != 0 || ferror(stdout));
+            fflush(stdout);
+            exit(ferror(stdout) != 0);
         case 'i':
             settings->inetd = true;
             break;
@@ -2340,7 +2338,8 @@ read_options(struct settings *settings, int argc, char **argv)
             break;
         case 'V':
             printf("%s (POP3 server) %s\n", program, POP3_VERSION);
-            exit(fflush(stdout) != 0 || ferror(stdout));
+            fflush(stdout);
+            exit(ferror(stdout) != 0);
         default:                /* with --help=x, some systems return ':', some '?' */
             if (optopt == 'h' || optopt == 'V')
                 usage_error("option takes no argument: %s", argv[optind - 1]);
@@ -2408,7 +2407,6 @@ catch_signals(bool inetd)
 {
     const struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    sigset_t none;
 
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct sigaction before;
@@ -2418,8 +2416,7 @@ catch_signals(bool inetd)
             (numbers[i] == SIGINT && !inetd))
             sigaction(numbers[i], &action, NULL);
     }
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigprocmask(SIG_SETMASK, &action.sa_mask, NULL);    /* which is empty */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
 #ifdef SIGXFSZ
