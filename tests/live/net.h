@@ -216,6 +216,19 @@ file_has(const char *path, const char *wanted)
     return found;
 }
 
+/* Returns how often a text is in a file. */
+static int
+count_in(const char *path, const char *wanted)
+{
+    char *text = slurp(path);
+    int count = 0;
+
+    for (const char *at = text; (at = strstr(at, wanted)) != NULL; at++)
+        count++;
+    free(text);
+    return count;
+}
+
 static bool
 log_has(const char *wanted)
 {
@@ -422,7 +435,7 @@ start_server(const char *options)
     check(pipe(out) == 0);
     s.pid = fork();
     if (s.pid == 0) {
-        redirect(0, "/dev/null", O_RDONLY);
+        redirect(0, "/dev/zero", O_RDONLY);     /* the server keeps only what it needs */
         redirect(2, "log", O_WRONLY | O_CREAT | O_APPEND);
         dup2(out[1], 1);
         close(out[0]);

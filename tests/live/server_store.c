@@ -166,15 +166,10 @@ count_files(pid_t pid)
 static int
 count_indexes(pid_t pid)
 {
-    char path[64], *text;
-    int count = 0;
+    char path[64];
 
     snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
-    text = slurp(path);
-    for (const char *at = text; (at = strstr(at, "memfd:index")) != NULL; at++)
-        count++;
-    free(text);
-    return count;
+    return count_in(path, "memfd:index");
 }
 
 /*
@@ -623,6 +618,59 @@ test_while_written(void)
     stop_server(&s);
 }
 
+/* A server that reads its store again and again needs no more memory for that. */
+static void
+test_memory(void)
+{
+    struct server s;
+    long before = 0;
+
+    if (!has_proc())
+        skip("there is no /proc here");
+    make_store(2000);
+    s = start_server("-a 127.0.0.1 -d store 0");
+    if (memory(s.pid, "VmSize:") > 1024 * 1024)
+        skip("a sanitizer keeps memory");
+    for (int i = 0; i < 40; i++) {
+        struct client c;
+
+        check(chmod("store", i % 2 == 0 ? 0700 : 0755) == 0);
+        c = greeted(&s);
+        quit(&c);
+        if (i == 9)
+            before = memory(s.pid, "VmData:");
+    }
+    check(memory(s.pid, "VmData:") - before < 500);
+    stop_server(&s);
+}
+
+/*
+ * Changes of some file systems are not reported. /proc is one: each session sees the files for the
+ * open descriptors of this process as they are.
+ */
+static void
+test_not_reported(void)
+{
+    char options[64];
+    struct server s;
+    struct client c[3];
+    int count[3];
+
+    if (!has_proc() || !exists("/proc/self/fdinfo"))
+        skip("there is no /proc here");
+    snprintf(options, sizeof options, "-a 127.0.0.1 -d /proc/%d/fdinfo 0", (int)getpid());
+    s = start_server(options);
+    for (int i = 0; i < 3; i++) {
+        c[i] = greeted(&s);                     /* it has a descriptor */
+        send_text(&c[i], "STAT\r\n");
+        check(sscanf(next_line(&c[i]), "+OK %d 0", &count[i]) == 1);
+    }
+    check(count[1] == count[0] + 1 && count[2] == count[1] + 1);
+    for (int i = 0; i < 3; i++)
+        quit(&c[i]);
+    stop_server(&s);
+}
+
 /* Tests that wait long come first, so that the others run meanwhile. */
 static const struct test tests[] = {
     {"each change of the store is seen", test_changes, 0},
@@ -640,6 +688,8 @@ static const struct test tests[] = {
     {"one of many messages gets a hard link", test_names_of_many, 0},
     {"a message that becomes unreadable", test_unreadable, 0},
     {"a store that is missing for a while", test_store_away, 0},
+    {"a file system that reports no changes", test_not_reported, 0},
+    {"memory after many changes", test_memory, 0},
 };
 
 int

@@ -53,13 +53,17 @@ trace_has(const char *wanted)
 #define UNLINKS "?unlink,?unlinkat"
 #define SYNCS "?fsync,?fdatasync"
 
-/* Message 2 cannot be looked at, opened or read: the other two are served, and the log names it. */
+/*
+ * Message 2 cannot be looked at, opened or read: the other two are served, and the log names it. If
+ * that is not allowed it does so once, for then the message is not tried again.
+ */
 static void
 test_damaged(void)
 {
     static const char *const calls[] = {LOOKS, OPENS, READS};
+    enum { FIRST_DENIED = 6 };
     static const char *const errors[] = {"EUCLEAN",  "EBADMSG", "ESTALE", "ETIMEDOUT",
-                                         "ENOTCONN", "EIO",     "EACCES"};
+                                         "ENOTCONN", "EIO",     "EACCES", "EPERM"};
     char *server = strdup(getenv("SERVER"));
 
     make_store(3);
@@ -84,8 +88,11 @@ test_damaged(void)
         send_text(&c, "RETR 2\r\n");
         expect_message(&c, 3);
         quit(&c);
-        if (!log_has("store: 2: ") && !log_has(" 2 ("))
-            fail("the log does not name the file: %s", slurp("log"));
+        if (!log_has("store: 2: skipped, ") || log_has("being written"))
+            fail("the log does not name the file and the error: %s", slurp("log"));
+        c = greeted(&s);
+        quit(&c);
+        check(i / 3 < FIRST_DENIED || count_in("log", "store: 2: skipped, ") == 1);
         stop_server(&s);
         check(exists("store/2"));
     }
@@ -184,7 +191,7 @@ test_damaged_directory(void)
     make_store(3);
     trace("-e inject=getdents64:error=EIO:when=3"); /* the first time takes two */
     s = start_server("-d store -a 127.0.0.1 0");
-    check(mkdir("store/4", 0755) == 0);             /* so all is read again */
+    check(chmod("store", 0700) == 0);               /* so all is read again */
     c = connect_to(&s);
     expect(&c, "-ERR [SYS/TEMP] the mail cannot be read, try again later");
     expect_end(&c);
@@ -221,30 +228,19 @@ test_damaged_in_session(void)
     stop_server(&s);
 }
 
-/* Returns how often a text is in the trace. */
-static int
-count_in_trace(const char *wanted)
-{
-    char *text = slurp("trace");
-    int count = 0;
-
-    for (const char *at = text; (at = strstr(at, wanted)) != NULL; at++)
-        count++;
-    free(text);
-    return count;
-}
-
 /* Where changes are reported, a session that follows no change looks at no file. */
 static void
-test_looks_once(void)
+looks_once(bool maildir)
 {
+    const char *seven = maildir ? "\"cur/7\"" : "\"7\"", *eight = maildir ? "\"cur/8\"" : "\"8\"";
     struct server s;
     struct client c;
 
     make_store(9);
+    check(!maildir || system("cd store; mkdir cur new tmp; mv [1-9] cur") == 0);
     trace("-e trace=inotify_init1," LOOKS);
     s = start_server("-d store -a 127.0.0.1 0");
-    check(trace_has("\"7\""));
+    check(trace_has(seven));
     if (!trace_has("inotify_init1(")) {
         stop_server(&s);
         skip("changes are not reported here");
@@ -253,30 +249,66 @@ test_looks_once(void)
         c = greeted(&s);
         quit(&c);
     }
-    check(count_in_trace("\"7\"") == 1);
-    change_in_place("store/8");
+    check(count_in("trace", seven) == 1);
+    change_in_place(maildir ? "store/cur/8" : "store/8");
     c = greeted(&s);
     quit(&c);
-    await(count_in_trace("\"8\"") == 2);
-    check(count_in_trace("\"7\"") == 1);
+    await(count_in("trace", eight) == 2);
+    check(count_in("trace", seven) == 1);
+    stop_server(&s);
+}
+
+static void
+test_looks_once(void)
+{
+    looks_once(false);
+}
+
+static void
+test_looks_once_in_maildir(void)
+{
+    looks_once(true);
+}
+
+/* If the system has no more watches to give, every session looks at every file. */
+static void
+test_no_watches(void)
+{
+    struct server s;
+
+    make_store(3);
+    trace("-e inject=?inotify_add_watch:error=ENOSPC");
+    s = start_server("-d store -a 127.0.0.1 0");
+    if (!trace_has("INJECTED")) {
+        stop_server(&s);
+        skip("changes are not reported here");
+    }
+    check(!has_proc() || count_open(s.pid, "anon_inode:inotify") == 0);
+    free(in_step(&s));
+    change_in_place("store/2");
+    free(in_step(&s));
+    deliver("4", "new\n");
+    free(in_step(&s));
+    check(!has_proc() || count_open(s.pid, "anon_inode:inotify") == 0);
     stop_server(&s);
 }
 
 /* ---- Ports and processes --------------------------------------------------------------------- */
 
-/* With port 0 the first address gets a port that is in use on the second: both get another one. */
+/* Starts a server on port 0. Some of its calls of bind() fail. */
 static void
-test_port_in_use(void)
+ports_in_use(const char *options, bool same)
 {
     struct server s;
 
     if (!has_ipv6())
         skip("there is no ::1 here");
     make_store(1);
-    trace("-e inject=bind:error=EADDRINUSE:when=2..4+2");
+    trace(options);
     s = start_server("-d store 0");
     check(trace_has("INJECTED"));
-    check(s.count == 2 && strcmp(s.port[0], s.port[1]) == 0);
+    check(s.count == 2 && (strcmp(s.port[0], s.port[1]) == 0) == same);
+    check(!has_proc() || count_open(s.pid, "socket:") == 2);
     for (int i = 0; i < s.count; i++) {
         struct client c = {.fd = connect_socket(s.address[i], s.port[i], 0)};
 
@@ -285,6 +317,20 @@ test_port_in_use(void)
         quit(&c);
     }
     stop_server(&s);
+}
+
+/* With port 0 the first address gets a port that is in use on the second: both get another one. */
+static void
+test_port_in_use(void)
+{
+    ports_in_use("-e inject=bind:error=EADDRINUSE:when=2..4+2", true);
+}
+
+/* If that happens 20 times, each address has a port of its own. */
+static void
+test_ports_in_use(void)
+{
+    ports_in_use("-e inject=bind:error=EADDRINUSE:when=2..40+2", false);
 }
 
 /* What may help is said where a port is only for root. */
@@ -415,7 +461,7 @@ test_no_rules(void)
     setenv("SERVER", server, 1);
     trace("-e inject=landlock_add_rule:error=EINVAL:when=2+");
     s = start_server("-d store -a 127.0.0.1 0");
-    check(mkdir("store/2", 0755) == 0);         /* so all is opened again */
+    check(chmod("store", 0700) == 0);           /* so all is opened again */
     for (int i = 0; i < 3; i++) {
         c = connect_to(&s);
         expect(&c, "-ERR [SYS/TEMP] cannot start a session, try again later");
@@ -983,11 +1029,14 @@ static const struct test tests[] = {
     {"a directory that is damaged", test_damaged_directory, 0},
     {"a message that cannot be read at the moment", test_damaged_in_session, 0},
     {"a session after no change", test_looks_once, 0},
+    {"a session after no change, Maildir", test_looks_once_in_maildir, 0},
+    {"no watches", test_no_watches, 0},
     {"a port for root alone", test_port_of_root, 0},
     {"a machine without one address family", test_families, 0},
     {"rules for sessions that cannot be made", test_no_rules, 0},
     {"no close_range()", test_no_close_range, 0},
     {"a port that is in use on one address", test_port_in_use, 0},
+    {"ports that are all in use on one address", test_ports_in_use, 0},
     {"no process for a session", test_no_process, 0},
     {"a session that cannot be confined", test_not_confined, 0},
     {"accept() fails", test_accept_fails, 0},
