@@ -607,7 +607,7 @@ message_measure(const struct store *store, struct message *m, int file)
         const unsigned char *p = block, *end = block + count;
 
         /* (A second message on the border of two blocks is missed.) */
-        mbox = mbox && (offset > 0 || (count > 5 && memcmp(block, "From ", 5) == 0));
+        mbox = mbox && (offset > 0 || memcmp(block, "From ", 5) == 0);
         if (mbox && (memmem(block, (size_t)count, "\n\nFrom ", 7) != NULL ||
                      memmem(block, (size_t)count, "\n\r\nFrom ", 8) != NULL)) {
             log_line("%s: %s: warning: an mbox of several messages, served as one", store->path,

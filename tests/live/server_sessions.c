@@ -413,6 +413,16 @@ test_linked(void)
     ask(&c, "QUIT", "+OK*");
     expect_end(&c);
     check(exists("store/9"));
+
+    /* Of several new names the one that differs in flags is the message's. */
+    c = greeted(&s);
+    ask(&c, "DELE 2", "+OK*");
+    check(rename("store/9", "store/9:2,S") == 0 && link("store/9:2,S", "store/0") == 0);
+    check(link("store/0", "store/x") == 0 && link("store/0", "store/9:2") == 0);
+    ask(&c, "QUIT", "+OK 1 message removed, 1 left");
+    expect_end(&c);
+    check(!exists("store/9:2,S"));
+    check(exists("store/0") && exists("store/x") && exists("store/9:2"));
     stop_server(&s);
 }
 
