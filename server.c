@@ -1497,10 +1497,10 @@ static size_t
 remove_marked(struct session *s)
 {
     const struct index *x = &s->store->index;
-    size_t failed = 0;
+    size_t failed = x->count - s->left;
 
     s->scanned = false;         /* an earlier scan may be out of date */
-    for (int pass = 1; pass <= 2; pass++) {
+    for (int pass = 1; pass <= 2 && failed > 0; pass++) {       /* a session may mark none */
         s->scans_left = pass == 1 ? 0 : SCAN_TRIES;
         failed = 0;
         for (size_t i = 0; i < x->count; i++) {
