@@ -2778,7 +2778,7 @@ convert(struct text *to, struct span from, const struct charset *charset, size_t
 
         last = left == 0;       /* some converters keep a character for a mark that may follow */
         if (iconv(converter, last ? NULL : (void *)&in, &left, &out, &room) == (size_t)-1
-            && errno != E2BIG && left > 0 && room >= 4) {
+            && errno != E2BIG && room >= 4) {
             out += utf8_write(0xfffd, out);
             in++;
             ++*bad;
@@ -4162,12 +4162,18 @@ show_fields(struct show *s, const struct part *root)
     text_free(&value);
 }
 
+static bool
+is_blank(const struct part *p)
+{
+    return trim(p->body).at == p->body.end;
+}
+
 /* Returns true if a message has anything to show, even if it is another message. */
 static bool
 has_text(const struct show *s, const struct part *root)
 {
     for (const struct part *p = root; p < s->parts_end; p++)
-        if (p->root == root && !p->dropped && p->score > SCORE_NONE && p->body.end > p->body.at
+        if (p->root == root && !p->dropped && p->score > SCORE_NONE && !is_blank(p)
             && (!p->opened || is_message(p) || is_word(p->type, "multipart/encrypted")))
             return true;
     return false;
@@ -4201,7 +4207,7 @@ show_parts(struct show *s)
             page_note(&s->page, "signed; the signature is not checked here");
         else if (p->opened && is_word(p->type, "multipart/encrypted"))
             page_note(&s->page, "encrypted; it is not decrypted here");
-        else if (!p->opened && p->score > SCORE_NONE && p->body.end > p->body.at)
+        else if (!p->opened && p->score > SCORE_NONE && !is_blank(p))
             part_show(&s->page, p);
         if (p->left > 0)
             page_note(&s->page, "truncated: %zu more octets of this %s are not shown; RETR saves "
