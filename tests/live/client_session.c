@@ -162,10 +162,13 @@ test_stalled(void)
     CHECK(sees("saved inbox/1.eml"));
     CHECK(prompted());
     CHECK(!on_screen("stalled"));
+    size_t saved = now.seen;
+    pause_keys(200);            /* progress is painted every 125 ms */
     type("QUIT\r");
     CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
     CHECK(ends(1));
+    CHECK(strstr(now.stream + saved, "17 B") == NULL);  /* QUIT has no progress of RETR */
     clean_up();
 }
 
