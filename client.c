@@ -4684,7 +4684,7 @@ run_pager(struct client *c, const struct text *page)
     return false;
 }
 
-/* Returns true if a page has more rows than the terminal has above its prompt. */
+/* Returns true if a page has more rows than the terminal has above its prompt, or may have. */
 static bool
 is_longer(const struct text *page)
 {
@@ -4692,8 +4692,7 @@ is_longer(const struct text *page)
     struct winsize size = {.ws_row = 0};
     size_t rows = 1;
 
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
-        return false;
+    ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
     while (rows < size.ws_row && next_line(&rest, &line)) {
         size_t columns = columns_from(0, line);
 

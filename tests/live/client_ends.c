@@ -645,6 +645,40 @@ test_pager_fails(void)
     }
 }
 
+/*
+ * A page goes through the pager if it leaves no row for the prompt. A word of 80 columns has one row
+ * of 80, a word of 81 has two.
+ */
+static void
+test_pager_rows(void)
+{
+    char text[1024];
+
+    enter();
+    for (int wide = 0; wide <= 1; wide++) {
+        strcpy(text, "Subject: rows\n\n");
+        for (int i = 3; i < SCREEN_ROWS - 2; i++)
+            sprintf(text + strlen(text), "line %d\n", i);
+        memset(text + strlen(text), 0, 90);
+        memset(text + strlen(text), 'x', wide ? 81 : 80);
+        strcat(text, "\n");
+        put_file(wide ? "store/2.eml" : "store/1.eml", text);
+    }
+    setenv("PAGER", "echo it ran", 1);
+    start_real(80);
+    unsetenv("PAGER");
+    type("SHOW 1\r");
+    CHECK(sees("xxx"));
+    CHECK(prompted());
+    CHECK(strstr(now.stream, "it ran") == NULL);
+    type("SHOW 2\r");
+    CHECK(sees("it ran"));
+    CHECK(prompted());
+    press(CTRL_D);
+    CHECK(ends(0));
+    clean_up();
+}
+
 /* On a terminal that can do nothing a long message is shown without a pager. */
 static void
 test_pager_dumb(void)
@@ -695,6 +729,7 @@ main(void)
     unit_case("terminal: ^Z and bg on a dumb one", test_background_dumb);
     unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
     unit_case("a pager runs what it likes", test_pager);
+    unit_case("a pager is for what does not fit", test_pager_rows);
     unit_case("a pager has its own ^C", test_pager_ctrl_c);
     unit_case("a pager and the progress behind it", test_pager_progress);
     unit_case("a pager in the middle of a paste", test_pager_paste);

@@ -374,6 +374,32 @@ test_tab_after_show(void)
     quit();
 }
 
+/* Tab does not complete what is marked, and asks again after RSET. */
+static void
+test_tab_after_rset(void)
+{
+    start_served(80);
+    type("DELE 7\r");
+    CHECK(server_got("DELE 7\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("RETR \t");
+    CHECK(server_got("LIST\r\n"));
+    answer("+OK\r\n8 80\r\n.\r\n");
+    CHECK(row_is("pop3> RETR 8", 13));
+    type("\025RSET\r");
+    CHECK(server_got("RSET\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type("RETR \t");
+    CHECK(server_got("LIST\r\n"));
+    answer("+OK\r\n7 70\r\n18 80\r\n.\r\n");
+    type("7\t");
+    CHECK(row_is("pop3> RETR 7", 13));
+    type("\025");
+    quit();
+}
+
 /* A server may have more capabilities after the login. */
 static void
 test_capabilities_after_login(void)
@@ -554,6 +580,7 @@ main(void)
     unit_case("terminal: Tab where no message can be", test_tab_elsewhere);
     unit_case("terminal: Tab between USER and PASS", test_tab_after_user);
     unit_case("terminal: Tab after USER and SHOW", test_tab_after_show);
+    unit_case("terminal: Tab after DELE and RSET", test_tab_after_rset);
     unit_case("terminal: HEADERS before and after the login", test_capabilities_after_login);
     unit_case("terminal: HEADERS fits the width", test_headers);
     unit_case("terminal: the rows of HEADERS in several widths", test_headers_rows);
