@@ -509,6 +509,7 @@ struct message {
 struct numbers {
     uint64_t *number;
     size_t count, room;
+    size_t marked;              /* how many of them DELE has marked */
     uint64_t octets;            /* of all of them, as far as they are known */
 };
 
@@ -4854,7 +4855,7 @@ read_numbers(struct client *c, const char *arguments, bool sizes)
     struct range ranges[TYPED_MAX / 2 + 1];
     size_t count = 0;
 
-    c->list.count = 0;
+    c->list.count = c->list.marked = 0;
     c->list.octets = 0;
     for (size_t i = 0; i < c->count; i++)
         c->messages[i].named = false;
@@ -4901,16 +4902,16 @@ ask_capabilities(struct client *c)
 
 /*
  * Sends a command for each message of the list and lets answered() take the answers, in order, of
- * so many octets, 0: not known. The list keeps the messages for which it returns true. If the
- * server can take it, up to flight commands are pipelined, and more are sent when half of them are
- * answered. They fit into the system's buffers, so neither side ever waits for the other to read.
+ * so many octets, 0: not known. If the server can take it, up to flight commands are pipelined, and
+ * more are sent when half of them are answered. They fit into the system's buffers, so neither side
+ * ever waits for the other to read.
  */
 static void
 for_each(struct client *c, const char *command, size_t flight, uint64_t octets,
-         bool (*answered)(struct client *c, uint64_t number))
+         void (*answered)(struct client *c, uint64_t number))
 {
-    struct numbers *list = &c->list;
-    size_t sent = 0, kept = 0;
+    const struct numbers *list = &c->list;
+    size_t sent = 0;
 
     progress_begin(c, list->count, octets);
     if (flight > 1 && list->count > 1)
@@ -4929,11 +4930,9 @@ for_each(struct client *c, const char *command, size_t flight, uint64_t octets,
                 snprintf(line, sizeof line, command, list->number[sent]);
                 send_line(c, line);
             }
-        if (answered(c, list->number[i]))
-            list->number[kept++] = list->number[i];
+        answered(c, list->number[i]);
         c->progress.messages++;
     }
-    list->count = kept;
     progress_end(c);
 }
 
@@ -4995,7 +4994,7 @@ save_message(struct client *c, struct saving *s, uint64_t number)
 }
 
 /* Receives and saves message n, whose RETR was sent. */
-static bool
+static void
 retr_answered(struct client *c, uint64_t number)
 {
     struct savings *all = &c->savings;
@@ -5006,14 +5005,13 @@ retr_answered(struct client *c, uint64_t number)
         all->count++;
         if (all->count >= all->most || s->error != 0)
             save_commit(c);
-        return true;
+        return;
     }
     save_commit(c);             /* so that everything is reported in order */
     show_status(c);
     if (c->server.error != 0)
         connection_lost(c);
     fail(c, "message %" PRIu64 " is not saved", number);
-    return false;
 }
 
 /* RETR: saves messages. */
@@ -5037,16 +5035,16 @@ do_retr(struct client *c, const char *arguments)
 }
 
 /* Takes the answer to DELE n. The server marks the message; QUIT will remove it. */
-static bool
+static void
 dele_answered(struct client *c, uint64_t number)
 {
     bool marked = show_answer(c);
 
+    c->list.marked += marked;
     if (marked)
         message_at(c, number)->marked = true;
     else if (!message_at(c, number)->marked)    /* by an earlier DELE */
         fail(c, "message %" PRIu64 " is not marked", number);
-    return marked;
 }
 
 /* Drops the messages that a script must not mark, because they may be unsaved. */
@@ -5081,8 +5079,8 @@ do_dele(struct client *c, const char *arguments)
         drop_unsaved(c);
     for_each(c, "DELE %" PRIu64, PIPELINE_MAX, 0, dele_answered);
     if (named > 1)
-        print_line(c, "%zu marked, %zu failed", c->list.count, named - c->list.count);
-    else if (c->list.count == 1)
+        print_line(c, "%zu marked, %zu failed", c->list.marked, named - c->list.marked);
+    else if (c->list.marked == 1)
         print_line(c, "marked %" PRIu64, c->list.number[0]);
 }
 
@@ -5105,14 +5103,14 @@ show_file(struct client *c, uint64_t number, int file)
 }
 
 /* Receives and displays the message n, whose RETR was sent. */
-static bool
+static void
 show_answered(struct client *c, uint64_t number)
 {
     int file, error;
     bool whole;
 
     if (!show_answer(c))
-        return false;
+        return;
     file = private_file(c->settings->directory);
     error = file < 0 ? errno : 0;
     whole = receive_message(c, file, &error);
@@ -5122,7 +5120,6 @@ show_answered(struct client *c, uint64_t number)
         show_file(c, number, file);
     if (file >= 0)
         close(file);
-    return whole && error == 0;
 }
 
 /* SHOW: displays messages, one after the other, because a person reads like that. */
@@ -5134,7 +5131,7 @@ do_show(struct client *c, const char *arguments)
 }
 
 /* Receives the header of message n, whose TOP was sent, into the file c->headers. */
-static bool
+static void
 header_answered(struct client *c, uint64_t number)
 {
     const struct message *m = message_at(c, number);
@@ -5146,7 +5143,7 @@ header_answered(struct client *c, uint64_t number)
         show_status(c);
         if (c->server.error == 0 && !c->pipelining && m->listed && c->progress.messages == 0)
             c->no_top = c->stop_showing = true;
-        return false;
+        return;
     }
     while (read_piece(c, &piece))
         if (header.length <= HEADER_MAX)        /* one more shows that it was cut */
@@ -5156,7 +5153,6 @@ header_answered(struct client *c, uint64_t number)
         && (!write_all(c->headers, about) || !write_all(c->headers, text_span(&header))))
         c->headers_error = errno;
     text_free(&header);
-    return true;
 }
 
 /* HEADERS: lists messages by what their headers say. */

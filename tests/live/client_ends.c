@@ -532,6 +532,27 @@ start_pager(const char *pager)
     unsetenv("PAGER");
 }
 
+/* The pager inherits no connection, and the signals that the client ignores end it. */
+static void
+test_pager_inherits(void)
+{
+    setenv("PAGER", "cat >/dev/null; for fd in 3 4 5 6 7 8 9; do "
+           "(: >&$fd) 2>/dev/null && echo \"has $fd\"; done; echo it ran; "
+           "(kill -PIPE $(exec sh -c 'echo $PPID'); echo stayed); true", 1);
+    start_served(80);
+    unsetenv("PAGER");
+    type("SHOW 1\r");
+    CHECK(server_got("RETR 1\r\n"));
+    answer("+OK\r\nSubject: many\r\n\r\n");
+    for (int i = 1; i <= 2 * SCREEN_ROWS; i++)
+        answer("a line\r\n");
+    answer(".\r\n");
+    CHECK(sees("it ran"));
+    CHECK(prompted());
+    CHECK(strstr(now.stream, "has ") == NULL && strstr(now.stream, "stayed") == NULL);
+    quit();
+}
+
 /* ^C in the pager is the pager's. It also ends SHOW, however the pager ends after it. */
 static void
 test_pager_ctrl_c(void)
@@ -646,8 +667,8 @@ test_pager_fails(void)
 }
 
 /*
- * A page goes through the pager if it leaves no row for the prompt. A word of 80 columns has one row
- * of 80, a word of 81 has two.
+ * A page goes through the pager if it leaves no row for the prompt. A word of 80 columns has one
+ * row of 80, a word of 81 has two.
  */
 static void
 test_pager_rows(void)
@@ -730,6 +751,7 @@ main(void)
     unit_case("terminal: SIGSTOP and SIGCONT", test_stop);
     unit_case("a pager runs what it likes", test_pager);
     unit_case("a pager is for what does not fit", test_pager_rows);
+    unit_case("a pager inherits no connection", test_pager_inherits);
     unit_case("a pager has its own ^C", test_pager_ctrl_c);
     unit_case("a pager and the progress behind it", test_pager_progress);
     unit_case("a pager in the middle of a paste", test_pager_paste);
