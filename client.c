@@ -1235,7 +1235,7 @@ search_key(struct editor *e, uint32_t key)
         e->searching = false;
         if (key == CTRL_G || key == ESCAPE || key == PASTE)
             history_show(e, e->history_count);  /* a paste must not join an old line */
-        return key == CTRL_G || key == ESCAPE;
+        return false;
     }
     return true;
 }

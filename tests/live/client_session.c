@@ -393,9 +393,9 @@ test_tab_after_rset(void)
     CHECK(prompted());
     type("RETR \t");
     CHECK(server_got("LIST\r\n"));
-    answer("+OK\r\n7 70\r\n18 80\r\n.\r\n");
-    type("7\t");
-    CHECK(row_is("pop3> RETR 7", 13));
+    answer("+OK\r\n7 0\r\n18 80\r\n.\r\n");
+    type("\t");
+    CHECK(sees("7 (0 B)  18 (80 B)\r"));
     type("\025");
     quit();
 }

@@ -155,6 +155,7 @@ static const struct keys keys_of_search[] = {
     {"^R again", "\022RE\022", "|RETR 1"},
     {"^R beyond the oldest", "\022RE\022\022\022", "|RETR 1"},
     {"Backspace in a search", "\022RETR 1\177", "|RETR 22"},
+    {"Backspace over an accent in a search", "\022T\xc3\xa9\177R 1", "RE|TR 1"},
     {"Backspace to nothing", "xy\022RE\177\177\177", "xy|"},
     {"^G", "xyz\002\022RE\007", "xy|z"},
     {"^G on an older line", UP "yz" LEFT "\022RE\022\007", "NOOPy|z"},
