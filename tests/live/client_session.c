@@ -400,6 +400,24 @@ test_tab_after_rset(void)
     quit();
 }
 
+/* A password that is too long is rejected as a whole. */
+static void
+test_password_too_long(void)
+{
+    start_served(80);
+    type("PASS\r");
+    CHECK(sees("Password: "));
+    type_much(long_line(4097));
+    type("\r");
+    CHECK(sees("client: the line is too long; it was not sent"));
+    CHECK(prompted());
+    type("QUIT\r");
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
 /* A server may have more capabilities after the login. */
 static void
 test_capabilities_after_login(void)
@@ -581,6 +599,7 @@ main(void)
     unit_case("terminal: Tab between USER and PASS", test_tab_after_user);
     unit_case("terminal: Tab after USER and SHOW", test_tab_after_show);
     unit_case("terminal: Tab after DELE and RSET", test_tab_after_rset);
+    unit_case("terminal: a password that is too long", test_password_too_long);
     unit_case("terminal: HEADERS before and after the login", test_capabilities_after_login);
     unit_case("terminal: HEADERS fits the width", test_headers);
     unit_case("terminal: the rows of HEADERS in several widths", test_headers_rows);
