@@ -142,7 +142,7 @@ def failures(tree, tests):
     work = tempfile.mkdtemp(dir=os.path.dirname(tree))
     run = subprocess.Popen(command, cwd=tree, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                            stderr=subprocess.DEVNULL, start_new_session=True, text=True,
-                           errors='replace', env=dict(os.environ, SECONDS_EACH='60', TMPDIR=work))
+                           errors='replace', env=dict(os.environ, SECONDS_EACH='120', TMPDIR=work))
     RUNNING.add(run)
     try:
         for line in run.stdout:
