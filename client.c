@@ -797,14 +797,12 @@ put_visible(const struct client *c, struct text *to, struct span bytes)
     text_free(&utf8);
 }
 
-/* Prints bytes from the network that end with a line or at least with a whole character. */
+/* Prints bytes from the network, in a free row or behind text; they end with a whole character. */
 static void
 print_bytes(struct client *c, struct span bytes)
 {
     struct text text = {0};
 
-    if (c->row != ROW_TEXT)
-        clear_line(c);
     put_visible(c, &text, bytes);
     wire_put(&c->screen, text.bytes, text.length);
     if (text.length > 0)
