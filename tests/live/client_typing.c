@@ -494,11 +494,18 @@ test_paste_unanswered(void)
     clean_up();
 }
 
-/* A line that is longer than it may be is not carried out, not even in part. */
+/* A line that is longer than it may be is not carried out, not even in part: not from history. */
 static void
 test_too_long(void)
 {
     start_served(80);
+    type("NOOP\r");
+    CHECK(server_got("NOOP\r\n"));
+    answer("+OK\r\n");
+    CHECK(prompted());
+    type_much(long_line(4200));
+    type("\020\025\016\r");    /* ^P, ^U and ^N would bring its beginning back */
+    CHECK(prompted());
     type_much(long_line(4200));
     type("\r");
     CHECK(sees("client: the line is too long; it was not sent\r\n"));
