@@ -2794,23 +2794,24 @@ convert(struct text *to, struct span from, const struct charset *charset, size_t
 
 /*
  * Appends text of a charset as UTF-8. Text whose charset is not usable, or is UTF-8 or ASCII and
- * wrong, is read in the other charset that the message names, else as windows-1252, except for
- * UTF-8 in lines that are mostly UTF-8. Returns NULL, or what it was read as if the charset is not
- * known here.
+ * wrong, is read in the other charset that the message names unless it is mostly UTF-8; else as
+ * windows-1252, except for UTF-8 in lines that are mostly UTF-8. Returns NULL, or what it was read
+ * as if the charset is not known here.
  */
 static const char *
 to_utf8(struct text *to, struct span from, struct span charset, struct span other)
 {
     const struct charset *meant = charset_find(charset), *second = charset_find(other);
     bool known = meant == &charsets[UTF_8];
-    size_t bad, characters, start = to->length;
+    size_t bad, invalid, characters, start = to->length;
 
     if (convert(to, from, meant, &bad))
         return NULL;
-    if (from_windows_1252(to, from, true, &characters) == 0)
+    if ((invalid = from_windows_1252(to, from, true, &characters)) == 0)
         return known ? NULL : "UTF-8";
     to->length = start;
     if (second != &charsets[WINDOWS_1252]       /* below, it is read better */
+        && invalid > characters                 /* a cut message may end in half a character */
         && convert(to, from, second, &bad) && bad <= span_length(from) / 16)
         return known ? NULL : second->system[0];
     to->length = start;         /* it is not in that charset, either */
