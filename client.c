@@ -2802,9 +2802,15 @@ static const char *
 to_utf8(struct text *to, struct span from, struct span charset, struct span other)
 {
     const struct charset *meant = charset_find(charset), *second = charset_find(other);
-    bool known = meant == &charsets[UTF_8];
     size_t bad, invalid, characters, start = to->length;
+    bool known;
 
+    if (meant == charset_find(string_span("iso-2022-jp"))
+        && memchr(from.at, '\033', span_length(from)) == NULL) {
+        second = meant;         /* it has no Japanese that is encoded so; what has it then? */
+        meant = &charsets[UTF_8];
+    }
+    known = meant == &charsets[UTF_8];
     if (convert(to, from, meant, &bad))
         return NULL;
     if ((invalid = from_windows_1252(to, from, true, &characters)) == 0)
