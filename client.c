@@ -3500,15 +3500,16 @@ html_skip(struct html *h, struct span tag, struct span name)
 static void
 html_tag(struct html *h)
 {
-    struct span rest = {h->rest.at + 1, h->rest.end}, name = limit(rest, 256);
+    struct span rest = {h->rest.at + 1, h->rest.end}, name = rest;
     char next = rest.at < rest.end ? *rest.at : ' ';
     bool comment = begins(rest, "!--"), close = next == '/';
     bool is_tag = (is_alnum(next) && !is_digit(next)) || is_in(next, "/!?");
     const char *end = NULL;
 
     name.at += close;
-    name = take_until(&name, " \t\r\n\f/>");
-    if (memchr(name.at, '@', span_length(name)) != NULL || name.end[-1] == ':')
+    name = take_until(&name, " \t\r\n\f/<>");
+    if (memchr(name.at, '@', span_length(name)) != NULL || name.end[-1] == ':'
+        || (name.end < rest.end && *name.end == '<'))
         is_tag = comment;       /* an address in angle brackets is none */
     if (is_tag && comment && !h->tags_over) {
         rest.at++;              /* <!--> is one, too */

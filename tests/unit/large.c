@@ -18,6 +18,8 @@ test_large(void)
         {"Content-Type: text/html\n\n", "&unknownname"},
         {"Content-Type: text/html\n\n", "&"},
         {"Content-Type: text/html\n\n", "<!-- "},
+        {"Content-Type: text/html\n\n", "<"},
+        {"Content-Type: text/html\n\n", "<a@"},
         {"Content-Type: text/plain; charset=iso-2022-jp\n\n", "\033$B\"!"},
         {"Content-Type: multipart/mixed; boundary=b\n\n",
             "--b\nContent-Type: multipart/mixed; boundary=b\n\n"},
