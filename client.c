@@ -3300,8 +3300,8 @@ html_text(struct html *h, struct span s)
             h->gap = h->gap[0] == '\0' ? " " : h->gap;
         } else if (!is_invisible(c, before)) {
             html_before_text(h);
-            text_add(h->to, at, (size_t)(s.at - at));
-            if (h->link.length > 0)
+            text_add(h->to, c == 0xa0 ? " " : at, c == 0xa0 ? 1 : (size_t)(s.at - at));
+            if (h->link.length > 0 && !blank)
                 text_add(&h->linked, at, (size_t)(s.at - at));
             h->letters += !blank;
         }
@@ -3553,11 +3553,16 @@ html_to_text(struct text *to, struct span from, bool enriched)
 static struct span
 html_charset(struct span s)
 {
-    if ((s.at = find(s, "<meta")) == NULL || (s.at = find(s, "charset=|charset =")) == NULL)
-        return no_span;
-    s.at += strlen("charset");
-    take_while(&s, " \t\r\n=\"'");
-    return take_until(&s, " \t\r\n\"'/;>");
+    while ((s.at = find(s, "<meta")) != NULL) {
+        struct span tag = take_until(&s, ">");
+
+        if ((tag.at = find(tag, "charset")) != NULL) {
+            tag.at += strlen("charset");
+            take_while(&tag, " \t\r\n=\"'");
+            return take_until(&tag, " \t\r\n\"'/;>");
+        }
+    }
+    return no_span;
 }
 
 /* -- The page: lines that fit -- */
