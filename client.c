@@ -4097,7 +4097,8 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
         part_outside(s, p, p->opened ? preamble : no_span);
         part_outside(s, p, p->opened ? rest : no_span);
     } else if (p->encoding == ENCODING_UU || (p->encoding == ENCODING_NONE
-               && begins(p->type, "text/") && !is_word(p->type, "text/html"))) {
+               && begins(p->type, "text/") && !is_word(p->type, "text/html")
+               && part_score(p) > SCORE_NONE)) {
         part_uu(s, p);
     }
     p->score = part_score(p);
