@@ -3150,9 +3150,9 @@ parameter(struct span field, const char *name, struct text *out)
 /* -- HTML as text -- */
 
 /*
- * Not a browser: tags become line ends, signs and addresses, and all other tags are dropped. What
- * has no end, a tag, a comment or an element to drop, is shown. The text goes from UTF-8 to UTF-8;
- * it is made visible afterwards.
+ * Not a browser: tags become line ends, signs and addresses, and all other tags are dropped. A tag,
+ * a comment or an element to drop that has no end is text. The text goes from UTF-8 to UTF-8; it is
+ * made visible afterwards.
  */
 enum { HTML_LISTS = 8 };
 
@@ -3160,7 +3160,8 @@ struct html {
     struct text *to;
     struct span rest;           /* what was not read yet */
     bool enriched;              /* it is text/enriched */
-    bool tags_over;             /* a tag or comment had no end: from there on < is a character */
+    bool tags_over;             /* a tag had no end: from there on < is a character, */
+    bool comments_over;         /* and here <!-- is text */
     uint32_t unclosed;          /* initials of elements to drop that have no end, as bits */
     size_t lists, quotes, preformatted;     /* how many are open */
     unsigned number[HTML_LISTS + 1];    /* of the next item, 0 in a list without numbers */
@@ -3504,6 +3505,7 @@ html_tag(struct html *h)
     char next = rest.at < rest.end ? *rest.at : ' ';
     bool comment = begins(rest, "!--"), close = next == '/';
     bool is_tag = (is_alnum(next) && !is_digit(next)) || is_in(next, "/!?");
+    bool *over = comment ? &h->comments_over : &h->tags_over;
     const char *end = NULL;
 
     name.at += close;
@@ -3511,17 +3513,17 @@ html_tag(struct html *h)
     if (memchr(name.at, '@', span_length(name)) != NULL || name.end[-1] == ':'
         || (name.end < rest.end && *name.end == '<'))
         is_tag = comment;       /* an address in angle brackets is none */
-    if (is_tag && comment && !h->tags_over) {
+    if (comment && !*over) {
         rest.at++;              /* <!--> is one, too */
         end = find(rest, "-->");
         end = end != NULL ? end + 2 : NULL;
-    } else if (is_tag && !h->tags_over) {
+    } else if (is_tag && !*over) {
         rest.at = name.end;
         take_attribute(&rest, "");
         end = rest.at < rest.end ? rest.at : NULL;
     }
     if (end == NULL) {
-        h->tags_over = h->tags_over || is_tag;
+        *over = *over || is_tag;
         h->rest.at += 1 + (h->enriched && next == '<');     /* << is < there */
         html_text(h, string_span("<"));
         return;
