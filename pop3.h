@@ -517,7 +517,7 @@ wire_moved(struct wire *w, ssize_t count)
 {
     if (count > 0)
         w->idle_until = 0;
-    else if (count == 0 || errno == EPIPE || errno == ECONNRESET)
+    else if (count == 0 || errno == EPIPE)      /* ECONNRESET: there may have been more to read */
         wire_fail(w, WIRE_CLOSED);
     else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
         wire_fail(w, errno);

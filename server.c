@@ -1659,7 +1659,7 @@ wire_reason(int error, char text[100])
 {
     snprintf(text, 100, "error (%s)",
              error == EBADMSG ? "message changed or unreadable" : strerror(error));
-    return error == WIRE_CLOSED ? "disconnected" :
+    return error == WIRE_CLOSED || error == ECONNRESET ? "disconnected" :
            error == ETIMEDOUT ? "idle" : error == EINTR ? "server stopped" : text;
 }
 

@@ -331,13 +331,13 @@ test_flags_at_quit(void)
     struct settings settings = {.idle_seconds = 5};
     struct store store = settled_store(SEEN);
     int back = redirect_log(-1);
-    char commands[SEEN * 10 + 10] = "", from[32], to[32];
+    char commands[SEEN * 10 + 30] = "", from[32], to[32];
 
     for (int i = 1; i <= SEEN; i++) {
         snprintf(from, sizeof from, "store/%d", i);
         snprintf(to, sizeof to, "store/%d:2,S", i);
         CHECK(rename(from, to) == 0);
-        snprintf(commands + strlen(commands), 12, "DELE %d\r\n", i);
+        snprintf(commands + strlen(commands), 20, "DELE %d\r\n", i);
     }
     strcat(commands, "QUIT\r\n");
     at_fstat = flag_the_next;

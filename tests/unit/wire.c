@@ -521,6 +521,17 @@ test_closed(void)
     CHECK(wire.error == WIRE_CLOSED);
     close_wire();
 
+#ifdef __linux__
+    /* A reset is not the end of what there was to read: a script that breaks off sends no QUIT. */
+    far[0] = open_socket(SOCK_STREAM);
+    wire_put(&wire, "unread", 6);
+    CHECK(wire_flush(&wire));
+    close(far[0]);
+    CHECK(next_line() == WIRE_NO_LINE);
+    CHECK(wire.error == ECONNRESET);
+    close_wire();
+#endif
+
     open_pipes(far);
     CHECK(!wire_fail(&wire, ENOSPC));
     CHECK(!wire_fail(&wire, EIO));
