@@ -158,7 +158,7 @@ fuzz() {
     rm -rf "$build/found-$1" && mkdir -p "$build/found-$1" &&
         clang -DLIBFUZZER -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
             -o "$build/fuzz_$1" "tests/fuzz/$1.c" >"$build/fuzz_$1.log" 2>&1 &&
-        "$build/fuzz_$1" -max_total_time="${FUZZ_SECONDS:-30}" -timeout=100 -print_final_stats=1 \
+        "$build/fuzz_$1" -max_total_time="${FUZZ_SECONDS:-20}" -timeout=100 -print_final_stats=1 \
             -artifact_prefix="$build/found-$1/" "$build/found-$1" "$corpus" \
             >>"$build/fuzz_$1.log" 2>&1
     echo $? >"$build/fuzz_$1.status"
@@ -190,7 +190,7 @@ fuzz_all() {
 if has clang &&
     echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n){return d && n == 1;}' |
     clang -x c -fsanitize=fuzzer -o $build/try - 2>/dev/null; then
-    check "the fuzzers, ${FUZZ_SECONDS:-30} seconds each" fuzz_all
+    check "the fuzzers, ${FUZZ_SECONDS:-20} seconds each" fuzz_all
 else
     skip "clang has no fuzzer here"
 fi
