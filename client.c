@@ -309,7 +309,7 @@ text_character(struct text *t, uint32_t c)
     text_add(t, utf8, utf8_write(c, utf8));
 }
 
-/* A byte that is no UTF-8 has this number and its own added. No character has such a number. */
+/* What stands for a byte that is no UTF-8: this plus the byte, which is no character's number. */
 enum { NO_UTF8 = 0xdc00 };
 
 /* Takes the first character, or such a byte, off a span that is not empty. */
@@ -4177,6 +4177,7 @@ show_fields(struct show *s, const struct part *root)
     text_free(&value);
 }
 
+/* Returns true if a part has a body of blanks alone, or none. */
 static bool
 is_blank(const struct part *p)
 {

@@ -1381,8 +1381,7 @@ do_retr(struct session *s, const struct request *r)
 
     s->scans_left = SCAN_TRIES;
     if (!session_open(s, r->message, true, &o)) {
-        log_line("%s: cannot send %s: %s", s->peer, r->message->name,
-                 error_text(errno));
+        log_line("%s: cannot send %s: %s", s->peer, r->message->name, error_text(errno));
         if (errno == ENOENT || errno == ESTALE)
             reply_err(s, "message %" PRIu64 " is gone or was changed since this session began",
                       r->number);
