@@ -79,7 +79,8 @@ enum {
     ADDRESSES = 16,             /* most -a options; wait_ready() takes as many */
     PORT_TRIES = 20,            /* to find a port that is free on every address */
     SECRET_MAX = 248,           /* bytes of a name or a password; read_passfile() has it as well */
-    SCAN_TRIES = 20,            /* to read the names of a store that changes */
+    SCAN_TRIES = 20,            /* for a command, to read the names of a store that changes, */
+    REFRESH_MS = 1000,          /* and for the index, after the first one */
     TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
     LOG_LINE = 4096,            /* bytes; a pipe that is ready takes as many without blocking */
     BLOCK = 120 * 1024,         /* bytes of a file read at once */
@@ -958,37 +959,66 @@ store_reopen(struct store *store)
     return true;
 }
 
+/* Returns the sum of the folders' ctimes, once any further change is sure to alter it. */
+static int64_t
+folders_changed(const struct store *store)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < store->folder_count; i++) {
+        struct stat status;
+
+        if (fstat(store->folders[i].fd, &status) == 0) {
+            wait_for_tick(state_of(&status).changed);
+            sum += state_of(&status).changed;
+        }
+    }
+    return sum;
+}
+
 /*
  * Brings the index up to date. The files that the kernel reported are looked at again; or every
  * file, if nothing is reported here, the path leads to another directory now, or the index is
- * stale, as after a file that could not be read. Returns false with errno set if the store cannot
- * be read.
+ * stale, as after a file that could not be read. A rename during readdir() can hide a message, so
+ * this is repeated, for a second, if a folder changed meanwhile. Returns false with errno set if the
+ * store cannot be read.
  */
 static bool
 store_refresh(struct store *store)
 {
-    struct list list = {.files = NULL};
-    const bool whole = *store->stale || !store_is_current(store) || !store_changes(store, &list);
-    bool done = true;
-    int error;
+    int64_t deadline = 0;
+    bool done = true, again;
 
-    if (whole) {
-        *store->stale = false;  /* first: a session may set it during the scan */
+    do {
+        struct list list = {.files = NULL};
+        const bool whole = *store->stale || !store_is_current(store) ||
+                           !store_changes(store, &list);
+        int64_t before = 0;
+        int error;
+
+        if (whole) {
+            *store->stale = false;      /* first: a session may set it during the scan */
+            list_free(&list);
+            done = store_reopen(store);
+            before = folders_changed(store);
+            done = done && store_names(store, &list);
+        }
+        if (done && (whole || list.count > 0))
+            done = store_merge(store, &list, whole);
+        error = errno;
+        if (!done)
+            store_close(store);         /* what was reported is lost: read everything next time */
         list_free(&list);
-        done = store_reopen(store) && store_names(store, &list);
-    }
-    if (done && (whole || list.count > 0))
-        done = store_merge(store, &list, whole);
-    error = errno;
-    if (!done)
-        store_close(store);     /* what was reported is lost: read everything the next time */
-    list_free(&list);
 #ifdef __GLIBC__
-    if (whole)
-        malloc_trim(0);         /* a fork would copy what is left of the heap */
+        if (whole)
+            malloc_trim(0);             /* a fork would copy what is left of the heap */
 #endif
-    errno = error;
-    return done && *store->stale && !whole ? store_refresh(store) : done;
+        again = whole ? folders_changed(store) != before : *store->stale;
+        if (deadline == 0)
+            deadline = wire_clock() + REFRESH_MS;
+        errno = error;
+    } while (done && again && wire_clock() < deadline);
+    return done;
 }
 
 /*
@@ -1056,23 +1086,6 @@ message_open(struct session *s, struct open_message *o, const char *name, bool r
         return true;
     close_quietly(o->file);
     return false;
-}
-
-/* Returns the sum of the folders' ctimes, once any further change is sure to alter it. */
-static int64_t
-folders_changed(const struct store *store)
-{
-    int64_t sum = 0;
-
-    for (int i = 0; i < store->folder_count; i++) {
-        struct stat status;
-
-        if (fstat(store->folders[i].fd, &status) == 0) {
-            wait_for_tick(state_of(&status).changed);
-            sum += state_of(&status).changed;
-        }
-    }
-    return sum;
 }
 
 /*

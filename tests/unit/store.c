@@ -516,6 +516,26 @@ test_index_stale_meanwhile(void)
     clock_ahead = 0;
 }
 
+/* A message that is renamed while the store is read is still there, with inotify and without. */
+static void
+test_index_renamed_meanwhile(void)
+{
+    for (int watch = 0; watch < 2; watch++) {
+        bool before = no_watch;
+        struct store store;
+
+        no_watch = no_watch || watch == 0;
+        store = settled_store(3);
+        clock_ahead = 0;
+        *store.stale = true;
+        rename_from = "store/2";
+        rename_to = "store/2:2,S";
+        CHECK(store_refresh(&store) && rename_from == NULL && store.index.count == 3);
+        free_store(&store);
+        no_watch = before;
+    }
+}
+
 /* What a session got at its start stays as it was, while the parent makes a new index. */
 static void
 test_index_snapshot(void)
@@ -786,6 +806,7 @@ run_cases(void)
     unit_case("the index follows changes that are not reported", test_index_not_reported);
     unit_case("a file that did not change is not read again", test_index_reads_no_more);
     unit_case("a session finds the index out of date meanwhile", test_index_stale_meanwhile);
+    unit_case("a message is renamed while the store is read", test_index_renamed_meanwhile);
     unit_case("a session's index stays", test_index_snapshot);
 #ifdef SYS_memfd_create
     unit_case("an index is mapped", test_index_mapped);
