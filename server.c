@@ -1914,7 +1914,7 @@ struct server {
     int listener_count;
     struct child *children;     /* room for settings->sessions */
     size_t live;                /* number of them */
-    bool full;                  /* there was no room when the last client came */
+    bool full;                  /* there was no room for the last client */
 };
 
 /*
@@ -2191,12 +2191,11 @@ accept_session(struct server *server, int listener)
     }
     peer_text(child.peer, &address, false);
     for (int tries = server->full ? 0 : 20;     /* the client's last session may be ending */
-         server->live == server->settings->sessions && tries > 0; tries--) {
+         (reason = too_many(server, child.peer)) != NULL && tries > 0; tries--) {
         pause_ms(1);
         reap(server);
     }
-    server->full = server->live == server->settings->sessions;
-    reason = too_many(server, child.peer);
+    server->full = reason != NULL;
     if (reason != NULL) {
         refuse(connection, child.peer, reason, "see -n");
     } else if (!store_refresh(&server->store)) {

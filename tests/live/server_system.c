@@ -979,6 +979,14 @@ test_share(void)
             quit(&c[i]);
         await(count_children(s.pid) == 0);
     }
+    c[0] = connect_from(&s, 0, "192.0.2.70");
+    expect(&c[0], "+OK*");
+    for (int i = 0; i < 50; i++) {      /* its own last session may be ending */
+        c[1] = connect_from(&s, 0, "192.0.2.70");
+        expect(&c[1], "+OK*");
+        quit(&c[1]);
+    }
+    quit(&c[0]);
     check(log_has("192.0.2.7") && !log_has("later") && !log_has("only this machine"));
     stop_server(&s);
 #else
