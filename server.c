@@ -787,7 +787,7 @@ store_merge(struct store *store, struct list *list, bool whole)
             const bool damaged = errno != 0 && errno != EACCES && errno != EPERM && errno != ERANGE;
 
             *store->stale = *store->stale || damaged;
-            if (damaged || old->messages == NULL || !whole)
+            if (damaged || known != NULL || old->messages == NULL || !whole)
                 log_line("%s: %s: skipped, %s", store->path, name, reason);
         }
     }

@@ -214,6 +214,13 @@ test_log_of_the_store(void)
     }
     if (has_proc() && count_open(s.pid, "anon_inode:inotify") > 0)
         check(log_has("store: later: skipped, a symbolic link") && count_in("log", "skipped") == 4);
+    check(unlink("store/2") == 0 && symlink("1", "store/2") == 0);
+    check(mkdir("store/another", 0755) == 0);           /* so all files are looked at */
+    for (int i = 0; i < 2; i++) {
+        c = greeted(&s);
+        quit(&c);
+    }
+    check(count_in("log", "store: 2: skipped, a symbolic link") == 1);
     stop_server(&s);
 
     if (!exists("/sys/class/net/lo/mtu"))
