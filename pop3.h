@@ -62,7 +62,7 @@
 #endif
 #endif
 
-/* The lists of allowed system calls are right for these machines, which name their calls alike. */
+/* These machines name their system calls alike. A program can exclude one: see server.c. */
 #if defined HAS_LANDLOCK && !defined SANITIZED && !defined __ILP32__
 #if defined __x86_64__
 #define SECCOMP_ARCH AUDIT_ARCH_X86_64
@@ -517,7 +517,7 @@ wire_moved(struct wire *w, ssize_t count)
 {
     if (count > 0)
         w->idle_until = 0;
-    else if (count == 0 || errno == EPIPE)      /* ECONNRESET: there may have been more to read */
+    else if (count == 0 || errno == EPIPE)      /* not ECONNRESET: input may be lost */
         wire_fail(w, WIRE_CLOSED);
     else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
         wire_fail(w, errno);
@@ -649,8 +649,9 @@ enum { ALLOWED_CALLS = 100 };           /* at most so many */
 
 /*
  * Confines this process and its children to these calls. The kernel runs the filter before each
- * call and does with others what SECCOMP_RET_ says there. A call younger than Landlock fails with
- * ENOSYS, so that a newer libc falls back. Where the system has no such filter, nothing happens.
+ * call; others is its action for every other call, such as SECCOMP_RET_KILL_PROCESS. A call newer
+ * than Landlock fails with ENOSYS, so that a newer libc falls back. Where the system has no such
+ * filter, nothing happens.
  */
 static inline void
 filter_calls(const struct allowed_call *calls, size_t count, uint32_t others)

@@ -20,8 +20,8 @@
  *
  * What may fail, and who notices:
  *   - The client vanishes, also in the middle of a RETR: a read or write of the wire fails and the
- *     error stays in the wire. session_run() leaves its loop. Nothing is removed: only do_quit()
- *     removes messages.
+ *     error stays in the wire. message_send() returns and session_run() leaves its loop. Nothing is
+ *     removed: only do_quit() removes messages.
  *   - A file changes during a session: message_read() compares it with the index after each block.
  *     Before +OK the answer is -ERR, after it the connection ends. do_quit() does not remove it.
  *   - The index itself is out of date: the session that notices sets store.stale, which it shares
@@ -63,7 +63,7 @@
 #endif
 
 #ifdef __riscv
-#undef SECCOMP_ARCH             /* the list of allowed calls was not tried there */
+#undef SECCOMP_ARCH             /* the list of allowed calls was not tried there yet */
 #endif
 
 /* ---- 1. Settings and state ------------------------------------------------------------------- */
@@ -82,7 +82,7 @@ enum {
     SCAN_TRIES = 20,            /* for a command, to read the names of a store that changes, */
     REFRESH_MS = 1000,          /* and for the index, after the first one */
     TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
-    LOG_LINE = 4096,            /* bytes; a pipe that is ready takes as many without blocking */
+    LOG_LINE = 4096,            /* bytes; on Linux a ready pipe takes as many without blocking */
     BLOCK = 120 * 1024,         /* bytes of a file read at once */
     FLUSH_SIZE = 64 * 1024,     /* pending octets that are sent before the next command */
     SESSION_MEMORY = 64 * 1024 * 1024,  /* bytes of address space for a session, */
@@ -113,7 +113,7 @@ static bool *log_cut = &(bool){false};  /* the last line was cut; all processes 
 static volatile sig_atomic_t stop_asked;
 
 /* The state of a file. While nothing of it differs, it is the same file with the same content. */
-struct state {
+struct file_state {
     uint64_t inode, size;
     int64_t modified, changed;  /* mtime and ctime in nanoseconds since 1970 */
 };
@@ -121,7 +121,7 @@ struct state {
 /* One message: its file, in which state that was, and what was found in it. */
 struct message {
     const char *name;           /* relative to the store's directory */
-    struct state state;
+    struct file_state state;
     uint64_t octets;            /* what RETR sends, before byte-stuffing */
     unsigned char id[16];       /* hash of name and content */
     uint32_t duplicate;         /* number of messages before it with the same id */
@@ -295,10 +295,10 @@ plural(uint64_t count)
 /*
  * The parent, before a session: store_refresh() lists the files that changed (store_changes()) or
  * all of them (store_names()). store_merge() makes a new index: it looks at the files of the list
- * (store_look(), message_measure()) and keeps what is known of the others.
+ * (store_examine(), message_measure()) and keeps what is known of the others.
  *
  * A session: session_open() opens a message, also under another name, which session_scan() finds;
- * message_read() reads a block of it, and then message_unchanged() compares it with the index.
+ * message_read() reads a block of it, and then message_verify() compares it with the index.
  */
 
 /*
@@ -514,24 +514,27 @@ nanoseconds(struct timespec time)
     return (int64_t)((uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec);
 }
 
-static struct state
+static struct file_state
 state_of(const struct stat *status)
 {
-    return (struct state){
+    return (struct file_state){
         .inode = (uint64_t)status->st_ino, .size = (uint64_t)status->st_size,
         .modified = nanoseconds(status->st_mtim), .changed = nanoseconds(status->st_ctim)
     };
 }
 
 static bool
-same_state(const struct state *a, const struct state *b)
+same_state(const struct file_state *a, const struct file_state *b)
 {
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-/* Gets the state of an open regular file. Returns false with errno set: ESTALE for another kind. */
+/*
+ * Gets the state of an open regular file. Returns false with errno set: ESTALE for another kind.
+ * errno is ESTALE on success, too: the reason of a caller that expected another state.
+ */
 static bool
-file_state(struct state *state, int file)
+get_file_state(struct file_state *state, int file)
 {
     struct stat status;
 
@@ -595,9 +598,9 @@ message_measure(const struct store *store, struct message *m, int file)
     const char *base = base_name(m->name), *flags = base;
     unsigned char last = '\n';
     uint64_t offset = 0, bare = 0;
-    struct state after;
+    struct file_state after;
     struct hash hash = hash_start;
-    bool mbox = store->index.messages == NULL;  /* is it one? Only the first scan says so. */
+    bool mbox = store->index.messages == NULL;  /* look for one; only the first scan warns */
     ssize_t count;
 
     wait_for_tick(m->state.changed);
@@ -607,7 +610,7 @@ message_measure(const struct store *store, struct message *m, int file)
     while ((count = read_at(file, block, m->state.size - offset, offset)) > 0 && !stop_asked) {
         const unsigned char *p = block, *end = block + count;
 
-        /* (A second message on the border of two blocks is missed.) */
+        /* (An mbox whose second message starts at the border of two blocks is missed.) */
         mbox = mbox && (offset > 0 || memcmp(block, "From ", 5) == 0);
         if (mbox && (memmem(block, (size_t)count, "\n\nFrom ", 7) != NULL ||
                      memmem(block, (size_t)count, "\n\r\nFrom ", 8) != NULL)) {
@@ -623,10 +626,12 @@ message_measure(const struct store *store, struct message *m, int file)
     }
     hash_end(&hash, m->id);
     m->octets = offset + bare + (last != '\n' ? 2 : 0);
-    if (count < 0 || !file_state(&after, file))
+    if (count < 0 || !get_file_state(&after, file))
         return false;
+    if (!stop_asked && offset == m->state.size && same_state(&after, &m->state))
+        return true;
     errno = stop_asked ? EINTR : same_state(&after, &m->state) ? ERANGE : EAGAIN;
-    return errno == ERANGE && offset == m->state.size;
+    return false;
 }
 
 /* Closes a descriptor and keeps errno. */
@@ -661,7 +666,7 @@ store_open(const struct store *store, const char *name)
  * error.
  */
 static const char *
-store_look(const struct store *store, const char *name, const struct message *known,
+store_examine(const struct store *store, const char *name, const struct message *known,
            struct message *found)
 {
     struct stat status;
@@ -680,7 +685,7 @@ store_look(const struct store *store, const char *name, const struct message *kn
         return NULL;
     }
     if (status.st_nlink > 1)
-        *store->stale = true;   /* it changed under its other name as well */
+        *store->stale = true;   /* its other names changed, too, but only this one was reported */
     file = store_open(store, name);
     measured = file >= 0 && message_measure(store, found, file);
     close_quietly(file);
@@ -722,7 +727,8 @@ index_add(struct index *x, const struct message *message)
     x->names_size += size;
     m->name = memcpy((char *)x->messages + x->memory_size - x->names_size, m->name, size);
     m->duplicate = 0;
-    while (m->duplicate == 0 && before-- > x->messages && byte_compare(before->name, m->name) == 0)
+    while (m->duplicate == 0 && before > x->messages &&
+           byte_compare((--before)->name, m->name) == 0)
         if (memcmp(before->id, m->id, sizeof m->id) == 0)
             m->duplicate = before->duplicate + 1;
 }
@@ -777,7 +783,7 @@ store_merge(struct store *store, struct list *list, bool whole)
         }
         if (order == 0)
             known = &old->messages[next++];
-        reason = store_look(store, name, known, &found);
+        reason = store_examine(store, name, known, &found);
         if (reason == NULL) {
             index_add(&new, &found);
         } else if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
@@ -980,7 +986,7 @@ folders_changed(const struct store *store)
  * Brings the index up to date. The files that the kernel reported are looked at again; or every
  * file, if nothing is reported here, the path leads to another directory now, or the index is
  * stale, as after a file that could not be read. A rename during readdir() can hide a message, so
- * this is repeated, for a second, if a folder changed meanwhile. Returns false with errno set if the
+ * this is repeated, for up to a second, while folders change. Returns false with errno set if the
  * store cannot be read.
  */
 static bool
@@ -1027,11 +1033,11 @@ store_refresh(struct store *store)
  * Else errno is set: ESTALE if the message was changed or replaced. Then the index is out of date.
  */
 static bool
-message_unchanged(const struct store *store, struct message *m, int file)
+message_verify(const struct store *store, struct message *m, int file)
 {
     struct message now = *m;
 
-    if (file_state(&now.state, file)) {
+    if (get_file_state(&now.state, file)) {
         if (same_state(&now.state, &m->state))
             return true;
         if (now.state.inode == m->state.inode && now.state.size == m->state.size &&
@@ -1068,7 +1074,7 @@ message_read(struct session *s, struct open_message *o, uint64_t offset)
 
     o->count = read_at(o->file, s->block, size - offset, offset);
     error = o->count < 0 ? errno : ESTALE;      /* if it is shorter than its size */
-    if (!message_unchanged(s->store, &o->message, o->file))
+    if (!message_verify(s->store, &o->message, o->file))
         return false;
     errno = error;
     return o->count > 0 || offset == size;
@@ -1092,7 +1098,7 @@ message_open(struct session *s, struct open_message *o, const char *name, bool r
  * Lists the store's files by inode. A rename during readdir() can hide a name, so the scan is
  * repeated until no folder changed meanwhile. Returns false with errno set on failure: EBUSY if
  * the command has no scans left, as in a store that changes all the time. Then the last scan is
- * kept. (readdir() of some file systems, such as most of FUSE's, reports other inodes than stat().)
+ * kept.
  */
 static bool
 session_scan(struct session *s)
@@ -1100,7 +1106,7 @@ session_scan(struct session *s)
     const struct store *store = s->store;
     struct stat status;
 
-    wire_flush(&s->wire);       /* the client need not wait for the answers before */
+    wire_flush(&s->wire);       /* a scan can take long: send the earlier answers first */
     while (s->scans_left > 0) {
         const int64_t before = folders_changed(store);
 
@@ -1157,8 +1163,8 @@ find_renamed(const struct session *s, const struct message *m)
  * EBUSY if it is renamed all the time.
  *
  * A message that the scan does not have is gone; one that is not where the scan saw it was renamed
- * after the scan. The inode of a removed message can belong to a new file by now: a file with the
- * inode and other content is the message, changed, only if the names differ in flags alone.
+ * after the scan. A file with the message's inode and other content is the message, changed, if
+ * the names differ only in flags; else it is a new file that got the inode of the removed message.
  */
 static bool
 session_open(struct session *s, const struct message *m, bool read, struct open_message *o)
@@ -1171,6 +1177,7 @@ session_open(struct session *s, const struct message *m, bool read, struct open_
     error = errno;
     if (error != ENOENT && error != ESTALE)
         return false;
+    /* First with the last scan, if there is one, then with new ones while it is being renamed. */
     for (bool scanned = s->scanned; scanned || session_scan(s); scanned = false) {
         const char *name = find_renamed(s, m);
 
@@ -1179,7 +1186,7 @@ session_open(struct session *s, const struct message *m, bool read, struct open_
         if (name != NULL && errno == ENOENT)
             continue;
         if (name == NULL || (errno == ESTALE && byte_compare(name, m->name) != 0))
-            errno = error;
+            errno = error;      /* what the name in the index gave */
         return false;
     }
     return false;
@@ -1503,7 +1510,7 @@ do_capa(struct session *s, const struct request *r)
 
 /*
  * Removes the marked messages. Returns the number that could not be removed. The first pass makes
- * no scan: it removes those that have their names. Then one scan usually finds all the others.
+ * no scan: it removes those whose names did not change. Then one scan usually finds all the others.
  */
 static size_t
 remove_marked(struct session *s)
@@ -1532,8 +1539,7 @@ remove_marked(struct session *s)
 
 /*
  * The UPDATE state (RFC 1939 section 6): the only place where messages are removed. If the client
- * is known to be gone, it has not received the earlier answers, and nothing is removed. After this
- * check no signal ends the session before the answer.
+ * is known to be gone, it has not received the earlier answers, and nothing is removed.
  */
 static void
 do_quit(struct session *s, const struct request *r)
@@ -1545,7 +1551,10 @@ do_quit(struct session *s, const struct request *r)
 
     (void)r;
     sigfillset(&signals);
-    if (!wire_flush(&s->wire) || sigprocmask(SIG_BLOCK, &signals, NULL) != 0 || stop_asked)
+    if (!wire_flush(&s->wire))
+        return;
+    sigprocmask(SIG_BLOCK, &signals, NULL);     /* from here on no signal ends the session */
+    if (stop_asked)
         return;
     s->end = "quit";
     if (s->state == IN_AUTH) {
@@ -1560,8 +1569,8 @@ do_quit(struct session *s, const struct request *r)
         }
     s->wire.deadline = wire_clock() + QUIT_SECONDS * 1000;
     if (failed > 0)
-        reply_err(s, "%zu marked message%s not removed (changed or not removable), %zu removed, "
-                  "%zu left", failed, plural(failed), s->removed, count - s->removed);
+        reply_err(s, "%zu marked message%s not removed (changed, or cannot be removed), "
+                  "%zu removed, %zu left", failed, plural(failed), s->removed, count - s->removed);
     else if (error != 0)
         reply_err(s, "%zu message%s removed, but perhaps not on disk: %s", s->removed,
                   plural(s->removed), strerror(error));
@@ -1638,7 +1647,8 @@ dispatch(struct session *s, const char *line, size_t length)
     snprintf(words, sizeof words, "%.254s", line);
 
     struct pop3_request typed = pop3_parse(words);
-    const bool unknown = typed.verb == POP3_VERBS;      /* perhaps another kind of login: */
+    const bool unknown = typed.verb == POP3_VERBS;
+    /* Unknown, but perhaps a login with a secret, such as AUTH or APOP. */
     const bool hide = unknown && (s->state == IN_AUTH || pop3_upper(*typed.word) == 'A');
     const unsigned where = unknown ? ANYWHERE : pop3_commands[typed.verb].where;
     struct request request;
@@ -1700,6 +1710,7 @@ session_run(struct session *s)
     struct wire *w = &s->wire;
     const struct index *x = &s->store->index;
     const bool login_needed = s->settings->passfile != NULL;
+    const char *reason = "";
     char text[100];
     bool answered;
 
@@ -1725,18 +1736,21 @@ session_run(struct session *s)
         else if (got == WIRE_LINE_TOO_LONG)
             reply_mistake(s, "line too long; a command has at most %d octets", POP3_COMMAND_MAX);
         if (w->out_end >= FLUSH_SIZE)
-            wire_flush(w);      /* the client can process them in the meantime */
+            wire_flush(w);      /* so that the client can read the answers meanwhile */
     }
     answered = wire_flush(w);
     if (answered)
         session_linger(s);
+    else if (s->state == IN_AUTH && wire_clock() >= w->deadline)
+        reason = "error (no login in time)";
+    else
+        reason = wire_reason(w->error, text);
 
-    const bool late = s->state == IN_AUTH && wire_clock() >= w->deadline;
     int64_t tenths = (wire_clock() - s->began + 50) / 100;
     log_line("%s: %s%s%s retr=%zu/%" PRIu64 " top=%zu del=%zu left=%zu %" PRId64 ".%" PRId64 " s",
              s->peer, s->end != NULL ? s->end : "",
              s->end != NULL && !answered ? ", last answer not delivered: " : "",
-             answered ? "" : late ? "error (no login in time)" : wire_reason(w->error, text),
+             reason,
              s->retrieved, s->retrieved_octets, s->topped, s->removed, x->count - s->removed,
              tenths / 10, tenths % 10);
 }
@@ -1744,7 +1758,8 @@ session_run(struct session *s)
 /* ---- 7. Confinement -------------------------------------------------------------------------- */
 
 /*
- * A client that compromises its session by a malformed command must gain nothing from it:
+ * Limits what a client gains that compromises its session by a malformed command. It can still
+ * read and remove mail, even before a login, and learn the password:
  *
  *   seccomp    The kernel ends a process that makes any other system call than those listed below:
  *              nothing can be executed, connected to, created or written. The parent sets this
@@ -2150,8 +2165,9 @@ serve(const struct server *server, const char *peer, int in, int out)
     s->deleted = mmap(NULL, s->store->index.count + 1, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANON, -1, 0);
     if (s->deleted == MAP_FAILED || !confine_session(s->store)) {
-        log_line("%s: cannot confine the session: %s", peer, strerror(errno));
-        reply_err(s, "[SYS/TEMP] out of resources, try again later");
+        log_line("%s: cannot %s the session: %s", peer,
+                 s->deleted == MAP_FAILED ? "start" : "confine", strerror(errno));
+        reply_err(s, "[SYS/TEMP] cannot start a session, try again later");
         wire_flush(&s->wire);
         return 1;
     }

@@ -118,7 +118,7 @@ measure(struct message *m, const uint8_t *file, size_t size, uint32_t seed, bool
     system_add("1", file, size);
     fd = system_openat(SYSTEM_DIRECTORY, "1", 0);
     *m = (struct message){.name = "1"};
-    DEMAND(file_state(&m->state, fd) && message_measure(&store, m, fd));
+    DEMAND(get_file_state(&m->state, fd) && message_measure(&store, m, fd));
     system_close(fd);
 }
 

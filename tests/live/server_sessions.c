@@ -193,7 +193,7 @@ test_changed_and_gone(void)
     }
     check(unlink("store/1") == 0);
     change_in_place("store/2");
-    ask(&c, "QUIT", "-ERR 1 marked message not removed (changed or not removable), 2 removed, 2 left");
+    ask(&c, "QUIT", "-ERR 1 marked message not removed (changed, or cannot be removed), 2 removed, 2 left");
     expect_end(&c);
     check(exists("store/2") && !exists("store/3") && exists("store/4"));
     check(log_has(": cannot remove 2: changed since the session began\n"));

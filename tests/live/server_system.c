@@ -572,12 +572,12 @@ static void
 test_quit_fails(void)
 {
     static const struct { const char *injection, *answer, *log; } cases[] = {
-        {UNLINKS ":error=EACCES", "-ERR 2 marked messages not removed (changed or not removable), "
+        {UNLINKS ":error=EACCES", "-ERR 2 marked messages not removed (changed, or cannot be removed), "
          "0 removed, 2 left", ": cannot remove 1: Permission denied\n"},
-        {UNLINKS ":error=EIO", "-ERR 2 marked messages not removed (changed or not removable), "
+        {UNLINKS ":error=EIO", "-ERR 2 marked messages not removed (changed, or cannot be removed), "
          "0 removed, 2 left", ": cannot remove 1: Input/output error\n"},
-        {UNLINKS ":error=EBUSY:when=2+", "-ERR 1 marked message not removed (changed or not "
-         "removable), 1 removed, 1 left", ": cannot remove 2: "},
+        {UNLINKS ":error=EBUSY:when=2+", "-ERR 1 marked message not removed (changed, or "
+         "cannot be removed), 1 removed, 1 left", ": cannot remove 2: "},
         {SYNCS ":error=EIO", "-ERR 2 messages removed, but perhaps not on disk: Input/output error",
          ": the removals may not be on disk: Input/output error\n"},
         {SYNCS ":error=EINVAL", "+OK 2 messages removed, 0 left", ": session starts\n"},

@@ -335,7 +335,7 @@ can_open(const struct store *store, size_t i)
 {
     int file = store_open(store, name_at(store, i));
     struct message m = store->index.messages[i];
-    bool unchanged = file >= 0 && message_unchanged(store, &m, file);
+    bool unchanged = file >= 0 && message_verify(store, &m, file);
 
     if (file >= 0)
         close(file);

@@ -220,7 +220,7 @@ measure(struct message *m, const char *name, int file)
     static const struct store none = {.path = "store"};
 
     m->name = name;
-    return file_state(&m->state, file) && message_measure(&none, m, file);
+    return get_file_state(&m->state, file) && message_measure(&none, m, file);
 }
 
 static bool
@@ -604,7 +604,7 @@ static void
 test_young_file(void)
 {
     struct store store = new_store();
-    struct state state = {0};
+    struct file_state state = {0};
     struct timespec now;
     int file;
 
@@ -626,7 +626,7 @@ test_young_file(void)
             file = open("young", O_RDONLY);
             clock_ahead = i == 1 ? 1 : i == 2 ? -3600 : 0;      /* a file from the future */
             clock_gettime(CLOCK_MONOTONIC, &before);
-            CHECK(file_state(&state, file));
+            CHECK(get_file_state(&state, file));
             wait_for_tick(state.changed);
             clock_gettime(CLOCK_MONOTONIC, &after);
             clock_gettime(CLOCK_REALTIME, &now);
