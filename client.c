@@ -5075,7 +5075,8 @@ drop_unsaved(struct client *c)
         if (c->unsaved_unknown)
             fail(c, "message %" PRIu64 " is not marked: an earlier RETR was invalid", number);
         else if (message_at(c, number)->unsaved)
-            fail(c, "message %" PRIu64 " is not marked: perhaps it was not saved", number);
+            fail(c, "message %" PRIu64 " is not marked: %s", number, number > MESSAGES_MAX ?
+                 "a RETR of a number as high may have failed" : "its RETR failed");
         else
             list->number[kept++] = number;
     }
@@ -5201,12 +5202,14 @@ do_headers(struct client *c, const char *arguments)
 static const char *const more_help[ALL_COMMANDS] = {
     [POP3_RETR] = ("Saves each message as n.eml in the directory of -d. An existing file is never\n"
                    "overwritten. The octets are those of LIST: a line end counts as two."),
-    [POP3_DELE] = "Nothing is removed before QUIT, and nothing if the session ends in another way.",
+    [POP3_DELE] = ("Only QUIT removes messages. Ctrl-D and the end of a script send QUIT. RSET\n"
+                   "unmarks all. If the session ends in another way, nothing is removed."),
     [POP3_RSET] = "What was marked with DELE stays in the mailbox.",
     [POP3_TOP] = "TOP 3 0 shows the header of message 3 as it was sent; HEADERS decodes it.",
     [POP3_UIDL] = "A unique-id names a message in later sessions, too.",
     [POP3_PASS] = "Without the password PASS asks for it and does not show it.",
-    [POP3_QUIT] = "Removes what was marked with DELE. Ctrl-C ends without removing anything.",
+    [POP3_QUIT] = ("Removes what was marked with DELE. Ctrl-D and the end of a script send QUIT.\n"
+                   "To leave without removing anything, type RSET, then QUIT."),
     [SHOW] = "A page that is longer than the screen goes through $PAGER, or less.",
     [HEADERS] = "In a pipe the lines are complete and have TABs between the fields.",
 };
@@ -5738,7 +5741,7 @@ static const char usage[] = "usage: %s [-hvV] [-d directory] [-x command] [host 
 
 static const char help[] =
     "\n"
-    "Reads mail by POP3. The default host is localhost, the default port " POP3_PORT ".\n"
+    "Fetches mail by POP3. The default host is localhost, the default port " POP3_PORT ".\n"
     "HELP at the prompt lists the commands.\n"
     "\n"
     "  -d DIRECTORY   save messages there; it is created when first needed\n"
