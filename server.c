@@ -2013,8 +2013,7 @@ listen_on(const char *host, uint16_t port)
 static const char *
 listen_hint(int error)
 {
-    return error == EADDRINUSE ? "; another program (AirPlay, on macOS) or another -a uses it; "
-                                 "try another port" :
+    return error == EADDRINUSE ? "; another program or another -a uses it; try another port" :
            error == EACCES ? "; only root can use ports below 1024; try a higher one" :
            error == EADDRNOTAVAIL ? "; -a takes an address of this machine" : "";
 }
@@ -2265,8 +2264,8 @@ static const char usage[] =
 
 static const char help[] =
     "\n"
-    "Serves a directory of messages, one per file, or a Maildir by POP3. The default\n"
-    "port is " POP3_PORT "; with 0 the kernel chooses one.\n"
+    "Serves a directory of messages, one per file, or a Maildir, by POP3. The\n"
+    "default port is " POP3_PORT "; with 0 the kernel chooses one.\n"
     "\n"
     "  -a ADDRESS     listen on this numeric address instead of 127.0.0.1 and ::1;\n"
     "                 repeatable\n"
