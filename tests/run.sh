@@ -2,8 +2,8 @@
 # run.sh - runs the tests; the last line is "N passed, N failed", or with ", N skipped"
 #
 #   sh tests/run.sh              all of them
-#   sh tests/run.sh NAME...      some: a test (server/top-zero-lines, unit/header), a directory
-#   prove -e sh tests/run.sh     the same for prove, which reads the output: it is TAP
+#   sh tests/run.sh NAME...      some: a test (server/dele, show/quotes, unit/header), a directory
+#   prove -e sh tests/run.sh :: NAME...     the same for prove, which reads the output: it is TAP
 #
 # It needs sh, awk, cc and the usual tools. The environment can set SERVER and CLIENT (./server and
 # ./client), to test programs that were built in another way; CC, CPPFLAGS, CFLAGS and LDFLAGS for
@@ -12,7 +12,7 @@
 #
 # A program, tests/unit/NAME.c or tests/live/NAME.c, prints a line for each of its cases:
 # "ok - WHAT", "not ok - WHAT" or "skip - WHAT: REASON". A fuzzer, tests/fuzz/NAME.c, replays the
-# inputs in tests/corpus/NAME.
+# inputs in tests/corpus/NAME. For show/NAME, tests/unit/show.c tests one message.
 #
 # A conversation, tests/server/NAME or tests/client/NAME, is a text file. Its lines are executed in
 # order, in a new directory, which holds an empty directory "store" at first:
@@ -219,11 +219,14 @@ run_conversation() {
 # run_program NAME: compiles and runs it, and prints the verdict of each of its cases.
 run_program() {
     binary=tests/build/${1%/*}_${1#*/} report=$work/report$row errors=$work/errors$row
-    corpus=
-    case $1 in fuzz/*) corpus=tests/corpus/${1#fuzz/} ;; esac
+    source=tests/$1.c argument=
+    case $1 in
+    fuzz/*) argument=tests/corpus/${1#fuzz/} ;;
+    show/*) argument=${1#show/} source=tests/unit/show.c ;;
+    esac
     mkdir "$now"
-    if $CC $strict $CPPFLAGS $CFLAGS -o "$binary" "tests/$1.c" $LDFLAGS >"$errors" 2>&1; then
-        TMPDIR=$now limit "$binary" $corpus >"$report" 2>>"$errors" </dev/null
+    if $CC $strict $CPPFLAGS $CFLAGS -o "$binary" "$source" $LDFLAGS >"$errors" 2>&1; then
+        TMPDIR=$now limit "$binary" $argument >"$report" 2>>"$errors" </dev/null
         status=$?
     else
         echo 'not ok - does not compile' >"$report"
@@ -262,7 +265,7 @@ run_row() {
     row=$1 now=$work/now$1
     for each in $tests; do
         take "$each" || continue
-        if [ -f "tests/$each.c" ]; then
+        if [ -f "tests/$each.c" ] || [ -f "tests/$each.80" ] || [ -f "tests/$each.eml" ]; then
             run_program "$each"
         elif [ -f "tests/$each" ]; then
             run_conversation "$each"
@@ -286,7 +289,8 @@ for asked; do
             each=${each#tests/}
             case $each in *.h | fuzz/editor.c | fuzz/show.c) ;; *) tests="$tests ${each%.c}" ;; esac
         done ;;
-    show | show/*) tests="$tests unit/show" ;;
+    show) tests="$tests unit/show" ;;
+    show/*) tests="$tests ${asked%.*}" ;;
     *) tests="$tests ${asked%.c}" ;;
     esac
 done
