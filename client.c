@@ -30,14 +30,15 @@
  *
  * What may fail, and who notices:
  *   - The connection: the wire keeps its first error, and every function that needs it returns
- *     false from then on. connection_lost(), which converse() calls after each command, says why,
- *     once. The same holds for signals that end the session, and for output that fails.
+ *     false from then on. connection_lost() says why, once. The same holds for signals that end
+ *     the session, and for output that fails.
  *   - A refused command, a message that cannot be saved, a display that cannot be made: fail()
  *     says so at once, the exit status becomes 1, and the session continues.
  *   - Memory: the program ends with a message. Nothing was removed then.
  *
- * A signal sets a flag. It interrupts a wait, never the saving of a message. send_line() looks at
- * the flag, too. The mode of the terminal tells the handler whether Ctrl-C ends the session.
+ * A signal sets a flag; a stop and a continue also set the terminal's mode. A signal ends a wait,
+ * but not the saving of a message that is complete. send_line() looks at the flag, too. The mode
+ * of the terminal tells the handler whether Ctrl-C ends the session.
  */
 #include "pop3.h"
 
@@ -140,7 +141,7 @@ struct span { const char *at, *end; };
 _Noreturn static void
 out_of_memory(void)
 {
-    dprintf(STDERR_FILENO, "%s: out of memory; nothing is removed but by QUIT\n", program);
+    dprintf(STDERR_FILENO, "%s: out of memory; without QUIT nothing is removed\n", program);
     exit(EXIT_FAILURE);
 }
 
@@ -502,7 +503,7 @@ struct message {
     bool listed;                /* the last LIST contained it */
     bool marked;                /* by DELE; QUIT removes it */
     bool unsaved;               /* its RETR failed or is not complete */
-    bool named;                 /* in the list of the command that is being read */
+    bool in_list;               /* of the command that is being read */
 };
 
 /* The messages that a command names, in its order. */
@@ -569,7 +570,7 @@ struct client {
     bool user_given;            /* USER was sent, and not yet PASS or what comes after a login */
     bool no_list;               /* LIST was refused, and no PASS or later command accepted since */
     bool asked_capa;            /* CAPA was sent, and PASS was not accepted since */
-    bool pipelining, no_top;    /* its answer */
+    bool pipelining, top, no_top;       /* its answer; neither top nor no_top: it was refused */
 
     struct message *messages;   /* by number */
     size_t count;               /* of that array */
@@ -580,18 +581,16 @@ struct client {
     int headers, headers_error; /* a file of what HEADERS received: see show_headers() */
 
     size_t noops;               /* sent by the client itself and not answered yet */
-    int64_t noop_ms;            /* after the last command */
+    int64_t noop_ms;            /* NOOP is sent after this time without a command */
     int64_t spoke;              /* by wire_clock: when the last command was sent */
     char status[POP3_STATUS_MAX];       /* the last status line, which may contain NULs */
     size_t status_length;
     struct pop3_unstuffer body; /* the position in the message behind it */
 };
 
-/*
- * Signals that arrived: the number of one that ends the session; a Ctrl-C that does not, for the
- * line that is typed or the paste whose lines run; a change of the window's size.
- */
-static volatile sig_atomic_t interrupted, line_stopped, resized;
+static volatile sig_atomic_t interrupted;       /* the signal that ends the session, or 0 */
+static volatile sig_atomic_t line_stopped;      /* a Ctrl-C for the typed line or the paste */
+static volatile sig_atomic_t resized;           /* the prompt must be painted again */
 
 /*
  * Returns what is known of a message. Numbers that are higher than any in a LIST, which a person
@@ -626,10 +625,10 @@ marked_count(const struct client *c)
 /* The modes of the terminal. They tell the handler of signals what a Ctrl-C is for. */
 enum mode {
     AS_FOUND,                   /* for other programs; Ctrl-C ends the session */
-    COOKED,                     /* the same at a prompt without line editing; it ends the line */
-    QUIET,                      /* while a command runs: keys wait, unseen; it ends the session */
-    PASTE_RUNS,                 /* the same for a command of a paste; it ends the paste */
-    RAW                         /* at the prompt: the editor gets every key, Ctrl-C as well */
+    COOKED,                     /* the same at a prompt without the editor; Ctrl-C ends the line */
+    QUIET,                      /* a command runs: keys wait, unseen; Ctrl-C ends the session */
+    PASTE_RUNS,                 /* the same for a line of a paste; Ctrl-C ends the paste */
+    RAW                         /* the editor reads every key, Ctrl-C as well */
 };
 
 static struct {                 /* at file scope for the handler of signals */
@@ -637,7 +636,7 @@ static struct {                 /* at file scope for the handler of signals */
     bool pastes;                /* the terminal can mark what is pasted */
     enum mode mode;
     struct termios found;       /* AS_FOUND */
-    bool known;                 /* found is read, and the shell had no time to change it */
+    bool known;                 /* found is up to date: it was read after the last stop */
 } terminal;
 
 /*
@@ -983,7 +982,7 @@ static const struct { const char *bytes; enum key key; } sequences[] = {
 enum verdict {
     MORE,                       /* nothing yet */
     LINE,                       /* a line is complete; it stays until editor_start() */
-    END,                        /* Ctrl-D in an empty line; the end of the input */
+    END,                        /* Ctrl-D in an empty line, or the end of the input: QUIT */
     INTERRUPT,                  /* Ctrl-C; there is no line */
     SUSPEND                     /* Ctrl-Z: the line stays as it is */
 };
@@ -1622,7 +1621,7 @@ editor_timeout(struct editor *e)
 
 /* ---- 6. The server --------------------------------------------------------------------------- */
 
-/* Returns true if the session is over: a signal came, or the connection or the output failed. */
+/* Returns true if no more can be sent: a signal came, or the connection or the output failed. */
 static bool
 is_broken(const struct client *c)
 {
@@ -1643,8 +1642,8 @@ reason_of_loss(const struct client *c)
     case WIRE_CLOSED: case ECONNRESET:  return "the server closed the connection";
     case ETIMEDOUT:     return c->quitting ? "the server does not answer QUIT"
                                            : "the server does not answer";
-    case EILSEQ:        return "the server does not end the message: CRLF, a dot and CRLF are "
-                               "missing";
+    case EILSEQ:        return "the server stopped before the end of the message (CRLF, a dot, "
+                               "CRLF)";
     case EPROTO:        return "the server does not speak POP3";
     case EMSGSIZE:      return "the server sent a line without end";
     case EBADMSG:       return "the server sent an answer that was not asked for";
@@ -1667,7 +1666,8 @@ connection_lost(struct client *c)
     if (c->screen.error > 0 && !interrupted)
         text_puts(&text, "cannot write the output: ");
     text_printf(&text, "%s; %s", reason_of_loss(c), c->quitting && marked_count(c) > 0 ?
-                "it did not say whether it removed the marked messages" : "nothing was removed");
+                "the server did not say whether it removed the marked messages" :
+                "nothing was removed");
     if (c->server.error == EPROTO && c->screen.error == 0) {
         text_puts(&text, ". It sent: ");        /* last: these are the server's words */
         visible(&text, (struct span){c->status, c->status + c->status_length});
@@ -1704,13 +1704,14 @@ static bool
 connect_to(struct client *c, const struct addrinfo *addresses)
 {
     const int on = 1;
-    int error = 0;
+    int error = 0, first = 0;
 
     for (const struct addrinfo *a = addresses; a != NULL && !interrupted; a = a->ai_next) {
         socklen_t size = sizeof error;
         int fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
 
-        error = errno;
+        error = fd < 0 ? errno : 0;
+        first = first == 0 ? error : first;
         if (fd < 0)
             continue;
         fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -1728,11 +1729,12 @@ connect_to(struct client *c, const struct addrinfo *addresses)
             open_server(c, fd, fd, GREETING_SECONDS);
             return true;
         }
+        first = first == 0 ? error : first;
         close(fd);
     }
     fail(c, "cannot connect to %s port %s: %s%s", c->settings->host, c->settings->port,
-         interrupted ? "interrupted" : strerror(error),
-         error == ECONNREFUSED ? "; is the server running, and on this port?" : "");
+         interrupted ? "interrupted" : strerror(first),
+         first == ECONNREFUSED ? "; is the server running, and on this port?" : "");
     return false;
 }
 
@@ -1797,19 +1799,19 @@ hang_up(struct client *c)
 {
     static const int force[] = {SIGTERM, SIGKILL};
     bool failed = c->failed;
-    int status = 0;
+    int status = 0, i;
 
     close(c->server.in);
     if (c->server.out != c->server.in)
         close(c->server.out);
     if (c->child == 0)
         return;
-    for (int i = 0; !wait_child(c->child, (interrupted ? 1 : CHILD_SECONDS) * 1000, &status)
-                    && i < 2; i++) {
-        fail(c, "the command of -x does not end and is sent signal %d", force[i]);
+    for (i = 0; !wait_child(c->child, (interrupted ? 1 : CHILD_SECONDS) * 1000, &status)
+                && i < 2; i++) {
+        fail(c, "the command of -x does not end; it gets signal %d", force[i]);
         kill(c->child, force[i]);
     }
-    if (WIFSIGNALED(status))
+    if (WIFSIGNALED(status) && i == 0)
         fail(c, "the command of -x was ended by signal %d", WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
         fail(c, "the command of -x ended with status %d", WEXITSTATUS(status));
@@ -1891,8 +1893,8 @@ has_byte(const struct wire *w, char byte)
 
 /*
  * Reads the status line that answers a command into c->status. Returns true if it is +OK. "+ "
- * asks for more (RFC 5034). What is no status line is an error of the wire, because what follows
- * it is unknown. Answers to the client's own NOOPs are skipped.
+ * asks for more (RFC 5034). Any other line ends the session, because what follows it is unknown.
+ * Answers to the client's own NOOPs are skipped.
  */
 static bool
 read_status(struct client *c)
@@ -2261,10 +2263,10 @@ save_report(struct client *c, const struct saving *s)
                directory, directory[strlen(directory) - 1] == '/' ? "" : "/", s->name, s->octets);
     message_at(c, s->number)->unsaved = s->announced > s->octets || s->number > MESSAGES_MAX;
     if (s->announced > s->octets)
-        fail(c, "the server said that message %" PRIu64 " has %" PRId64 " octets: some may be "
-             "missing", s->number, s->announced);
+        fail(c, "message %" PRIu64 ": the server announced %" PRId64 " octets; some may be missing",
+             s->number, s->announced);
     else if (s->announced >= 0 && s->announced < s->octets)
-        warn(c, "the server said that message %" PRIu64 " has %" PRId64 " octets", s->number,
+        warn(c, "message %" PRIu64 ": the server announced %" PRId64 " octets", s->number,
              s->announced);
 }
 
@@ -2278,7 +2280,7 @@ save_commit(struct client *c)
 {
     struct savings *all = &c->savings;
     struct saving *end = all->list + all->count;
-    bool named = false;
+    bool any = false;           /* has got its name */
 
 #ifdef SYS_syncfs
     if (all->count > 2)
@@ -2290,10 +2292,10 @@ save_commit(struct client *c)
     for (struct saving *s = all->list; s < end; s++) {
         if (s->error == 0 && !save_name(all, s))
             s->error = errno;
-        named = named || s->error == 0;
+        any = any || s->error == 0;
     }
 
-    int error = named && !sync_descriptor(all->directory) ? errno : 0;
+    int error = any && !sync_descriptor(all->directory) ? errno : 0;
     for (struct saving *s = all->list; s < end; s++) {
         if (error != 0 && s->error == 0) {
             s->error = error;
@@ -2306,17 +2308,27 @@ save_commit(struct client *c)
     all->count = 0;
 }
 
-/* Prepares for the messages of one command. */
-static void
+/*
+ * Prepares for the messages of one command. Returns false, after having said why, if nothing can be
+ * saved: a directory that exists must be one, and writable.
+ */
+static bool
 save_begin(struct client *c)
 {
+    const char *path = c->settings->directory;
     struct savings *all = &c->savings;
     struct rlimit files;
 
-    *all = (struct savings){.directory = -1};
-    all->most = SAVE_TOGETHER;
+    *all = (struct savings){.most = SAVE_TOGETHER};
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < SAVE_TOGETHER)
         all->most = (size_t)files.rlim_cur / 4;
+    all->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (all->directory < 0 ? errno == ENOENT : access(path, W_OK | X_OK) == 0)
+        return true;
+    fail(c, "cannot save messages in %s: %s; -d names another directory", path, strerror(errno));
+    if (all->directory >= 0)
+        close(all->directory);
+    return false;
 }
 
 /* Saves what is complete, and closes the directory. */
@@ -4821,9 +4833,9 @@ add_number(struct client *c, uint64_t number)
     struct message *m = message_at(c, number);
     struct numbers *list = &c->list;
 
-    if (m->named && number <= MESSAGES_MAX)
+    if (m->in_list && number <= MESSAGES_MAX)
         return;
-    m->named = true;
+    m->in_list = true;
     if (list->count == list->room) {
         list->room = list->room * 2 + 16;
         list->number = grow(list->number, list->room * sizeof *list->number);
@@ -4849,7 +4861,7 @@ add_range(struct client *c, const struct range *r)
         if (c->messages[i].listed || c->messages[i].marked)
             top = i;
     if (r->last > top && r->word[0] != '*') {
-        fail(c, "%s goes past the last message, which is %zu; nothing was sent", r->word, top);
+        fail(c, "%s goes past the last message, which is %zu", r->word, top);
         return false;
     }
     for (size_t i = (size_t)r->first; i <= top && i <= r->last; i++)
@@ -4873,7 +4885,7 @@ read_numbers(struct client *c, const char *arguments, bool sizes)
     c->list.count = c->list.marked = 0;
     c->list.octets = 0;
     for (size_t i = 0; i < c->count; i++)
-        c->messages[i].named = false;
+        c->messages[i].in_list = false;
     snprintf(words, sizeof words, "%s", arguments);
     while ((word = strtok_r(rest, " \t", &rest)) != NULL)
         if (!read_range(c, word, &ranges[count++]))
@@ -4886,8 +4898,8 @@ read_numbers(struct client *c, const char *arguments, bool sizes)
         if (!add_range(c, &ranges[i]))
             return false;
     if (c->list.count == 0)
-        print_line(c, "%s: there is no message%s", arguments,
-                   marked_count(c) > 0 ? " that is not marked; RSET unmarks all" : "");
+        print_line(c, "no %smessages: %s%s", marked_count(c) > 0 ? "unmarked " : "", arguments,
+                   marked_count(c) > 0 ? "; RSET unmarks all" : "");
     return true;
 }
 
@@ -4904,22 +4916,22 @@ ask_capabilities(struct client *c)
     if (c->asked_capa)
         return;
     c->asked_capa = true;
-    c->pipelining = c->no_top = false;
+    c->pipelining = c->top = c->no_top = false;
     send_line(c, "CAPA");
     if (!read_status(c))
         return;
-    c->no_top = true;
     while (read_list_line(c, &line, &length)) {
         c->pipelining = c->pipelining || strcasecmp(line, "PIPELINING") == 0;
-        c->no_top = c->no_top && strcasecmp(line, "TOP") != 0;
+        c->top = c->top || strcasecmp(line, "TOP") == 0;
     }
+    c->no_top = !c->top;
 }
 
 /*
- * Sends a command for each message of the list and lets answered() take the answers, in order, of
- * so many octets, 0: not known. If the server can take it, up to flight commands are pipelined, and
- * more are sent when half of them are answered. They fit into the system's buffers, so neither side
- * ever waits for the other to read.
+ * Sends a command for each message of the list and calls answered() for each, in order, to read the
+ * answer. octets is the size of all answers, for the progress, or 0. If the server announces
+ * PIPELINING, up to flight commands are in flight; more are sent when half of them are answered. So
+ * many fit into the system's buffers, so neither side waits for the other to read.
  */
 static void
 for_each(struct client *c, const char *command, size_t flight, uint64_t octets,
@@ -5015,7 +5027,6 @@ retr_answered(struct client *c, uint64_t number)
     struct savings *all = &c->savings;
     struct saving *s = &all->list[all->count];
 
-    message_at(c, number)->unsaved = true;
     if (read_status(c) && save_message(c, s, number)) {
         all->count++;
         if (all->count >= all->most || s->error != 0)
@@ -5039,14 +5050,16 @@ do_retr(struct client *c, const char *arguments)
         note_rejected(c);
         return;
     }
-
-    size_t named = c->list.count;
-    save_begin(c);
+    size_t total = c->list.count;
+    for (size_t i = 0; i < total; i++)
+        message_at(c, c->list.number[i])->unsaved = true;
+    if (!save_begin(c))
+        return;
     for_each(c, "RETR %" PRIu64, PIPELINE_MAX, c->list.octets, retr_answered);
-    save_end(c);                /* before anybody can mark them */
-    if (named > 1)
+    save_end(c);                /* a later DELE must know what was saved */
+    if (total > 1)
         print_line(c, "%zu saved, %zu already there, %zu failed (%s)", all->saved, all->already,
-                   named - all->saved - all->already, size_text(all->octets).text);
+                   total - all->saved - all->already, size_text(all->octets).text);
 }
 
 /* Takes the answer to DELE n. The server marks the message; QUIT will remove it. */
@@ -5073,7 +5086,7 @@ drop_unsaved(struct client *c)
         uint64_t number = list->number[i];
 
         if (c->unsaved_unknown)
-            fail(c, "message %" PRIu64 " is not marked: an earlier RETR was invalid", number);
+            fail(c, "message %" PRIu64 " is not marked: an earlier RETR failed", number);
         else if (message_at(c, number)->unsaved)
             fail(c, "message %" PRIu64 " is not marked: %s", number, number > MESSAGES_MAX ?
                  "a RETR of a number as high may have failed" : "its RETR failed");
@@ -5090,12 +5103,12 @@ do_dele(struct client *c, const char *arguments)
     if (!read_numbers(c, arguments, false))
         return;
 
-    size_t named = c->list.count;
+    size_t total = c->list.count;
     if (!c->at_terminal)
         drop_unsaved(c);
     for_each(c, "DELE %" PRIu64, PIPELINE_MAX, 0, dele_answered);
-    if (named > 1)
-        print_line(c, "%zu marked, %zu failed", c->list.marked, named - c->list.marked);
+    if (total > 1)
+        print_line(c, "%zu marked, %zu failed", c->list.marked, total - c->list.marked);
     else if (c->list.marked == 1)
         print_line(c, "marked %" PRIu64, c->list.number[0]);
 }
@@ -5157,7 +5170,7 @@ header_answered(struct client *c, uint64_t number)
 
     if (!read_status(c)) {
         show_status(c);
-        if (c->server.error == 0 && !c->pipelining && m->listed && c->progress.messages == 0)
+        if (c->server.error == 0 && !c->top && m->listed && c->progress.messages == 0)
             c->no_top = c->stop_showing = true;
         return;
     }
@@ -5227,13 +5240,13 @@ do_help(struct client *c, const struct pop3_request *typed)
     for (int i = 0; i < ALL_COMMANDS; i++) {
         const struct pop3_command *k = command_at(i);
         bool several = i == POP3_RETR || i == POP3_DELE;        /* messages, here */
-        bool named = pop3_same_word(typed->argument[0], k->name);
+        bool asked = pop3_same_word(typed->argument[0], k->name);
 
-        if (all || named)
+        if (all || asked)
             print_line(c, "  %-8s%-12s%s", k->name, several ? "n..." : k->arguments, k->help);
-        if (named && more_help[i] != NULL)
+        if (asked && more_help[i] != NULL)
             print_line(c, "%s", more_help[i]);
-        found = found || named;
+        found = found || asked;
     }
     if (!found)
         fail(c, "no command %s; HELP lists the commands", typed->argument[0]);
@@ -5274,7 +5287,7 @@ forget_marks(struct client *c)
 {
     for (size_t i = 0; i < c->count; i++)
         c->messages[i].marked = false;
-    c->listed = false;
+    c->listed = false;          /* the last LIST left out what was marked */
 }
 
 /* Sends a line as it was typed and shows the answer. */
@@ -5286,7 +5299,7 @@ do_plain(struct client *c, const char *line, const struct pop3_request *typed)
     char *listed;
     size_t length;
 
-    if (strlen(line) > POP3_COMMAND_MAX - 2) {
+    if (!c->continued && strlen(line) > POP3_COMMAND_MAX - 2) {
         reject_line(c, "is too long for POP3");
         return;
     }
@@ -5345,7 +5358,7 @@ do_quit(struct client *c)
  * Waits until something is typed, for at most ms milliseconds. Meanwhile it shows what the server
  * sends, and keeps the session open. Time that has passed counts only if nothing has come: this
  * process may have been stopped meanwhile. Returns early after a signal, if a wire has failed, or
- * if the prompt must be shown again; false if nothing of all that came in this time.
+ * if the prompt must be shown again. Returns false after ms milliseconds.
  */
 static bool
 wait_for_keys(struct client *c, int64_t ms)
@@ -5442,9 +5455,10 @@ edit_keys(struct client *c)
 static enum verdict
 check_signals(struct client *c)
 {
-    if (resized)
+    if (resized) {
+        resized = 0;
         editor_resize(c->editor, terminal_columns());
-    resized = 0;
+    }
     if (is_broken(c))
         return END;
     if (!line_stopped)
@@ -5512,6 +5526,8 @@ wait_for_line(struct client *c)
         }
         terminal_mode(c->at_terminal ? COOKED : AS_FOUND);
         wait_for_keys(c, WAIT_FOREVER);
+        if (c->at_terminal && c->row == ROW_FREE && tcgetpgrp(STDIN_FILENO) == getpgrp())
+            tcflush(STDIN_FILENO, TCIFLUSH);    /* half a line is not behind the new prompt */
         terminal_mode(AS_FOUND);
         if (interrupted || line_stopped || resized)
             clear_line(c);      /* after a stop the shell had the terminal */
@@ -5614,6 +5630,8 @@ do_password(struct client *c)
         e->cursor = 0;
         editor_insert(e, "PASS ", 5);   /* or the line is too long for POP3 in any case */
         do_plain(c, e->line, &pass);
+    } else if (typed == LINE) {
+        fail(c, "no password; PASS was not sent");
     }
     editor_start(e, false);
 }
@@ -5837,7 +5855,7 @@ note_signal(int number)
         terminal_mode(mode);
         resized = 1;
     } else if (number == SIGWINCH) {
-        resized = 1;
+        resized = resized || mode != COOKED;    /* there the terminal keeps the line itself */
     } else if (number == SIGINT && (mode == COOKED || mode == PASTE_RUNS || mode == RAW)) {
         line_stopped = 1;
         terminal.mode = mode == PASTE_RUNS ? QUIET : mode;      /* another one ends the session */

@@ -437,7 +437,7 @@ test_capabilities_after_login(void)
     answer("+OK\r\nTOP\r\n.\r\n");
     CHECK(server_got("LIST\r\n"));
     answer("+OK\r\n.\r\n");
-    CHECK(sees("there is no message"));
+    CHECK(sees("no messages: "));
     CHECK(prompted());
     type("QUIT\r");
     CHECK(server_got("QUIT\r\n"));

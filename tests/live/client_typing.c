@@ -194,6 +194,38 @@ test_dumb(void)
     clean_up();
 }
 
+/* A dumb terminal keeps a half line itself: what is sent is what stands behind the last prompt. */
+static void
+test_dumb_half_line(void)
+{
+    struct winsize size = {.ws_row = SCREEN_ROWS, .ws_col = 60};
+
+    start_silent(80, "dumb");
+    answer("+OK hello\r\n");
+    CHECK(sees("pop3> "));
+    type("DELE ");
+    CHECK(sees("DELE "));
+    CHECK(ioctl(now.master, TIOCSWINSZ, &size) == 0);
+    type("2\n");
+    CHECK(server_got("DELE 2\r\n"));
+    CHECK(times("pop3> ") == 1);
+    answer("+OK\r\n");
+    CHECK(sees("marked 2\r\npop3> "));
+    type("DELE ");
+    CHECK(sees("DELE "));
+    answer("-ERR still here?\r\n");
+    CHECK(sees("here?\r\npop3> "));
+    type("3\n");
+    CHECK(server_got("3\r\n"));
+    answer("-ERR\r\n");
+    CHECK(sees("pop3> "));
+    press(CTRL_D);
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));
+    clean_up();
+}
+
 static void
 test_dumb_password(void)
 {
@@ -670,6 +702,7 @@ main(void)
     unit_case("terminal: lines that are pasted run once, in order", test_paste);
     unit_case("terminal: what is typed ahead", test_typed_ahead);
     unit_case("terminal: a dumb one", test_dumb);
+    unit_case("terminal: half a line on a dumb one", test_dumb_half_line);
     unit_case("terminal: a password on a dumb one", test_dumb_password);
     unit_case("terminal: ten columns", test_ten_columns);
     unit_case("terminal: a window that changes", test_window);

@@ -29,7 +29,7 @@ test_text(void)
 static void
 test_out_of_memory(void)
 {
-    static const char expected[] = "mail: out of memory; nothing is removed but by QUIT\n";
+    static const char expected[] = "mail: out of memory; without QUIT nothing is removed\n";
     char message[128] = "";
     int pipes[2], status;
 
