@@ -530,7 +530,7 @@ struct progress {
 };
 
 /* A message on its way to a file. */
-struct saving {
+struct download {
     uint64_t number;
     int file;
     char temporary[NAME_ROOM];  /* its name until it is complete; "": none */
@@ -543,9 +543,9 @@ struct saving {
 };
 
 /* The messages that are complete and have no name yet, and what became of those before them. */
-struct savings {
+struct batch {
     int directory;              /* -1: not open */
-    struct saving list[SAVE_TOGETHER];
+    struct download list[SAVE_TOGETHER];
     size_t count, most;         /* fewer than fit where a process may open few files */
     size_t saved, already;
     int64_t octets;             /* of both */
@@ -577,7 +577,7 @@ struct client {
     bool listed;                /* the last LIST still holds, apart from marks */
     bool unsaved_unknown;       /* a RETR failed before it was known of which messages */
     struct numbers list;        /* of the command that is carried out */
-    struct savings savings;
+    struct batch batch;
     int headers, headers_error; /* a file of what HEADERS received: see show_headers() */
 
     size_t noops;               /* sent by the client itself and not answered yet */
@@ -2036,6 +2036,9 @@ show_unsolicited(struct client *c)
  * the same command, because the disk takes far longer for one after the other than for all of
  * them at once: save_commit() has their content written, then gives each its name, then has the
  * directory written. Only then are they reported as saved.
+ *
+ *     save_begin; for each message save_open -> receive_message; save_commit for each batch:
+ *     sync files -> save_name -> sync directory -> save_report -> save_close; save_end
  */
 
 /* Writes all of the bytes to a file. Returns false with errno set if it cannot. */
@@ -2120,24 +2123,24 @@ open_directory(const char *path)
 }
 
 /*
- * Opens a hidden file for a message in the directory path, which the first message of a command
- * opens. Errors wait in s->error, those of the directory as well.
+ * Opens a hidden file for a message in the directory path, which the first message makes if it
+ * does not exist. Errors wait in d->error, those of the directory as well.
  */
 static void
-save_open(struct savings *all, struct saving *s, const char *path, uint64_t number)
+save_open(struct batch *all, struct download *d, const char *path, uint64_t number)
 {
     if (all->directory < 0)
         all->directory = open_directory(path);
-    *s = (struct saving){.number = number, .file = -1};
-    for (int i = 0; all->directory >= 0 && s->file < 0 && (i == 0 || errno == EEXIST); i++) {
-        snprintf(s->temporary, sizeof s->temporary, ".%" PRIu64 ".%ld-%d", number,
+    *d = (struct download){.number = number, .file = -1};
+    for (int i = 0; all->directory >= 0 && d->file < 0 && (i == 0 || errno == EEXIST); i++) {
+        snprintf(d->temporary, sizeof d->temporary, ".%" PRIu64 ".%ld-%d", number,
                  (long)getpid(), i);
-        s->file = openat(all->directory, s->temporary,
+        d->file = openat(all->directory, d->temporary,
                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
     }
-    if (s->file < 0) {
-        s->error = errno;
-        s->temporary[0] = '\0';
+    if (d->file < 0) {
+        d->error = errno;
+        d->temporary[0] = '\0';
     }
 }
 
@@ -2212,31 +2215,31 @@ rename_new(int directory, const char *from, const char *to)
  * before that has the same content. Returns false with errno set if it cannot have one.
  */
 static bool
-save_name(struct savings *all, struct saving *s)
+save_name(struct batch *all, struct download *d)
 {
-    for (unsigned i = 0; !s->already; i++) {
-        snprintf(s->name, sizeof s->name, i == 0 ? "%" PRIu64 ".eml" : "%" PRIu64 "-%u.eml",
-                 s->number, i);
-        if (rename_new(all->directory, s->temporary, s->name)) {
-            s->temporary[0] = '\0';
+    for (unsigned i = 0; !d->already; i++) {
+        snprintf(d->name, sizeof d->name, i == 0 ? "%" PRIu64 ".eml" : "%" PRIu64 "-%u.eml",
+                 d->number, i);
+        if (rename_new(all->directory, d->temporary, d->name)) {
+            d->temporary[0] = '\0';
             return true;
         }
         if (errno != EEXIST)
             return false;
-        s->already = same_content(all->directory, s->name, s->file);
+        d->already = same_content(all->directory, d->name, d->file);
     }
     return true;
 }
 
 /* Removes what is left of a message that was not saved, and closes its file. */
 static void
-save_close(struct savings *all, struct saving *s)
+save_close(struct batch *all, struct download *d)
 {
-    if (s->temporary[0] != '\0')
-        unlinkat(all->directory, s->temporary, 0);
-    if (s->file >= 0)
-        close(s->file);
-    text_free(&s->status);
+    if (d->temporary[0] != '\0')
+        unlinkat(all->directory, d->temporary, 0);
+    if (d->file >= 0)
+        close(d->file);
+    text_free(&d->status);
 }
 
 /*
@@ -2245,29 +2248,29 @@ save_close(struct savings *all, struct saving *s)
  * there.
  */
 static void
-save_report(struct client *c, const struct saving *s)
+save_report(struct client *c, const struct download *d)
 {
     const char *directory = c->settings->directory;
 
-    if (s->status.length > 0)
-        print_status(c, s->status.bytes, s->status.length);
-    if (s->error != 0) {
-        fail(c, "message %" PRIu64 " is not saved: %s: %s; -d names another directory", s->number,
-             directory, strerror(s->error));
+    if (d->status.length > 0)
+        print_status(c, d->status.bytes, d->status.length);
+    if (d->error != 0) {
+        fail(c, "message %" PRIu64 " is not saved: %s: %s; -d names another directory", d->number,
+             directory, strerror(d->error));
         return;
     }
-    c->savings.already += s->already;
-    c->savings.saved += !s->already;
-    c->savings.octets += s->octets;
-    print_line(c, "%s %s%s%s (%" PRId64 " octets)", s->already ? "already saved as" : "saved",
-               directory, directory[strlen(directory) - 1] == '/' ? "" : "/", s->name, s->octets);
-    message_at(c, s->number)->unsaved = s->announced > s->octets || s->number > MESSAGES_MAX;
-    if (s->announced > s->octets)
+    c->batch.already += d->already;
+    c->batch.saved += !d->already;
+    c->batch.octets += d->octets;
+    print_line(c, "%s %s%s%s (%" PRId64 " octets)", d->already ? "already saved as" : "saved",
+               directory, directory[strlen(directory) - 1] == '/' ? "" : "/", d->name, d->octets);
+    message_at(c, d->number)->unsaved = d->announced > d->octets || d->number > MESSAGES_MAX;
+    if (d->announced > d->octets)
         fail(c, "message %" PRIu64 ": the server announced %" PRId64 " octets; some may be missing",
-             s->number, s->announced);
-    else if (s->announced >= 0 && s->announced < s->octets)
-        warn(c, "message %" PRIu64 ": the server announced %" PRId64 " octets", s->number,
-             s->announced);
+             d->number, d->announced);
+    else if (d->announced >= 0 && d->announced < d->octets)
+        warn(c, "message %" PRIu64 ": the server announced %" PRId64 " octets", d->number,
+             d->announced);
 }
 
 /*
@@ -2278,32 +2281,32 @@ save_report(struct client *c, const struct saving *s)
 static void
 save_commit(struct client *c)
 {
-    struct savings *all = &c->savings;
-    struct saving *end = all->list + all->count;
+    struct batch *all = &c->batch;
+    struct download *end = all->list + all->count;
     bool any = false;           /* has got its name */
 
 #ifdef SYS_syncfs
     if (all->count > 2)
         syscall(SYS_syncfs, (long)all->directory);
 #endif
-    for (struct saving *s = all->list; s < end; s++)
-        if (s->error == 0 && !sync_descriptor(s->file))
-            s->error = errno;
-    for (struct saving *s = all->list; s < end; s++) {
-        if (s->error == 0 && !save_name(all, s))
-            s->error = errno;
-        any = any || s->error == 0;
+    for (struct download *d = all->list; d < end; d++)
+        if (d->error == 0 && !sync_descriptor(d->file))
+            d->error = errno;
+    for (struct download *d = all->list; d < end; d++) {
+        if (d->error == 0 && !save_name(all, d))
+            d->error = errno;
+        any = any || d->error == 0;
     }
 
     int error = any && !sync_descriptor(all->directory) ? errno : 0;
-    for (struct saving *s = all->list; s < end; s++) {
-        if (error != 0 && s->error == 0) {
-            s->error = error;
-            if (!s->already)
-                unlinkat(all->directory, s->name, 0);
+    for (struct download *d = all->list; d < end; d++) {
+        if (error != 0 && d->error == 0) {
+            d->error = error;
+            if (!d->already)
+                unlinkat(all->directory, d->name, 0);
         }
-        save_report(c, s);
-        save_close(all, s);
+        save_report(c, d);
+        save_close(all, d);
     }
     all->count = 0;
 }
@@ -2316,10 +2319,10 @@ static bool
 save_begin(struct client *c)
 {
     const char *path = c->settings->directory;
-    struct savings *all = &c->savings;
+    struct batch *all = &c->batch;
     struct rlimit files;
 
-    *all = (struct savings){.most = SAVE_TOGETHER};
+    *all = (struct batch){.most = SAVE_TOGETHER};
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < SAVE_TOGETHER)
         all->most = (size_t)files.rlim_cur / 4;
     all->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -2336,9 +2339,9 @@ static void
 save_end(struct client *c)
 {
     save_commit(c);
-    if (c->savings.directory >= 0)
-        close(c->savings.directory);
-    c->savings.directory = -1;
+    if (c->batch.directory >= 0)
+        close(c->batch.directory);
+    c->batch.directory = -1;
 }
 
 /* ---- 8. Reading a message -------------------------------------------------------------------- */
@@ -4994,29 +4997,29 @@ reject_line(struct client *c, const char *flaw)
  * together with what became of the message. Returns false if the message is not complete.
  */
 static bool
-save_message(struct client *c, struct saving *s, uint64_t number)
+save_message(struct client *c, struct download *d, uint64_t number)
 {
     const struct message *m = message_at(c, number);
 
-    save_open(&c->savings, s, c->settings->directory, number);
-    s->announced = m->listed ? (int64_t)m->octets : -1;
+    save_open(&c->batch, d, c->settings->directory, number);
+    d->announced = m->listed ? (int64_t)m->octets : -1;
     if (c->status[3] == ' ' && is_digit(c->status[4])) {
         char *end;
         int64_t octets = strtoll(c->status + 4, &end, 10);
 
-        s->announced = *end == ' ' || *end == '\0' ? octets : s->announced;    /* no date */
+        d->announced = *end == ' ' || *end == '\0' ? octets : d->announced;    /* no date */
     }
     if (c->progress.of > 1) {
-        text_add(&s->status, c->status, c->status_length);
+        text_add(&d->status, c->status, c->status_length);
     } else {
         show_status(c);
-        c->progress.expected = s->announced > 0 ? (uint64_t)s->announced : 0;
+        c->progress.expected = d->announced > 0 ? (uint64_t)d->announced : 0;
     }
 
-    bool whole = receive_message(c, s->file, &s->error);
-    s->octets = (int64_t)c->body.octets;
+    bool whole = receive_message(c, d->file, &d->error);
+    d->octets = (int64_t)c->body.octets;
     if (!whole)
-        save_close(&c->savings, s);
+        save_close(&c->batch, d);
     return whole;
 }
 
@@ -5024,12 +5027,12 @@ save_message(struct client *c, struct saving *s, uint64_t number)
 static void
 retr_answered(struct client *c, uint64_t number)
 {
-    struct savings *all = &c->savings;
-    struct saving *s = &all->list[all->count];
+    struct batch *all = &c->batch;
+    struct download *d = &all->list[all->count];
 
-    if (read_status(c) && save_message(c, s, number)) {
+    if (read_status(c) && save_message(c, d, number)) {
         all->count++;
-        if (all->count >= all->most || s->error != 0)
+        if (all->count >= all->most || d->error != 0)
             save_commit(c);
         return;
     }
@@ -5044,7 +5047,7 @@ retr_answered(struct client *c, uint64_t number)
 static void
 do_retr(struct client *c, const char *arguments)
 {
-    const struct savings *all = &c->savings;
+    const struct batch *all = &c->batch;
 
     if (!read_numbers(c, arguments, false)) {
         note_rejected(c);

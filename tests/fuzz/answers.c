@@ -390,7 +390,7 @@ init_client(const struct settings *settings, const uint8_t *head)
     wire_open(&c->keys, SYSTEM_STREAM + 2, SYSTEM_STREAM + 3);
     open_output(&c->screen, SYSTEM_STREAM + 3);
     open_output(&c->errors, SYSTEM_STREAM + 4);
-    c->savings.directory = -1;
+    c->batch.directory = -1;
     c->server.socket = (head[HEAD_MORE] & ON_SOCKET) != 0;
     c->server.idle_ms = ANSWER_SECONDS * 1000;
     c->server.stop = &interrupted;

@@ -196,7 +196,7 @@ client_begin(void)
     memset(&client, 0, sizeof client);
     client.settings = &test_settings;
     client.utf8 = true;
-    client.savings.directory = -1;
+    client.batch.directory = -1;
     client.editor = &editor;
     client.noop_ms = 60 * 1000;
     client.spoke = wire_clock();
@@ -899,7 +899,7 @@ names_in(const char *path)
 
 /* Writes a piece of a message, as receive_message() does. */
 static void
-save_piece(struct saving *s, struct span piece)
+save_piece(struct download *s, struct span piece)
 {
     if (s->error == 0 && !write_all(s->file, piece))
         s->error = errno;
@@ -910,16 +910,16 @@ static const char *
 save(const char *directory, uint32_t number, const char *text)
 {
     static char result[256];
-    struct saving *s = &client.savings.list[0];
+    struct download *s = &client.batch.list[0];
     const char *half = text + strlen(text) / 2;
 
     client_begin();
     test_settings.directory = directory;
     save_begin(&client);
-    save_open(&client.savings, s, directory, number);
+    save_open(&client.batch, s, directory, number);
     save_piece(s, (struct span){text, half});
     save_piece(s, (struct span){half, half + strlen(half)});
-    client.savings.count = 1;
+    client.batch.count = 1;
     save_end(&client);
     if (s->error == 0)
         snprintf(result, sizeof result, "%s%s", s->already ? "had " : "", s->name);
@@ -1024,7 +1024,7 @@ test_save_in_the_way(void)
 static void
 test_save_nowhere(void)
 {
-    struct saving *s = &client.savings.list[0];
+    struct download *s = &client.batch.list[0];
 
     enter();
     put_file("file", "text\n");
@@ -1040,10 +1040,10 @@ test_save_nowhere(void)
 
     client_begin();                                     /* the directory goes while the message comes */
     save_begin(&client);
-    save_open(&client.savings, s, "inbox", 1);
+    save_open(&client.batch, s, "inbox", 1);
     save_piece(s, string_span("text\n"));
-    CHECK(unlinkat(client.savings.directory, s->temporary, 0) == 0 && rmdir("inbox") == 0);
-    client.savings.count = 1;
+    CHECK(unlinkat(client.batch.directory, s->temporary, 0) == 0 && rmdir("inbox") == 0);
+    client.batch.count = 1;
     save_end(&client);
     CHECK(s->error == ENOENT && client.failed);
     client_end();
@@ -1074,17 +1074,17 @@ test_save_full(void)
     CHECK(strcmp(names_in("inbox"), "2.eml ") == 0);
 
     if ((full = open("/dev/full", O_RDWR)) >= 0) {
-        struct saving *s = &client.savings.list[0];
+        struct download *s = &client.batch.list[0];
 
         client_begin();
         save_begin(&client);
-        save_open(&client.savings, s, "inbox", 4);
+        save_open(&client.batch, s, "inbox", 4);
         close(s->file);
         s->file = full;
         save_piece(s, (struct span){text, text + 5000});
         CHECK(s->error == ENOSPC);
         save_piece(s, (struct span){text, text + 5000});        /* the rest is only read */
-        client.savings.count = 1;
+        client.batch.count = 1;
         save_end(&client);
         CHECK(s->error == ENOSPC && strcmp(names_in("inbox"), "2.eml ") == 0);
         client_end();
@@ -1093,7 +1093,7 @@ test_save_full(void)
 }
 
 /* Receives the messages from 1 to count, whose content is their number. */
-static struct saving *
+static struct download *
 receive_several(size_t count, const char *path)
 {
     client_begin();
@@ -1102,19 +1102,19 @@ receive_several(size_t count, const char *path)
     for (size_t i = 0; i < count; i++) {
         char digit = (char)('1' + i);
 
-        save_open(&client.savings, &client.savings.list[i], path, i + 1);
-        save_piece(&client.savings.list[i], (struct span){&digit, &digit + 1});
+        save_open(&client.batch, &client.batch.list[i], path, i + 1);
+        save_piece(&client.batch.list[i], (struct span){&digit, &digit + 1});
     }
-    client.savings.count = count;
+    client.batch.count = count;
     memset(on_disk, 0, sizeof on_disk);
-    return client.savings.list;
+    return client.batch.list;
 }
 
 /* Several are on disk before the first has its name, and what happens to one happens to no other. */
 static void
 test_save_several(void)
 {
-    struct saving *list;
+    struct download *list;
 
     enter();
     list = receive_several(3, "inbox");
@@ -1165,7 +1165,7 @@ test_save_refused(void)
     static const struct { char refused; const char *in_order; } cases[] = {{'f', "ff"}, {'l', "fflll"}, {'d', "ffllld"}};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct saving *list;
+        struct download *list;
 
         enter();
         CHECK(mkdir("inbox", 0700) == 0);
