@@ -2964,16 +2964,22 @@ header_start(struct span message)
     return message.at;
 }
 
-/* Splits a message or part into header and body. The empty line between them is in neither. */
+/*
+ * Splits a message or part into header and body. The empty line between them is in neither. Without
+ * a known field there is no header: a text may begin with "Note: ".
+ */
 static void
 split_header(struct span whole, bool message, struct span *header, struct span *body)
 {
     struct span rest = {message ? header_start(whole) : whole.at, whole.end}, line = no_span;
+    bool known = false;
     struct field f;
 
     *header = rest;
     while (next_field(&rest, &f))
-        continue;
+        known = known || is_known_field((struct span){f.name.at, f.value.end});
+    if (!known)
+        *header = rest = whole;
     header->end = rest.at;
     *body = rest;
     next_line(&rest, &line);
