@@ -3928,7 +3928,7 @@ part_text(struct show *s, struct part *p)
 
 /*
  * Returns true if a plain text only stands in for the HTML beside it: it is empty, far shorter,
- * or short and says that the program cannot show HTML.
+ * or short and says that the program cannot show HTML, which is not far shorter itself.
  */
 static bool
 is_stub(const struct part *plain, const struct part *html)
@@ -3936,7 +3936,7 @@ is_stub(const struct part *plain, const struct part *html)
     enum { SHORT = 400 };
 
     return plain->letters * 4 <= html->letters
-        || (plain->letters < SHORT && html->letters > 0
+        || (plain->letters < SHORT && html->letters * 4 > plain->letters
             && find(text_span(&plain->text), "html") != NULL);
 }
 
