@@ -4302,33 +4302,48 @@ short_date(struct text *to, struct span value)
 }
 
 /*
- * Appends the name in a From field as it is written there, or the address if it has none. A name
- * that looks like an address does not hide the real one.
+ * Appends the name of the first sender in a From field, or the address if it has none. Where it is
+ * unclear which is which, it appends both as they are written there. A name that looks like an
+ * address does not hide the real one.
  */
 static void
 sender_name(struct text *to, struct span value, struct span charset)
 {
-    struct text quoted = {0};
-    struct span rest = value, name, address = no_span;
+    struct text utf8 = {0}, quoted = {0};
+    struct span rest, whole, name, address;
+    bool at = false;
 
-    if (begins(rest, "\"")) {
-        take_value(&rest, &quoted);
-        name = trim(text_span(&quoted));
-    } else {
-        name = trim(take_until(&rest, "<,("));
+    to_utf8(&utf8, value, no_span, charset);    /* half a Japanese character may be a " */
+    rest = value = text_span(&utf8);
+    while (rest.at < rest.end && *rest.at != '<' && (*rest.at != ',' || !at)) {
+        at = at || *rest.at == '@';     /* before it a comma is of the name: Doe, Ann */
+        if (*rest.at == '"')
+            take_value(&rest, &quoted);
+        else if (*rest.at == '(')
+            skip_comments(&rest);
+        else
+            rest.at++;
     }
-    if (begins(rest, "(") && quoted.length == 0) {      /* ann@example.org (Ann) */
-        rest.at++;
-        address = name;
-        name = trim(take_until(&rest, ")"));
-    }
-    take_until(&rest, "<,");
-    if (begins(rest, "<")) {
-        if (address.at < address.end)   /* Ann (at work) <ann@example.org> */
-            name = trim((struct span){address.at, rest.at});
+    whole = name = trim((struct span){value.at, rest.at});
+    if (begins(rest, "<")) {            /* "Ann" (at work) <ann@example.org> */
         rest.at++;
         address = trim(take_until(&rest, ">"));
+        rest = name;
+        if (begins(rest, "\""))
+            take_value(&rest, &quoted);
+        skip_comments(&rest);
+    } else {                            /* ann@example.org (Ann) */
+        address = take_until(&name, " \t\r\n(\"");
+        rest = name = trim(name);
+        skip_comments(&rest);
+        address = rest.at < rest.end ? whole : address;
     }
+    if (rest.at < rest.end)             /* "Ann" Smith */
+        name = whole;
+    else if (begins(name, "\""))
+        name = trim(text_span(&quoted));
+    else if (begins(name, "("))
+        name = trim((struct span){name.at + 1, name.end - (name.end[-1] == ')')});
     decode_words(to, name.at < name.end ? name : address, charset);
     if (memchr(text_span(to).at, '@', to->length) != NULL && name.at < name.end
         && address.at < address.end && !same_word(name, address)) {
@@ -4337,6 +4352,7 @@ sender_name(struct text *to, struct span value, struct span charset)
         text_puts(to, ">");
     }
     text_free(&quoted);
+    text_free(&utf8);
 }
 
 /* What the client knows of a message, in front of its header in the file for show_headers(). */
