@@ -2644,9 +2644,9 @@ static const uint16_t windows_1252[32] = {
 
 /*
  * The charsets that mail is written in: what the system calls them, with an alternative where it
- * may lack the first, and the letters and digits of their names; "x-" is skipped. Where a larger
- * charset is commonly used under a smaller one's name, the larger one is meant. The first two are
- * converted here. The other converters of the system are hardly tested, so no message can use them.
+ * may lack the first, and the letters and digits of their names, without "x-" or "cs". Where a
+ * larger charset is commonly used under a smaller one's name, the larger one is meant. The first
+ * two are converted here. The system's other converters are hardly tested: no message can use them.
  */
 static const struct charset { const char *system[2], *names; } charsets[] = {
     {{"UTF-8"}, "utf8|usascii|ascii|ansix341968|iso646us|default|unknown8bit|unknown"},
@@ -2684,7 +2684,7 @@ charset_find(struct span name)
 
     if (name.at == name.end)
         return &charsets[UTF_8];
-    name.at += begins(name, "x-") ? 2 : 0;
+    name.at += begins(name, "x-|cs") ? 2 : 0;
     name = take_until(&name, ":/ \t\r\n\f");   /* ISO-8859-1:1987, and what follows the name */
     for (; name.at < name.end && length < sizeof key; name.at++)
         if (is_alnum(*name.at))
@@ -2696,8 +2696,9 @@ charset_find(struct span name)
 }
 
 /*
- * Appends windows-1252, with mixed except for UTF-8. Bytes that mean nothing stay. Returns how many
- * bytes are no UTF-8, and in *characters how many characters are UTF-8 and not ASCII.
+ * Appends text as UTF-8: UTF-8 if mixed, and every other byte from 0x80 on as windows-1252. One
+ * that windows-1252 does not have stays as it is. Returns the number of bytes that were not UTF-8;
+ * *characters is the number of UTF-8 characters beyond ASCII.
  */
 static size_t
 from_windows_1252(struct text *to, struct span from, bool mixed, size_t *characters)
@@ -2808,29 +2809,39 @@ convert(struct text *to, struct span from, const struct charset *charset, size_t
 }
 
 /*
- * Appends text of a charset as UTF-8. Text whose charset is not usable, or is UTF-8 or ASCII and
- * wrong, is read in the other charset that the message names unless it is mostly UTF-8; else as
- * windows-1252, except for UTF-8 in lines that are mostly UTF-8. Returns NULL, or what it was read
- * as if the charset is not known here.
+ * Appends text of a charset as UTF-8. It is read as the first of these that fits:
+ *
+ *   1. ISO-2022-JP, if it has escape sequences of that and no other charset but UTF-8 is named
+ *   2. UTF-8, if it is valid, and that or no known charset is named or a few characters are beyond
+ *      ASCII: no other charset looks like that by chance
+ *   3. the charset that is named
+ *   4. the other charset that the message names, unless it is mostly UTF-8
+ *   5. windows-1252, except for UTF-8 in lines that are mostly UTF-8
+ *
+ * Returns NULL, or what it was read as if the charset is not known here.
  */
 static const char *
 to_utf8(struct text *to, struct span from, struct span charset, struct span other)
 {
+    const struct charset *utf8 = &charsets[UTF_8], *jis = charset_find(string_span("iso-2022-jp"));
     const struct charset *meant = charset_find(charset), *second = charset_find(other);
+    bool escapes = find(from, "\033$b|\033$@|\033$(d|\033(i|\033(j") != NULL;
     size_t bad, invalid, characters, start = to->length;
     bool known;
 
-    if (meant == charset_find(string_span("iso-2022-jp"))
-        && memchr(from.at, '\033', span_length(from)) == NULL) {
-        second = meant;         /* it has no Japanese that is encoded so; what has it then? */
-        meant = &charsets[UTF_8];
+    if (meant == jis && !escapes) {
+        second = jis;           /* what has the high bit may be EUC-JP */
+        meant = utf8;
     }
-    known = meant == &charsets[UTF_8];
+    known = meant == utf8;
+    if (escapes && (known || meant == NULL))
+        meant = jis;
+    invalid = from_windows_1252(to, from, true, &characters);
+    if (invalid == 0 && (meant == NULL || meant == utf8 || characters >= 4))
+        return meant == NULL ? "UTF-8" : NULL;
+    to->length = start;
     if (convert(to, from, meant, &bad))
         return NULL;
-    if ((invalid = from_windows_1252(to, from, true, &characters)) == 0)
-        return known ? NULL : "UTF-8";
-    to->length = start;
     if (second != &charsets[WINDOWS_1252]       /* below, it is read better */
         && invalid > characters                 /* a cut message may end in half a character */
         && convert(to, from, second, &bad) && bad <= span_length(from) / 16)
@@ -2847,7 +2858,7 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
             from_windows_1252(to, line, false, &characters);
         }
     }
-    return known ? NULL : "windows-1252";
+    return known ? NULL : invalid == 0 ? "UTF-8" : "windows-1252";
 }
 
 /* Drops what newsletters fill a line with. Returns how many characters are left, without blanks. */
