@@ -3068,8 +3068,8 @@ next_parameter(struct span *s, struct span *key, struct text *value)
 struct word { struct span charset, text; bool base64; };
 
 /*
- * Takes an encoded word at the start of a span. Returns false if there is none, or its charset
- * is not known. Blanks and a ? in it are accepted, but not the start of another word.
+ * Takes an encoded word at the start of a span. Returns false if there is none. Blanks and a ? in
+ * it are accepted, but not the start of another word.
  */
 static bool
 take_word(struct span *from, struct word *w)
@@ -3082,7 +3082,7 @@ take_word(struct span *from, struct word *w)
     w->charset = take_until(&s, "? \t\r\n");
     w->charset = take_until(&w->charset, "*");  /* a language may follow the charset */
     w->base64 = begins(s, "?b?");
-    if ((!w->base64 && !begins(s, "?q?")) || charset_find(w->charset) == NULL)
+    if (!w->base64 && !begins(s, "?q?"))
         return false;
     s.at += 3;
     for (w->text = s; !begins(s, "?="); s.at++)
