@@ -3787,7 +3787,7 @@ struct part {
     struct part *parent;        /* NULL: it is the message itself */
     struct part *root;          /* the part that is the message this one belongs to */
     unsigned bars;              /* that mark how deep that message lies in others */
-    struct span charset_inside; /* of a message: the first that a part of it names */
+    struct span charset_inside; /* of a message: the first that a part names, if not UTF-8 */
     struct span header, body;
     struct span type;
     struct text charset, name;  /* UTF-8, from the network; "": none */
@@ -3854,13 +3854,18 @@ part_header(struct part *p, struct text *boundary)
     p->flowed = is_word(p->type, "text/plain")
         && begins(parameter(type, "format", &value), "flowed");
     p->delsp = begins(parameter(type, "delsp", &value), "yes");
-    text_free(&value);
     parameter(type, "charset", &p->charset);
-    if (p->root->charset_inside.at == p->root->charset_inside.end)
+    if (charset_find(p->root->charset_inside) == &charsets[UTF_8])
         p->root->charset_inside = text_span(&p->charset);
-    parameter(disposition, "filename", &p->name);
-    if (p->name.length == 0)
-        parameter(type, "name", &p->name);
+    text_clear(&value);         /* half a Japanese character may be a " */
+    to_utf8(&value, disposition, no_span, p->root->charset_inside);
+    parameter(text_span(&value), "filename", &p->name);
+    if (p->name.length == 0) {
+        text_clear(&value);
+        to_utf8(&value, type, no_span, p->root->charset_inside);
+        parameter(text_span(&value), "name", &p->name);
+    }
+    text_free(&value);
     p->attachment = is_word(value_word(disposition), "attachment");
     if (!begins(p->type, "multipart/"))         /* it has none: RFC 2045 section 6.4 */
         p->encoding = encoding_find(value_word(encoding));
