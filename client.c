@@ -3388,6 +3388,7 @@ static void
 html_link(struct html *h, struct span tag)
 {
     struct span address = text_span(&h->link), rest;
+    const char *gap = h->gap;
 
     if (h->linked.length > 0
         && !same_word(bare_address(address), bare_address(text_span(&h->linked)))) {
@@ -3396,6 +3397,7 @@ html_link(struct html *h, struct span tag)
         text_puts(h->to, "<");          /* whatever it is, it is shown: a NUL as well */
         text_add(h->to, address.at, span_length(address));
         text_puts(h->to, ">");
+        h->gap = gap;           /* the link had a blank at its end */
     }
     text_clear(&h->link);
     text_clear(&h->linked);
@@ -3406,7 +3408,7 @@ html_link(struct html *h, struct span tag)
 
         text_add(&h->link, part.at, span_length(part));
     }
-    if (!begins(text_span(&h->link), "http:|https:|mailto:|ftp:|tel:"))
+    if (begins(text_span(&h->link), "#|javascript:|vbscript:|data:|cid:"))
         text_clear(&h->link);
 }
 
@@ -3452,7 +3454,8 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
         || (is_word(name, "ul|ol") && h->lists == end);
 
     if (block || is_word(name, "div|tr|table|ul|ol|li|dt|dd|hr|center|section|article|header|"
-                         "footer|address|caption|form|fieldset|title|body|option"))
+                         "footer|address|caption|form|fieldset|title|body|option|main|nav|aside|"
+                         "figure|figcaption|details|summary|legend"))
         html_newline(h, 1);
     if (block || is_word(name, "br|nl"))        /* nl and lt are of enriched text */
         html_newline(h, 2);
@@ -3480,6 +3483,8 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
         html_text(h, string_span("["));
         html_text(h, image);
         html_text(h, string_span("]"));
+    } else if (is_word(name, "img") && h->link.length > 0) {
+        text_puts(&h->linked, "[");     /* the address is all that can be shown */
     }
 }
 
@@ -3497,6 +3502,8 @@ element_end(struct span rest, struct span name, bool nested)
         word = limit(word, span_length(name) + 1);
         if (!same_word(take_until(&word, " \t\r\n\f/>"), name) || !(end || nested))
             continue;
+        if (!end && is_word(name, "p"))
+            return rest.at - 1;         /* paragraphs do not nest, and need no end tag */
         depth += end ? -1 : 1;
         take_until(&rest, ">");
         if (depth == 0)
@@ -3542,7 +3549,7 @@ html_tag(struct html *h)
 
     name.at += close;
     name = take_until(&name, " \t\r\n\f/<>");
-    if (memchr(name.at, '@', span_length(name)) != NULL || name.end[-1] == ':'
+    if (find(name, "@") != NULL || find(name, ".") != NULL || name.end[-1] == ':'
         || (name.end < rest.end && *name.end == '<'))
         is_tag = comment;       /* an address in angle brackets is none */
     if (comment && !*over) {
