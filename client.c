@@ -3823,7 +3823,8 @@ struct show {
 static bool
 is_message(const struct part *p)
 {
-    return is_word(p->type, "message/rfc822|message/global|text/rfc822-headers");
+    return is_word(p->type, "message/rfc822|message/global|message/global-headers|message/news|"
+                   "text/rfc822-headers");
 }
 
 /* Returns the word at the start of a field's value. */
@@ -3904,13 +3905,13 @@ part_add(struct show *s, struct part *parent)
 static enum score
 part_score(const struct part *p)
 {
-    if (p->opened || is_word(p->type, "message/delivery-status|message/disposition-notification"))
-        return SCORE_OTHER;     /* even as an attachment */
+    if (p->opened || (begins(p->type, "message/") && !is_message(p)))
+        return SCORE_OTHER;     /* even as an attachment; the latter are reports */
     if (begins(p->type, "multipart/"))
         return SCORE_LITTLE;    /* no part was found in it */
-    if ((p->attachment && p->parent != NULL)
-        || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|text/directory|"
-                   "text/javascript"))
+    if (p->parent != NULL
+        && (p->attachment || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|"
+                                     "text/directory|text/javascript")))
         return SCORE_NONE;
     return is_word(p->type, "text/plain") ? SCORE_PLAIN
         : is_word(p->type, "text/html") ? SCORE_HTML
