@@ -4121,6 +4121,10 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
         p->body = text_span(&p->text);
         p->encoding = ENCODING_NONE;
     }
+    for (rest = p->body; begins(p->type, "multipart/") && boundary.length == 0
+         && next_line(&rest, &inner); )
+        if (begins(inner, "--") && is_known_field(rest))        /* the parameter was lost */
+            text_add(&boundary, inner.at + 2, span_length(inner) - 2);
     p->opened = (begins(p->type, "multipart/") && boundary.length > 0)
         || (is_message(p) && p->encoding == ENCODING_NONE);
     if (p->opened && depth == SHOW_DEPTH) {
