@@ -332,8 +332,9 @@ is_no_utf8(uint32_t c)
 
 /*
  * Returns true for a character that is not displayed: a soft hyphen, a zero-width space, a Hangul
- * filler and the like. Joiners and variation selectors are part of the character before them in
- * emoji and several scripts; behind an ASCII letter they only hide a difference.
+ * filler, a mark of direction and the like. Joiners and variation selectors are part of the
+ * character before them in emoji and several scripts; behind an ASCII letter they only hide a
+ * difference.
  */
 static bool
 is_invisible(uint32_t c, uint32_t before)
@@ -342,10 +343,10 @@ is_invisible(uint32_t c, uint32_t before)
         return before < 0x80;
     if (c >= 0xfe00 && c <= 0xfe0f)
         return before < 0x80 && (before < '0' || before > '9') && before != '#' && before != '*';
-    return c == 0xad || c == 0x34f || c == 0x115f || c == 0x1160 || c == 0x17b4 || c == 0x17b5
-        || (c >= 0x180b && c <= 0x180f) || c == 0x200b || (c >= 0x2060 && c <= 0x2065)
-        || c == 0x3164 || c == 0xfeff || c == 0xffa0 || (c >= 0x1bca0 && c <= 0x1bca3)
-        || (c >= 0x1d173 && c <= 0x1d17a);
+    return c == 0xad || c == 0x34f || c == 0x61c || c == 0x115f || c == 0x1160 || c == 0x17b4
+        || c == 0x17b5 || (c >= 0x180b && c <= 0x180f) || c == 0x200b || c == 0x200e || c == 0x200f
+        || (c >= 0x2060 && c <= 0x2065) || c == 0x3164 || c == 0xfeff || c == 0xffa0
+        || (c >= 0x1bca0 && c <= 0x1bca3) || (c >= 0x1d173 && c <= 0x1d17a);
 }
 
 /*
@@ -357,9 +358,8 @@ must_escape(uint32_t c, uint32_t before)
 {
     if (c < 0xa0)
         return (c < ' ' && c != '\t' && c != '\n') || c >= 0x7f;
-    return is_no_utf8(c) || c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e)
-        || (c >= 0x2066 && c <= 0x206f) || (c >= 0xfdd0 && c <= 0xfdef)
-        || (c >= 0xfff9 && c <= 0xfffb) || (c & 0xfffe) == 0xfffe
+    return is_no_utf8(c) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x206f)
+        || (c >= 0xfdd0 && c <= 0xfdef) || (c >= 0xfff9 && c <= 0xfffb) || (c & 0xfffe) == 0xfffe
         || (c >= 0xe0000 && c <= 0xe00ff) || (c >= 0xe01f0 && c <= 0xe0fff)
         || is_invisible(c, before);
 }
@@ -2861,7 +2861,10 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
     return known ? NULL : invalid == 0 ? "UTF-8" : "windows-1252";
 }
 
-/* Drops what newsletters fill a line with. Returns how many characters are left, without blanks. */
+/*
+ * Drops invisible characters, with which newsletters fill lines, and makes Unicode's line ends LF.
+ * Returns how many characters are left, without blanks.
+ */
 static size_t
 drop_invisible(struct text *t)
 {
@@ -2870,12 +2873,15 @@ drop_invisible(struct text *t)
     size_t letters = 0;
 
     for (t->length = 0; rest.at < rest.end; ) {
-        const char *at = rest.at;
+        struct span from = rest;
         uint32_t c = span_next(&rest);
 
+        from.end = rest.at;
+        if (c == 0x2028 || c == 0x2029)
+            from = string_span("\n");
         if (!is_invisible(c, before)) {
-            memmove(t->bytes + t->length, at, (size_t)(rest.at - at));
-            t->length += (size_t)(rest.at - at);
+            memmove(t->bytes + t->length, from.at, span_length(from));
+            t->length += span_length(from);
             letters += c >= 0x80 || !is_in((char)c, blanks);
             before = c;
         }
@@ -3323,7 +3329,8 @@ html_text(struct html *h, struct span s)
     }
     for (const char *at = s.at; s.at < s.end; at = s.at) {
         uint32_t c = span_next(&s);
-        bool blank = c == 0xa0 || (c < 0x80 && is_in((char)c, blanks));
+        bool blank = c == 0xa0 || c == 0x2028 || c == 0x2029
+            || (c < 0x80 && is_in((char)c, blanks));
         uint32_t before = h->newlines > 0 || h->gap[0] != '\0' ? ' '
             : (unsigned char)h->to->bytes[h->to->length - 1];
 
