@@ -2966,17 +2966,14 @@ static const char *
 header_start(struct span message)
 {
     struct span rest = message, next, line;
-    bool first = true, mailbox = false;
+    bool first = true;
 
     rest.at += begins(rest, "\xef\xbb\xbf") ? 3 : 0;
     for (next = rest; next_line(&next, &line); rest = next, first = false) {
-        bool from = begins(line, "from |>from ");
-
         if (field_name(line) > 0)
-            return is_known_field(line) || mailbox ? rest.at : message.at;
-        if (!from && trim(line).at < line.end)
+            return rest.at;
+        if (!begins(line, "from |>from ") && trim(line).at < line.end)
             return first && is_known_field(next) ? next.at : message.at;
-        mailbox = from;
     }
     return message.at;
 }
@@ -3940,14 +3937,11 @@ part_text(struct show *s, struct part *p)
     p->left = (size_t)(p->body.end - body.end);
     other = html ? html_charset(text_span(&decoded)) : p->root->charset_inside;
     p->guess = to_utf8(&utf8, text_span(&decoded), text_span(&p->charset), other);
-    if (html)
-        p->letters = html_to_text(&p->text, text_span(&utf8), enriched);
-    else if (p->flowed)
+    p->letters = html ? html_to_text(&p->text, text_span(&utf8), enriched) : drop_invisible(&utf8);
+    if (p->flowed)
         join_flowed(&p->text, text_span(&utf8), p->delsp);
-    else
+    else if (!html)
         text_add(&p->text, utf8.bytes, utf8.length);
-    if (!html)
-        p->letters = drop_invisible(&p->text);
     text_free(&decoded);
     text_free(&utf8);
     if (trim(footer).at < footer.end) {
