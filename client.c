@@ -12,7 +12,7 @@
  *      5  the line editor       bytes in, an action out; it uses no descriptor
  *      6  the server            connecting, status lines, what follows them, keep-alive
  *      7  saving                a message gets its name when it is complete and on disk
- *      8  reading a message     SHOW: sandbox, decodings, parts, HTML, layout, pager
+ *      8  reading a message     for SHOW and HEADERS; its comment lists its parts
  *      9  commands              one function each
  *     10  the loop, main
  *
@@ -284,7 +284,7 @@ utf8_read(const unsigned char *s, size_t length, uint32_t *c)
     return size;
 }
 
-/* Writes a character as UTF-8, U+FFFD instead of a number that is none. Returns its bytes, 1-4. */
+/* Writes a character as UTF-8, U+FFFD if no character has this number. Returns its bytes, 1-4. */
 static size_t
 utf8_write(uint32_t c, char *out)
 {
@@ -310,7 +310,7 @@ text_character(struct text *t, uint32_t c)
     text_add(t, utf8, utf8_write(c, utf8));
 }
 
-/* What stands for a byte that is no UTF-8: this plus the byte, which is no character's number. */
+/* A byte that is not part of UTF-8 is represented by this plus the byte: no character's number. */
 enum { NO_UTF8 = 0xdc00 };
 
 /* Takes the first character, or such a byte, off a span that is not empty. */
@@ -2353,8 +2353,12 @@ save_end(struct client *c)
  *     transfer encoding -> UTF-8 -> (HTML) -> visible text -> lines that fit
  *
  * Texts are truncated before they are decoded, and an attachment is only measured, so memory does
- * not depend on the message. Its header may be wrong or hostile: malformed input is shown as
- * well as possible, with a note, and no text is dropped.
+ * not depend on the message. A message may be wrong or hostile: malformed input is shown as well as
+ * possible, with a note. Only this is dropped: alternatives of what is shown, invisible characters,
+ * HTML's tags and what its authors hide, and a preamble that explains MIME.
+ *
+ * The order: transfer encodings, charsets, header fields, HTML, the page, the parts of a message;
+ * SHOW; HEADERS; then the process that does all that in a sandbox, and the pager.
  */
 enum {
     SHOW_TEXT = 12 * 1024 * 1024,   /* bytes of the texts of a message that are decoded */
@@ -2392,7 +2396,10 @@ is_in(char c, const char *set)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* Returns true if a span begins with, or with whole is, a word of a list a|b|c in lower case. */
+/*
+ * Returns true if a span begins with a word of a list "a|b|c", in which no letter is a capital; if
+ * whole, it must be that word. Capital letters of the span count as small ones.
+ */
 static bool
 matches(struct span s, const char *list, bool whole)
 {
@@ -2562,35 +2569,38 @@ hex_value(char c)
 }
 
 /*
- * Decodes quoted-printable, or with % as the sign of an escape what RFC 2231 has. In an encoded
- * word _ is a blank. A sign that begins neither an escape nor a soft line break stands for itself.
+ * Decodes quoted-printable, whose escape character is =, or the form of RFC 2231, where it is %. In
+ * an encoded word _ is a blank. An escape character that begins neither an escape nor a soft line
+ * break stands for itself.
  */
 static void
-decode_escapes(struct text *to, struct span from, char sign, bool word)
+decode_escapes(struct text *to, struct span from, char escape, bool word)
 {
     char *out = text_room(to, span_length(from));
 
     while (from.at < from.end) {
-        struct span rest = {from.at + 1, from.end};
+        char c = *from.at++;
+        struct span rest = from;
 
-        if (*from.at != sign) {
-            *out++ = word && *from.at == '_' ? ' ' : *from.at;
-        } else if (span_length(rest) >= 2 && hex_value(rest.at[0]) >= 0
-                   && hex_value(rest.at[1]) >= 0) {
-            *out++ = (char)(hex_value(rest.at[0]) * 16 + hex_value(rest.at[1]));
-            rest.at += 2;
-        } else if (take_while(&rest, " \t\r"), rest.at < rest.end && *rest.at == '\n') {
-            rest.at++;
-        } else {
-            *out++ = sign;
-            rest.at = from.at + 1;
+        if (c != escape) {
+            *out++ = word && c == '_' ? ' ' : c;
+            continue;
         }
-        from = rest;
+        if (span_length(rest) >= 2 && hex_value(rest.at[0]) >= 0 && hex_value(rest.at[1]) >= 0) {
+            *out++ = (char)(hex_value(rest.at[0]) * 16 + hex_value(rest.at[1]));
+            from.at += 2;
+            continue;
+        }
+        take_while(&rest, " \t\r");
+        if (begins(rest, "\n"))
+            from.at = rest.at + 1;
+        else
+            *out++ = escape;
     }
     text_end(to, out);
 }
 
-/* Returns the bytes that a line of uuencoded data stands for, -1 if it is none. */
+/* Returns how many bytes a line of uuencoded data has, -1 if it is no such line. */
 static int
 uu_length(struct span line)
 {
@@ -2706,7 +2716,7 @@ from_windows_1252(struct text *to, struct span from, bool mixed, size_t *charact
     size_t invalid = 0;
 
     for (*characters = 0; from.at < from.end; ) {
-        struct span rest = mixed ? from : limit(from, 1);   /* a byte alone: ASCII or no UTF-8 */
+        struct span rest = mixed ? from : limit(from, 1);   /* one byte: if not ASCII, not UTF-8 */
         uint32_t c = span_next(&rest);
 
         *characters += c >= 0x80 && !is_no_utf8(c);
@@ -2921,7 +2931,7 @@ is_known_field(struct span line)
 }
 
 /*
- * Takes the next field of a header. A line that is none belongs to the field before it if it
+ * Takes the next field of a header. A line that begins no field belongs to the one before it if it
  * begins with a blank or a known field follows. Returns false where the header ends.
  */
 static bool
@@ -3046,11 +3056,11 @@ take_value(struct span *s, struct text *out)
     text_add(out, start, (size_t)(s->at - start));
 }
 
-/* Takes the next parameter of a field. Skips what is none. Returns false at the end. */
+/* Takes the next parameter of a field, and skips anything else. Returns false at the end. */
 static bool
 next_parameter(struct span *s, struct span *key, struct text *value)
 {
-    while (skip_comments(s), s->at < s->end) {
+    for (skip_comments(s); s->at < s->end; skip_comments(s)) {
         *key = take_until(s, "=; \t\r\n(\"");
         skip_comments(s);
         if (begins(*s, "=")) {
@@ -3185,7 +3195,7 @@ parameter(struct span field, const char *name, struct text *out)
 /* -- HTML as text -- */
 
 /*
- * Not a browser: tags become line ends, signs and addresses, and all other tags are dropped. A tag,
+ * Not a browser: tags become line ends, markers and addresses, and all others are dropped. A tag,
  * a comment or an element to drop that has no end is text. The text goes from UTF-8 to UTF-8; it is
  * made visible afterwards.
  */
@@ -3200,7 +3210,7 @@ struct html {
     uint32_t unclosed;          /* initials of elements to drop that have no end, as bits */
     size_t lists, quotes, preformatted;     /* how many are open */
     unsigned number[HTML_LISTS + 1];    /* of the next item, 0 in a list without numbers */
-    char marker[16];            /* the sign of an item that has no text yet */
+    char marker[16];            /* of an item that has no text yet: * or its number */
     size_t newlines;            /* at the end of the text; at its start no more are wanted */
     const char *gap;            /* what to write before the next text on the same line */
     struct text link, linked;   /* the address of the link that is open; its text without blanks */
@@ -3233,7 +3243,7 @@ static const char html_entities[] =
     "8853oplus 8855otimes 8869perp 8901sdot 8968lceil rceil lfloor rfloor 9001lang rang 9674loz "
     "9824spades 9827clubs 9829hearts diams 10003check ";
 
-/* Takes an entity, or a & that begins none. In an address &copy=1 is none. */
+/* Takes an entity, or a & that begins no entity, as that in an address with &copy=1. */
 static uint32_t
 take_entity(struct span *s, bool address)
 {
@@ -3298,7 +3308,7 @@ html_newline(struct html *h, size_t most)
     h->gap = "";
 }
 
-/* Writes what is due before a text: a gap, or at the start of a line quote and list signs. */
+/* Writes what is due before a text: a gap; or, on a new line, quote prefix, indent and marker. */
 static void
 html_before_text(struct html *h)
 {
@@ -3346,13 +3356,16 @@ html_text(struct html *h, struct span s)
 }
 
 /*
- * Takes the attributes of a tag up to the wanted one. Returns its value as it stands, no_span if it
- * has none or is not there; then what is left begins with the > that ends the tag, or is nothing.
+ * Takes the attributes of a tag up to the wanted one; "": all. Returns its value as it stands,
+ * no_span if it has no value or is not there. In the latter case what is left begins with the >
+ * that ends the tag, or is nothing.
  */
 static struct span
 take_attribute(struct span *tag, const char *wanted)
 {
-    while (take_while(tag, " \t\r\n\f/"), tag->at < tag->end && *tag->at != '>') {
+    static const char gap[] = " \t\r\n\f/";
+
+    for (take_while(tag, gap); tag->at < tag->end && *tag->at != '>'; take_while(tag, gap)) {
         struct span name = take_until(tag, " \t\r\n\f/=>"), value = no_span;
 
         take_while(tag, blanks);
@@ -3555,14 +3568,14 @@ html_tag(struct html *h)
     name = take_until(&name, " \t\r\n\f/<>");
     if (find(name, "@") != NULL || find(name, ".") != NULL || name.end[-1] == ':'
         || (name.end < rest.end && *name.end == '<'))
-        is_tag = comment;       /* an address in angle brackets is none */
+        is_tag = comment;       /* it is an address in angle brackets */
     if (comment && !*over) {
         rest.at++;              /* <!--> is one, too */
         end = find(rest, "-->");
         end = end != NULL ? end + 2 : NULL;
     } else if (is_tag && !*over) {
         rest.at = name.end;
-        take_attribute(&rest, "");
+        take_attribute(&rest, "");      /* all of them */
         end = rest.at < rest.end ? rest.at : NULL;
     }
     if (end == NULL) {
@@ -3667,7 +3680,7 @@ take_unit(struct span *rest)
 
 /*
  * Lays a visible line out on rows. The first bytes of it, so many, begin the other rows as well:
- * quote signs and blanks as they are, other characters as blanks. A word wider than the page, an
+ * quote prefix and blanks as they are, other characters as blanks. A word wider than the page, an
  * address most often, is not divided: it can be copied.
  */
 static void
@@ -3730,8 +3743,8 @@ join_flowed(struct text *to, struct span from, bool delsp)
 }
 
 /*
- * Lays out text in UTF-8, from whatever source. The rows that a line wraps to have its quote signs
- * and indent.
+ * Lays out text in UTF-8, from whatever source. The rows that a line wraps to have its quote
+ * prefix and indent.
  */
 static void
 page_text(struct page *p, struct span text)
@@ -3967,8 +3980,8 @@ is_stub(const struct part *plain, const struct part *html)
 
 /*
  * Chooses among the parts of a multipart, which were read. Of alternatives one is shown, plain
- * text if possible, else the last of the best (RFC 2046); those that say the same worse are left
- * out, and what cannot be read is only listed.
+ * text if possible, else the last of the best (RFC 2046). The other texts and enclosed messages are
+ * dropped, because they say the same, and what cannot be read here is listed.
  */
 static void
 choose(struct show *s, struct part *p)
@@ -4158,7 +4171,7 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
         part_outside(s, p, part_text(s, p));
 }
 
-/* -- Showing it -- */
+/* -- The whole message (SHOW) -- */
 
 /* Shows the text of a part, and says what of it could not be read. */
 static void
@@ -4453,10 +4466,14 @@ add_cell(struct text *to, struct span cell, size_t columns)
 static void
 add_row(struct text *to, const struct text cells[], size_t columns)
 {
-    size_t digits = cells[NUMBER].length, date = columns >= digits + 44 ? 10 : 0;
-    size_t fixed = digits + (date > 0 ? 24 : 12);
-    size_t rest = columns > fixed + 20 ? columns - fixed : 20;
-    const size_t widths[CELLS] = {digits, date, rest / 3, rest - rest / 3, 6};
+    enum { DAY = 10, OCTETS = 6, GAP = 2, LEAST = 20 };         /* columns; the least for texts */
+    size_t digits = cells[NUMBER].length, fixed = digits + OCTETS + 3 * GAP;
+    size_t date = columns >= fixed + DAY + GAP + LEAST ? DAY : 0;
+
+    fixed += date > 0 ? date + GAP : 0;
+
+    size_t rest = columns > fixed + LEAST ? columns - fixed : LEAST;
+    const size_t widths[CELLS] = {digits, date, rest / 3, rest - rest / 3, OCTETS};
     struct text row = {0};
 
     for (int i = 0; i < CELLS; i++) {
@@ -4515,7 +4532,7 @@ show_headers(struct span all, FILE *out, unsigned columns)
  * remain.
  */
 enum {
-    DECODER_SECONDS = 60,       /* of processor time for one message */
+    DECODER_SECONDS = 60,       /* of processor time for a message, or for all lines of HEADERS */
     DECODER_MEMORY = 256 * 1024 * 1024,
     PAGE_MAX = 256 * 1024 * 1024        /* bytes of what it writes */
 };
@@ -4545,7 +4562,10 @@ sandbox_decoder(void)
     int first = STDERR_FILENO;
 
 #ifdef SECCOMP_ARCH
-    /* The filter is enough for files and sockets; Landlock also hides the memory of the client. */
+    /*
+     * The filter is enough for files and sockets. Landlock also keeps the decoder from opening the
+     * memory of the client, /proc/PID/mem, which a filter cannot tell from another file.
+     */
     uint64_t writing = LANDLOCK_ACCESS_FS_WRITE_FILE;
     long rules = syscall(SYS_landlock_create_ruleset, &writing, sizeof writing, 0L);
 
@@ -4647,8 +4667,8 @@ receive_page(struct client *c, int from, struct text *page)
 }
 
 /*
- * Decodes a file to a page, in a process that has nothing but these two: MIME, HTML and charsets
- * are where a mistake is most likely. Returns false after saying why; nothing after a Ctrl-C.
+ * Decodes a file to a page, in a process that has no other file and no connection: in MIME, HTML
+ * and charsets a mistake is most likely. Returns false after saying why; nothing after a Ctrl-C.
  */
 static bool
 decode(struct client *c, decoder *how, int input, struct text *page)
@@ -4729,7 +4749,7 @@ run_pager(struct client *c, const struct text *page)
     const struct sigaction note = {.sa_handler = note_pager_stopped, .sa_flags = SA_RESTART};
     struct sigaction handler;
     enum mode before = terminal.mode;
-    int file = private_file(c->settings->directory), status = 127 << 8;
+    int file = private_file(c->settings->directory), status = 0;
     pid_t pid = -1;
 
     if (pager == NULL || *pager == '\0') {
@@ -4760,13 +4780,14 @@ run_pager(struct client *c, const struct text *page)
     c->editor->paste = NO_PASTE;        /* the pager got the end of a paste */
     c->stop_showing = line_stopped || status == 130 << 8;   /* the shell's status after SIGINT */
     line_stopped = 0;
-    if (interrupted || c->stop_showing || status == 0)
+    if (interrupted || c->stop_showing || (pid > 0 && status == 0))
         return true;
-    warn(c, "the pager %s failed; this is the text without it", name);
+    warn(c, "the pager %s %s; this is the text without it", name,
+         pid > 0 ? "failed" : "cannot be started");
     return false;
 }
 
-/* Returns true if a page has more rows than the terminal has above its prompt, or may have. */
+/* Returns true if a page has more rows than the terminal has above its prompt; also if it has 0. */
 static bool
 is_longer(const struct text *page)
 {
