@@ -4370,24 +4370,21 @@ sender_name(struct text *to, struct span value, struct span charset)
     if (begins(rest, "<")) {            /* "Ann" (at work) <ann@example.org> */
         rest.at++;
         address = trim(take_until(&rest, ">"));
-        rest = name;
-        if (begins(rest, "\""))
-            take_value(&rest, &quoted);
-        skip_comments(&rest);
     } else {                            /* ann@example.org (Ann) */
         address = take_until(&name, " \t\r\n(\"");
-        rest = name = trim(name);
-        skip_comments(&rest);
-        address = rest.at < rest.end ? whole : address;
     }
-    if (rest.at < rest.end)             /* "Ann" Smith */
+    rest = name = trim(name);
+    if (begins(rest, "\""))
+        take_value(&rest, &quoted);
+    skip_comments(&rest);
+    if (rest.at < rest.end || address.at == address.end)        /* "Ann" Smith; no address */
         name = whole;
     else if (begins(name, "\""))
         name = trim(text_span(&quoted));
     else if (begins(name, "("))
         name = trim((struct span){name.at + 1, name.end - (name.end[-1] == ')')});
     decode_words(to, name.at < name.end ? name : address, charset);
-    if (memchr(text_span(to).at, '@', to->length) != NULL && name.at < name.end
+    if (find(text_span(to), "@") != NULL && name.at < name.end && name.at != address.at
         && address.at < address.end && !same_word(name, address)) {
         text_puts(to, " <");
         decode_words(to, address, charset);
