@@ -2990,7 +2990,7 @@ header_start(struct span message)
 
 /*
  * Splits a message or part into header and body. The empty line between them is in neither. Without
- * a known field there is no header: a text may begin with "Note: ".
+ * a known field there is no header: a text may begin with "Note: ", that of a part with "From: ".
  */
 static void
 split_header(struct span whole, bool message, struct span *header, struct span *body)
@@ -3001,7 +3001,8 @@ split_header(struct span whole, bool message, struct span *header, struct span *
 
     *header = rest;
     while (next_field(&rest, &f))
-        known = known || is_known_field((struct span){f.name.at, f.value.end});
+        known = known || (message ? is_known_field((struct span){f.name.at, f.value.end})
+                          : begins(f.name, "content-|x-|mime-"));
     if (!known)
         *header = rest = whole;
     header->end = rest.at;
