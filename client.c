@@ -331,10 +331,9 @@ is_no_utf8(uint32_t c)
 }
 
 /*
- * Returns true for a character that is not displayed: a soft hyphen, a zero-width space, a Hangul
- * filler, a mark of direction and the like. Joiners and variation selectors are part of the
- * character before them in emoji and several scripts; behind an ASCII letter they only hide a
- * difference.
+ * Returns true for a character that is not displayed: a soft hyphen, a zero-width space, a mark of
+ * direction and the like. Joiners and variation selectors are part of the character before them in
+ * emoji and several scripts; behind an ASCII letter they only hide a difference.
  */
 static bool
 is_invisible(uint32_t c, uint32_t before)
@@ -2396,10 +2395,7 @@ is_in(char c, const char *set)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
-/*
- * Returns true if a span begins with a word of a list "a|b|c", in which no letter is a capital; if
- * whole, it must be that word. Capital letters of the span count as small ones.
- */
+/* Returns true if a span begins with, or if whole is, a word of a list a|b|c, in small letters. */
 static bool
 matches(struct span s, const char *list, bool whole)
 {
@@ -2871,10 +2867,7 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
     return known ? NULL : invalid == 0 ? "UTF-8" : "windows-1252";
 }
 
-/*
- * Drops invisible characters, with which newsletters fill lines, and makes Unicode's line ends LF.
- * Returns how many characters are left, without blanks.
- */
+/* Drops invisible characters, makes U+2028 and U+2029 LF, and returns how many letters are left. */
 static size_t
 drop_invisible(struct text *t)
 {
@@ -4467,10 +4460,8 @@ add_row(struct text *to, const struct text cells[], size_t columns)
     enum { DAY = 10, OCTETS = 6, GAP = 2, LEAST = 20 };         /* columns; the least for texts */
     size_t digits = cells[NUMBER].length, fixed = digits + OCTETS + 3 * GAP;
     size_t date = columns >= fixed + DAY + GAP + LEAST ? DAY : 0;
-
-    fixed += date > 0 ? date + GAP : 0;
-
-    size_t rest = columns > fixed + LEAST ? columns - fixed : LEAST;
+    size_t used = fixed + (date > 0 ? DAY + GAP : 0);
+    size_t rest = columns > used + LEAST ? columns - used : LEAST;
     const size_t widths[CELLS] = {digits, date, rest / 3, rest - rest / 3, OCTETS};
     struct text row = {0};
 
@@ -4560,10 +4551,7 @@ sandbox_decoder(void)
     int first = STDERR_FILENO;
 
 #ifdef SECCOMP_ARCH
-    /*
-     * The filter is enough for files and sockets. Landlock also keeps the decoder from opening the
-     * memory of the client, /proc/PID/mem, which a filter cannot tell from another file.
-     */
+    /* To a filter, /proc/PID/mem of the client is a file like any other. Landlock refuses it. */
     uint64_t writing = LANDLOCK_ACCESS_FS_WRITE_FILE;
     long rules = syscall(SYS_landlock_create_ruleset, &writing, sizeof writing, 0L);
 
