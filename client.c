@@ -2395,7 +2395,7 @@ is_in(char c, const char *set)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* Returns true if a span begins with, or if whole is, a word of a list a|b|c, in small letters. */
+/* Returns true if a span begins with a word of a list a|b|c in lower case, or with whole is one. */
 static bool
 matches(struct span s, const char *list, bool whole)
 {
@@ -2817,9 +2817,9 @@ convert(struct text *to, struct span from, const struct charset *charset, size_t
 /*
  * Appends text of a charset as UTF-8. It is read as the first of these that fits:
  *
- *   1. ISO-2022-JP, if it has escape sequences of that and no other charset but UTF-8 is named
- *   2. UTF-8, if it is valid, and that or no known charset is named or a few characters are beyond
- *      ASCII: no other charset looks like that by chance
+ *   1. ISO-2022-JP, if it is ASCII with escape sequences of that, and no charset but UTF-8 is named
+ *   2. UTF-8, if it is valid, and that or no known charset is named, or so many characters are
+ *      beyond ASCII that text of the named charset can hardly be valid UTF-8 by chance
  *   3. the charset that is named
  *   4. the other charset that the message names, unless it is mostly UTF-8
  *   5. windows-1252, except for UTF-8 in lines that are mostly UTF-8
@@ -2829,6 +2829,7 @@ convert(struct text *to, struct span from, const struct charset *charset, size_t
 static const char *
 to_utf8(struct text *to, struct span from, struct span charset, struct span other)
 {
+    enum { MANY_8BIT = 4, MANY_CJK = 16 };      /* a few Chinese characters can look like UTF-8 */
     const struct charset *utf8 = &charsets[UTF_8], *jis = charset_find(string_span("iso-2022-jp"));
     const struct charset *meant = charset_find(charset), *second = charset_find(other);
     bool escapes = find(from, "\033$b|\033$@|\033$(d|\033(i|\033(j") != NULL;
@@ -2840,10 +2841,11 @@ to_utf8(struct text *to, struct span from, struct span charset, struct span othe
         meant = utf8;
     }
     known = meant == utf8;
-    if (escapes && (known || meant == NULL))
-        meant = jis;
     invalid = from_windows_1252(to, from, true, &characters);
-    if (invalid == 0 && (meant == NULL || meant == utf8 || characters >= 4))
+    if (escapes && invalid + characters == 0 && (known || meant == NULL))
+        meant = jis;            /* which has no byte beyond ASCII */
+    if (invalid == 0 && (meant == NULL || meant == utf8
+                         || characters >= (meant < jis ? MANY_8BIT : MANY_CJK)))
         return meant == NULL ? "UTF-8" : NULL;
     to->length = start;
     if (convert(to, from, meant, &bad))
@@ -2982,8 +2984,8 @@ header_start(struct span message)
 }
 
 /*
- * Splits a message or part into header and body. The empty line between them is in neither. Without
- * a known field there is no header: a text may begin with "Note: ", that of a part with "From: ".
+ * Splits a message or part into header and body. The empty line between them is in neither. Lines
+ * such as "Note: this" are a header only with a field that is known, or in a part a field of MIME.
  */
 static void
 split_header(struct span whole, bool message, struct span *header, struct span *body)
@@ -3208,6 +3210,7 @@ struct html {
     size_t newlines;            /* at the end of the text; at its start no more are wanted */
     const char *gap;            /* what to write before the next text on the same line */
     struct text link, linked;   /* the address of the link that is open; its text without blanks */
+    bool image;                 /* the link has an image without a text */
     struct text piece;          /* what is decoded now */
     size_t letters;             /* characters of text, not counting addresses */
 };
@@ -3330,8 +3333,8 @@ html_text(struct html *h, struct span s)
     }
     for (const char *at = s.at; s.at < s.end; at = s.at) {
         uint32_t c = span_next(&s);
-        bool blank = c == 0xa0 || c == 0x2028 || c == 0x2029
-            || (c < 0x80 && is_in((char)c, blanks));
+        c = c == 0x2028 || c == 0x2029 ? '\n' : c;
+        bool blank = c == 0xa0 || (c < 0x80 && is_in((char)c, blanks));
         uint32_t before = h->newlines > 0 || h->gap[0] != '\0' ? ' '
             : (unsigned char)h->to->bytes[h->to->length - 1];
 
@@ -3401,7 +3404,7 @@ html_link(struct html *h, struct span tag)
     struct span address = text_span(&h->link), rest;
     const char *gap = h->gap;
 
-    if (h->linked.length > 0
+    if ((h->linked.length > 0 || h->image)
         && !same_word(bare_address(address), bare_address(text_span(&h->linked)))) {
         h->gap = " ";
         html_before_text(h);
@@ -3410,6 +3413,7 @@ html_link(struct html *h, struct span tag)
         text_puts(h->to, ">");
         h->gap = gap;           /* the link had a blank at its end */
     }
+    h->image = false;
     text_clear(&h->link);
     text_clear(&h->linked);
     text_clear(&h->piece);
@@ -3419,7 +3423,7 @@ html_link(struct html *h, struct span tag)
 
         text_add(&h->link, part.at, span_length(part));
     }
-    if (begins(text_span(&h->link), "#|javascript:|vbscript:|data:|cid:"))
+    if (begins(text_span(&h->link), "#|javascript:|vbscript:|data:|cid:|x-|about:|applewebdata:"))
         text_clear(&h->link);
 }
 
@@ -3455,18 +3459,21 @@ html_list(struct html *h, struct span tag, struct span name, bool end)
         snprintf(h->marker, sizeof h->marker, "* ");
 }
 
+/* The elements that begin and end a line, and those that have an empty line around them as well. */
+#define HTML_LINES "div|tr|table|ul|ol|li|dt|dd|hr|center|section|article|header|footer|address|" \
+                   "caption|form|fieldset|title|body|option|main|nav|aside|figure|figcaption|" \
+                   "details|summary|legend"
+#define HTML_PARAGRAPHS "p|h1|h2|h3|h4|h5|h6|blockquote|pre|dl"
+
 /* Acts on a tag. */
 static void
 html_act(struct html *h, struct span tag, struct span name, bool end)
 {
     struct span image = is_word(name, "img") ? take_attribute(&tag, "alt") : no_span;
     char next = h->rest.at < h->rest.end ? *h->rest.at : ' ';
-    bool block = is_word(name, "p|h1|h2|h3|h4|h5|h6|blockquote|pre|dl")
-        || (is_word(name, "ul|ol") && h->lists == end);
+    bool block = is_word(name, HTML_PARAGRAPHS) || (is_word(name, "ul|ol") && h->lists == end);
 
-    if (block || is_word(name, "div|tr|table|ul|ol|li|dt|dd|hr|center|section|article|header|"
-                         "footer|address|caption|form|fieldset|title|body|option|main|nav|aside|"
-                         "figure|figcaption|details|summary|legend"))
+    if (block || is_word(name, HTML_LINES))
         html_newline(h, 1);
     if (block || is_word(name, "br|nl"))        /* nl and lt are of enriched text */
         html_newline(h, 2);
@@ -3495,11 +3502,14 @@ html_act(struct html *h, struct span tag, struct span name, bool end)
         html_text(h, image);
         html_text(h, string_span("]"));
     } else if (is_word(name, "img") && h->link.length > 0) {
-        text_puts(&h->linked, "[");     /* the address is all that can be shown */
+        h->image = true;        /* the address may be all that can be shown */
     }
 }
 
-/* Returns where an element ends whose start tag was read: behind its own end tag, or NULL. */
+/*
+ * Returns where an element ends whose start tag was read: behind its own end tag, or NULL. A
+ * paragraph, which needs no end tag, ends before the next block.
+ */
 static const char *
 element_end(struct span rest, struct span name, bool nested)
 {
@@ -3507,14 +3517,17 @@ element_end(struct span rest, struct span name, bool nested)
 
     while ((rest.at = memchr(rest.at, '<', span_length(rest))) != NULL) {
         bool end = begins(rest, "</");
-        struct span word = {rest.at + 1 + end, rest.end};
+        struct span tag = {rest.at + 1 + end, rest.end};
+        struct span word = limit(tag, span_length(name) + 1), block = limit(tag, 11);
 
+        word = take_until(&word, " \t\r\n\f/<>");
+        block = take_until(&block, " \t\r\n\f/<>");
+        if (is_word(name, "p") && !(end && is_word(word, "p"))
+            && is_word(block, "td|th|" HTML_LINES "|" HTML_PARAGRAPHS))
+            return rest.at;
         rest.at++;
-        word = limit(word, span_length(name) + 1);
-        if (!same_word(take_until(&word, " \t\r\n\f/>"), name) || !(end || nested))
+        if (!same_word(word, name) || !(end || nested))
             continue;
-        if (!end && is_word(name, "p"))
-            return rest.at - 1;         /* paragraphs do not nest, and need no end tag */
         depth += end ? -1 : 1;
         take_until(&rest, ">");
         if (depth == 0)
@@ -3805,7 +3818,7 @@ struct part {
     struct part *parent;        /* NULL: it is the message itself */
     struct part *root;          /* the part that is the message this one belongs to */
     unsigned bars;              /* that mark how deep that message lies in others */
-    struct span charset_inside; /* of a message: the first that a part names, if not UTF-8 */
+    struct span charset_inside; /* of a message: the first but UTF-8 that a part names */
     struct span header, body;
     struct span type;
     struct text charset, name;  /* UTF-8, from the network; "": none */
@@ -3917,10 +3930,10 @@ static enum score
 part_score(const struct part *p)
 {
     if (p->opened || (begins(p->type, "message/") && !is_message(p)))
-        return SCORE_OTHER;     /* even as an attachment; the latter are reports */
+        return SCORE_OTHER;     /* even as an attachment: such as reports */
     if (begins(p->type, "multipart/"))
         return SCORE_LITTLE;    /* no part was found in it */
-    if (p->parent != NULL
+    if (p->root != p
         && (p->attachment || is_word(p->type, "text/rtf|text/css|text/xml|text/vcard|text/x-vcard|"
                                      "text/directory|text/javascript")))
         return SCORE_NONE;
@@ -3960,7 +3973,7 @@ part_text(struct show *s, struct part *p)
 
 /*
  * Returns true if a plain text only stands in for the HTML beside it: it is empty, far shorter,
- * or short and says that the program cannot show HTML, which is not far shorter itself.
+ * or short and mentions HTML, while the HTML is not far shorter.
  */
 static bool
 is_stub(const struct part *plain, const struct part *html)
@@ -4131,7 +4144,7 @@ part_read(struct show *s, struct span whole, struct part *parent, int depth)
     }
     for (rest = p->body; begins(p->type, "multipart/") && boundary.length == 0
          && next_line(&rest, &inner); )
-        if (begins(inner, "--") && is_known_field(rest))        /* the parameter was lost */
+        if (begins(inner, "--") && begins(rest, "content-"))    /* the parameter was lost */
             text_add(&boundary, inner.at + 2, span_length(inner) - 2);
     p->opened = (begins(p->type, "multipart/") && boundary.length > 0)
         || (is_message(p) && p->encoding == ENCODING_NONE);
@@ -4371,7 +4384,9 @@ sender_name(struct text *to, struct span value, struct span charset)
     if (begins(rest, "\""))
         take_value(&rest, &quoted);
     skip_comments(&rest);
-    if (rest.at < rest.end || address.at == address.end)        /* "Ann" Smith; no address */
+    if (rest.at < rest.end || address.at == address.end         /* "Ann" Smith; no address */
+        || (begins(name, "\"") && name.at > whole.at)           /* Ann" <ann@example.org> */
+        || (begins(name, "(") && find((struct span){name.at, name.end - 1}, ")") != NULL))
         name = whole;
     else if (begins(name, "\""))
         name = trim(text_span(&quoted));

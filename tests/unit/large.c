@@ -44,6 +44,25 @@ test_large(void)
     }
 }
 
+/* The name of a hidden element is as long as the text in which its end is looked for. */
+static void
+test_long_name(void)
+{
+    struct text whole = {NULL, 0, 0}, seen = {NULL, 0, 0};
+    clock_t start = clock();
+
+    text_puts(&whole, "Content-Type: text/html\n\n<");
+    for (int i = 0; i < 200000; i++)
+        text_puts(&whole, "a");
+    text_puts(&whole, " style='display:none'>");
+    for (int i = 0; i < 200000; i++)
+        text_puts(&whole, "<");
+    show_to_text(&seen, text_span(&whole), 80, true);
+    CHECK(seen.length > 0 && (clock() - start) / CLOCKS_PER_SEC < 10);
+    text_free(&whole);
+    text_free(&seen);
+}
+
 /* What is longer than 12 MiB is truncated, wherever it stands, and a note says by how much. */
 static void
 test_truncated(void)
@@ -102,6 +121,7 @@ int
 main(void)
 {
     unit_case("messages of any size", test_large);
+    unit_case("an element with a long name", test_long_name);
     unit_case("texts that are too long", test_truncated);
     unit_case("long attachments", test_attachments);
     return unit_status;
