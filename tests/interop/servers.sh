@@ -55,7 +55,7 @@ only_left() {
 
 # sizes_differ COUNT: prints the difference unless the client reported so many wrong sizes.
 sizes_differ() {
-    reported=$(grep -c 'the server [a-z]* .*message [0-9]* .*[0-9] octets' errors)
+    reported=$(grep -c 'message [0-9]*: the server announced [0-9]* octets' errors)
     [ "$reported" -eq "$1" ] || echo "the client reported $reported wrong sizes, not $1"
 }
 
