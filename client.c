@@ -569,7 +569,8 @@ struct client {
     bool user_given;            /* USER was sent, and not yet PASS or what comes after a login */
     bool no_list;               /* LIST was refused, and no PASS or later command accepted since */
     bool asked_capa;            /* CAPA was sent, and PASS was not accepted since */
-    bool pipelining, top, no_top;       /* its answer; neither top nor no_top: it was refused */
+    bool pipelining;            /* its answer */
+    enum { TOP_UNKNOWN, TOP_YES, TOP_NO } top;  /* the same; if CAPA was refused, that of TOP */
 
     struct message *messages;   /* by number */
     size_t count;               /* of that array */
@@ -2311,8 +2312,8 @@ save_commit(struct client *c)
 }
 
 /*
- * Prepares for the messages of one command. Returns false, after having said why, if nothing can be
- * saved: a directory that exists must be one, and writable.
+ * Prepares for the messages of one command. Returns false, after having said why, if the directory
+ * exists and cannot be used.
  */
 static bool
 save_begin(struct client *c)
@@ -4992,15 +4993,16 @@ ask_capabilities(struct client *c)
     if (c->asked_capa)
         return;
     c->asked_capa = true;
-    c->pipelining = c->top = c->no_top = false;
+    c->pipelining = false;
+    c->top = TOP_UNKNOWN;
     send_line(c, "CAPA");
     if (!read_status(c))
         return;
+    c->top = TOP_NO;
     while (read_list_line(c, &line, &length)) {
         c->pipelining = c->pipelining || strcasecmp(line, "PIPELINING") == 0;
-        c->top = c->top || strcasecmp(line, "TOP") == 0;
+        c->top = strcasecmp(line, "TOP") == 0 ? TOP_YES : c->top;
     }
-    c->no_top = !c->top;
 }
 
 /*
@@ -5129,7 +5131,7 @@ do_retr(struct client *c, const char *arguments)
     size_t total = c->list.count;
     for (size_t i = 0; i < total; i++)
         message_at(c, c->list.number[i])->unsaved = true;
-    if (!save_begin(c))
+    if (total == 0 || !save_begin(c))
         return;
     for_each(c, "RETR %" PRIu64, PIPELINE_MAX, c->list.octets, retr_answered);
     save_end(c);                /* a later DELE must know what was saved */
@@ -5161,11 +5163,11 @@ drop_unsaved(struct client *c)
     for (size_t i = 0; i < list->count; i++) {
         uint64_t number = list->number[i];
 
-        if (c->unsaved_unknown)
-            fail(c, "message %" PRIu64 " is not marked: an earlier RETR failed", number);
-        else if (message_at(c, number)->unsaved)
-            fail(c, "message %" PRIu64 " is not marked: %s", number, number > MESSAGES_MAX ?
-                 "a RETR of a number as high may have failed" : "its RETR failed");
+        if (c->unsaved_unknown || message_at(c, number)->unsaved)
+            fail(c, "message %" PRIu64 " is not marked: %s", number,
+                 c->unsaved_unknown ? "an earlier RETR was not carried out" :
+                 number > MESSAGES_MAX ? "a RETR of a number as high may have failed" :
+                 "its RETR failed or was incomplete");
         else
             list->number[kept++] = number;
     }
@@ -5246,8 +5248,11 @@ header_answered(struct client *c, uint64_t number)
 
     if (!read_status(c)) {
         show_status(c);
-        if (c->server.error == 0 && !c->top && m->listed && c->progress.messages == 0)
-            c->no_top = c->stop_showing = true;
+        if (c->server.error == 0 && c->top == TOP_UNKNOWN && m->listed
+            && c->progress.messages == 0) {
+            c->top = TOP_NO;
+            c->stop_showing = true;
+        }
         return;
     }
     while (read_piece(c, &piece))
@@ -5269,16 +5274,16 @@ do_headers(struct client *c, const char *arguments)
     c->headers = private_file(c->settings->directory);
     c->headers_error = c->headers < 0 ? errno : 0;
     ask_capabilities(c);
-    if (!c->no_top && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true)) {
+    if (c->top != TOP_NO && read_numbers(c, arguments[0] != '\0' ? arguments : "*", true)) {
         for_each(c, "TOP %" PRIu64 " 0", PIPELINE_SHORT, 0, header_answered);
         if (c->headers_error != 0) {
             fail(c, "no temporary file for the headers: %s", strerror(c->headers_error));
-        } else if (c->server.error == 0 && !c->no_top) {
+        } else if (c->server.error == 0 && c->top != TOP_NO) {
             decode(c, show_headers, c->headers, &page);
             show_page(c, &page);
         }
     }
-    if (c->no_top)
+    if (c->top == TOP_NO)
         fail(c, "the server has no TOP, which HEADERS needs");
     if (c->headers >= 0)
         close(c->headers);
@@ -5602,7 +5607,9 @@ wait_for_line(struct client *c)
         }
         terminal_mode(c->at_terminal ? COOKED : AS_FOUND);
         wait_for_keys(c, WAIT_FOREVER);
-        if (c->at_terminal && c->row == ROW_FREE && tcgetpgrp(STDIN_FILENO) == getpgrp())
+        if (c->at_terminal && (c->row == ROW_FREE || line_stopped || resized)
+            && c->keys.in_start == c->keys.in_end && wait_ready(&c->keys.in, 1, false, 0) == 0
+            && tcgetpgrp(STDIN_FILENO) == getpgrp())
             tcflush(STDIN_FILENO, TCIFLUSH);    /* half a line is not behind the new prompt */
         terminal_mode(AS_FOUND);
         if (interrupted || line_stopped || resized)

@@ -79,8 +79,8 @@ enum {
     ADDRESSES = 16,             /* most -a options; wait_ready() takes as many */
     PORT_TRIES = 20,            /* to find a port that is free on every address */
     SECRET_MAX = 248,           /* bytes of a name or a password; read_passfile() has it as well */
-    SCAN_TRIES = 20,            /* for a command, to read the names of a store that changes, */
-    REFRESH_MS = 1000,          /* and for the index, after the first one */
+    SCAN_TRIES = 20,            /* for a command, to read the names of a store that changes */
+    REFRESH_MS = 250,           /* to look again for a message that is missing in the index */
     TICK_MS = 12,               /* longer than the clock tick of a file system's timestamps */
     LOG_LINE = 4096,            /* bytes; on Linux a ready pipe takes as many without blocking */
     BLOCK = 120 * 1024,         /* bytes of a file read at once */
@@ -754,15 +754,16 @@ index_finish(struct index *x)
 
 /*
  * Makes a new index from the old one and a list of files, each of which is examined. Messages that
- * are not in the list are kept or, if whole is true, dropped. Returns false with errno set if the
- * store cannot be read; then the old index stays.
+ * are not in the list are kept or, if whole is true, dropped; then *missing says whether the old
+ * index had a message that the new one lacks, or there was no old one. Returns false with errno set
+ * if the store cannot be read; then the old index stays.
  */
 static bool
-store_merge(struct store *store, struct list *list, bool whole)
+store_merge(struct store *store, struct list *list, bool whole, bool *missing)
 {
     const struct index *old = &store->index;
     struct index new;
-    size_t next = 0;            /* in the old one */
+    size_t next = 0, kept = 0;  /* in the old one; of it */
 
     if (!index_start(&new, list->count + (whole ? 0 : old->count),
                      list->names_size + (whole ? 0 : old->names_size)))
@@ -786,6 +787,7 @@ store_merge(struct store *store, struct list *list, bool whole)
         reason = store_examine(store, name, known, &found);
         if (reason == NULL) {
             index_add(&new, &found);
+            kept += known != NULL;
         } else if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
             index_free(&new);   /* not the fault of the file */
             return false;
@@ -799,6 +801,7 @@ store_merge(struct store *store, struct list *list, bool whole)
     }
     for (; next < old->count && !whole; next++)
         index_add(&new, &old->messages[next]);
+    *missing = whole && (old->messages == NULL || kept < old->count);
     index_finish(&new);
     index_free(&store->index);
     store->index = new;
@@ -983,47 +986,55 @@ folders_changed(const struct store *store)
 }
 
 /*
- * Brings the index up to date. The files that the kernel reported are looked at again; or every
- * file, if nothing is reported here, the path leads to another directory now, or the index is
- * stale, as after a file that could not be read. A rename during readdir() can hide a message, so
- * this is repeated, for up to a second, while folders change. Returns false with errno set if the
- * store cannot be read.
+ * Brings the index up to date, in one pass. The files that the kernel reported are looked at again;
+ * or every file, if nothing is reported here, the path leads to another directory now, or the index
+ * is stale, as after a file that could not be read. Returns false with errno set if the store
+ * cannot be read. *again: a rename during readdir() may have hidden a message, or the index is
+ * stale now.
  */
+static bool
+refresh_once(struct store *store, bool *again)
+{
+    struct list list = {.files = NULL};
+    const bool whole = *store->stale || !store_is_current(store) || !store_changes(store, &list);
+    bool done = true, missing = false;
+    int64_t before = 0;
+    int error;
+
+    if (whole) {
+        *store->stale = false;  /* first: a session may set it during the scan */
+        list_free(&list);
+        done = store_reopen(store);
+        before = done ? folders_changed(store) : 0;
+        done = done && store_names(store, &list);
+    }
+    if (done && (whole || list.count > 0))
+        done = store_merge(store, &list, whole, &missing);
+    error = errno;
+    if (!done)
+        store_close(store);     /* what was reported is lost: read everything the next time */
+    list_free(&list);
+#ifdef __GLIBC__
+    if (whole)
+        malloc_trim(0);         /* a fork would copy what is left of the heap */
+#endif
+    *again = whole ? missing && folders_changed(store) != before : *store->stale;
+    errno = error;
+    return done;
+}
+
+/* Brings the index up to date. Returns false with errno set if the store cannot be read. */
 static bool
 store_refresh(struct store *store)
 {
     int64_t deadline = 0;
-    bool done = true, again;
+    bool done, again;
 
     do {
-        struct list list = {.files = NULL};
-        const bool whole = *store->stale || !store_is_current(store) ||
-                           !store_changes(store, &list);
-        int64_t before = 0;
-        int error;
-
-        if (whole) {
-            *store->stale = false;      /* first: a session may set it during the scan */
-            list_free(&list);
-            done = store_reopen(store);
-            before = folders_changed(store);
-            done = done && store_names(store, &list);
-        }
-        if (done && (whole || list.count > 0))
-            done = store_merge(store, &list, whole);
-        error = errno;
-        if (!done)
-            store_close(store);         /* what was reported is lost: read everything next time */
-        list_free(&list);
-#ifdef __GLIBC__
-        if (whole)
-            malloc_trim(0);             /* a fork would copy what is left of the heap */
-#endif
-        again = whole ? folders_changed(store) != before : *store->stale;
-        if (deadline == 0)
+        done = refresh_once(store, &again);
+        if (done && deadline == 0)
             deadline = wire_clock() + REFRESH_MS;
-        errno = error;
-    } while (done && again && wire_clock() < deadline);
+    } while (done && again && !stop_asked && wire_clock() < deadline);
     return done;
 }
 
@@ -1929,7 +1940,7 @@ struct server {
     int listener_count;
     struct child *children;     /* room for settings->sessions */
     size_t live;                /* number of them */
-    bool full;                  /* there was no room for the last client */
+    int64_t full_until;         /* by wire_clock: until then, no client is waited for */
 };
 
 /*
@@ -2205,12 +2216,14 @@ accept_session(struct server *server, int listener)
         return;
     }
     peer_text(child.peer, &address, false);
-    for (int tries = server->full ? 0 : 20;     /* the client's last session may be ending */
+    /* Its last session may be ending. A flood of clients gets a tenth of the time. */
+    for (int tries = wire_clock() < server->full_until ? 0 : 20;
          (reason = too_many(server, child.peer)) != NULL && tries > 0; tries--) {
         pause_ms(1);
         reap(server);
+        if (tries == 1)
+            server->full_until = wire_clock() + 200;
     }
-    server->full = reason != NULL;
     if (reason != NULL) {
         refuse(connection, child.peer, reason, "see -n");
     } else if (!store_refresh(&server->store)) {

@@ -219,6 +219,23 @@ test_dumb_half_line(void)
     CHECK(server_got("3\r\n"));
     answer("-ERR\r\n");
     CHECK(sees("pop3> "));
+    type("DELE ");
+    CHECK(sees("DELE "));
+    CHECK(kill(now.client, SIGINT) == 0);
+    CHECK(sees("pop3> "));
+    type("4\n");
+    CHECK(server_got("4\r\n"));
+    answer("-ERR\r\n");
+    CHECK(sees("pop3> "));
+    answer("-ERR and now?\r\n");       /* whole lines are not lost */
+    type("STAT\nNOOP\nRSET\n");
+    CHECK(server_got("STAT\r\n"));
+    answer("+OK 1 2\r\n");
+    CHECK(server_got("NOOP\r\n"));
+    answer("+OK\r\n");
+    CHECK(server_got("RSET\r\n"));
+    answer("+OK\r\n");
+    CHECK(sees("pop3> "));
     press(CTRL_D);
     CHECK(server_got("QUIT\r\n"));
     answer("+OK\r\n");
