@@ -488,6 +488,7 @@ make_store(void)
 {
     static char large[LARGE];
     struct list list = {0};
+    bool missing;
 
     memset(large, 'x', sizeof large);   /* line ends and dots at the end of a block */
     memcpy(large + BLOCK - 1, "\r\n.", 3);
@@ -501,7 +502,7 @@ make_store(void)
         mail_to_wire(&mail[i]);
         DEMAND(list_add(&list, "", mail[i].name));
     }
-    DEMAND(store_merge(&store, &list, true));
+    DEMAND(store_merge(&store, &list, true, &missing) && missing);      /* there was no index */
     list_free(&list);
     DEMAND(store.index.count == MESSAGES);
     for (size_t i = 0; i < MESSAGES; i++)

@@ -285,7 +285,11 @@ test_tab_before_login(void)
     type("RETR \t");
     CHECK(server_got("LIST\r\n"));
     answer("-ERR log in first\r\n");
-    type("\t\t\025USER ann\r");
+    type("\t\t\025NOOP\r");
+    CHECK(server_got("NOOP\r\n"));
+    answer("-ERR log in first\r\n");
+    CHECK(prompted());
+    type("RETR \t\025USER ann\r");
     CHECK(server_got("USER ann\r\n"));
     answer("+OK\r\n");
     CHECK(prompted());
@@ -298,7 +302,11 @@ test_tab_before_login(void)
     answer("+OK\r\n7 70\r\n.\r\n");
     CHECK(row_is("pop3> RETR 7", 13));
     type("\025");
-    quit();
+    type("QUIT\r");
+    CHECK(server_got("QUIT\r\n"));
+    answer("+OK\r\n");
+    CHECK(ends(1));             /* NOOP was refused */
+    clean_up();
 }
 
 /* Tab completes no messages behind a command that takes none, or that is not known. */

@@ -79,6 +79,7 @@ static const struct keys keys_that_change[] = {
 };
 
 static const struct keys keys_of_no_use[] = {
+    {"Alt and the blank", "a\033 b", "ab|"},
     {"function keys of xterm", "a\033OP\033[15~\033[1;5P\033[24~b", "ab|"},
     {"function keys of the console", "a\033[[A\033[[Eb", "ab|"},
     {"page keys, Insert, Shift-Tab", "a\033[5~\033[6~\033[2~\033[Zb", "ab|"},
