@@ -63,7 +63,7 @@
 #endif
 
 #ifdef __riscv
-#undef SECCOMP_ARCH             /* the list of allowed calls was not tried there yet */
+#undef SECCOMP_ARCH             /* the list of allowed calls was not tried there */
 #endif
 
 /* ---- 1. Settings and state ------------------------------------------------------------------- */
@@ -667,7 +667,7 @@ store_open(const struct store *store, const char *name)
  */
 static const char *
 store_examine(const struct store *store, const char *name, const struct message *known,
-           struct message *found)
+              struct message *found)
 {
     struct stat status;
     bool measured;
@@ -754,16 +754,17 @@ index_finish(struct index *x)
 
 /*
  * Makes a new index from the old one and a list of files, each of which is examined. Messages that
- * are not in the list are kept or, if whole is true, dropped; then *missing says whether the old
- * index had a message that the new one lacks, or there was no old one. Returns false with errno set
- * if the store cannot be read; then the old index stays.
+ * are not in the list are kept or, if whole is true, dropped; then *missing is true if the new
+ * index lacks a message of the old one, or if there was none. Returns false with errno set if the
+ * store cannot be read; then the old index stays.
  */
 static bool
 store_merge(struct store *store, struct list *list, bool whole, bool *missing)
 {
     const struct index *old = &store->index;
     struct index new;
-    size_t next = 0, kept = 0;  /* in the old one; of it */
+    size_t next = 0;            /* in the old one */
+    size_t kept = 0;            /* messages of it that are still there */
 
     if (!index_start(&new, list->count + (whole ? 0 : old->count),
                      list->names_size + (whole ? 0 : old->names_size)))
@@ -1126,7 +1127,7 @@ session_scan(struct session *s)
         list_free(&s->files);
         if (!store_names(store, &s->files))
             return false;
-        for (size_t i = 0; i < s->files.count; i++)
+        for (size_t i = 0; i < s->files.count; i++)     /* readdir() of FUSE has other inodes */
             if (fstatat(store->directory, s->files.files[i].name, &status,
                         AT_SYMLINK_NOFOLLOW) == 0)
                 s->files.files[i].state = state_of(&status);
