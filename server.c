@@ -773,7 +773,7 @@ store_merge(struct store *store, struct list *list, bool whole, bool *missing)
     for (size_t i = 0; i < list->count; i++) {
         const char *name = list->files[i].name, *reason;
         const struct message *known = NULL;
-        struct message found;
+        struct message found = {.name = name};
         int order = 1;
 
         if (i > 0 && strcmp(name, list->files[i - 1].name) == 0)

@@ -861,6 +861,8 @@ without_descriptors(bool no_null, unsigned closed)
     snprintf(s.port[0], sizeof s.port[0], "%s", port);
     await((c.fd = connect_socket("127.0.0.1", port, 0)) >= 0);
     close(c.fd);
+    c = greeted(&s);            /* now the store has been read */
+    quit(&c);
 
     check(chdir(no_null ? "root" : ".") == 0);
     check(rename("store", "old") == 0);
