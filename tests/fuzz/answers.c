@@ -153,12 +153,16 @@ peer_work(void)
            (lf = memchr(out->out + peer.read, '\n', out->written - peer.read)) != NULL) {
         size_t length = (size_t)(lf - (out->out + peer.read)) + 1, i = peer.commands;
 
-        DEMAND(length >= 2 && length <= 255 && lf[-1] == '\r');
-        memcpy(peer.command[i].line, out->out + peer.read, length - 2);
-        peer.command[i].line[length - 2] = '\0';
+        /* What answers a "+ " may be longer than a command. */
+        bool asked = !peer.correct ||
+            (i > 0 && memcmp(peer.sent + peer.command[i - 1].start, "+ ", 2) == 0);
+
+        DEMAND(length >= 2 && length <= (asked ? TYPED_MAX + 2 : 255) && lf[-1] == '\r');
+        snprintf(peer.command[i].line, sizeof peer.command[i].line, "%.*s", (int)length - 2,
+                 (const char *)out->out + peer.read);
         bool password = strncmp(peer.command[i].line, "PASS ", 5) == 0;     /* any bytes */
         for (size_t k = 0; k < length - 2 && !password; k++) {
-            unsigned char c = (unsigned char)peer.command[i].line[k];
+            unsigned char c = out->out[peer.read + k];
             DEMAND(c == '\t' || (c >= ' ' && c != 0x7f));
         }
         peer.read += length;
