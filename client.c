@@ -5610,7 +5610,7 @@ wait_for_line(struct client *c)
         if (c->at_terminal && (c->row == ROW_FREE || line_stopped || resized)
             && c->keys.in_start == c->keys.in_end && wait_ready(&c->keys.in, 1, false, 0) == 0
             && tcgetpgrp(STDIN_FILENO) == getpgrp())
-            tcflush(STDIN_FILENO, TCIFLUSH);    /* half a line is not behind the new prompt */
+            tcflush(STDIN_FILENO, TCIFLUSH);    /* drops half a line: it is before the prompt */
         terminal_mode(AS_FOUND);
         if (interrupted || line_stopped || resized)
             clear_line(c);      /* after a stop the shell had the terminal */

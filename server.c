@@ -293,9 +293,10 @@ plural(uint64_t count)
 /* ---- 3. The store ---------------------------------------------------------------------------- */
 
 /*
- * The parent, before a session: store_refresh() lists the files that changed (store_changes()) or
- * all of them (store_names()). store_merge() makes a new index: it looks at the files of the list
- * (store_examine(), message_measure()) and keeps what is known of the others.
+ * The parent, before a session: store_refresh() calls refresh_once(), which lists the files that
+ * changed (store_changes()) or all of them (store_names()). store_merge() makes a new index: it
+ * looks at the files of the list (store_examine(), message_measure()) and keeps what is known of
+ * the others.
  *
  * A session: session_open() opens a message, also under another name, which session_scan() finds;
  * message_read() reads a block of it, and then message_verify() compares it with the index.
@@ -990,8 +991,8 @@ folders_changed(const struct store *store)
  * Brings the index up to date, in one pass. The files that the kernel reported are looked at again;
  * or every file, if nothing is reported here, the path leads to another directory now, or the index
  * is stale, as after a file that could not be read. Returns false with errno set if the store
- * cannot be read. *again: a rename during readdir() may have hidden a message, or the index is
- * stale now.
+ * cannot be read. *again is true if another pass is needed: a message is missing that a rename
+ * during the scan may have hidden, or the index is stale now.
  */
 static bool
 refresh_once(struct store *store, bool *again)
@@ -1024,7 +1025,10 @@ refresh_once(struct store *store, bool *again)
     return done;
 }
 
-/* Brings the index up to date. Returns false with errno set if the store cannot be read. */
+/*
+ * Brings the index up to date. Returns false with errno set if the store cannot be read. The parent
+ * serves nobody meanwhile, so a store that changes all the time is not followed for long.
+ */
 static bool
 store_refresh(struct store *store)
 {
